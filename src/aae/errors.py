@@ -1,0 +1,37 @@
+"""What the user can get wrong, as one kind of exception."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Bad input from the user.
+
+    The message is one line that names what was wrong (a file, a key, an option), what was found and what was expected.
+    The command line prints it and exits with status 2.
+    """
+
+
+def unknown(kind: str, found: str, known: Iterable[str]) -> InputError:
+    """Build the error for a name that is not one of `known`, with the nearest known name as a suggestion.
+
+    Parameters
+    ----------
+    kind : str
+        What the name should have been, such as ``"recipe"``.
+    found : str
+        The name as the user wrote it.
+    known : iterable of str
+        The names that exist.
+
+    Returns
+    -------
+    InputError
+        To be raised by the caller.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(found, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(names)}"
+    return InputError(f"unknown {kind} {found!r}; {hint}")
