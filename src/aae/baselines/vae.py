@@ -1,0 +1,72 @@
+"""Variational autoencoder with the networks of the adversarial one (section 2.1, Eq. 2)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from aae import objectives
+from aae.errors import InputError
+from aae.model import AdversarialAutoencoder
+from aae.objectives import Reduction
+from aae.posteriors import GaussianPosterior
+from aae.priors import Gaussian
+from aae.training.phases import Batch, Phase
+
+Likelihood = Literal["bernoulli", "gaussian"]
+
+
+def variational_phases(
+    model: AdversarialAutoencoder, likelihood: Likelihood = "bernoulli", reduction: Reduction = "sum"
+) -> list[Phase]:
+    """List the one phase of a VAE: the negative evidence lower bound.
+
+    Parameters
+    ----------
+    model : AdversarialAutoencoder
+        Encoder, one latent named ``style`` with a Gaussian posterior, and a decoder; no discriminator.
+    likelihood : {"bernoulli", "gaussian"}
+        -log p(x|z): cross-entropy of pixels in [0, 1], or half the squared error (unit variance).
+    reduction : {"sum", "mean"}
+        Of the reconstruction term; the bound holds for ``"sum"``.
+
+    Returns
+    -------
+    list of Phase
+        One phase named ``elbo``. The KL divergence is in closed form for a Gaussian prior and a Monte-Carlo estimate for
+        any other prior with a density.
+
+    Raises
+    ------
+    InputError
+        If the posterior is not Gaussian, the prior has no density, or the likelihood does not fit the output.
+    """
+    if set(model.latents) != {"style"}:
+        raise InputError(f"a VAE has one latent, 'style'; found {', '.join(model.latents)}")
+    style = model.latent("style")
+    prior, posterior = style.prior, style.posterior
+    if not isinstance(posterior, GaussianPosterior):
+        raise InputError(f"a VAE needs a Gaussian posterior; found {type(posterior).__name__}")
+    if not prior.has_density:
+        raise InputError(f"a VAE needs a prior with a known density; {type(prior).__name__} can only be sampled")
+    if likelihood == "bernoulli" and model.output != "sigmoid":
+        raise InputError(f"a Bernoulli likelihood needs a sigmoid output; found {model.output}")
+
+    def loss(batch: Batch) -> Tensor:
+        mean, log_sd = posterior.moments(model.features(batch.rows, batch.noise))
+        codes = mean + torch.exp(log_sd) * batch.noise.normal(*mean.shape)
+        logits = model.decoder_logits({"style": codes}, batch.labels, batch.noise)
+        if likelihood == "bernoulli":
+            reconstruction = objectives.bernoulli_error(logits, batch.rows, reduction)
+        else:
+            reconstruction = objectives.half_squared_error(model.activate(logits), batch.rows, reduction)
+        if isinstance(prior, Gaussian):
+            kl = objectives.gaussian_kl(mean, log_sd, prior.sd)
+        else:
+            kl = objectives.monte_carlo_kl(log_sd, prior.log_prob(codes))
+        batch.metrics["kl"] = kl.detach()
+        return reconstruction + kl
+
+    return [Phase("elbo", [*model.encoder_parameters(), *model.decoder.parameters()], loss)]

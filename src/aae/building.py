@@ -1,0 +1,207 @@
+"""From a recipe's settings to the objects they describe: scaling, model, phases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+from aae import priors
+from aae.baselines import SupervisedNetwork, supervised_phases, variational_phases
+from aae.errors import InputError
+from aae.model import AdversarialAutoencoder, Latent
+from aae.networks import MLP, Corruption, Scaling, initialize
+from aae.noise import Noise
+from aae.posteriors import Deterministic, GaussianPosterior, Posterior, Softmax, UniversalApproximator
+from aae.recipes.schema import (
+    DataSettings,
+    GaussianSettings,
+    MixtureSettings,
+    ModelSettings,
+    NetworkSettings,
+    PriorSettings,
+    Recipe,
+    StyleSettings,
+    SwissRollSettings,
+)
+from aae.training.phases import Phase, adversarial_phases
+
+Model = AdversarialAutoencoder | SupervisedNetwork
+BLOCK = 4096  # rows looked at together when statistics are computed
+
+
+def make_scaling(settings: DataSettings, model: ModelSettings, rows: NDArray[Any]) -> Scaling:
+    """Find the scaling of rows from the training rows alone, in one pass that keeps memory maps on disk.
+
+    Parameters
+    ----------
+    settings : DataSettings
+        Its `scaling` says which.
+    model : ModelSettings
+        A sigmoid output needs rows inside [0, 1].
+    rows : array, (n, ...)
+        Training rows.
+
+    Returns
+    -------
+    Scaling
+        From stored rows to network rows.
+
+    Raises
+    ------
+    InputError
+        If the output is a sigmoid and the scaled rows are not inside [0, 1].
+    """
+
+    def blocks() -> Iterator[NDArray[Any]]:
+        for start in range(0, len(rows), BLOCK):
+            yield np.asarray(rows[start : start + BLOCK], dtype=np.float64).reshape(
+                len(rows[start : start + BLOCK]), -1
+            )
+
+    picture = rows.dtype == np.uint8
+    low, high = (0.0, 255.0) if picture else (min(b.min() for b in blocks()), max(b.max() for b in blocks()))
+    kind = settings.scaling
+    if kind == "auto":
+        kind = "none" if low >= 0 and high <= 1 else "minmax"
+        if picture:
+            return Scaling(torch.tensor(0.0), torch.tensor(1 / 255))
+    if kind == "standardize":
+        scaler = StandardScaler()
+        for block in blocks():
+            scaler.partial_fit(block)
+        scaling = Scaling(torch.from_numpy(scaler.mean_), torch.from_numpy(1 / scaler.scale_))
+        low, high = -np.inf, np.inf
+    elif kind == "minmax":
+        scaler = MinMaxScaler()
+        for block in blocks():
+            scaler.partial_fit(block)
+        scaling = Scaling(torch.from_numpy(scaler.data_min_), torch.from_numpy(scaler.scale_))
+        low, high = 0.0, 1.0
+    else:
+        scaling = Scaling(torch.tensor(0.0), torch.tensor(1.0))
+    if model.output == "sigmoid" and not (low >= 0 and high <= 1) and model.method != "network":
+        raise InputError(
+            f"data.scaling is {settings.scaling!r} and leaves values outside [0, 1], which model.output 'sigmoid' cannot "
+            "reproduce; expected data.scaling 'minmax' or model.output 'linear'"
+        )
+    return scaling
+
+
+def build_model(settings: ModelSettings, inputs: int, num_classes: int, seed_noise: Noise) -> Model:
+    """Build and initialize the model of a recipe.
+
+    Parameters
+    ----------
+    settings : ModelSettings
+        The ``[model]`` section.
+    inputs : int
+        Number of values in a row.
+    num_classes : int
+        Number of classes in the data, 0 if it has no labels.
+    seed_noise : Noise
+        Source of the initial weights.
+
+    Returns
+    -------
+    AdversarialAutoencoder or SupervisedNetwork
+        In training mode, on the CPU.
+
+    Raises
+    ------
+    InputError
+        If the settings need labels that the data does not have.
+    """
+    encoder_settings = settings.encoder
+    eta = settings.style.noise_inputs if settings.style and settings.style.posterior == "universal" else 0
+    encoder = _network(encoder_settings, inputs + eta, None)
+    corruption = Corruption(encoder_settings.input_noise, encoder_settings.input_dropout)
+    head_norm = encoder_settings.batch_norm == "all"
+    features = encoder.out_features
+    latents: dict[str, Latent] = {}
+    decoder_inputs = 0
+    if settings.label is not None:
+        categories = settings.label.categories or num_classes
+        if not categories:
+            raise InputError(
+                "the data has no labels; expected labels, or model.label.categories for the clusters to find"
+            )
+        head = Softmax(features, categories, batch_norm=head_norm)
+        if settings.method == "network":
+            network = SupervisedNetwork(encoder, head, corruption)
+            initialize(network, seed_noise, settings.init, settings.init_sd)
+            return network
+        latents["label"] = Latent(priors.Categorical(categories), head, _network(settings.discriminator, categories, 1))
+        decoder_inputs += categories
+    if settings.style is not None:
+        style = settings.style
+        prior = make_prior(style.prior, style.dim, num_classes)
+        discriminator = None
+        if settings.method == "aae":
+            if style.label_informed and not num_classes:
+                raise InputError("the data has no labels; model.style.label_informed expects some")
+            extra = (prior.num_labels or 0) + 1 if style.label_informed else 0
+            discriminator = _network(settings.discriminator, style.dim + extra, 1)
+        latents["style"] = Latent(
+            prior, _head(style, features, head_norm), discriminator, label_informed=style.label_informed
+        )
+        decoder_inputs += style.dim
+    if settings.decoder_sees_label:
+        if not num_classes:
+            raise InputError("the data has no labels; model.decoder_sees_label expects a label for every row")
+        decoder_inputs += num_classes
+    model = AdversarialAutoencoder(
+        encoder,
+        latents,
+        _network(settings.decoder, decoder_inputs, inputs),
+        output=settings.output,
+        corruption=corruption,
+        decoder_classes=num_classes if settings.decoder_sees_label else None,
+    )
+    initialize(model, seed_noise, settings.init, settings.init_sd)
+    return model
+
+
+def make_phases(recipe: Recipe, model: Model) -> list[Phase]:
+    """List the training phases of a recipe's method."""
+    if isinstance(model, SupervisedNetwork):
+        return supervised_phases(model)
+    if recipe.model.method == "vae":
+        return variational_phases(model, recipe.model.likelihood, recipe.training.reduction)
+    return adversarial_phases(model, recipe.training.reduction, classify=recipe.data.labels is not None)
+
+
+def make_prior(settings: PriorSettings, dim: int, num_classes: int) -> priors.Prior:
+    """Build a prior; sampled per label it is shared out to `num_classes` labels."""
+    labels = num_classes or None
+    if isinstance(settings, GaussianSettings):
+        return priors.Gaussian(dim, settings.sd, labels)
+    if isinstance(settings, MixtureSettings):
+        components = settings.components or labels or 10
+        return priors.GaussianMixture(components, settings.distance, settings.radial_sd, settings.tangential_sd)
+    if isinstance(settings, SwissRollSettings):
+        return priors.SwissRoll(settings.radius, settings.turns, settings.sd, labels)
+    return priors.Uniform(dim, settings.low, settings.high, labels)
+
+
+def _network(settings: NetworkSettings, inputs: int, outputs: int | None) -> MLP:
+    return MLP(
+        inputs,
+        settings.hidden,
+        outputs,
+        activation=settings.activation,
+        batch_norm=settings.batch_norm,
+        dropout=settings.dropout,
+    )
+
+
+def _head(style: StyleSettings, features: int, batch_norm: bool) -> Posterior:
+    if style.posterior == "gaussian":
+        return GaussianPosterior(features, style.dim, batch_norm=batch_norm)
+    if style.posterior == "universal":
+        return UniversalApproximator(features, style.dim, noise_inputs=style.noise_inputs, batch_norm=batch_norm)
+    return Deterministic(features, style.dim, batch_norm=batch_norm)

@@ -1,0 +1,76 @@
+"""What every source of data becomes: a data set of up to three splits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Some rows of a data set, with their labels where there are any.
+
+    Attributes
+    ----------
+    rows : array, (n, *shape)
+        ``uint8`` in 0..255 for pictures, otherwise finite ``float32``. May be a read-only memory map.
+    labels : int64 array, (n,), or None
+        Class numbers from 0; -1 is an unlabelled row. None when the source has no labels at all.
+    """
+
+    rows: NDArray[Any]
+    labels: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels is not None and self.labels.shape != (len(self.rows),):
+            raise ValueError(f"labels: found shape {self.labels.shape}, expected ({len(self.rows)},)")
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self.rows)
+
+    def take(self, which: NDArray[np.int64] | slice) -> Split:
+        """Pick rows and their labels.
+
+        Parameters
+        ----------
+        which : int64 array, (m,), or slice
+            Which rows. A slice keeps a memory map; an array of indices copies the rows into memory.
+
+        Returns
+        -------
+        Split
+            The picked rows, in the order of `which`.
+        """
+        return Split(self.rows[which], None if self.labels is None else self.labels[which])
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A named data set with its splits.
+
+    Attributes
+    ----------
+    name : str
+        ``"mnist"``, or the name of the file or folder.
+    train : Split
+        The rows to learn from.
+    validation : Split or None
+        Rows held out of the training rows for model selection.
+    test : Split or None
+        Rows to be touched once, at the end.
+    shape : tuple of int
+        The shape of one row: ``(28, 28)`` a grey picture, ``(32, 32, 3)`` a colour picture, ``(64,)`` plain columns.
+    class_names : tuple of str
+        Class k is called ``class_names[k]``; empty when there are no labels.
+    """
+
+    name: str
+    train: Split
+    validation: Split | None
+    test: Split | None
+    shape: tuple[int, ...]
+    class_names: tuple[str, ...]

@@ -1,0 +1,74 @@
+"""Results on disk, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pa_parquet
+from numpy.typing import NDArray
+
+from aae.errors import InputError
+
+SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
+
+
+def write_rows(path: str | Path, columns: Mapping[str, NDArray[Any]]) -> None:
+    """Write named arrays, all with n rows, to a file whose suffix says how.
+
+    The file appears under its name only when it is complete; one that was there before is replaced.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.npy`` takes exactly one array, ``.npz`` any number of them. ``.csv`` and ``.parquet`` have one column for an
+        array (n,), and columns ``name_0``, ``name_1``, ... for an array (n, ...), whose rows are written flat.
+    columns : mapping of str to array, (n,) or (n, ...)
+        Numbers or text.
+
+    Raises
+    ------
+    InputError
+        An unknown suffix, more than one array for ``.npy``, a folder that does not exist, or a file that cannot be
+        written.
+    """
+    path = Path(path).expanduser()
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(f"{path}: found the suffix {path.suffix!r}, expected one of {', '.join(SUFFIXES)}")
+    if suffix == ".npy" and len(columns) != 1:
+        raise InputError(f"{path}: found {len(columns)} arrays to write ({', '.join(columns)}), expected one; use .npz")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with unfinished.open("wb") as file:
+            if suffix == ".npy":
+                np.save(file, next(iter(columns.values())), allow_pickle=False)
+            elif suffix == ".npz":
+                arrays: dict[str, Any] = dict(columns)
+                np.savez(file, **arrays)
+            elif suffix == ".csv":
+                pa_csv.write_csv(_table(columns), file)
+            else:
+                pa_parquet.write_table(_table(columns), file)
+        unfinished.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: found that it cannot be written ({error.strerror}), expected a file in a writable folder"
+        ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _table(columns: Mapping[str, NDArray[Any]]) -> pa.Table:
+    flat: dict[str, NDArray[Any]] = {}
+    for name, array in columns.items():
+        if array.ndim == 1:
+            flat[name] = array
+        else:
+            flat |= {f"{name}_{index}": column for index, column in enumerate(array.reshape(len(array), -1).T)}
+    return pa.table(flat)

@@ -1,0 +1,84 @@
+"""What the measurements accept: numpy arrays, torch tensors on any device, or nested lists."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from aae.errors import InputError
+
+ArrayLike: TypeAlias = npt.ArrayLike | Tensor
+Array: TypeAlias = npt.NDArray[Any]
+
+UNLABELLED = -1
+
+
+def as_numpy(values: ArrayLike) -> Array:
+    """Bring `values` to numpy; a tensor loses its gradient and its device, and floats of any width become float64."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        values = (values.double() if values.is_floating_point() else values).numpy()
+    array = np.asarray(values)
+    return array.astype(np.float64) if np.issubdtype(array.dtype, np.floating) else array
+
+
+def as_matrix(values: ArrayLike, name: str) -> Array:
+    """Bring `values` to a finite float64 matrix (n, columns), each row flattened.
+
+    Raises
+    ------
+    InputError
+        If there are no rows, the rows have no columns, or a value is not finite.
+    """
+    array = as_numpy(values).astype(np.float64)
+    if array.ndim < 2 or array.size == 0:
+        raise InputError(f"{name}: found shape {array.shape}, expected (n, columns) with at least one row and column")
+    if not np.isfinite(array).all():
+        raise InputError(f"{name}: found values that are not finite, expected finite numbers")
+    return array.reshape(len(array), -1)
+
+
+def as_labels(values: ArrayLike, name: str) -> Array:
+    """Bring `values` to a vector (n,) of int64.
+
+    Raises
+    ------
+    InputError
+        If it is not one whole number per row.
+    """
+    array = as_numpy(values)
+    if array.ndim != 1 or not (np.equal(np.mod(array, 1), 0).all() if array.dtype.kind in "biuf" else False):
+        raise InputError(f"{name}: found {array.dtype} of shape {array.shape}, expected one whole number per row")
+    return array.astype(np.int64)
+
+
+def same_length(**arrays: Array) -> int:
+    """Check that all `arrays` have as many rows, and return how many.
+
+    Raises
+    ------
+    InputError
+        If they differ.
+    """
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) != 1:
+        found = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise InputError(f"rows do not pair up: found {found}, expected equal numbers of rows")
+    return next(iter(lengths.values()))
+
+
+def labelled_rows(labels: Array) -> Array:
+    """Give the mask (n,) of the rows that have a label, that is, one other than -1.
+
+    Raises
+    ------
+    InputError
+        If no row has a label.
+    """
+    mask: Array = labels != UNLABELLED
+    if not mask.any():
+        raise InputError(f"labels: found -1 in all {len(labels)} rows, expected at least one label")
+    return mask

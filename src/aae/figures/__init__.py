@@ -1,0 +1,20 @@
+"""The paper's figures, one module each: functions of arrays that return a matplotlib Figure; `save` writes it."""
+
+from aae.figures.canvas import save
+from aae.figures.curves import training_curves
+from aae.figures.figure2 import code_scatter, gaussian_percentile_grid, picture_grid
+from aae.figures.figure4 import axis_walk, manifold_panels
+from aae.figures.figure7 import style_and_content
+from aae.figures.figure9 import cluster_rows
+
+__all__ = [
+    "axis_walk",
+    "cluster_rows",
+    "code_scatter",
+    "gaussian_percentile_grid",
+    "manifold_panels",
+    "picture_grid",
+    "save",
+    "style_and_content",
+    "training_curves",
+]

@@ -1,0 +1,214 @@
+"""What all figures share: colours, pictures from rows, sheets of pictures placed to the pixel, and saving."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from aae.errors import InputError
+from aae.evaluation.arrays import Array, ArrayLike, as_numpy
+
+DPI = 200
+CELL = 84  # pixels that a small picture is magnified to, about: 28 x 28 becomes exactly three times as large
+GAP = 2  # pixels between pictures
+MARGIN = 0.1  # inches of white around a sheet
+INK, FAINT, CLOUD = "#262626", "#8a8a8a", "#dcdcdc"
+TITLE_SIZE, LABEL_SIZE = 10, 8
+PALETTE = (
+    "#1f77b4",
+    "#ff7f0e",
+    "#2ca02c",
+    "#d62728",
+    "#9467bd",
+    "#8c564b",
+    "#f28cc8",
+    "#17becf",
+    "#b5b61a",
+    "#333333",
+)
+
+
+def as_pictures(rows: ArrayLike, name: str = "rows") -> Array:
+    """Bring rows to colour pictures.
+
+    Parameters
+    ----------
+    rows : array or tensor (n, h, w) or (n, h, w, 3)
+        Grey or red, green and blue values in [0, 1]; what lies outside is clipped.
+    name : str
+        What the rows are called in the error.
+
+    Returns
+    -------
+    array (n, h, w, 3) of float64
+        In [0, 1].
+
+    Raises
+    ------
+    InputError
+        If the rows are not pictures but plain columns, or values are not numbers.
+    """
+    array = as_numpy(rows).astype(np.float64)
+    if array.ndim == 2:
+        raise InputError(
+            f"{name}: found rows of {array.shape[1]} plain columns, which cannot be drawn as pictures; "
+            "expected shape (n, height, width) or (n, height, width, 3)"
+        )
+    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] != 3) or 0 in array.shape[1:]:
+        raise InputError(f"{name}: found shape {array.shape}, expected (n, height, width) or (n, height, width, 3)")
+    if np.isnan(array).any():
+        raise InputError(f"{name}: found values that are not numbers, expected values from 0 to 1")
+    colour = array if array.ndim == 4 else np.repeat(array[..., np.newaxis], 3, axis=3)
+    return np.clip(colour, 0, 1)
+
+
+def mosaic(pictures: ArrayLike, rows: int, cols: int, lead: int = 0) -> Array:
+    """Lay pictures out in a grid, row by row, with hairline white gaps; places that are left over stay white.
+
+    Parameters
+    ----------
+    pictures : array or tensor (n, h, w) or (n, h, w, 3)
+        At most `rows` times `cols`, values in [0, 1].
+    rows, cols : int
+        Size of the grid.
+    lead : int
+        Extra white pixels that set the first column apart.
+
+    Returns
+    -------
+    array (height, width, 3)
+        Small pictures are magnified by a whole number, so that every pixel stays a square.
+
+    Raises
+    ------
+    InputError
+        If the rows are not pictures, or there are none or too many of them.
+    """
+    cells = as_pictures(pictures, "pictures")
+    if not 1 <= len(cells) <= rows * cols:
+        raise InputError(f"pictures: found {len(cells)} for a grid of {rows} by {cols}, expected 1 to {rows * cols}")
+    scale = cell_scale(cells)
+    cells = cells.repeat(scale, axis=1).repeat(scale, axis=2)
+    _, height, width, _ = cells.shape
+    sheet = np.ones((rows * (height + GAP) - GAP, cols * (width + GAP) - GAP + lead, 3))
+    for place, cell in enumerate(cells):
+        row, col = divmod(place, cols)
+        top, left = row * (height + GAP), col * (width + GAP) + lead * (col > 0)
+        sheet[top : top + height, left : left + width] = cell
+    return sheet
+
+
+def cell_scale(pictures: Array) -> int:
+    """Say how many times `mosaic` magnifies `pictures` (n, h, w, ...)."""
+    side: int = max(pictures.shape[1:3])
+    return max(1, round(CELL / side))
+
+
+def centres(count: int, size: int, lead: int = 0) -> Array:
+    """Give the middle pixel of each of `count` pictures of magnified `size` along one side of a mosaic."""
+    places = np.arange(count)
+    return np.asarray(places * (size + GAP) + size / 2 - 0.5 + lead * (places > 0))
+
+
+def sheet(
+    images: Sequence[Array],
+    titles: Sequence[str] = (),
+    title: str | None = None,
+    left: float = 0.0,
+    top: float = 0.0,
+) -> tuple[Figure, list[Axes]]:
+    """Draw mosaics side by side, one image pixel on one pixel of the figure.
+
+    Parameters
+    ----------
+    images : sequence of array (height, width, 3)
+        The mosaics.
+    titles : sequence of str
+        One above each mosaic, or none.
+    title : str, optional
+        Above all.
+    left, top : float
+        Inches of room for labels on the left and above.
+
+    Returns
+    -------
+    figure : Figure
+    axes : list of Axes
+        One per mosaic, without ticks.
+    """
+    between = 0.22
+    heading = 0.3 if title else 0.0
+    caption = 0.24 if any(titles) else 0.0
+    widths = [image.shape[1] / DPI for image in images]
+    heights = [image.shape[0] / DPI for image in images]
+    width = 2 * MARGIN + left + sum(widths) + between * (len(images) - 1)
+    height = 2 * MARGIN + heading + caption + top + max(heights)
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    if title:
+        middle = (MARGIN + left + (width - 2 * MARGIN - left) / 2) / width
+        figure.text(middle, 1 - (MARGIN + 0.02) / height, title, size=TITLE_SIZE, color=INK, ha="center", va="top")
+    axes, start = [], MARGIN + left
+    for place, image in enumerate(images):
+        bottom = height - MARGIN - heading - caption - top - heights[place]
+        panel = figure.add_axes(
+            (start / width, bottom / height, widths[place] / width, heights[place] / height), frameon=False
+        )
+        panel.imshow(image, aspect="auto")
+        panel.set(xticks=[], yticks=[])
+        panel.tick_params(length=0, labelsize=LABEL_SIZE, labelcolor=INK, labeltop=True, labelbottom=False, pad=3)
+        if place < len(titles):
+            panel.set_title(titles[place], size=TITLE_SIZE - 1, color=INK, pad=4)
+        axes.append(panel)
+        start += widths[place] + between
+    return figure, axes
+
+
+def fit(figure: Figure, axes: Axes, side: float) -> None:
+    """Make `axes` a square of `side` inches, and the figure just large enough for all that is written around it."""
+    figure.set_size_inches(side, side)
+    axes.set_position((0, 0, 1, 1))
+    box = figure.get_tightbbox()
+    width, height = box.width + 2 * MARGIN, box.height + 2 * MARGIN
+    figure.set_size_inches(width, height)
+    axes.set_position(((MARGIN - box.x0) / width, (MARGIN - box.y0) / height, side / width, side / height))
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write a figure as PNG, whole or not at all; equal figures give equal bytes.
+
+    Parameters
+    ----------
+    figure : Figure
+        What to write.
+    path : path
+        Ends in ``.png``; the folder is made if there is none.
+
+    Returns
+    -------
+    Path
+        Where it was written.
+
+    Raises
+    ------
+    InputError
+        If the path does not end in ``.png``.
+    """
+    target = Path(path)
+    if target.suffix.lower() != ".png":
+        raise InputError(f"{target}: found the ending {target.suffix!r}, expected '.png'")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=".png")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            figure.savefig(file, format="png", dpi=figure.dpi, metadata={"Software": None})
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return target

@@ -1,0 +1,202 @@
+"""Figure 2: the code space of hold-out rows, and pictures generated from a grid of Gaussian percentiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from scipy.stats import norm
+
+from aae.errors import InputError
+from aae.evaluation.arrays import UNLABELLED, Array, ArrayLike, as_labels, as_matrix, same_length
+from aae.figures.canvas import CLOUD, DPI, FAINT, INK, LABEL_SIZE, PALETTE, TITLE_SIZE, fit, mosaic, sheet
+
+MARKERS = "o^sDv"  # each goes through the palette once, from light to dark shades
+SHADES = (1.0, 0.7, 0.5, 0.85, 0.35)
+LEGEND_ROWS = 20
+SIDE = 4.2  # inches
+STRAY = 1.5  # how far beyond the rest the outermost 0.1 % of the codes may lie and still be shown
+
+
+def code_scatter(
+    codes: ArrayLike,
+    labels: ArrayLike | None = None,
+    prior_samples: ArrayLike | None = None,
+    title: str | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Figure:
+    """Draw the 2-D codes of hold-out rows, coloured by label (Figures 2a to 2d, 4a, 4c and 11).
+
+    Parameters
+    ----------
+    codes : array or tensor (n, 2)
+        The hidden codes z.
+    labels : array or tensor (n,), optional
+        At least 0, or -1 for rows without a label, which are drawn in grey.
+    prior_samples : array or tensor (m, 2), optional
+        Samples of p(z), drawn as a pale cloud behind the codes.
+    title : str, optional
+        Above the plot.
+    class_names : sequence of str, optional
+        What label k is called in the legend; its number by default.
+
+    Returns
+    -------
+    Figure
+        Both axes have the same scale and are symmetric around zero. They show all of the prior and the
+        codes, but for at most 0.1 % of the codes that lie far outside, which are counted in a corner.
+
+    Raises
+    ------
+    InputError
+        If codes or prior samples are not finite points of the plane, or labels do not fit.
+    """
+    points = _plane(codes, "codes")
+    prior = _plane(prior_samples, "prior_samples") if prior_samples is not None else None
+    names = as_labels(labels, "labels") if labels is not None else np.zeros(len(points), dtype=np.int64)
+    same_length(codes=points, labels=names)
+    if names.min() < UNLABELLED:
+        raise InputError(f"labels: found {names.min()}, expected -1 or more")
+    if class_names is not None and names.max() >= len(class_names):
+        raise InputError(f"class_names: found {len(class_names)} names, expected at least {names.max() + 1}")
+
+    figure = Figure(dpi=DPI, facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1), aspect="equal")
+    far = np.abs(points).max(axis=1)
+    reach = float(np.quantile(far, 0.999, method="lower"))
+    size = float(np.clip(12_000 / len(points), 1.2, 14))
+    keys = []
+    if prior is not None:
+        reach = max(reach, float(np.abs(prior).max()))
+        axes.scatter(prior[:, 0], prior[:, 1], s=5, color=CLOUD, linewidths=0, zorder=1)
+        keys.append(_key(CLOUD, "o", "prior"))
+
+    # Rows of one marker are drawn at once and in random order: no class hides the others.
+    order = np.random.default_rng(0).permutation(len(points))
+    styles = {int(label): _style(int(label)) for label in np.unique(names)}
+    for marker in dict.fromkeys(marker for _, marker in styles.values()):
+        some = order[np.isin(names[order], [label for label, style in styles.items() if style[1] == marker])]
+        colours = [styles[int(label)][0] for label in names[some]]
+        axes.scatter(points[some, 0], points[some, 1], s=size, c=colours, marker=marker, linewidths=0, zorder=2)
+    if labels is not None:
+        for label, (colour, marker) in sorted(styles.items(), key=lambda item: (item[0] == UNLABELLED, item[0])):
+            name = "no label" if label == UNLABELLED else class_names[label] if class_names else str(label)
+            keys.append(_key(colour, marker, name))
+
+    limit = 1.06 * (far.max() if far.max() < STRAY * reach else reach) or 1.0
+    outside = int((far > limit).sum())
+    axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
+    axes.set_xlabel("$z_1$", size=TITLE_SIZE, color=INK)
+    axes.set_ylabel("$z_2$", size=TITLE_SIZE, color=INK)
+    axes.locator_params(nbins=7)
+    axes.tick_params(length=3, width=0.6, color=FAINT, labelsize=LABEL_SIZE, labelcolor=INK)
+    axes.spines[:].set(color=FAINT, linewidth=0.6)
+    if title:
+        axes.set_title(title, size=TITLE_SIZE, color=INK)
+    if outside:
+        note = f"{outside} code{'s' if outside > 1 else ''} outside"
+        axes.text(
+            0.985, 0.015, note, size=LABEL_SIZE - 1, color=FAINT, ha="right", va="bottom", transform=axes.transAxes
+        )
+    if keys:
+        axes.legend(
+            handles=keys,
+            loc="center left",
+            bbox_to_anchor=(1.01, 0.5),
+            ncols=-(-len(keys) // LEGEND_ROWS),
+            frameon=False,
+            fontsize=LABEL_SIZE,
+            labelcolor=INK,
+            handletextpad=0.2,
+            columnspacing=0.8,
+        )
+    fit(figure, axes, SIDE)
+    return figure
+
+
+def picture_grid(pictures: ArrayLike, rows: int, cols: int, title: str | None = None) -> Figure:
+    """Draw pictures in a grid, row by row (Figure 2e with the codes of `gaussian_percentile_grid`).
+
+    Parameters
+    ----------
+    pictures : array or tensor (n, h, w) or (n, h, w, 3)
+        Values in [0, 1], at most `rows` times `cols` of them; places that are left over stay white.
+    rows, cols : int
+        Size of the grid.
+    title : str, optional
+        Above the grid.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    InputError
+        If the rows are not pictures, or there are none or too many of them.
+    """
+    figure, _ = sheet([mosaic(pictures, rows, cols)], title=title)
+    return figure
+
+
+def gaussian_percentile_grid(
+    n: int,
+    sd: float | tuple[float, float] = 1.0,
+    mean: tuple[float, float] = (0.0, 0.0),
+    axes: ArrayLike = ((1.0, 0.0), (0.0, 1.0)),
+) -> Array:
+    """Codes that sample the percentiles of a 2-D Gaussian uniformly along each of its axes (Figures 2e and 4b).
+
+    Parameters
+    ----------
+    n : int
+        Codes along each axis, at the percentiles (i + 1/2) / n.
+    sd : float or pair of float
+        Standard deviation, of both axes or of each.
+    mean : pair of float
+        Centre.
+    axes : array (2, 2)
+        One unit vector per row: the directions of the axes, by default those of the plane.
+
+    Returns
+    -------
+    array (n * n, 2)
+        In the order of `picture_grid`, row by row from the top: the first axis grows to the right and the second
+        upwards, as in `code_scatter`.
+
+    Raises
+    ------
+    InputError
+        If `n` or a standard deviation is not positive.
+    """
+    if n < 1 or min(np.atleast_1d(sd)) <= 0:
+        raise InputError(f"grid: found n = {n} and sd = {sd}, expected positive numbers")
+    steps = norm.ppf((np.arange(n) + 0.5) / n)
+    right, up = np.meshgrid(steps, steps[::-1])
+    along = np.stack([right.ravel(), up.ravel()], axis=1) * np.asarray(sd, dtype=np.float64)
+    codes: Array = np.asarray(mean, dtype=np.float64) + along @ as_matrix(axes, "axes")
+    return codes
+
+
+def _plane(points: ArrayLike, name: str) -> Array:
+    array = as_matrix(points, name)
+    if array.shape[1] != 2:
+        raise InputError(f"{name}: found {array.shape[1]} dimensions, expected 2")
+    return array
+
+
+def _style(label: int) -> tuple[str, str]:
+    """Choose colour and marker of a label: beyond the palette the shade and the marker change too."""
+    if label == UNLABELLED:
+        return "#b0b0b0", "o"
+    turn = label // len(PALETTE) % len(MARKERS)
+    red, green, blue = to_rgb(PALETTE[label % len(PALETTE)])
+    shade = SHADES[turn]
+    return to_hex((shade * red, shade * green, shade * blue)), MARKERS[turn]
+
+
+def _key(colour: str, marker: str, name: str) -> Line2D:
+    return Line2D([], [], linestyle="", marker=marker, markersize=5, color=colour, markeredgewidth=0, label=name)

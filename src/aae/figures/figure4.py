@@ -1,0 +1,81 @@
+"""Figure 4: label information in the regularization; 4a and 4c are `figure2.code_scatter`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from aae.errors import InputError
+from aae.evaluation.arrays import ArrayLike
+from aae.figures.canvas import as_pictures, cell_scale, centres, mosaic, sheet
+
+
+def manifold_panels(panels: Sequence[ArrayLike], titles: Sequence[str] = (), title: str | None = None) -> Figure:
+    """Draw the manifold of several mixture components side by side (Figure 4b).
+
+    Parameters
+    ----------
+    panels : sequence of array or tensor (n * n, h, w) or (n * n, h, w, 3)
+        Per component the pictures of a square grid, such as those of `figure2.gaussian_percentile_grid`; values in
+        [0, 1].
+    titles : sequence of str
+        One per panel, or none.
+    title : str, optional
+        Above all.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    InputError
+        If rows are not pictures, a panel is not square, or titles and panels do not pair up.
+    """
+    if not panels or (titles and len(titles) != len(panels)):
+        raise InputError(
+            f"panels: found {len(panels)} with {len(titles)} titles, expected at least 1 and equal numbers"
+        )
+    images = []
+    for rows in panels:
+        pictures = as_pictures(rows, "panels")
+        side = math.isqrt(len(pictures))
+        if side * side != len(pictures):
+            raise InputError(f"panels: found {len(pictures)} pictures in a panel, expected a square number")
+        images.append(mosaic(pictures, side, side))
+    figure, _ = sheet(images, titles, title)
+    return figure
+
+
+def axis_walk(pictures: ArrayLike, cols: int = 20, title: str | None = None) -> Figure:
+    """Draw the pictures met on a walk along the main axis of the swiss roll (Figure 4d), wrapped like text.
+
+    Parameters
+    ----------
+    pictures : array or tensor (n, h, w) or (n, h, w, 3)
+        In the order of the walk, at equal steps of the share of the roll; values in [0, 1].
+    cols : int
+        Pictures per line.
+    title : str, optional
+        Above all.
+
+    Returns
+    -------
+    Figure
+        Each line says at which share of the roll it starts.
+
+    Raises
+    ------
+    InputError
+        If the rows are not pictures, or there are none.
+    """
+    cells = as_pictures(pictures, "pictures")
+    if cols < 1:
+        raise InputError(f"cols: found {cols}, expected at least 1")
+    lines = -(-len(cells) // cols)
+    figure, (panel,) = sheet([mosaic(cells, lines, cols)], title=title, left=0.36)
+    starts = [f"{100 * line * cols / len(cells):.0f} %" for line in range(lines)]
+    panel.set_yticks(centres(lines, cells.shape[1] * cell_scale(cells)), starts)
+    return figure

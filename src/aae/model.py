@@ -1,0 +1,276 @@
+"""The adversarial autoencoder: encoder, latents, decoder, discriminators.
+
+Every model of the paper is a composition of these parts:
+
+====================  ============  ===================  =====================  ====================
+model                 latents       decoder sees         discriminator sees     extra
+====================  ============  ===================  =====================  ====================
+2 basic               style         z                    z
+2.3 label-informed    style         z                    z + label (K+1)        prior per label
+4 supervised          style         z + true label       z
+5 semi-supervised     label, style  y + z                y; z                   classification phase
+6 clustering          label, style  y + z                y; z                   no labels
+====================  ============  ===================  =====================  ====================
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from aae.errors import InputError
+from aae.networks import Corruption
+from aae.noise import Noise
+from aae.posteriors import Posterior, Softmax
+from aae.priors import Prior
+
+Output = Literal["linear", "sigmoid"]
+Codes = dict[str, Tensor]
+"""Codes by latent name, each (batch, dim of the latent)."""
+
+
+class Latent(nn.Module):
+    """One named part of the code: its prior p, its posterior q and the discriminator that matches them.
+
+    Parameters
+    ----------
+    prior : Prior
+        Distribution to impose on the aggregated posterior.
+    posterior : Posterior
+        Head on the encoder's features, of the prior's dimension.
+    discriminator : torch.nn.Module, optional
+        Maps codes (batch, dim), followed by the one-hot label (batch, num_labels + 1) if `label_informed`, to logits
+        (batch, 1). Not needed where something else matches the posterior to the prior (the VAE).
+    label_informed : bool
+        Whether the discriminator sees the label and the prior is sampled per label (section 2.3).
+
+    Raises
+    ------
+    InputError
+        If the dimensions differ, or the prior cannot be sampled per label although `label_informed` asks for it.
+    """
+
+    def __init__(
+        self,
+        prior: Prior,
+        posterior: Posterior,
+        discriminator: nn.Module | None = None,
+        *,
+        label_informed: bool = False,
+    ) -> None:
+        super().__init__()
+        if prior.dim != posterior.dim:
+            raise InputError(
+                f"prior has {prior.dim} dimensions and posterior {posterior.dim}; expected the same number"
+            )
+        if label_informed and prior.num_labels is None:
+            raise InputError("label_informed needs a prior that can be sampled per label (made with num_labels)")
+        self.prior = prior
+        self.posterior = posterior
+        self.discriminator = discriminator
+        self.label_informed = label_informed
+
+    def discriminate(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Compute the discriminator's logits (batch,) for codes (batch, dim); larger means more like the prior.
+
+        For a label-informed latent `labels` (batch,) are one-hot encoded with one extra class for unlabelled (-1).
+        """
+        if self.discriminator is None:
+            raise InputError("this latent has no discriminator")
+        if self.label_informed:
+            assert self.prior.num_labels is not None
+            assert labels is not None
+            unlabelled = self.prior.num_labels
+            one_hot = F.one_hot(torch.where(labels < 0, unlabelled, labels), unlabelled + 1)
+            codes = torch.cat([codes, one_hot.to(codes.dtype)], dim=1)
+        logits: Tensor = self.discriminator(codes)
+        return logits.float().squeeze(1)
+
+
+class AdversarialAutoencoder(nn.Module):
+    """An autoencoder whose aggregated posterior is matched to a prior by adversarial training.
+
+    Parameters
+    ----------
+    encoder : torch.nn.Module
+        Maps flat rows (batch, inputs), followed by the noise inputs of a universal approximator posterior, to features
+        (batch, features). If its ``forward`` has a parameter `noise`, it is given the run's `Noise` at training time.
+    latents : mapping of str to Latent
+        Named parts of the code, in the order in which the decoder sees them. A latent with a `Softmax` posterior is
+        named ``label``.
+    decoder : torch.nn.Module
+        Maps all codes side by side, preceded by the one-hot label if `decoder_classes` is set, to flat rows.
+    output : {"linear", "sigmoid"}
+        Activation of the last layer of the decoder.
+    corruption : Corruption, optional
+        Noise on the encoder's input at training time.
+    decoder_classes : int, optional
+        Number of classes K if the decoder sees the true label (section 4).
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        latents: Mapping[str, Latent],
+        decoder: nn.Module,
+        *,
+        output: Output = "linear",
+        corruption: Corruption | None = None,
+        decoder_classes: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not latents:
+            raise InputError("latents is empty; expected at least one latent")
+        self.encoder = encoder
+        self.latents = nn.ModuleDict(latents)
+        self.decoder = decoder
+        self.output = output
+        self.corruption = corruption or Corruption()
+        self.decoder_classes = decoder_classes
+        self._encoder_takes_noise = takes_noise(encoder)
+        self._decoder_takes_noise = takes_noise(decoder)
+
+    def latent(self, name: str) -> Latent:
+        """Look up a latent by name."""
+        latent = self.latents[name]
+        assert isinstance(latent, Latent)
+        return latent
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the model infers a label, q(y|x)."""
+        return "label" in self.latents
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """List the parameters of the generator: the encoder and all heads."""
+        heads = [p for name in self.latents for p in self.latent(name).posterior.parameters()]
+        return [*self.encoder.parameters(), *heads]
+
+    def discriminator_parameters(self) -> list[nn.Parameter]:
+        """List the parameters of all discriminators."""
+        discriminators = [self.latent(name).discriminator for name in self.latents]
+        return [p for d in discriminators if d is not None for p in d.parameters()]
+
+    def features(self, rows: Tensor, noise: Noise | None = None) -> Tensor:
+        """Map rows (batch, inputs) to encoder features (batch, features); with `noise` the input is corrupted."""
+        x = self.corruption(rows, noise)
+        for name in self.latents:
+            width = self.latent(name).posterior.noise_inputs
+            if width:
+                eta = x.new_zeros(len(x), width) if noise is None else noise.normal(len(x), width)
+                x = torch.cat([x, eta], dim=1)
+        features: Tensor = self.encoder(x, noise) if self._encoder_takes_noise else self.encoder(x)
+        return features
+
+    def encode(self, rows: Tensor, noise: Noise | None = None) -> Codes:
+        """Infer the codes of rows.
+
+        Parameters
+        ----------
+        rows : Tensor, (batch, inputs)
+            Flat rows.
+        noise : Noise, optional
+            With it the input is corrupted and codes are drawn from q(z|x), as in training; without it the code that
+            stands for each row is returned.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Codes (batch, dim) by latent; the label's code is q(y|x).
+        """
+        features = self.features(rows, noise)
+        return {name: self.latent(name).posterior(features, noise) for name in self.latents}
+
+    def label_logits(self, rows: Tensor, noise: Noise | None = None) -> Tensor:
+        """Compute the logits (batch, classes) of q(y|x)."""
+        if not self.has_labels:
+            raise InputError("the model has no latent named 'label', so it cannot infer labels")
+        head = self.latent("label").posterior
+        assert isinstance(head, Softmax)
+        return head.logits(self.features(rows, noise))
+
+    def decoder_logits(self, codes: Codes, labels: Tensor | None = None, noise: Noise | None = None) -> Tensor:
+        """Decode without the output activation; parameters as for `decode`."""
+        parts = [codes[name] for name in self.latents]
+        if self.decoder_classes is not None:
+            if labels is None:
+                raise InputError("the decoder of this model sees the true label; expected labels")
+            parts.insert(0, F.one_hot(labels, self.decoder_classes).to(parts[0].dtype))
+        x = torch.cat(parts, dim=1)
+        rows: Tensor = self.decoder(x, noise) if self._decoder_takes_noise else self.decoder(x)
+        return rows.float()
+
+    def activate(self, logits: Tensor) -> Tensor:
+        """Apply the output activation."""
+        return torch.sigmoid(logits) if self.output == "sigmoid" else logits
+
+    def decode(self, codes: Codes, labels: Tensor | None = None) -> Tensor:
+        """Decode codes to rows (batch, inputs).
+
+        Parameters
+        ----------
+        codes : dict of str to Tensor
+            Codes (batch, dim) of every latent.
+        labels : Tensor of int64, (batch,), optional
+            True labels, needed where the decoder sees them (section 4).
+
+        Returns
+        -------
+        Tensor, (batch, inputs)
+            Mean of p(x|z).
+        """
+        return self.activate(self.decoder_logits(codes, labels))
+
+    def reconstruct(self, rows: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Encode and decode rows (batch, inputs); `labels` as for `decode`."""
+        return self.decode(self.encode(rows), labels)
+
+    def sample_codes(self, n: int, labels: Tensor | None = None, noise: Noise | None = None) -> Codes:
+        """Draw `n` codes from the priors; with `labels` (n,) from the parts of the priors that belong to them."""
+        codes = {}
+        for name in self.latents:
+            latent = self.latent(name)
+            per_label = latent.label_informed or name == "label"
+            codes[name] = latent.prior.sample(n, labels if per_label else None, noise)
+        return codes
+
+    def sample(self, n: int, labels: Tensor | None = None, noise: Noise | None = None) -> Tensor:
+        """Draw `n` rows from the model p(x), decoding samples of the prior.
+
+        Parameters
+        ----------
+        n : int
+            Number of rows.
+        labels : Tensor of int64, (n,), optional
+            Label of each row, for models that know labels; without it labels are drawn too.
+        noise : Noise, optional
+            Source of randomness.
+
+        Returns
+        -------
+        Tensor, (n, inputs)
+            Rows.
+
+        Raises
+        ------
+        InputError
+            If labels are given and no part of the model knows labels.
+        """
+        knows_labels = self.has_labels or self.decoder_classes is not None
+        knows_labels |= any(self.latent(name).label_informed for name in self.latents)
+        if labels is not None and not knows_labels:
+            raise InputError("the model knows no labels, so it cannot sample a given label")
+        if labels is None and self.decoder_classes is not None:
+            noise = noise or Noise(int(torch.randint(2**31, ()).item()))
+            labels = noise.integers(self.decoder_classes, n)
+        return self.decode(self.sample_codes(n, labels, noise), labels)
+
+
+def takes_noise(module: nn.Module) -> bool:
+    """Tell whether the module's ``forward`` has a parameter named `noise`."""
+    return "noise" in inspect.signature(module.forward).parameters

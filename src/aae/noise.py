@@ -1,0 +1,47 @@
+"""Where the random tensors of training and sampling come from."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Noise:
+    """A seeded stream of random tensors on one device.
+
+    Everything random in a training step (prior samples, input noise, dropout, posterior noise) is drawn from one such
+    stream that is handed down explicitly, so that a run is a function of its seed and its state can be saved.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the run, 0 or larger.
+    *stream : int
+        Separates independent uses of one seed (initialization, batch order of epoch 3, training noise, ...).
+    device : str or torch.device
+        Where the tensors are made.
+    """
+
+    def __init__(self, seed: int, *stream: int, device: str | torch.device = "cpu") -> None:
+        self.device = torch.device(device)
+        self.generator = torch.Generator(self.device)
+        # 63 bits of a hash of all numbers: neighbouring seeds and streams share nothing.
+        state = np.random.SeedSequence([seed, *stream]).generate_state(1, np.uint64)[0]
+        self.generator.manual_seed(int(state >> np.uint64(1)))
+
+    def normal(self, *shape: int) -> Tensor:
+        """Draw standard normal numbers of the given shape."""
+        return torch.randn(shape, generator=self.generator, device=self.device)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Draw uniform numbers in [0, 1) of the given shape."""
+        return torch.rand(shape, generator=self.generator, device=self.device)
+
+    def integers(self, high: int, *shape: int) -> Tensor:
+        """Draw uniform integers in [0, high) of the given shape, as int64."""
+        return torch.randint(high, shape, generator=self.generator, device=self.device)
+
+    def permutation(self, n: int) -> Tensor:
+        """Draw a random order of ``0 .. n - 1``, as int64."""
+        return torch.randperm(n, generator=self.generator, device=self.device)

@@ -1,0 +1,113 @@
+"""The paper's costs as plain functions of tensors. All are means over the batch, in nats where they are likelihoods."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Reduction = Literal["sum", "mean"]
+
+
+def half_squared_error(reconstruction: Tensor, rows: Tensor, reduction: Reduction = "sum") -> Tensor:
+    """Compute half the Euclidean error, 0.5 * sum over dimensions of (x - x_hat)^2 (A.2.1, A.3), mean over the batch.
+
+    Parameters
+    ----------
+    reconstruction, rows : Tensor, (batch, dim)
+        Decoder output and the uncorrupted input.
+    reduction : {"sum", "mean"}
+        Sum over the dimensions of a row as the paper's rates need it, or mean over them.
+
+    Returns
+    -------
+    Tensor, ()
+        The cost.
+    """
+    squared = 0.5 * (reconstruction - rows).square()
+    return squared.sum(1).mean() if reduction == "sum" else squared.mean()
+
+
+def bernoulli_error(logits: Tensor, rows: Tensor, reduction: Reduction = "sum") -> Tensor:
+    """Compute the cross-entropy of pixels in [0, 1] under a Bernoulli decoder, mean over the batch.
+
+    Parameters
+    ----------
+    logits : Tensor, (batch, dim)
+        Decoder output before the sigmoid.
+    rows : Tensor, (batch, dim)
+        The uncorrupted input, in [0, 1].
+    reduction : {"sum", "mean"}
+        Over the dimensions of a row.
+
+    Returns
+    -------
+    Tensor, ()
+        The cost; with ``"sum"`` -log p(x|z) in nats.
+    """
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, rows, reduction="none")
+    return cross_entropy.sum(1).mean() if reduction == "sum" else cross_entropy.mean()
+
+
+def discriminator_loss(prior_logits: Tensor, code_logits: Tensor) -> Tensor:
+    """Compute -E[log D(prior sample)] - E[log(1 - D(code))] (section 1.1), both logits (batch,)."""
+    return F.softplus(-prior_logits).mean() + F.softplus(code_logits).mean()
+
+
+def discriminator_accuracy(prior_logits: Tensor, code_logits: Tensor) -> Tensor:
+    """Compute the share of prior samples and codes that are told apart, in [0, 1]; 0.5 is confusion."""
+    return 0.5 * ((prior_logits > 0).float().mean() + (code_logits <= 0).float().mean())
+
+
+def generator_loss(code_logits: Tensor) -> Tensor:
+    """Compute the non-saturating generator cost -E[log D(code)], logits (batch,)."""
+    return F.softplus(-code_logits).mean()
+
+
+def classification_loss(label_logits: Tensor, labels: Tensor) -> Tensor:
+    """Compute the cross-entropy of q(y|x) from its logits (batch, classes) and labels (batch,) (section 5)."""
+    return F.cross_entropy(label_logits, labels)
+
+
+def gaussian_kl(mean: Tensor, log_sd: Tensor, prior_sd: float) -> Tensor:
+    """Compute KL(N(mean, exp(log_sd)^2) || N(0, prior_sd^2)) in nats, summed over dimensions, mean over the batch (Eq. 2).
+
+    Parameters
+    ----------
+    mean, log_sd : Tensor, (batch, dim)
+        Moments of the Gaussian posterior.
+    prior_sd : float
+        Standard deviation of the prior, larger than 0.
+
+    Returns
+    -------
+    Tensor, ()
+        The divergence.
+    """
+    variance_ratio = torch.exp(2 * (log_sd - math.log(prior_sd)))
+    kl = 0.5 * (variance_ratio + (mean / prior_sd).square() - 1) - (log_sd - math.log(prior_sd))
+    return kl.sum(1).mean()
+
+
+def monte_carlo_kl(log_sd: Tensor, prior_log_prob: Tensor) -> Tensor:
+    """Estimate KL(q(z|x) || p(z)) for a Gaussian posterior and any prior with a density (Eq. 2).
+
+    The entropy of q(z|x) is taken in closed form; the cross-entropy with the prior from one drawn code per row.
+
+    Parameters
+    ----------
+    log_sd : Tensor, (batch, dim)
+        Log standard deviation of the Gaussian posterior.
+    prior_log_prob : Tensor, (batch,)
+        log p(z) of one code z per row, drawn from the posterior.
+
+    Returns
+    -------
+    Tensor, ()
+        The estimate in nats, mean over the batch.
+    """
+    entropy = log_sd.sum(1) + 0.5 * log_sd.shape[1] * (1 + math.log(2 * math.pi))
+    return (-entropy - prior_log_prob).mean()

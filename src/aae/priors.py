@@ -1,0 +1,320 @@
+"""Priors p(z): anything that can be sampled.
+
+Every prior can also be sampled per label (section 2.3): label k of K owns the k-th part of the distribution, a part that
+carries 1/K of the mass, so that labels drawn evenly give back the whole prior. The parts are the components of a mixture,
+the categories of a categorical distribution, and otherwise the k-th of K equal slices along the first coordinate's
+quantiles (for the swiss roll: along the roll).
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aae.errors import InputError
+from aae.noise import Noise
+
+
+class Prior(ABC):
+    """A distribution over codes that can be sampled.
+
+    Parameters
+    ----------
+    dim : int
+        Number of code dimensions, 1 or larger.
+    num_labels : int, optional
+        Number of labels the distribution is shared out to when it is sampled per label.
+
+    Raises
+    ------
+    InputError
+        If `dim` or `num_labels` is smaller than 1.
+    """
+
+    has_density = False
+    """Whether `log_prob` is available."""
+
+    def __init__(self, dim: int, num_labels: int | None = None) -> None:
+        if dim < 1:
+            raise InputError(f"prior dimension is {dim}; expected 1 or larger")
+        if num_labels is not None and num_labels < 1:
+            raise InputError(f"prior num_labels is {num_labels}; expected 1 or larger")
+        self.dim = dim
+        self.num_labels = num_labels
+
+    def sample(self, n: int, labels: Tensor | None = None, noise: Noise | None = None) -> Tensor:
+        """Draw `n` codes.
+
+        Parameters
+        ----------
+        n : int
+            Number of codes.
+        labels : Tensor of int64, (n,), optional
+            Label of each code, ``0 .. num_labels - 1``, or -1 for a draw from the whole prior.
+        noise : Noise, optional
+            Source of randomness; without it a stream seeded from torch's global generator is used.
+
+        Returns
+        -------
+        Tensor, (n, dim)
+            The codes, float32, on the device of `noise`.
+
+        Raises
+        ------
+        InputError
+            If labels are given but the prior was made without `num_labels`.
+        """
+        if noise is None:
+            noise = Noise(int(torch.randint(2**31, ()).item()))
+        if labels is not None and self.num_labels is None:
+            raise InputError(f"{type(self).__name__} prior was made without num_labels and cannot be sampled per label")
+        return self._sample(n, labels, noise)
+
+    @abstractmethod
+    def _sample(self, n: int, labels: Tensor | None, noise: Noise) -> Tensor: ...
+
+    def log_prob(self, codes: Tensor) -> Tensor:
+        """Compute the log-density (or log-mass) of each code.
+
+        Parameters
+        ----------
+        codes : Tensor, (n, dim)
+            Points of the code space.
+
+        Returns
+        -------
+        Tensor, (n,)
+            log p(z) in nats.
+
+        Raises
+        ------
+        InputError
+            If the prior has no known density (`has_density` is False).
+        """
+        raise InputError(f"{type(self).__name__} prior has no known density; it can only be sampled")
+
+    def _quantiles(self, n: int, labels: Tensor | None, noise: Noise) -> Tensor:
+        """Draw uniform numbers (n,), inside [k/K, (k+1)/K) where the label is k."""
+        u = noise.uniform(n)
+        return u if labels is None else torch.where(labels < 0, u, (labels + u) / self._labels())
+
+    def _labels(self) -> int:
+        assert self.num_labels is not None
+        return self.num_labels
+
+
+class Gaussian(Prior):
+    """Spherical Gaussian N(0, sd^2 I).
+
+    Parameters
+    ----------
+    dim : int
+        Number of dimensions.
+    sd : float
+        Standard deviation of each dimension, larger than 0 (A.1 uses 5 on MNIST and 10 on TFD, A.2.1 uses 1).
+    num_labels : int, optional
+        Slices for sampling per label.
+    """
+
+    has_density = True
+
+    def __init__(self, dim: int, sd: float = 1.0, num_labels: int | None = None) -> None:
+        super().__init__(dim, num_labels)
+        if not sd > 0:
+            raise InputError(f"prior sd is {sd}; expected larger than 0")
+        self.sd = float(sd)
+
+    def _sample(self, n: int, labels: Tensor | None, noise: Noise) -> Tensor:
+        z = noise.normal(n, self.dim)
+        if labels is not None:
+            u = self._quantiles(n, labels, noise).clamp(1e-7, 1 - 1e-7)
+            z = torch.cat([torch.special.ndtri(u)[:, None], z[:, 1:]], dim=1)
+        return self.sd * z
+
+    def log_prob(self, codes: Tensor) -> Tensor:
+        """Compute log N(z; 0, sd^2 I) in nats, (n,)."""
+        constant = self.dim * (0.5 * math.log(2 * math.pi) + math.log(self.sd))
+        return -0.5 * (codes / self.sd).square().sum(1) - constant
+
+
+class GaussianMixture(Prior):
+    """Ring of 2-D Gaussians, one petal per label (figures 2b and 4a).
+
+    The paper gives only the pictures. Each petal points outwards: its centre lies at `distance` from the origin in
+    direction 2 pi k / K, with standard deviations `radial_sd` along that direction and `tangential_sd` across it.
+
+    Parameters
+    ----------
+    components : int
+        Number of petals K.
+    distance, radial_sd, tangential_sd : float
+        Geometry of one petal, each larger than 0.
+    """
+
+    has_density = True
+
+    def __init__(
+        self, components: int = 10, distance: float = 1.4, radial_sd: float = 0.5, tangential_sd: float = 0.1
+    ) -> None:
+        super().__init__(2, components)
+        if not min(distance, radial_sd, tangential_sd) > 0:
+            raise InputError(
+                f"mixture geometry is distance {distance}, radial_sd {radial_sd}, tangential_sd {tangential_sd}; "
+                "expected each larger than 0"
+            )
+        self.distance, self.radial_sd, self.tangential_sd = float(distance), float(radial_sd), float(tangential_sd)
+
+    def place(self, labels: Tensor, local: Tensor) -> Tensor:
+        """Place standard normal points into the petals.
+
+        Parameters
+        ----------
+        labels : Tensor of int64, (n,)
+            Petal of each point.
+        local : Tensor, (n, 2)
+            Radial and tangential position in the petal, in units of its standard deviations.
+
+        Returns
+        -------
+        Tensor, (n, 2)
+            Codes.
+        """
+        angle = 2 * math.pi * labels / self._labels()
+        radial = self.distance + self.radial_sd * local[:, 0]
+        tangential = self.tangential_sd * local[:, 1]
+        cos, sin = torch.cos(angle), torch.sin(angle)
+        return torch.stack([radial * cos - tangential * sin, radial * sin + tangential * cos], dim=1)
+
+    def _sample(self, n: int, labels: Tensor | None, noise: Noise) -> Tensor:
+        petals = noise.integers(self._labels(), n)
+        if labels is not None:
+            petals = torch.where(labels < 0, petals, labels)
+        return self.place(petals, noise.normal(n, 2))
+
+    def log_prob(self, codes: Tensor) -> Tensor:
+        """Compute the log-density of the mixture in nats, (n,)."""
+        angle = 2 * math.pi * torch.arange(self._labels(), device=codes.device) / self._labels()
+        cos, sin = torch.cos(angle), torch.sin(angle)
+        x, y = codes[:, :1], codes[:, 1:]
+        radial = (x * cos + y * sin - self.distance) / self.radial_sd  # (n, K)
+        tangential = (y * cos - x * sin) / self.tangential_sd
+        constant = math.log(2 * math.pi * self.radial_sd * self.tangential_sd) + math.log(self._labels())
+        return torch.logsumexp(-0.5 * (radial.square() + tangential.square()), dim=1) - constant
+
+
+class SwissRoll(Prior):
+    """2-D swiss roll: a Gaussian whose mean is uniform along a spiral (figure 4c).
+
+    With u uniform in [0, 1) the spiral has radius ``radius * sqrt(u)`` and angle ``2 pi turns sqrt(u)``; label k owns u
+    in [k/K, (k+1)/K). The density has no closed form; the roll can only be sampled.
+
+    Parameters
+    ----------
+    radius : float
+        Radius of the outer end.
+    turns : float
+        Number of turns.
+    sd : float
+        Standard deviation of the Gaussian around the spiral, 0 or larger.
+    num_labels : int, optional
+        Parts for sampling per label.
+    """
+
+    def __init__(self, radius: float = 3.0, turns: float = 2.0, sd: float = 0.1, num_labels: int | None = None) -> None:
+        super().__init__(2, num_labels)
+        if not (radius > 0 and turns > 0 and sd >= 0):
+            raise InputError(
+                f"swiss roll has radius {radius}, turns {turns}, sd {sd}; expected radius and turns > 0, sd >= 0"
+            )
+        self.radius, self.turns, self.sd = float(radius), float(turns), float(sd)
+
+    def spiral(self, u: Tensor) -> Tensor:
+        """Compute the points (n, 2) of the spiral at positions `u` (n,) in [0, 1]."""
+        root = torch.sqrt(u)
+        angle = 2 * math.pi * self.turns * root
+        return torch.stack([self.radius * root * torch.cos(angle), self.radius * root * torch.sin(angle)], dim=1)
+
+    def _sample(self, n: int, labels: Tensor | None, noise: Noise) -> Tensor:
+        return self.spiral(self._quantiles(n, labels, noise)) + self.sd * noise.normal(n, 2)
+
+
+class Uniform(Prior):
+    """Uniform distribution on the cube [low, high)^dim."""
+
+    has_density = True
+
+    def __init__(self, dim: int, low: float = -1.0, high: float = 1.0, num_labels: int | None = None) -> None:
+        super().__init__(dim, num_labels)
+        if not high > low:
+            raise InputError(f"uniform prior has low {low} and high {high}; expected high > low")
+        self.low, self.high = float(low), float(high)
+
+    def _sample(self, n: int, labels: Tensor | None, noise: Noise) -> Tensor:
+        u = torch.cat([self._quantiles(n, labels, noise)[:, None], noise.uniform(n, self.dim - 1)], dim=1)
+        return self.low + (self.high - self.low) * u
+
+    def log_prob(self, codes: Tensor) -> Tensor:
+        """Compute the log-density in nats, (n,): constant inside the cube, -inf outside."""
+        inside = ((codes >= self.low) & (codes < self.high)).all(dim=1)
+        density = torch.full_like(codes[:, 0], -self.dim * math.log(self.high - self.low))
+        return torch.where(inside, density, -math.inf)
+
+
+class Categorical(Prior):
+    """Categorical distribution over one-hot vectors, p(y) = Cat(y) of section 5, every category equally likely."""
+
+    has_density = True
+
+    def __init__(self, categories: int) -> None:
+        super().__init__(categories, categories)
+
+    def _sample(self, n: int, labels: Tensor | None, noise: Noise) -> Tensor:
+        categories = noise.integers(self.dim, n)
+        if labels is not None:
+            categories = torch.where(labels < 0, categories, labels)
+        return torch.nn.functional.one_hot(categories, self.dim).float()
+
+    def log_prob(self, codes: Tensor) -> Tensor:
+        """Compute the log-mass in nats, (n,): -log(categories) for every one-hot vector, -inf elsewhere."""
+        one_hot = ((codes == 0) | (codes == 1)).all(dim=1) & (codes.sum(dim=1) == 1)
+        return torch.where(one_hot, torch.full_like(codes[:, 0], -math.log(self.dim)), -math.inf)
+
+
+class FromSampler(Prior):
+    """Any distribution given by a function that samples it.
+
+    Parameters
+    ----------
+    sampler : callable
+        Called as ``sampler(n)`` and returns a tensor (n, dim). If it has parameters named `labels` or `noise` it is given
+        the labels (int64 (n,), -1 for the whole prior, or None) and the `Noise` to draw from.
+    dim : int
+        Number of code dimensions.
+    num_labels : int, optional
+        Number of labels, if the sampler takes labels.
+
+    Raises
+    ------
+    InputError
+        If `num_labels` is given for a sampler without a `labels` parameter, or the sampler returns another shape.
+    """
+
+    def __init__(self, sampler: Callable[..., Tensor], dim: int, num_labels: int | None = None) -> None:
+        super().__init__(dim, num_labels)
+        self._sampler = sampler
+        self._accepts = {"labels", "noise"} & set(inspect.signature(sampler).parameters)
+        if num_labels is not None and "labels" not in self._accepts:
+            raise InputError("sampler has no parameter 'labels', so the prior cannot have num_labels")
+
+    def _sample(self, n: int, labels: Tensor | None, noise: Noise) -> Tensor:
+        offered: dict[str, Any] = {"labels": labels, "noise": noise}
+        codes = self._sampler(n, **{name: offered[name] for name in self._accepts})
+        if tuple(codes.shape) != (n, self.dim):
+            raise InputError(f"sampler returned shape {tuple(codes.shape)}; expected {(n, self.dim)}")
+        return codes.to(device=noise.device, dtype=torch.float32)

@@ -1,0 +1,175 @@
+"""The strict schema of a recipe: unknown keys are errors, every value is checked before anything starts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from aae.baselines.vae import Likelihood
+from aae.model import Output
+from aae.networks import ACTIVATIONS, BatchNormPlacement, Initialization
+from aae.training.settings import Settings, TrainingSettings
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Method = Literal["aae", "vae", "network"]
+
+
+class DataSettings(Settings):
+    """Which rows, which splits, which labels, which scaling."""
+
+    source: str
+    """A named data set or a path."""
+    validation: Annotated[int, Field(ge=0)] | Share = 0
+    """Rows taken from the training set for validation: a count or a share."""
+    test: Share = 0.2
+    """Share held out for testing where the source brings no test split of its own."""
+    labels: Count | Literal["all"] | None = None
+    """Size of the labelled subset; "all" labels in the source; not set: labels are used for evaluation only."""
+    label_column: str | None = None
+    labels_file: str | None = None
+    image_size: Count | None = None
+    colour: bool = False
+    scaling: Literal["auto", "none", "minmax", "standardize"] = "auto"
+    """auto: pictures to [0, 1], other rows as they are if inside [0, 1] and otherwise each column to [0, 1]."""
+
+
+class NetworkSettings(Settings):
+    """A fully connected network."""
+
+    hidden: list[Count] = [1000, 1000]
+    activation: str = "relu"
+    batch_norm: BatchNormPlacement = "none"
+    dropout: Share = 0.0
+
+    @model_validator(mode="after")
+    def _known_activation(self) -> NetworkSettings:
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"unknown activation {self.activation!r}; expected one of: {', '.join(ACTIVATIONS)}")
+        return self
+
+
+class EncoderSettings(NetworkSettings):
+    """The encoder, with the corruption of its input at training time."""
+
+    input_noise: NonNegative = 0.0
+    input_dropout: Share = 0.0
+
+
+class GaussianSettings(Settings):
+    """Spherical Gaussian."""
+
+    kind: Literal["gaussian"]
+    sd: Annotated[float, Field(gt=0)] = 1.0
+
+
+class MixtureSettings(Settings):
+    """Ring of 2-D Gaussians; as many as there are classes unless `components` is set."""
+
+    kind: Literal["gaussian-mixture"]
+    components: Count | None = None
+    distance: Annotated[float, Field(gt=0)] = 1.4
+    radial_sd: Annotated[float, Field(gt=0)] = 0.5
+    tangential_sd: Annotated[float, Field(gt=0)] = 0.1
+
+
+class SwissRollSettings(Settings):
+    """2-D swiss roll."""
+
+    kind: Literal["swiss-roll"]
+    radius: Annotated[float, Field(gt=0)] = 3.0
+    turns: Annotated[float, Field(gt=0)] = 2.0
+    sd: NonNegative = 0.1
+
+
+class UniformSettings(Settings):
+    """Uniform on a cube."""
+
+    kind: Literal["uniform"]
+    low: float = -1.0
+    high: float = 1.0
+
+
+PriorSettings = Annotated[
+    GaussianSettings | MixtureSettings | SwissRollSettings | UniformSettings, Field(discriminator="kind")
+]
+
+
+class StyleSettings(Settings):
+    """The continuous latent z."""
+
+    dim: Count
+    prior: PriorSettings
+    posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic"
+    noise_inputs: Count = 10
+    """Dimensions of eta for the universal approximator posterior."""
+    label_informed: bool = False
+    """Whether the discriminator sees the label and the prior is sampled per label (section 2.3)."""
+
+
+class LabelSettings(Settings):
+    """The categorical latent y; as many categories as there are classes unless `categories` is set."""
+
+    categories: Annotated[int, Field(ge=2)] | None = None
+
+
+class ModelSettings(Settings):
+    """Networks and latents."""
+
+    method: Method = "aae"
+    output: Output = "sigmoid"
+    init: Initialization = "normal"
+    init_sd: Annotated[float, Field(gt=0)] = 0.01
+    likelihood: Likelihood = "bernoulli"
+    """Reconstruction term of the VAE; the adversarial autoencoder always uses half the squared error."""
+    encoder: EncoderSettings = EncoderSettings()
+    decoder: NetworkSettings = NetworkSettings()
+    discriminator: NetworkSettings = NetworkSettings()
+    style: StyleSettings | None = None
+    label: LabelSettings | None = None
+    decoder_sees_label: bool = False
+    """Whether the decoder is given the true label (section 4)."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ModelSettings:
+        if self.style is None and self.label is None:
+            raise ValueError("has neither a [model.style] nor a [model.label] latent; expected at least one")
+        if self.method == "vae" and (self.style is None or self.label is not None):
+            raise ValueError("method 'vae' needs exactly the latent [model.style]")
+        if self.method == "network" and (self.label is None or self.style is not None):
+            raise ValueError("method 'network' needs exactly the latent [model.label]")
+        if (
+            self.style is not None
+            and self.style.prior.kind in ("gaussian-mixture", "swiss-roll")
+            and self.style.dim != 2
+        ):
+            raise ValueError(f"style.dim is {self.style.dim}; a {self.style.prior.kind} prior has 2 dimensions")
+        return self
+
+
+class EvaluationSettings(Settings):
+    """How a finished run is measured."""
+
+    prior_samples: Count = 10000
+    """Prior samples that codes are compared with."""
+    neighbours: Count = 10
+    """k of the k-nearest-neighbour accuracy in the code space."""
+
+
+class Recipe(Settings):
+    """Everything that defines a run; written to the run directory in full."""
+
+    name: str
+    title: str
+    reference: str = ""
+    """Where in the paper this comes from."""
+    cost: str = ""
+    """Rough cost, for the list of recipes."""
+    data: DataSettings
+    model: ModelSettings
+    training: TrainingSettings
+    evaluation: EvaluationSettings = EvaluationSettings()
+    paper: dict[str, float] = {}
+    """The paper's numbers by metric name."""

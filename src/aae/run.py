@@ -1,0 +1,232 @@
+"""A finished run: its model with everything needed to use it on rows as they are stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aae import recipes
+from aae.baselines import SupervisedNetwork
+from aae.building import build_model
+from aae.errors import InputError
+from aae.model import AdversarialAutoencoder
+from aae.networks import Scaling
+from aae.noise import Noise
+from aae.recipes import Recipe
+from aae.training.checkpoints import read_tensors
+from aae.training.engine import choose_device, load_module
+from aae.training.rundir import RunDirectory
+
+BATCH = 1000  # rows pushed through the networks at once
+
+
+class Run:
+    """A trained model that takes and gives rows as they are stored (uint8 pictures, float32 rows).
+
+    Parameters
+    ----------
+    folder : RunDirectory
+        Where it lives.
+    recipe : Recipe
+        What it was trained by.
+    model : AdversarialAutoencoder or SupervisedNetwork
+        In evaluation mode.
+    scaling : Scaling
+        From stored rows to network rows.
+    facts : dict
+        The contents of ``run.json``.
+    """
+
+    def __init__(
+        self,
+        folder: RunDirectory,
+        recipe: Recipe,
+        model: AdversarialAutoencoder | SupervisedNetwork,
+        scaling: Scaling,
+        facts: dict[str, Any],
+    ) -> None:
+        self.folder, self.recipe, self.model, self.scaling, self.facts = folder, recipe, model, scaling, facts
+        self.shape: tuple[int, ...] = tuple(facts["shape"])
+        self.class_names: tuple[str, ...] = tuple(facts["class_names"])
+        self.device = scaling.offset.device
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "auto") -> Run:
+        """Load a finished run.
+
+        Parameters
+        ----------
+        path : str or Path
+            The run directory.
+        device : {"auto", "cpu", "cuda"}
+            Where the model is put.
+
+        Returns
+        -------
+        Run
+            Ready to use.
+
+        Raises
+        ------
+        InputError
+            If the folder is no run, the run is not finished, or its files do not fit together.
+        """
+        folder = RunDirectory(path)
+        folder.require()
+        recipe = recipes.read(folder.recipe)
+        if not folder.weights.exists():
+            raise InputError(f"{folder.path}: the run is not finished (no {folder.weights.name}); expected one that is")
+        facts = folder.read_facts()
+        for key in ("shape", "class_names", "rows"):
+            if key not in facts:
+                raise InputError(f"{folder.facts}: key {key!r} is missing")
+        tensors = read_tensors(folder.weights)
+        place = choose_device(device)
+        inputs = int(np.prod(facts["shape"]))
+        model = build_model(recipe.model, inputs, len(facts["class_names"]), Noise(0))
+        if "scaling.offset" not in tensors or "scaling.factor" not in tensors:
+            raise InputError(f"{folder.weights}: holds no scaling; expected the weights of a run")
+        scaling = Scaling(tensors.pop("scaling.offset"), tensors.pop("scaling.factor"))
+        try:
+            load_module(model, {name.removeprefix("model."): tensor for name, tensor in tensors.items()})
+        except InputError as error:
+            raise InputError(f"{folder.weights}: {error}") from None
+        model.eval()
+        return cls(folder, recipe, model.to(place), scaling.to(place), facts)
+
+    @property
+    def autoencoder(self) -> AdversarialAutoencoder:
+        """The model of a run that has codes.
+
+        Raises
+        ------
+        InputError
+            If the run is a supervised network.
+        """
+        if not isinstance(self.model, AdversarialAutoencoder):
+            raise InputError(f"{self.folder.path}: a supervised network has no codes; expected an autoencoder run")
+        return self.model
+
+    @property
+    def infers_labels(self) -> bool:
+        """Whether the run has q(y|x)."""
+        return isinstance(self.model, SupervisedNetwork) or self.model.has_labels
+
+    @torch.no_grad()
+    def encode(self, rows: NDArray[Any], seed: int | None = None) -> dict[str, NDArray[np.float32]]:
+        """Infer codes.
+
+        Parameters
+        ----------
+        rows : array, (n, *shape)
+            Rows as stored.
+        seed : int, optional
+            With it a code is drawn from q(z|x); without it the code that stands for each row is given.
+
+        Returns
+        -------
+        dict of str to array
+            Codes (n, dim) by latent; the code of ``label`` is q(y|x).
+        """
+        model = self.autoencoder
+        noise = None if seed is None else Noise(seed, device=self.device)
+        corruption, model.corruption = model.corruption, type(model.corruption)()  # draw codes, leave the input alone
+        try:
+            parts = [model.encode(batch, noise) for batch in self._batches(rows)]
+        finally:
+            model.corruption = corruption
+        return {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in model.latents}
+
+    @torch.no_grad()
+    def label_logits(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        """Compute the logits (n, classes) of q(y|x) for rows (n, *shape) as stored."""
+        return np.concatenate([self.model.label_logits(batch).cpu().numpy() for batch in self._batches(rows)])
+
+    def predict_proba(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        """Compute q(y|x) (n, classes) for rows (n, *shape) as stored."""
+        probabilities: NDArray[np.float32] = torch.softmax(torch.from_numpy(self.label_logits(rows)), 1).numpy()
+        return probabilities
+
+    @torch.no_grad()
+    def reconstruct(self, rows: NDArray[Any], labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        """Encode and decode rows (n, *shape); `labels` (n,) where the decoder sees them. Same type and shape as stored."""
+        model = self.autoencoder
+        wanted = None if labels is None else torch.from_numpy(np.asarray(labels)).to(self.device)
+        parts = [
+            model.reconstruct(batch, None if wanted is None else wanted[i * BATCH : (i + 1) * BATCH])
+            for i, batch in enumerate(self._batches(rows))
+        ]
+        return self._stored(torch.cat(parts))
+
+    @torch.no_grad()
+    def decode(self, codes: dict[str, NDArray[np.float32]], labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        """Decode codes (n, dim) by latent to rows (n, *shape); `labels` (n,) where the decoder sees them."""
+        tensors = {name: torch.from_numpy(np.asarray(c, np.float32)).to(self.device) for name, c in codes.items()}
+        wanted = None if labels is None else torch.from_numpy(np.asarray(labels)).to(self.device)
+        return self._stored(self.autoencoder.decode(tensors, wanted))
+
+    @torch.no_grad()
+    def sample(self, n: int, label: int | None = None, seed: int = 0) -> NDArray[Any]:
+        """Draw rows from the model.
+
+        Parameters
+        ----------
+        n : int
+            Number of rows.
+        label : int, optional
+            Class of all rows, with random style.
+        seed : int
+            Decides the draw.
+
+        Returns
+        -------
+        array, (n, *shape)
+            Rows, of the stored type.
+
+        Raises
+        ------
+        InputError
+            If the model knows no labels or `label` is out of range.
+        """
+        model = self.autoencoder
+        noise = Noise(seed, device=self.device)
+        labels = None
+        if label is not None:
+            classes = len(self.class_names)
+            if model.has_labels:
+                classes = model.latent("label").prior.dim
+            if not 0 <= label < classes:
+                raise InputError(f"label is {label}; expected 0 to {classes - 1}")
+            labels = torch.full((n,), label, device=self.device)
+        return self._stored(model.sample(n, labels, noise))
+
+    def sample_prior(self, n: int, seed: int = 0, latent: str = "style") -> NDArray[np.float32]:
+        """Draw codes (n, dim) from the prior of one latent."""
+        codes: NDArray[np.float32] = self.autoencoder.latent(latent).prior.sample(n, None, Noise(seed)).numpy()
+        return codes
+
+    def pictures(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        """Turn stored rows (n, *shape) into values in [0, 1] for drawing."""
+        scale = 255 if self.facts["rows"] == "uint8" else 1
+        return np.clip(np.asarray(rows, np.float32) / scale, 0, 1)
+
+    def _batches(self, rows: NDArray[Any]) -> list[Tensor]:
+        """Scale rows in batches; checks their shape."""
+        if tuple(rows.shape[1:]) != self.shape:
+            raise InputError(f"rows have shape {tuple(rows.shape[1:])}; the run expects {self.shape}")
+        return [
+            self.scaling(torch.from_numpy(np.array(rows[start : start + BATCH])).to(self.device))
+            for start in range(0, len(rows), BATCH)
+        ]
+
+    def _stored(self, rows: Tensor) -> NDArray[Any]:
+        """Undo the scaling and give rows the type and shape they are stored with."""
+        values = self.scaling.inverse(rows).cpu().numpy().reshape(-1, *self.shape)
+        if self.facts["rows"] == "uint8":
+            return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+        return values

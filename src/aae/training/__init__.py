@@ -1,0 +1,1 @@
+"""Training: settings, phases, the engine, checkpoints, the run directory and progress."""

@@ -1,0 +1,100 @@
+"""Checkpoints: tensors in safetensors, everything else in a JSON side file; written whole or not at all.
+
+The side file is written last and carries the size of its tensor file, so a pair that a crash cut short is never taken for
+a checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from aae.errors import InputError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all (temporary file, flushed to disk, then renamed)."""
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write a safetensors file whole or not at all."""
+    temporary = path.with_name(path.name + ".part")
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file onto the CPU.
+
+    Raises
+    ------
+    InputError
+        If the file does not exist or is no whole safetensors file.
+    """
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; expected the weights of a finished run") from None
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error})") from None
+
+
+def save_checkpoint(folder: Path, name: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    """Write checkpoint `name` into `folder` and remove older ones.
+
+    Parameters
+    ----------
+    folder : Path
+        Created if needed.
+    name : str
+        File name without suffix; names sort by age.
+    tensors : dict of str to Tensor
+        Weights, optimizer state, random state.
+    facts : dict
+        Anything JSON can hold.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.safetensors"
+    write_tensors(path, tensors)
+    write_text(folder / f"{name}.json", json.dumps({**facts, "bytes": path.stat().st_size}, indent=1))
+    for old in folder.iterdir():
+        if old.stem != name:
+            old.unlink()
+
+
+def latest_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Read the newest whole checkpoint in `folder`, or None if there is none.
+
+    Raises
+    ------
+    InputError
+        If a checkpoint was damaged after it was written.
+    """
+    side_files = sorted(folder.glob("*.json"), reverse=True)
+    if not side_files:
+        return None
+    side_file = side_files[0]
+    tensors_file = side_file.with_suffix(".safetensors")
+    try:
+        facts = json.loads(side_file.read_text(encoding="utf-8"))
+        expected = facts["bytes"]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{side_file}: not the side file of a checkpoint") from None
+    found = tensors_file.stat().st_size if tensors_file.exists() else 0
+    if found != expected:
+        raise InputError(f"{tensors_file}: damaged checkpoint; found {found} bytes, expected {expected}")
+    return read_tensors(tensors_file), facts

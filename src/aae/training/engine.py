@@ -1,0 +1,287 @@
+"""The training engine: phases in order, one optimizer each, epochs that a kill cannot spoil."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from aae.errors import InputError
+from aae.networks import Scaling
+from aae.noise import Noise
+from aae.training.phases import Batch, Phase
+from aae.training.settings import OptimizerSettings, Precision, TrainingSettings
+
+# Streams of one seed: what each is for.
+INIT, SUBSET, ORDER, LABELLED_ORDER, STEPS = range(5)
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message is one line that names phase, epoch and step."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Everything a run trains on, on the device of the model.
+
+    Attributes
+    ----------
+    rows : Tensor, (n, ...)
+        Rows as stored (uint8 pictures or float32 rows); scaled batch by batch.
+    scaling : Scaling
+        Turns stored rows into what the network sees.
+    labels : Tensor of int64, (n,), optional
+        Labels, -1 where unlabelled.
+    labelled : Tensor of int64, (l,), optional
+        Indices of the labelled subset, for phases that need labels.
+    """
+
+    rows: Tensor
+    scaling: Scaling
+    labels: Tensor | None = None
+    labelled: Tensor | None = None
+
+    def to(self, device: torch.device) -> TrainingData:
+        """Move everything to `device`."""
+
+        def move(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device)
+
+        return TrainingData(self.rows.to(device), self.scaling.to(device), move(self.labels), move(self.labelled))
+
+
+def choose_device(name: str) -> torch.device:
+    """Resolve ``auto``, ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    InputError
+        For another name, or for ``cuda`` where there is no such device.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"unknown device {name!r}; expected auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device 'cuda' is not available on this machine; expected auto or cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def cast_to(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
+    """Make the context in which forward passes run in the given precision.
+
+    Raises
+    ------
+    InputError
+        For ``tf32`` on a device other than CUDA.
+    """
+    if precision == "tf32" and device.type != "cuda":
+        raise InputError("precision 'tf32' needs a CUDA device; expected fp32 or bf16")
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def make_optimizer(settings: OptimizerSettings, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+    """Build the optimizer of one phase."""
+    rate = settings.rate_at(0)
+    if settings.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=rate, betas=settings.betas, fused=True)
+    return torch.optim.SGD(parameters, lr=rate, momentum=settings.momentum, fused=True)
+
+
+class Trainer:
+    """Trains a module by running its phases on every mini-batch.
+
+    The state after any number of steps is a function of the seed alone: batch orders are derived from (seed, epoch), and
+    everything drawn inside steps comes from one saved stream.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Changed in place; on `device`.
+    phases : sequence of Phase
+        In the order in which they run on each mini-batch.
+    data : TrainingData
+        On `device`.
+    settings : TrainingSettings
+        Epochs, batches, precision and optimizers.
+    device : torch.device
+        Where everything lives.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs finished.
+    step : int
+        Steps done in the epoch under way.
+    steps_per_epoch : int
+        Full batches in the data; a ragged rest waits for another epoch's order.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        phases: Sequence[Phase],
+        data: TrainingData,
+        settings: TrainingSettings,
+        device: torch.device,
+    ) -> None:
+        if any(phase.needs_labels for phase in phases) and (data.labelled is None or len(data.labelled) == 0):
+            raise InputError("a phase needs labels but no row is labelled; expected at least one label")
+        self.module, self.phases, self.data, self.settings, self.device = module, phases, data, settings, device
+        self.optimizers = {p.name: make_optimizer(getattr(settings, p.name), p.parameters) for p in phases}
+        self.noise = Noise(settings.seed, STEPS, device=device)
+        self.batch_size = min(settings.batch_size, len(data.rows))
+        self.steps_per_epoch = len(data.rows) // self.batch_size
+        self.epoch = 0
+        self.step = 0
+        self._cast = cast_to(settings.precision, device)
+        self._names: list[str] = []
+        self._history: list[Tensor] = []  # one (metrics,) tensor per step of the epoch under way
+
+    def run_epoch(self, on_step: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
+        """Run the rest of the present epoch.
+
+        Parameters
+        ----------
+        on_step : callable
+            Called after every step; returns True to stop early.
+
+        Returns
+        -------
+        dict of str to float, or None
+            Means over the epoch: ``<phase>_loss`` and what the phases log. None if `on_step` stopped the epoch.
+
+        Raises
+        ------
+        TrainingError
+            If a loss is not finite, at the end of the epoch in which that happened.
+        """
+        self.module.train()
+        order = self._order()
+        labelled_order = self._labelled_order()
+        for phase in self.phases:
+            settings: OptimizerSettings = getattr(self.settings, phase.name)
+            for group in self.optimizers[phase.name].param_groups:
+                group["lr"] = settings.rate_at(self.epoch)
+        while self.step < self.steps_per_epoch:
+            labelled = None if labelled_order is None else labelled_order[self.step]
+            self._run_step(order[self.step], labelled)
+            self.step += 1
+            if on_step() and self.step < self.steps_per_epoch:
+                return None
+        return self._close_epoch()
+
+    def _run_step(self, indices: Tensor, labelled: Tensor | None) -> None:
+        data = self.data
+        batch = Batch(
+            rows=data.scaling(data.rows[indices]),
+            labels=None if data.labels is None else data.labels[indices],
+            noise=self.noise,
+        )
+        if labelled is not None:
+            assert data.labels is not None
+            batch.labelled_rows = data.scaling(data.rows[labelled])
+            batch.labelled_labels = data.labels[labelled]
+        losses = {}
+        for phase in self.phases:
+            with self._cast:
+                loss = phase.loss(batch)
+            gradients = torch.autograd.grad(loss, phase.parameters)
+            for parameter, gradient in zip(phase.parameters, gradients, strict=True):
+                parameter.grad = gradient
+            self.optimizers[phase.name].step()
+            losses[f"{phase.name}_loss"] = loss.detach()
+        metrics = losses | batch.metrics
+        self._names = list(metrics)
+        self._history.append(torch.stack(list(metrics.values())))
+
+    def _order(self) -> Tensor:
+        """Derive the batches of the present epoch: indices (steps, batch)."""
+        used = self.steps_per_epoch * self.batch_size
+        order = Noise(self.settings.seed, ORDER, self.epoch).permutation(len(self.data.rows))[:used]
+        return order.view(self.steps_per_epoch, self.batch_size).to(self.device)
+
+    def _labelled_order(self) -> Tensor | None:
+        """Derive the labelled batches of the present epoch, (steps, labelled batch): as many passes as it takes."""
+        labelled = self.data.labelled
+        if labelled is None or not any(phase.needs_labels for phase in self.phases):
+            return None
+        size = min(self.settings.labelled_batch_size or self.settings.batch_size, len(labelled))
+        noise = Noise(self.settings.seed, LABELLED_ORDER, self.epoch)
+        passes = math.ceil(self.steps_per_epoch * size / len(labelled))
+        order = torch.cat([noise.permutation(len(labelled)) for _ in range(passes)])[: self.steps_per_epoch * size]
+        return labelled[order.to(self.device)].view(self.steps_per_epoch, size)
+
+    def _close_epoch(self) -> dict[str, float]:
+        history = torch.stack(self._history).double().cpu()  # (steps, metrics)
+        broken = (~torch.isfinite(history)).nonzero()
+        if len(broken):
+            step, metric = broken[0].tolist()
+            raise TrainingError(
+                f"{self._names[metric].replace('_', ' ')} is {history[step, metric].item()} in epoch {self.epoch + 1}, "
+                f"step {step + 1}; the last good checkpoint is kept. Try a lower rate for that phase"
+            )
+        self.epoch += 1
+        self.step = 0
+        self._history = []
+        return dict(zip(self._names, history.mean(0).tolist(), strict=True))
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Collect all that a later `load_state` needs to go on with the same bits: tensors, and facts for JSON."""
+        tensors = {f"module.{name}": tensor for name, tensor in self.module.state_dict().items()}
+        for phase, optimizer in self.optimizers.items():
+            for index, entries in optimizer.state_dict()["state"].items():
+                for name, value in entries.items():
+                    if value is not None:
+                        tensors[f"optimizer.{phase}.{index}.{name}"] = torch.as_tensor(value)
+        tensors["noise"] = self.noise.generator.get_state()
+        tensors["torch"] = torch.get_rng_state()  # for priors and modules of the user that draw from it
+        if self._history:
+            tensors["history"] = torch.stack(self._history)
+        return tensors, {"epoch": self.epoch, "step": self.step, "names": self._names}
+
+    def load_state(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Go back to a state that `state` collected.
+
+        Raises
+        ------
+        InputError
+            If the state belongs to another model.
+        """
+        load_module(self.module, {k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")})
+        for phase, optimizer in self.optimizers.items():
+            prefix = f"optimizer.{phase}."
+            entries: dict[int, dict[str, Tensor]] = {}
+            for key, value in tensors.items():
+                if key.startswith(prefix):
+                    index, name = key.removeprefix(prefix).split(".")
+                    entries.setdefault(int(index), {})[name] = value
+            optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})
+        self.noise.generator.set_state(tensors["noise"])
+        torch.set_rng_state(tensors["torch"])
+        self._history = list(tensors["history"].to(self.device)) if "history" in tensors else []
+        self.epoch, self.step, self._names = facts["epoch"], facts["step"], facts["names"]
+
+
+def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Load weights into a module of the same shape.
+
+    Raises
+    ------
+    InputError
+        If names or shapes differ, naming the first difference.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise InputError(
+                f"weights do not fit the model: {name} is {found.get(name, 'missing')}; "
+                f"expected {expected.get(name, 'no such tensor')}"
+            )
+    module.load_state_dict(tensors)

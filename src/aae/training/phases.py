@@ -1,0 +1,126 @@
+"""The phases of one training step: what each one minimizes and which weights it owns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from aae import objectives
+from aae.model import AdversarialAutoencoder, Codes
+from aae.noise import Noise
+from aae.objectives import Reduction
+
+
+@dataclass
+class Batch:
+    """What the phases of one step share.
+
+    Attributes
+    ----------
+    rows : Tensor, (batch, inputs)
+        Scaled rows.
+    labels : Tensor of int64, (batch,), optional
+        Labels of the rows, -1 where unlabelled.
+    labelled_rows, labelled_labels : Tensor, (labelled batch, inputs) and (labelled batch,), optional
+        Rows of the labelled subset for the classification phase.
+    noise : Noise
+        Source of everything random in the step.
+    codes : dict of str to Tensor, optional
+        Codes drawn in the regularization phase, shared by discriminators and generator: the encoder does not change
+        between the two.
+    metrics : dict of str to Tensor
+        Scalars to log beside the losses.
+    """
+
+    rows: Tensor
+    noise: Noise
+    labels: Tensor | None = None
+    labelled_rows: Tensor | None = None
+    labelled_labels: Tensor | None = None
+    codes: Codes | None = None
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One cost, the parameters that lower it, and the name under which optimizer and loss are found."""
+
+    name: str
+    parameters: list[nn.Parameter]
+    loss: Callable[[Batch], Tensor]
+    needs_labels: bool = False
+    """Whether the loss uses the labelled batch."""
+
+
+def reconstruction_phase(model: AdversarialAutoencoder, reduction: Reduction) -> Phase:
+    """Encoder and decoder lower the reconstruction error (section 2)."""
+
+    def loss(batch: Batch) -> Tensor:
+        codes = model.encode(batch.rows, batch.noise)
+        logits = model.decoder_logits(codes, batch.labels, batch.noise)
+        return objectives.half_squared_error(model.activate(logits), batch.rows, reduction)
+
+    return Phase("reconstruction", [*model.encoder_parameters(), *model.decoder.parameters()], loss)
+
+
+def adversarial_phases(
+    model: AdversarialAutoencoder, reduction: Reduction = "sum", *, classify: bool = False
+) -> list[Phase]:
+    """List the phases of an adversarial autoencoder in the paper's order.
+
+    Parameters
+    ----------
+    model : AdversarialAutoencoder
+        Every latent needs a discriminator.
+    reduction : {"sum", "mean"}
+        Of the reconstruction error over the dimensions of a row.
+    classify : bool
+        Whether q(y|x) is also trained on labelled mini-batches (section 5); without labels it finds clusters (section 6).
+
+    Returns
+    -------
+    list of Phase
+        Reconstruction; regularization (discriminators, then the generator); classification if asked for.
+    """
+
+    def discriminator_loss(batch: Batch) -> Tensor:
+        batch.codes = model.encode(batch.rows, batch.noise)
+        total = torch.zeros((), device=batch.rows.device)
+        for name, codes in batch.codes.items():
+            latent = model.latent(name)
+            labels = batch.labels if latent.label_informed else None
+            n = len(codes)
+            positives = latent.prior.sample(n, labels, batch.noise)
+            both = torch.cat([positives, codes.detach()])
+            logits = latent.discriminate(both, None if labels is None else labels.repeat(2))
+            total = total + objectives.discriminator_loss(logits[:n], logits[n:])
+            accuracy = objectives.discriminator_accuracy(logits[:n], logits[n:])
+            batch.metrics[f"{name}_discriminator_accuracy"] = accuracy.detach()
+        return total
+
+    def generator_loss(batch: Batch) -> Tensor:
+        assert batch.codes is not None
+        total = torch.zeros((), device=batch.rows.device)
+        for name, codes in batch.codes.items():
+            latent = model.latent(name)
+            total = total + objectives.generator_loss(latent.discriminate(codes, batch.labels))
+        return total
+
+    def classification_loss(batch: Batch) -> Tensor:
+        assert batch.labelled_rows is not None
+        assert batch.labelled_labels is not None
+        logits = model.label_logits(batch.labelled_rows, batch.noise)
+        return objectives.classification_loss(logits, batch.labelled_labels)
+
+    phases = [
+        reconstruction_phase(model, reduction),
+        Phase("discriminator", model.discriminator_parameters(), discriminator_loss),
+        Phase("generator", model.encoder_parameters(), generator_loss),
+    ]
+    if classify:
+        classifier = [*model.encoder.parameters(), *model.latent("label").posterior.parameters()]
+        phases.append(Phase("classification", classifier, classification_loss, needs_labels=True))
+    return phases

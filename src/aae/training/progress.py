@@ -1,0 +1,74 @@
+"""Progress on stderr: a bar with the time left on a terminal, one plain line per epoch elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+
+class Progress:
+    """Shows how far a run is; use as a context manager.
+
+    Parameters
+    ----------
+    title : str
+        What is being trained.
+    epochs, steps_per_epoch : int
+        Size of the whole run.
+    done : int
+        Epochs finished before (a resumed run).
+    """
+
+    def __init__(self, title: str, epochs: int, steps_per_epoch: int, done: int = 0) -> None:
+        self.title, self.epochs, self.steps_per_epoch, self.done = title, epochs, steps_per_epoch, done
+        self._started = time.monotonic()
+        self._first = done
+        self._bar: Bar | None = None
+        if sys.stderr.isatty():
+            self._bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+            )
+            total = epochs * steps_per_epoch
+            self._task = self._bar.add_task(title, total=total, completed=done * steps_per_epoch)
+
+    def __enter__(self) -> Self:
+        """Start the display."""
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the display."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def step(self) -> None:
+        """Note one finished step."""
+        if self._bar is not None:
+            self._bar.advance(self._task)
+
+    def epoch(self, metrics: Mapping[str, float]) -> None:
+        """Note one finished epoch and show its metrics."""
+        self.done += 1
+        text = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in metrics.items())
+        if self._bar is not None:
+            self._bar.update(self._task, description=f"{self.title} epoch {self.done}/{self.epochs}")
+            self._bar.console.print(f"epoch {self.done}: {text}", highlight=False)
+        else:
+            each = (time.monotonic() - self._started) / (self.done - self._first)
+            left = each * (self.epochs - self.done)
+            print(f"{self.title} epoch {self.done}/{self.epochs} ({left:.0f} s left): {text}", file=sys.stderr)

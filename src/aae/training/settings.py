@@ -1,0 +1,58 @@
+"""Settings of a training run, as they stand in a recipe's ``[training]`` section."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Precision = Literal["fp32", "bf16", "tf32"]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OptimizerSettings(Settings):
+    """Optimizer of one phase.
+
+    `rate` is a learning rate, or a piecewise-constant schedule: from epoch (counted from 0) to learning rate.
+    """
+
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    rate: Positive | dict[Annotated[int, Field(ge=0)], Positive] = 0.1
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+
+    @field_validator("rate")
+    @classmethod
+    def _starts_at_epoch_0(cls, rate: float | dict[int, float]) -> float | dict[int, float]:
+        if isinstance(rate, dict) and 0 not in rate:
+            raise ValueError(f"schedule has epochs {sorted(rate)}; expected one rate from epoch 0 on")
+        return rate
+
+    def rate_at(self, epoch: int) -> float:
+        """Look up the learning rate in force during `epoch` (counted from 0)."""
+        if not isinstance(self.rate, dict):
+            return self.rate
+        return self.rate[max(start for start in self.rate if start <= epoch)]
+
+
+class TrainingSettings(Settings):
+    """Length, batches, precision and one optimizer per phase; which phases run follows from the method."""
+
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)] = 100
+    labelled_batch_size: Annotated[int, Field(ge=1)] | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    precision: Precision = "fp32"
+    reduction: Literal["sum", "mean"] = "sum"
+    checkpoint_every: Annotated[int, Field(ge=1)] = 1
+    reconstruction: OptimizerSettings = OptimizerSettings(rate=0.01, momentum=0.9)
+    discriminator: OptimizerSettings = OptimizerSettings(rate=0.1, momentum=0.1)
+    generator: OptimizerSettings = OptimizerSettings(rate=0.1, momentum=0.1)
+    classification: OptimizerSettings = OptimizerSettings(rate=0.1, momentum=0.9)
+    elbo: OptimizerSettings = OptimizerSettings(optimizer="adam", rate=0.001)

@@ -1,0 +1,425 @@
+"""Own files and folders: what comes out, and one clear line for whatever is wrong."""
+
+import gzip
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+from aae.data import load, read_rows
+from aae.errors import InputError
+
+RNG = np.random.default_rng(7)
+PICTURES = RNG.integers(0, 256, (20, 4, 5), dtype=np.uint8)
+COLUMNS = RNG.normal(size=(20, 3))
+
+
+def write_idx(path: Path, array: np.ndarray, code: int = 0x08) -> Path:
+    content = struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape) + array.tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+def write_picture(
+    path: Path, size: tuple[int, int] = (5, 4), value: int | tuple[int, ...] = 7, mode: str = "L"
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, value).save(path)
+
+
+# --- NumPy ---
+
+
+def test_npy_without_splits_stays_a_memory_map(tmp_path):
+    np.save(tmp_path / "x.npy", COLUMNS.astype(np.float32))
+    data = load(str(tmp_path / "x.npy"), test=0)
+    assert isinstance(data.train.rows, np.memmap)
+    assert not data.train.rows.flags.writeable
+    np.testing.assert_array_equal(data.train.rows, COLUMNS.astype(np.float32))
+    assert (data.name, data.shape, data.class_names) == ("x.npy", (3,), ())
+    assert data.train.labels is None
+    assert data.validation is None
+    assert data.test is None
+
+
+@pytest.mark.parametrize(
+    ("array", "dtype", "shape"),
+    [
+        (PICTURES, np.uint8, (4, 5)),
+        (PICTURES[..., None], np.uint8, (4, 5)),
+        (np.stack([PICTURES] * 3, axis=-1), np.uint8, (4, 5, 3)),
+        (PICTURES.reshape(20, 20), np.float32, (20,)),
+        (COLUMNS, np.float32, (3,)),
+        (COLUMNS.astype(">f4"), np.float32, (3,)),
+        (PICTURES.astype(np.int64), np.float32, (4, 5)),
+        (COLUMNS > 0, np.float32, (3,)),
+    ],
+)
+def test_types_and_shapes_of_rows(tmp_path, array, dtype, shape):
+    np.save(tmp_path / "x.npy", array)
+    rows = read_rows(tmp_path / "x.npy").rows
+    assert rows.dtype == dtype
+    assert rows.shape == (20, *shape)
+    np.testing.assert_allclose(rows.reshape(-1), array.reshape(-1), rtol=1e-6)
+
+
+def test_npz_with_own_test_rows_numbers_the_classes_of_both(tmp_path):
+    np.savez(
+        tmp_path / "k.npz",
+        x_train=PICTURES[:12],
+        y_train=np.tile([[3], [9]], (6, 1)),
+        x_test=PICTURES[12:],
+        y_test=[5] * 8,
+    )
+    data = load(str(tmp_path / "k.npz"))
+    assert data.class_names == ("3", "5", "9")
+    np.testing.assert_array_equal(data.train.labels, [0, 2] * 6)
+    np.testing.assert_array_equal(data.test.labels, [1] * 8)
+    np.testing.assert_array_equal(data.test.rows, PICTURES[12:])
+
+
+@pytest.mark.parametrize(("rows", "labels"), [("X", "y"), ("x", "labels"), ("images", "labels"), ("rows", "y")])
+def test_npz_with_one_set_of_rows(tmp_path, rows, labels):
+    np.savez(tmp_path / "a.npz", **{rows: COLUMNS, labels: np.arange(20) % 3 - 1})
+    split = read_rows(tmp_path / "a.npz")
+    np.testing.assert_array_equal(split.labels, np.arange(20) % 3 - 1)
+
+
+@pytest.mark.parametrize("suffix", ["npy", "csv", "parquet"])
+def test_labels_from_a_file_of_their_own(tmp_path, suffix):
+    np.save(tmp_path / "x.npy", COLUMNS)
+    names = np.array(["cat", "dog"])[np.arange(20) % 2]
+    file = tmp_path / f"y.{suffix}"
+    if suffix == "npy":
+        np.save(file, names)
+    elif suffix == "csv":
+        file.write_text("kind\n" + "\n".join(["", *names[1:]]))  # the first is unlabelled
+        names[0] = ""
+    else:
+        pa.parquet.write_table(pa.table({"kind": names}), file)
+    data = load(str(tmp_path / "x.npy"), labels=str(file), test=0)
+    assert data.class_names == ("cat", "dog")
+    np.testing.assert_array_equal(data.train.labels, np.where(names == "", -1, np.arange(20) % 2))
+
+
+# --- tables ---
+
+
+@pytest.mark.parametrize(
+    ("labels", "class_names", "numbers"),
+    [
+        (["dog", "cat", None, "dog"], ("cat", "dog"), [1, 0, -1, 1]),
+        ([10, 2, -1, None], ("2", "10"), [1, 0, -1, -1]),
+        ([3.0, 1.0, None, 3.0], ("1", "3"), [1, 0, -1, 1]),
+        ([True, False, None, True], ("false", "true"), [1, 0, -1, 1]),
+        ([None, None, None, None], (), [-1, -1, -1, -1]),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_table_labels(tmp_path, labels, class_names, numbers, suffix):
+    table = pa.table({"a": [1, 2, 3, 4], "kind": labels, "b": [0.5, 1.5, 2.5, 3.5]})
+    file = tmp_path / f"t.{suffix}"
+    (pa.csv.write_csv if suffix == "csv" else pa.parquet.write_table)(table, file)
+    data = load(str(file), label_column="kind", test=0)
+    assert data.class_names == class_names
+    np.testing.assert_array_equal(data.train.labels, numbers)
+    np.testing.assert_array_equal(data.train.rows, np.array([[1, 0.5], [2, 1.5], [3, 2.5], [4, 3.5]], np.float32))
+
+
+def test_dictionary_labels_and_row_names_of_pandas(tmp_path):
+    kinds = pa.array(["b", "a", "b"]).dictionary_encode()
+    pa.parquet.write_table(
+        pa.table({"x": [1, 2, 3], "label": kinds, "__index_level_0__": [7, 8, 9]}), tmp_path / "t.parquet"
+    )
+    split = read_rows(tmp_path / "t.parquet")
+    assert split.rows.shape == (3, 1)
+    np.testing.assert_array_equal(split.labels, [1, 0, 1])
+
+
+def test_a_column_called_label_is_taken_by_itself(tmp_path):
+    (tmp_path / "t.csv").write_text("\ufeffx,label\n1,b\n2,a\n", encoding="utf-8")
+    assert load(str(tmp_path / "t.csv"), test=0).class_names == ("a", "b")
+
+
+def test_csv_types_do_not_depend_on_the_first_lines(tmp_path):
+    lines = ["1,2"] * 300_000  # more than one block of the reader
+    (tmp_path / "t.csv").write_text("a,b\n" + "\n".join([*lines, "0.5,1e3"]))
+    np.testing.assert_array_equal(read_rows(tmp_path / "t.csv").rows[-1], [0.5, 1000])
+
+
+@pytest.mark.parametrize(("text", "rows"), [("1.5,2\n3,4\n", 2), ("0,1\n3,4\n", 1)])
+def test_csv_without_a_line_of_names(tmp_path, text, rows):
+    (tmp_path / "t.csv").write_text(text)
+    assert read_rows(tmp_path / "t.csv").rows.shape == (rows, 2)
+
+
+# --- IDX ---
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_idx_folder(tmp_path, suffix):
+    for name, images, labels in [
+        ("train", PICTURES[:15], np.arange(15) % 3),
+        ("t10k", PICTURES[15:], np.arange(5) % 3),
+    ]:
+        write_idx(tmp_path / f"{name}-images-idx3-ubyte{suffix}", images)
+        write_idx(tmp_path / f"{name}-labels-idx1-ubyte{suffix}", labels.astype(np.uint8))
+    data = load(str(tmp_path))
+    np.testing.assert_array_equal(data.train.rows, PICTURES[:15])
+    np.testing.assert_array_equal(data.test.rows, PICTURES[15:])
+    np.testing.assert_array_equal(data.train.labels, np.arange(15) % 3)
+    assert isinstance(data.train.rows, np.memmap) == (suffix == "")
+    assert data.class_names == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(("dtype", "code"), [(">i2", 0x0B), (">i4", 0x0C), (">f4", 0x0D), (">f8", 0x0E)])
+def test_idx_of_other_types(tmp_path, dtype, code):
+    array = PICTURES.astype(dtype)
+    np.testing.assert_array_equal(read_rows(write_idx(tmp_path / "a.idx", array, code)).rows, PICTURES)
+
+
+# --- pictures ---
+
+
+def test_folder_of_classes(tmp_path):
+    for folder, value in [("b", 10), ("a", 20), ("unlabelled", 30)]:
+        write_picture(tmp_path / folder / "1.png", value=value)
+    (tmp_path / "README.txt").write_text("not a picture")
+    data = load(str(tmp_path), test=0)
+    assert data.class_names == ("a", "b")
+    assert data.shape == (4, 5)
+    np.testing.assert_array_equal(data.train.rows[:, 0, 0], [20, 10, 30])
+    np.testing.assert_array_equal(data.train.labels, [0, 1, -1])
+
+
+def test_folders_of_splits(tmp_path):
+    for split in ("train", "test"):
+        for index, kind in enumerate(("a", "b")):
+            write_picture(tmp_path / split / kind / "sub" / "1.png", value=index)
+    data = load(str(tmp_path))
+    np.testing.assert_array_equal(data.test.labels, [0, 1])
+    assert len(data.train) == 2
+
+
+def test_colour_and_size(tmp_path):
+    write_picture(tmp_path / "1.png", (10, 6), (255, 0, 0), "RGB")
+    write_picture(tmp_path / "2.bmp", (5, 9), (0, 0, 255), "RGB")
+    colour = read_rows(tmp_path, image_size=3, colour=True)
+    assert colour.rows.shape == (2, 3, 3, 3)
+    assert colour.labels is None
+    np.testing.assert_array_equal(colour.rows[:, 1, 1], [[255, 0, 0], [0, 0, 255]])
+    np.testing.assert_array_equal(read_rows(tmp_path / "1.png").rows, np.full((1, 6, 10), 76))  # 0.299 of 255
+
+
+# --- read_rows ---
+
+
+def test_read_rows_gives_columns_the_shape_of_the_model(tmp_path):
+    np.save(tmp_path / "x.npy", PICTURES.reshape(20, 20))
+    rows = read_rows(tmp_path / "x.npy", shape=(4, 5)).rows
+    assert rows.dtype == np.uint8
+    np.testing.assert_array_equal(rows, PICTURES)
+    with pytest.raises(InputError, match=r"found rows of shape \(20,\), expected \(3, 3\)"):
+        read_rows(tmp_path / "x.npy", shape=(3, 3))
+
+
+def test_read_rows_with_the_classes_of_the_model(tmp_path):
+    (tmp_path / "t.csv").write_text("x,label\n1,c\n2,b\n")
+    np.testing.assert_array_equal(read_rows(tmp_path / "t.csv", class_names=("a", "b", "c")).labels, [2, 1])
+    with pytest.raises(InputError, match="unknown class 'c'"):
+        read_rows(tmp_path / "t.csv", class_names=("a", "b"))
+
+
+# --- what can be wrong ---
+
+
+def with_value(array: np.ndarray, place: tuple[int, ...], value: float) -> np.ndarray:
+    changed = array.copy()
+    changed[place] = value
+    return changed
+
+
+def save(name, **arrays):
+    return lambda folder: (np.save if name.endswith("npy") else np.savez)(folder / name, **arrays)
+
+
+def text(name, content):
+    return lambda folder: (folder / name).write_text(content)
+
+
+def raw(name, content):
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def parquet(**columns):
+    return lambda folder: pa.parquet.write_table(pa.table(columns), folder / "t.parquet")
+
+
+def cut(make, name, size):
+    def run(folder):
+        make(folder)
+        (folder / name).write_bytes((folder / name).read_bytes()[:size])
+
+    return run
+
+
+def idx(name, array=PICTURES):
+    return lambda folder: write_idx(folder / name, array)
+
+
+def pictures(*made):
+    return lambda folder: [write_picture(folder / name, size) for name, size in made]
+
+
+BAD = {
+    "missing": (lambda folder: None, "digitz", {}, "unknown data set.*no file or folder"),
+    "suffix": (text("x.txt", "1"), "x.txt", {}, r"x\.txt: found the suffix '\.txt', expected \.npy"),
+    "nan": (save("x.npy", arr=with_value(COLUMNS, (4, 2), np.nan)), "x.npy", {}, "row 4, column 2 .*found nan"),
+    "infinite pixel": (
+        save("x.npy", arr=with_value(PICTURES.astype(np.float32), (1, 2, 3), np.inf)),
+        "x.npy",
+        {},
+        r"row 1, pixel \(2, 3\) .*found inf",
+    ),
+    "too large": (
+        save("x.npy", arr=with_value(COLUMNS, (0, 1), 1e300)),
+        "x.npy",
+        {},
+        r"row 0, column 1 .*found 1e\+300",
+    ),
+    "text": (save("x.npy", arr=np.array([["a", "b"]])), "x.npy", {}, "found values of type <U1, expected numbers"),
+    "objects": (save("x.npy", arr=np.array([[{}]])), "x.npy", {}, r"x\.npy: found a file that cannot be read"),
+    "complex": (save("x.npy", arr=np.ones((2, 2), complex)), "x.npy", {}, "type complex128"),
+    "one dimension": (save("x.npy", arr=np.ones(5)), "x.npy", {}, "found 1 dimensions"),
+    "five dimensions": (save("x.npy", arr=np.ones((1, 1, 1, 1, 1))), "x.npy", {}, "found 5 dimensions"),
+    "colours first": (save("x.npy", arr=np.ones((2, 3, 8, 8))), "x.npy", {}, "found 8 colours"),
+    "no rows": (save("x.npy", arr=np.ones((0, 3))), "x.npy", {}, "no rows"),
+    "no columns": (save("x.npy", arr=np.ones((3, 0))), "x.npy", {}, "no columns"),
+    "not npy": (text("x.npy", "hello"), "x.npy", {}, r"x\.npy: found a file that cannot be read"),
+    "empty npy": (text("x.npy", ""), "x.npy", {}, r"x\.npy: found a file that cannot be read"),
+    "short npy": (cut(save("x.npy", arr=COLUMNS), "x.npy", 300), "x.npy", {}, "cannot be read"),
+    "npz keys": (save("x.npz", stuff=COLUMNS), "x.npz", {}, "found the keys stuff; expected x_train"),
+    "npz cut": (cut(save("x.npz", X=COLUMNS), "x.npz", 200), "x.npz", {}, r"x\.npz: found a file that cannot be read"),
+    "npz objects": (save("x.npz", X=np.array([[{}]])), "x.npz", {}, "cannot be read"),
+    "npz empty": (text("x.npz", ""), "x.npz", {}, "cannot be read"),
+    "npz length": (save("x.npz", X=COLUMNS, y=np.arange(19)), "x.npz", {}, r"key 'X': found labels of shape \(19,\)"),
+    "npz half": (save("x.npz", X=COLUMNS, y=np.full(20, 1.5)), "x.npz", {}, "label of row 0 .*found 1.5"),
+    "npz below -1": (save("x.npz", X=COLUMNS, y=np.arange(-2, 18)), "x.npz", {}, "label of row 0 .*found -2"),
+    "npz shapes": (
+        save("x.npz", x_train=COLUMNS, x_test=COLUMNS[:, :2]),
+        "x.npz",
+        {},
+        r"key 'x_test': found rows of shape \(2,\)",
+    ),
+    "ragged": (text("t.csv", "a,b\n1,2\n3\n"), "t.csv", {}, "line 3: Expected 2 columns, got 1"),
+    "word": (text("t.csv", "a,b\n1,2\n3,x\n"), "t.csv", {}, r"column #1: line 3.*'x'"),
+    "hole": (text("t.csv", "a,b\n1,2\n,3\n"), "t.csv", {}, "column 'a': found a missing value in row 1"),
+    "csv nan": (text("t.csv", "a,b\n1,2\n3,nan\n"), "t.csv", {}, "row 1, column 'b' .*found nan"),
+    "csv empty": (text("t.csv", ""), "t.csv", {}, "no columns"),
+    "csv names only": (text("t.csv", "a,b\n"), "t.csv", {}, "no rows"),
+    "csv binary": (raw("t.csv", b"\xff\xfe\x00\x01"), "t.csv", {}, "cannot be read"),
+    "twice": (text("t.csv", "a,a\n1,2\n"), "t.csv", {}, "2 columns called 'a'"),
+    "unnamed": (text("t.csv", ",a\n0,2\n"), "t.csv", {}, "no name for column 0"),
+    "no such column": (
+        text("t.csv", "a,kind\n1,x\n"),
+        "t.csv",
+        {"label_column": "knd"},
+        "column 'knd'; did you mean 'kind'",
+    ),
+    "only labels": (text("t.csv", "label\nx\n"), "t.csv", {}, "no columns"),
+    "half label": (text("t.csv", "a,label\n1,1\n2,1.5\n"), "t.csv", {}, "label of row 1 .*found 1.5"),
+    "parquet text": (parquet(a=["x"]), "t.parquet", {}, "column 'a': found values of type string"),
+    "parquet null": (parquet(a=[1, None]), "t.parquet", {}, "column 'a': found a missing value in row 1"),
+    "not parquet": (text("t.parquet", "hello"), "t.parquet", {}, "cannot be read"),
+    "idx magic": (raw("a.idx", b"\x89PNG0000"), "a.idx", {}, "magic number 0x89504e47"),
+    "idx header": (raw("a.idx", b"\0\0\x08\x03\0\0"), "a.idx", {}, "found 6 bytes, expected a header of 16"),
+    "idx short": (cut(idx("a.idx"), "a.idx", 100), "a.idx", {}, "found 100 bytes, expected 416"),
+    "idx empty": (text("a.idx", ""), "a.idx", {}, "empty file"),
+    "gzip short": (cut(idx("a.idx.gz"), "a.idx.gz", 100), "a.idx.gz", {}, "cannot be read"),
+    "gzip empty": (text("a.idx.gz", ""), "a.idx.gz", {}, "magic number 0x"),
+    "not gzip": (text("a.idx.gz", "hello"), "a.idx.gz", {}, "cannot be read"),
+    "labels as rows": (idx("a.idx", np.arange(5, dtype=np.uint8)), "a.idx", {}, "found 1 dimensions"),
+    "sizes": (
+        pictures(("a.png", (5, 4)), ("b.png", (6, 4))),
+        ".",
+        {},
+        r"b\.png: found a picture of 6x4 pixels, expected 5x4",
+    ),
+    "no pictures": (text("a.txt", ""), ".", {}, "found no pictures"),
+    "empty class": (lambda folder: (folder / "cat").mkdir(), ".", {}, "cat: found no pictures"),
+    "mixed": (pictures(("a.png", (5, 4)), ("cat/b.png", (5, 4))), ".", {}, "found pictures beside the folder 'cat'"),
+    "third split": (
+        pictures(("train/a.png", (5, 4)), ("val/b.png", (5, 4))),
+        ".",
+        {},
+        "found a folder 'val' beside 'train'",
+    ),
+    "not a picture": (text("a.png", "hello"), ".", {}, r"a\.png: found a file that cannot be read as a picture"),
+    "16 bits": (lambda folder: write_picture(folder / "a.png", mode="I;16"), ".", {}, "more than 8 bits"),
+    "image size": (pictures(("a.png", (5, 4))), ".", {"image_size": 0}, "image_size: found 0"),
+    "option size": (
+        save("x.npy", arr=COLUMNS),
+        "x.npy",
+        {"image_size": 8},
+        "image_size: .*expected it only for pictures",
+    ),
+    "option colour": (text("t.csv", "a\n1\n"), "t.csv", {"colour": True}, "colour: .*expected it only for pictures"),
+    "option column": (save("x.npy", arr=COLUMNS), "x.npy", {"label_column": "a"}, "label_column: .*only for .csv"),
+    "option labels": (lambda folder: None, None, {"labels": "y.npy"}, "labels: .*only for your own data"),
+    "labels file": (
+        save("x.npy", arr=COLUMNS),
+        "x.npy",
+        {"labels": "nowhere.npy"},
+        "labels: found no file 'nowhere.npy'",
+    ),
+    "labels twice": (save("x.npz", X=COLUMNS, y=np.arange(20)), "x.npz", {"labels": "y.npy"}, "has its own labels"),
+    "test too large": (save("x.npy", arr=COLUMNS), "x.npy", {"test": 20}, "test: found 20 of 20 rows"),
+    "validation too large": (
+        save("x.npy", arr=COLUMNS),
+        "x.npy",
+        {"validation": 16},
+        "validation: found 16 of 16 rows",
+    ),
+    "fraction": (save("x.npy", arr=COLUMNS), "x.npy", {"validation": 1.5}, "validation: found 1.5"),
+    "negative": (save("x.npy", arr=COLUMNS), "x.npy", {"test": -0.1}, "test: found -0.1"),
+    "one row": (save("x.npy", arr=COLUMNS[:1]), "x.npy", {}, "test: found 0.2 of 1 rows"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_clear_line(tmp_path, case):
+    make, name, options, message = BAD[case]
+    make(tmp_path)
+    source = "digits" if name is None else name if case == "missing" else str(tmp_path / name)
+    with pytest.raises(InputError, match=message) as caught:
+        load(source, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_of_two_columns(tmp_path):
+    np.save(tmp_path / "x.npy", COLUMNS)
+    (tmp_path / "y.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"y\.csv: found 2 columns, expected one column of labels"):
+        load(str(tmp_path / "x.npy"), labels=str(tmp_path / "y.csv"))
+
+
+@pytest.mark.parametrize("name", ["nowhere.npy", "both.npz"])
+def test_read_rows_refuses(tmp_path, name):
+    np.savez(tmp_path / "both.npz", x_train=COLUMNS, x_test=COLUMNS)
+    with pytest.raises(
+        InputError, match="found no such file" if name == "nowhere.npy" else "found training and test rows"
+    ):
+        read_rows(tmp_path / name)
+
+
+def test_not_finite_is_found_in_a_later_block(tmp_path, monkeypatch):
+    monkeypatch.setattr("aae.data.checks.BLOCK", 6)
+    np.save(tmp_path / "x.npy", with_value(COLUMNS.astype(np.float32), (19, 0), math.inf))
+    with pytest.raises(InputError, match="row 19, column 0"):
+        read_rows(tmp_path / "x.npy")
