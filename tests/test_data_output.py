@@ -43,20 +43,22 @@ def test_pictures_are_written_flat(tmp_path):
     [
         ("a.txt", {"x": CODES}, r"found the suffix '\.txt', expected one of \.npy"),
         ("a.npy", {"x": CODES, "y": LABELS}, r"found 2 arrays to write \(x, y\), expected one; use \.npz"),
-        ("nowhere/a.csv", {"x": CODES}, "cannot be written"),
+        ("nowhere/a.csv", {"x": CODES}, "found no folder"),
+        ("file/a.csv", {"x": CODES}, "found no folder"),
     ],
 )
 def test_bad_output(tmp_path, name, columns, message):
+    (tmp_path / "file").touch()
     with pytest.raises(InputError, match=message):
         write_rows(tmp_path / name, columns)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     file = tmp_path / "a.parquet"
     write_rows(file, {"x": CODES})
     before = file.read_bytes()
-    with pytest.raises(ValueError, match="column"):
+    with pytest.raises(ValueError, match="expected length"):
         write_rows(file, {"x": CODES, "y": LABELS[:2]})
     assert file.read_bytes() == before
     assert list(tmp_path.iterdir()) == [file]

@@ -335,6 +335,7 @@ BAD = {
     "only labels": (text("t.csv", "label\nx\n"), "t.csv", {}, "no columns"),
     "half label": (text("t.csv", "a,label\n1,1\n2,1.5\n"), "t.csv", {}, "label of row 1 .*found 1.5"),
     "parquet text": (parquet(a=["x"]), "t.parquet", {}, "column 'a': found values of type string"),
+    "parquet list label": (parquet(a=[1], label=[{"x": 1}]), "t.parquet", {}, "cannot be read"),
     "parquet null": (parquet(a=[1, None]), "t.parquet", {}, "column 'a': found a missing value in row 1"),
     "not parquet": (text("t.parquet", "hello"), "t.parquet", {}, "cannot be read"),
     "idx magic": (raw("a.idx", b"\x89PNG0000"), "a.idx", {}, "magic number 0x89504e47"),
@@ -402,11 +403,20 @@ def test_bad_input_is_one_clear_line(tmp_path, case):
     assert "\n" not in str(caught.value)
 
 
-def test_labels_of_two_columns(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("y.csv", b"a,b\n1,2\n", "found 2 columns, expected one column of labels"),
+        ("y.csv", b"\xff\xfe", "cannot be read"),
+        ("y.parquet", b"hello", "cannot be read"),
+        ("y.txt", b"1", "expected .npy, .csv or .parquet"),
+    ],
+)
+def test_bad_label_files(tmp_path, name, content, message):
     np.save(tmp_path / "x.npy", COLUMNS)
-    (tmp_path / "y.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match=r"y\.csv: found 2 columns, expected one column of labels"):
-        load(str(tmp_path / "x.npy"), labels=str(tmp_path / "y.csv"))
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name}.*{message}"):
+        load(str(tmp_path / "x.npy"), labels=str(tmp_path / name))
 
 
 @pytest.mark.parametrize("name", ["nowhere.npy", "both.npz"])

@@ -43,6 +43,8 @@ def write_rows(path: str | Path, columns: Mapping[str, NDArray[Any]]) -> None:
         raise InputError(f"{path}: found the suffix {path.suffix!r}, expected one of {', '.join(SUFFIXES)}")
     if suffix == ".npy" and len(columns) != 1:
         raise InputError(f"{path}: found {len(columns)} arrays to write ({', '.join(columns)}), expected one; use .npz")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: found no folder {str(path.parent)!r} to write to, expected an existing one")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with unfinished.open("wb") as file:

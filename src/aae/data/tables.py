@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,19 +46,16 @@ def read_table(path: Path, label_column: str | None) -> Part:
     InputError
         Ragged lines, text or a missing value where a number is expected, columns without a name or with the same name.
     """
-    try:
-        is_csv = path.suffix.lower() == ".csv"
-        table = _read_csv(path, label_column) if is_csv else pa_parquet.ParquetFile(path).read()
-    except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = re.sub(r"\bRow #", "line ", " ".join(str(error).split()))
-        raise InputError(f"{path}: found a file that cannot be read ({reason}), expected a table of numbers") from error
+    with _readable(path):
+        table = _read_csv(path, label_column) if _is_csv(path) else pa_parquet.ParquetFile(path).read()
     names = [name for name in table.column_names if not _INDEX.fullmatch(name)]
     label_column = _check_names(path, names, label_column)
     columns = tuple(name for name in names if name != label_column)
     rows = np.empty((table.num_rows, len(columns)), np.float32)
     for index, name in enumerate(columns):
         rows[:, index] = _numbers(table.column(name), f"{path}: column {name!r}")
-    labels = None if label_column is None else label_values(table.column(label_column))
+    with _readable(path):
+        labels = None if label_column is None else label_values(table.column(label_column))
     return Part(str(path), rows, labels, columns)
 
 
@@ -68,10 +67,8 @@ def read_label_file(path: Path) -> NDArray[Any]:
     array, (n,)
         Integers or floats with -1 for unlabelled, or text with an empty text for unlabelled.
     """
-    if path.suffix.lower() == ".csv":
-        names, _ = _header(path)
-    else:
-        names = pa_parquet.read_schema(path).names
+    with _readable(path):
+        names = _header(path)[0] if _is_csv(path) else pa_parquet.read_schema(path).names
     if len(names) != 1:
         raise InputError(f"{path}: found {len(names)} columns, expected one column of labels")
     labels = read_table(path, names[0]).labels
@@ -94,6 +91,20 @@ def label_values(column: pa.ChunkedArray) -> NDArray[Any]:
     missing = "" if pa.types.is_string(column.type) else -1
     values: NDArray[Any] = column.fill_null(missing).to_numpy()
     return values.astype(np.str_) if missing == "" else values
+
+
+def _is_csv(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what Arrow and the file system complain about into one line."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = re.sub(r"\bRow #", "line ", " ".join(str(error).split()))
+        raise InputError(f"{path}: found a file that cannot be read ({reason}), expected a table of numbers") from error
 
 
 def _read_csv(path: Path, label_column: str | None) -> pa.Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -203,12 +202,11 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     if target.suffix.lower() != ".png":
         raise InputError(f"{target}: found the ending {target.suffix!r}, expected '.png'")
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=".png")
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with partial.open("wb") as file:
             figure.savefig(file, format="png", dpi=figure.dpi, metadata={"Software": None})
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
     return target

@@ -86,7 +86,7 @@ def code_scatter(
             name = "no label" if label == UNLABELLED else class_names[label] if class_names else str(label)
             keys.append(_key(colour, marker, name))
 
-    limit = 1.06 * (far.max() if far.max() < STRAY * reach else reach) or 1.0
+    limit = 1.06 * (max(far.max(), reach) if far.max() < STRAY * reach else reach) or 1.0
     outside = int((far > limit).sum())
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
     axes.set_xlabel("$z_1$", size=TITLE_SIZE, color=INK)

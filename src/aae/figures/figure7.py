@@ -58,6 +58,12 @@ def style_and_content(
         cells = np.concatenate([first[:, np.newaxis], cells], axis=1)
         names, lead = ["source", *names], 5 * GAP
     flat = cells.reshape(-1, *cells.shape[2:])
-    figure, (panel,) = sheet([mosaic(flat, styles, len(names), lead)], title=title, top=0.2)
+    longest = max(len(name) for name in names)
+    upright = longest > 6  # longer names do not fit side by side
+    figure, (panel,) = sheet(
+        [mosaic(flat, styles, len(names), lead)], title=title, top=0.08 + 0.056 * longest if upright else 0.2
+    )
     panel.set_xticks(centres(len(names), flat.shape[2] * cell_scale(flat), lead), names)
+    if upright:
+        panel.tick_params(axis="x", labelrotation=90)
     return figure

@@ -1,0 +1,217 @@
+"""The figures show what they are given: places, colours, labels and pixels."""
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgba
+from matplotlib.image import imread
+from scipy.stats import norm
+
+from aae.errors import InputError
+from aae.figures import (
+    axis_walk,
+    cluster_rows,
+    code_scatter,
+    gaussian_percentile_grid,
+    manifold_panels,
+    picture_grid,
+    save,
+    style_and_content,
+    training_curves,
+)
+from aae.figures.canvas import GAP, PALETTE, as_pictures, mosaic
+
+
+def plain(values, size=8):
+    """Pictures (n, size, size) of one grey each."""
+    return np.broadcast_to(np.asarray(values, dtype=float)[:, None, None], (len(values), size, size))
+
+
+def shown(figure, panel=0):
+    return np.asarray(figure.axes[panel].images[0].get_array())
+
+
+def cell(image, row, col, size=80, lead=0):
+    """The middle pixel of a cell in a mosaic of magnified 8 x 8 pictures."""
+    return image[row * (size + GAP) + size // 2, col * (size + GAP) + size // 2 + lead * (col > 0), 0]
+
+
+def test_mosaic_places_pictures_and_leaves_the_rest_white():
+    image = mosaic(plain([0.1, 0.2, 0.3]), 2, 2)
+    assert image.shape == (2 * 80 + GAP, 2 * 80 + GAP, 3)
+    assert [cell(image, *place) for place in ((0, 0), (0, 1), (1, 0), (1, 1))] == [0.1, 0.2, 0.3, 1.0]
+    assert (image[80 : 80 + GAP] == 1).all()
+
+
+def test_pictures_are_clipped_and_colour_is_kept():
+    assert as_pictures(torch.tensor([[[-1.0, 2.0]]])).tolist() == [[[[0.0] * 3, [1.0] * 3]]]
+    colour = np.random.default_rng(0).uniform(size=(2, 4, 5, 3))
+    assert (as_pictures(colour) == colour).all()
+
+
+def test_plain_columns_cannot_be_drawn():
+    rows = np.zeros((4, 7))
+    for draw in (
+        lambda: picture_grid(rows, 2, 2),
+        lambda: axis_walk(rows),
+        lambda: manifold_panels([rows]),
+        lambda: cluster_rows(rows[:2], rows, [0, 1, 1, 0]),
+        lambda: style_and_content(rows.reshape(2, 2, 7)),
+    ):
+        with pytest.raises(InputError, match="7 plain columns, which cannot be drawn as pictures"):
+            draw()
+
+
+def test_saved_files_are_whole_exact_and_reproducible(tmp_path):
+    pictures = np.random.default_rng(0).uniform(size=(6, 28, 28))
+    first = save(picture_grid(pictures, 2, 3), tmp_path / "new" / "a.png")
+    second = save(picture_grid(pictures, 2, 3), tmp_path / "b.png")
+    assert first.read_bytes() == second.read_bytes()
+    assert [path.name for path in first.parent.iterdir()] == ["a.png"]
+    pixels, wanted = imread(first)[..., :3], mosaic(pictures, 2, 3)
+    margin = (pixels.shape[0] - wanted.shape[0]) // 2
+    inside = pixels[margin : margin + wanted.shape[0], margin : margin + wanted.shape[1]]
+    assert np.abs(inside - wanted).max() <= 1 / 255  # every picture pixel is drawn without resampling
+    with pytest.raises(InputError, match=r"'\.jpg', expected '\.png'"):
+        save(picture_grid(pictures, 2, 3), tmp_path / "c.jpg")
+
+
+def test_a_failed_save_leaves_the_old_file_alone(tmp_path, monkeypatch):
+    figure = picture_grid(plain([0.5]), 1, 1)
+    path = save(figure, tmp_path / "a.png")
+    before = path.read_bytes()
+
+    def fail(file, **_):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(figure, "savefig", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save(figure, path)
+    assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_percentile_grid_reads_like_the_scatter():
+    grid = gaussian_percentile_grid(4, sd=5.0).reshape(4, 4, 2)
+    steps = 5 * norm.ppf([0.125, 0.375, 0.625, 0.875])
+    np.testing.assert_allclose(grid[..., 0], np.tile(steps, (4, 1)))  # the first axis grows to the right
+    np.testing.assert_allclose(grid[..., 1], np.tile(steps[::-1, None], (1, 4)))  # the second upwards
+    turned = gaussian_percentile_grid(4, sd=(2.0, 1.0), mean=(1.0, -1.0), axes=[[0.0, 1.0], [-1.0, 0.0]])
+    np.testing.assert_allclose(turned.reshape(4, 4, 2)[..., 1], -1 + 2 * np.tile(steps / 5, (4, 1)))
+    with pytest.raises(InputError, match="positive"):
+        gaussian_percentile_grid(0)
+
+
+def test_scatter_colours_every_code_by_its_label():
+    generator = np.random.default_rng(0)
+    codes, labels = generator.standard_normal((300, 2)), generator.integers(-1, 13, 300)
+    prior = 3 * generator.standard_normal((100, 2))
+    figure = code_scatter(torch.tensor(codes), labels, prior, title="codes", class_names=[f"c{i}" for i in range(13)])
+    axes = figure.axes[0]
+    cloud, *drawn = axes.collections
+    assert len(cloud.get_offsets()) == 100
+    assert sum(len(part.get_offsets()) for part in drawn) == 300
+    colour_of = {
+        tuple(place): tuple(colour)
+        for part in drawn
+        for place, colour in zip(part.get_offsets().tolist(), part.get_facecolors(), strict=True)
+    }
+    threes = {colour_of[tuple(place)] for place in codes[labels == 3].tolist()}
+    assert threes == {to_rgba(PALETTE[3])}
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == ["prior", *(f"c{i}" for i in range(13)), "no label"]
+    limit = axes.get_xlim()[1]
+    assert axes.get_xlim() == axes.get_ylim() == (-limit, limit)
+    assert limit > np.abs(prior).max()
+    assert len({colour_of[tuple(codes[labels == label][0])] for label in range(13)}) == 13
+
+
+def test_scatter_counts_codes_far_outside():
+    codes = np.random.default_rng(0).standard_normal((2000, 2))
+    codes[0] = 1e6
+    axes = code_scatter(codes).axes[0]
+    assert axes.get_xlim()[1] < 10
+    assert [text.get_text() for text in axes.texts] == ["1 code outside"]
+    assert axes.get_legend() is None
+    assert not code_scatter(codes[1:]).axes[0].texts
+
+
+def test_scatter_refuses_what_is_not_a_plane():
+    with pytest.raises(InputError, match="found 3 dimensions, expected 2"):
+        code_scatter(np.zeros((5, 3)))
+    with pytest.raises(InputError, match="found 2 names, expected at least 3"):
+        code_scatter(np.zeros((3, 2)), [0, 1, 2], class_names=["a", "b"])
+
+
+def test_manifold_panels_are_square_grids_with_titles():
+    figure = manifold_panels([plain([0.1, 0.2, 0.3, 0.4]), plain([0.5] * 4)], ["zero", "one"])
+    assert [axes.get_title() for axes in figure.axes] == ["zero", "one"]
+    assert cell(shown(figure), 1, 0) == 0.3
+    with pytest.raises(InputError, match="3 pictures in a panel"):
+        manifold_panels([plain([0, 0, 0])])
+
+
+def test_walk_wraps_and_says_where_lines_start():
+    figure = axis_walk(plain(np.linspace(0, 0.9, 10)), cols=4)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["0 %", "40 %", "80 %"]
+    image = shown(figure)
+    assert cell(image, 1, 0) == pytest.approx(0.4)
+    assert cell(image, 2, 3) == 1
+
+
+def test_style_and_content_puts_sources_first():
+    pictures = plain(np.arange(6) / 10).reshape(2, 3, 8, 8)
+    figure = style_and_content(pictures, sources=plain([0.7, 0.8]), class_names=["a", "b", "long name"])
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["source", "a", "b", "long name"]
+    image = shown(figure)
+    assert cell(image, 1, 0, lead=10) == 0.8
+    assert cell(image, 1, 3, lead=10) == 0.5
+    with pytest.raises(InputError, match="expected 3, one per column"):
+        style_and_content(pictures, class_names=["a"])
+    with pytest.raises(InputError, match="one per style"):
+        style_and_content(pictures, sources=plain([0.7]))
+
+
+def test_cluster_rows_show_only_members_and_stay_white_without():
+    values = np.array([0.1, 0.2, 0.3, 0.1, 0.1])
+    figure = cluster_rows(plain([0.5, 0.6, 0.7]), plain(values), [0, 2, 2, 0, 0], per_row=3, names=["x", "y", "z"])
+    image = shown(figure)
+    rows = [[cell(image, row, col, lead=10) for col in range(4)] for row in range(3)]
+    assert rows[0] == [0.5, 0.1, 0.1, 0.1]
+    assert rows[1] == [0.6, 1, 1, 1]
+    assert (rows[2][0], sorted(rows[2][1:])) == (0.7, [0.2, 0.3, 1])
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["x", "y", "z"]
+    with pytest.raises(InputError, match="found 0 to 3, expected 0 to 2"):
+        cluster_rows(plain([0.5, 0.6, 0.7]), plain(values), [0, 3, 2, 0, 0])
+
+
+def test_training_curves_draw_what_is_there():
+    history = [
+        {
+            "epoch": epoch,
+            "loss": [1.0 / epoch, 3.0 / epoch],
+            "error": None if epoch % 2 else 10.0 * epoch,
+            "device": "cpu",
+        }
+        for epoch in range(1, 7)
+    ]
+    figure = training_curves(history)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["loss", "error"]
+    loss, error = figure.axes
+    assert len(loss.lines) == 3  # two replicas and their mean
+    np.testing.assert_allclose(loss.lines[2].get_ydata(), 2 / np.arange(1, 7))
+    assert error.lines[0].get_xydata().tolist() == [[2, 20], [4, 40], [6, 60]]
+    assert len(training_curves(history, keys=["error"]).axes) == 1
+    with pytest.raises(InputError, match="no numbers for 'device'"):
+        training_curves(history, keys=["error", "device"])
+    with pytest.raises(InputError, match="no numbers in 0 epochs"):
+        training_curves([])
+
+
+def test_training_curves_choose_their_axes():
+    history = [{"nll": 10.0**-epoch, "discriminator_accuracy": 0.5 + 0.4**epoch} for epoch in range(1, 5)]
+    nll, accuracy = training_curves(history).axes
+    assert nll.get_yscale() == "log"
+    assert nll.lines[0].get_xdata().tolist() == [1, 2, 3, 4]
+    assert accuracy.lines[0].get_ydata() == [0.5, 0.5]
