@@ -17,14 +17,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 import aae
 from aae import data as datasets
 from aae import recipes
+from aae.baselines import SupervisedNetwork
 from aae.building import build_model, make_phases, make_scaling
 from aae.data import Dataset, Split
 from aae.errors import InputError
 from aae.evaluation import energy_distance, error_percent
+from aae.model import AdversarialAutoencoder
 from aae.noise import Noise
 from aae.recipes import Recipe
 from aae.run import Run
@@ -197,31 +200,30 @@ def _run_epochs(trainer: Trainer, recipe: Recipe, dataset: Dataset, folder: RunD
 
 
 @torch.no_grad()
-def validate(model: Any, data: TrainingData, dataset: Dataset, recipe: Recipe) -> dict[str, float]:
+def validate(model: nn.Module, data: TrainingData, dataset: Dataset, recipe: Recipe) -> dict[str, float]:
     """Measure a model under training on the validation split; empty without one."""
     split = dataset.validation
     if split is None:
         return {}
+    assert isinstance(model, AdversarialAutoencoder | SupervisedNetwork)
     model.eval()
     device = data.rows.device
     metrics: dict[str, float] = {}
     noise = Noise(0, device=device)  # the same draws after every epoch
-    logits, codes, squared = [], [], 0.0
+    scores, codes, squared = [], [], 0.0
     for start in range(0, len(split), 1000):
         rows = data.scaling(torch.from_numpy(np.array(split.rows[start : start + 1000])).to(device))
-        if recipe.model.label is not None:
-            logits.append(model.label_logits(rows))
-        if recipe.model.style is not None:
-            batch_codes = model.encode(rows)
-            labels = None
-            if split.labels is not None:
-                labels = torch.from_numpy(split.labels[start : start + 1000]).to(device)
-            if model.decoder_classes is None or labels is not None:
-                squared += 0.5 * (model.decode(batch_codes, labels) - rows).square().sum().item()
-            latent = model.latent("style")
-            codes.append(latent.posterior(model.features(rows, noise), noise))
-    if logits and split.labels is not None and recipe.data.labels is not None and (split.labels >= 0).any():
-        metrics["validation_error_percent"] = error_percent(split.labels, torch.cat(logits).argmax(1).cpu().numpy())
+        if isinstance(model, SupervisedNetwork):
+            scores.append(model.label_logits(rows))
+            continue
+        drawn = model.encode(rows, noise)
+        codes.append(drawn["style"])
+        if model.has_labels:
+            scores.append(drawn["label"])
+        labels = None if split.labels is None else torch.from_numpy(split.labels[start : start + 1000]).to(device)
+        squared += 0.5 * (model.decode(drawn, labels) - rows).square().sum().item()
+    if scores and split.labels is not None and recipe.data.labels is not None and (split.labels >= 0).any():
+        metrics["validation_error_percent"] = error_percent(split.labels, torch.cat(scores).argmax(1).cpu().numpy())
     if codes:
         metrics["validation_reconstruction"] = squared / len(split)
         some = torch.cat(codes)[:VALIDATION_CODES]

@@ -157,7 +157,7 @@ class AdversarialAutoencoder(nn.Module):
         return [p for d in discriminators if d is not None for p in d.parameters()]
 
     def features(self, rows: Tensor, noise: Noise | None = None) -> Tensor:
-        """Map rows (batch, inputs) to encoder features (batch, features); with `noise` the input is corrupted."""
+        """Map rows (batch, inputs) to encoder features (batch, features); in training mode `noise` corrupts the input."""
         x = self.corruption(rows, noise)
         for name in self.latents:
             width = self.latent(name).posterior.noise_inputs
@@ -175,7 +175,7 @@ class AdversarialAutoencoder(nn.Module):
         rows : Tensor, (batch, inputs)
             Flat rows.
         noise : Noise, optional
-            With it the input is corrupted and codes are drawn from q(z|x), as in training; without it the code that
+            With it codes are drawn from q(z|x), and in training mode the input is corrupted; without it the code that
             stands for each row is returned.
 
         Returns

@@ -51,7 +51,7 @@ class Scaling(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Dropout that draws its mask from the run's own `Noise`; identity without noise."""
+    """Dropout that draws its mask from the run's own `Noise`; identity without noise and outside training mode."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor, noise: Noise | None = None) -> Tensor:
         """Zero each element of `x` with probability `rate` and scale the rest by 1 / (1 - rate)."""
-        if noise is None or self.rate == 0:
+        if noise is None or not self.training or self.rate == 0:
             return x
         return x * (noise.uniform(*x.shape) >= self.rate) / (1 - self.rate)
 
@@ -85,8 +85,8 @@ class Corruption(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, noise: Noise | None = None) -> Tensor:
-        """Corrupt `x` (batch, ...); without `noise` it passes unchanged."""
-        if noise is not None and self.noise_sd > 0:
+        """Corrupt `x` (batch, ...); without `noise` and outside training mode it passes unchanged."""
+        if noise is not None and self.training and self.noise_sd > 0:
             x = x + self.noise_sd * noise.normal(*x.shape)
         corrupted: Tensor = self.dropout(x, noise)
         return corrupted
@@ -161,7 +161,7 @@ class MLP(nn.Module):
         self.out_features = widths[-1] if outputs is None else outputs
 
     def forward(self, x: Tensor, noise: Noise | None = None) -> Tensor:
-        """Map `x` (batch, inputs) to (batch, out_features); hidden dropout is active only with `noise`."""
+        """Map `x` (batch, inputs) to (batch, out_features); hidden dropout is active only with `noise`, in training mode."""
         for layer in self.layers:
             x = layer(x, noise)
         return x

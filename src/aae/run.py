@@ -135,11 +135,7 @@ class Run:
         """
         model = self.autoencoder
         noise = None if seed is None else Noise(seed, device=self.device)
-        corruption, model.corruption = model.corruption, type(model.corruption)()  # draw codes, leave the input alone
-        try:
-            parts = [model.encode(batch, noise) for batch in self._batches(rows)]
-        finally:
-            model.corruption = corruption
+        parts = [model.encode(batch, noise) for batch in self._batches(rows)]
         return {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in model.latents}
 
     @torch.no_grad()
