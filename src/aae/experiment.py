@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import shlex
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from aae.model import AdversarialAutoencoder
 from aae.noise import Noise
 from aae.recipes import Recipe
 from aae.run import Run
-from aae.training.checkpoints import latest_checkpoint, save_checkpoint, write_tensors
+from aae.training.checkpoints import latest_checkpoint, save_checkpoint, write_json, write_tensors
 from aae.training.engine import INIT, SUBSET, Trainer, TrainingData, choose_device
 from aae.training.progress import Progress
 from aae.training.rundir import RunDirectory
@@ -39,7 +40,7 @@ from aae.training.rundir import RunDirectory
 VALIDATION_CODES = 1000  # codes compared with the prior after every epoch
 
 
-class InterruptedRun(Exception):
+class InterruptedTrainingError(RuntimeError):
     """Ctrl-C stopped the run after its checkpoint was written; the message says how to go on."""
 
 
@@ -57,13 +58,76 @@ def load_data(recipe: Recipe) -> Dataset:
     )
 
 
-def with_data(recipe: Recipe, source: str) -> Recipe:
-    """Point a recipe at other data: sizes that followed from its own data are replaced by ones that fit any data."""
-    if source == recipe.data.source:
-        return recipe
-    validation = 0.15 if recipe.data.validation else 0
-    data = recipe.data.model_copy(update={"source": source, "validation": validation})
-    return recipe.model_copy(update={"data": data, "paper": {}})
+def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), data: str | None = None) -> Recipe:
+    """Read a recipe, optionally pointed at other data.
+
+    Parameters
+    ----------
+    recipe : str or Path
+        Name of a recipe or a ``.toml`` file.
+    overrides : sequence of str
+        ``section.key=value``; they win over everything else.
+    data : str, optional
+        Named data set or path. The recipe's size of the validation split, which fits its own data, becomes 15 %, and the
+        paper's numbers are dropped.
+
+    Returns
+    -------
+    Recipe
+        Complete and checked.
+
+    Raises
+    ------
+    InputError
+        As `recipes.read`.
+    """
+    own = recipes.read(recipe)
+    if data is None or data == own.data.source:
+        return recipes.read(recipe, overrides)
+    fit = [f"data.source={json.dumps(data)}", f"data.validation={0.15 if own.data.validation else 0}"]
+    return recipes.read(recipe, [*fit, *overrides]).model_copy(update={"paper": {}})
+
+
+def train_seeds(
+    recipe: Recipe, seeds: int, *, run: str | Path | None = None, device: str = "auto", resume: bool = False
+) -> list[Run]:
+    """Train a recipe with several seeds, from ``training.seed`` on.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to train.
+    seeds : int
+        How many. One trains into the run folder itself, several into ``seed-<seed>`` folders inside it.
+    run, device, resume
+        As for `train`.
+
+    Returns
+    -------
+    list of Run
+        The finished runs, by seed.
+    """
+    if seeds == 1:
+        return [train(recipe, run=run, device=device, resume=resume)]
+    folder = Path(run or Path("runs") / recipe.name)
+    if not resume:
+        RunDirectory(folder).require_new()
+    dataset = load_data(recipe)
+    first = recipe.training.seed
+    finished = []
+    for seed in range(first, first + seeds):
+        training = recipe.training.model_copy(update={"seed": seed})
+        one = recipe.model_copy(update={"training": training})
+        path = folder / f"seed-{seed}"
+        finished.append(train(one, run=path, device=device, resume=resume and path.exists(), dataset=dataset))
+    return finished
+
+
+def load_runs(folder: str | Path, device: str = "auto") -> list[Run]:
+    """Load a run, or every seed of one that was trained with several, by seed."""
+    paths = [path for path in Path(folder).glob("seed-*") if path.is_dir()]
+    runs = [Run.load(path, device) for path in paths or [Path(folder)]]
+    return sorted(runs, key=lambda run: run.recipe.training.seed)
 
 
 def train(
@@ -100,7 +164,7 @@ def train(
         Bad recipe, data or run directory, all before any training.
     TrainingError
         A loss was not finite.
-    InterruptedRun
+    InterruptedTrainingError
         Ctrl-C; a checkpoint was written.
     """
     if not isinstance(recipe, Recipe):
@@ -143,7 +207,7 @@ def train(
         folder.keep_metrics(trainer.epoch)
     else:
         folder.create(recipes.dump(recipe))
-    folder.write_json(folder.facts, facts)
+    write_json(folder.facts, facts)
     if labelled is not None and not resume:
         np.save(folder.path / "labelled.npy", labelled)
 
@@ -151,7 +215,7 @@ def train(
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"scaling.{name}": tensor for name, tensor in scaling.state_dict().items()}
     write_tensors(folder.weights, tensors)
-    folder.write_json(folder.facts, {**facts, "epochs": trainer.epoch, "seconds": round(seconds, 1)})
+    write_json(folder.facts, {**facts, "epochs": trainer.epoch, "seconds": round(seconds, 1)})
     return Run.load(folder.path, device)
 
 
@@ -179,19 +243,21 @@ def _run_epochs(trainer: Trainer, recipe: Recipe, dataset: Dataset, folder: RunD
         while trainer.epoch < settings.epochs:
             losses = trainer.run_epoch(on_step)
             if losses is not None:
-                metrics = losses | validate(trainer.module, trainer.data, dataset, recipe)
+                last = trainer.epoch == settings.epochs
+                metrics = losses
+                if last or trainer.epoch % settings.validate_every == 0:
+                    metrics = losses | validate(trainer.module, trainer.data, dataset, recipe)
                 seconds = time.monotonic() - started
                 folder.append_metrics({"epoch": trainer.epoch, "seconds": round(seconds, 2), **metrics})
                 for name, value in metrics.items():
                     events.add_scalar(name, value, trainer.epoch)
                 progress.epoch(metrics)
-                last = trainer.epoch == settings.epochs
                 if last or trainer.epoch % settings.checkpoint_every == 0:
                     checkpoint()
             if interrupted.is_set() and trainer.epoch < settings.epochs:
                 checkpoint()
                 events.close()
-                raise InterruptedRun(
+                raise InterruptedTrainingError(
                     f"stopped in epoch {trainer.epoch + 1} after {trainer.step} steps; "
                     f"the checkpoint in {folder.path} goes on with --resume"
                 )
@@ -224,7 +290,7 @@ def validate(model: nn.Module, data: TrainingData, dataset: Dataset, recipe: Rec
         squared += 0.5 * (model.decode(drawn, labels) - rows).square().sum().item()
     if scores and split.labels is not None and recipe.data.labels is not None and (split.labels >= 0).any():
         metrics["validation_error_percent"] = error_percent(split.labels, torch.cat(scores).argmax(1).cpu().numpy())
-    if codes:
+    if isinstance(model, AdversarialAutoencoder):
         metrics["validation_reconstruction"] = squared / len(split)
         some = torch.cat(codes)[:VALIDATION_CODES]
         prior = model.latent("style").prior.sample(len(some), None, noise)
@@ -303,7 +369,7 @@ def _fingerprint(dataset: Dataset) -> str:
 def _check_same_recipe(folder: RunDirectory, recipe: Recipe) -> None:
     folder.require()
     before, now = (_flat(r.model_dump(mode="json")) for r in (recipes.read(folder.recipe), recipe))
-    free = {"training.epochs", "training.checkpoint_every", "title", "reference", "cost"}
+    free = {"training.epochs", "training.validate_every", "training.checkpoint_every", "title", "reference", "cost"}
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key) and key not in free and not key.startswith("paper."):
             raise InputError(

@@ -45,7 +45,8 @@ class Latent(nn.Module):
         Head on the encoder's features, of the prior's dimension.
     discriminator : torch.nn.Module, optional
         Maps codes (batch, dim), followed by the one-hot label (batch, num_labels + 1) if `label_informed`, to logits
-        (batch, 1). Not needed where something else matches the posterior to the prior (the VAE).
+        (batch, 1). Not needed where something else matches the posterior to the prior (the VAE). If its ``forward`` has a
+        parameter `noise`, it is given the run's `Noise` at training time.
     label_informed : bool
         Whether the discriminator sees the label and the prior is sampled per label (section 2.3).
 
@@ -74,8 +75,9 @@ class Latent(nn.Module):
         self.posterior = posterior
         self.discriminator = discriminator
         self.label_informed = label_informed
+        self._discriminator_takes_noise = discriminator is not None and takes_noise(discriminator)
 
-    def discriminate(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+    def discriminate(self, codes: Tensor, labels: Tensor | None = None, noise: Noise | None = None) -> Tensor:
         """Compute the discriminator's logits (batch,) for codes (batch, dim); larger means more like the prior.
 
         For a label-informed latent `labels` (batch,) are one-hot encoded with one extra class for unlabelled (-1).
@@ -84,11 +86,13 @@ class Latent(nn.Module):
             raise InputError("this latent has no discriminator")
         if self.label_informed:
             assert self.prior.num_labels is not None
-            assert labels is not None
+            if labels is None:
+                raise InputError("the discriminator is label-informed; expected labels, -1 where unlabelled")
             unlabelled = self.prior.num_labels
             one_hot = F.one_hot(torch.where(labels < 0, unlabelled, labels), unlabelled + 1)
             codes = torch.cat([codes, one_hot.to(codes.dtype)], dim=1)
-        logits: Tensor = self.discriminator(codes)
+        takes = self._discriminator_takes_noise
+        logits: Tensor = self.discriminator(codes, noise) if takes else self.discriminator(codes)
         return logits.float().squeeze(1)
 
 

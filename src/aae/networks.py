@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -153,7 +154,7 @@ class MLP(nn.Module):
         widths = [inputs, *hidden]
         layers = [
             Dense(a, b, activation=activation, batch_norm=batch_norm != "none", dropout=dropout)
-            for a, b in zip(widths, widths[1:], strict=False)
+            for a, b in pairwise(widths)
         ]
         if outputs is not None:
             layers.append(Dense(widths[-1], outputs, batch_norm=batch_norm == "all"))

@@ -68,12 +68,14 @@ class Prior(ABC):
         Raises
         ------
         InputError
-            If labels are given but the prior was made without `num_labels`.
+            If labels are given but the prior was made without `num_labels`, or there is not one label per code.
         """
         if noise is None:
             noise = Noise(int(torch.randint(2**31, ()).item()))
         if labels is not None and self.num_labels is None:
             raise InputError(f"{type(self).__name__} prior was made without num_labels and cannot be sampled per label")
+        if labels is not None and tuple(labels.shape) != (n,):
+            raise InputError(f"labels have shape {tuple(labels.shape)}; expected {(n,)}")
         return self._sample(n, labels, noise)
 
     @abstractmethod

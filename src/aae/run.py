@@ -13,6 +13,7 @@ from torch import Tensor
 from aae import recipes
 from aae.baselines import SupervisedNetwork
 from aae.building import build_model
+from aae.data import Split, read_rows
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
@@ -116,6 +117,49 @@ class Run:
     def infers_labels(self) -> bool:
         """Whether the run has q(y|x)."""
         return isinstance(self.model, SupervisedNetwork) or self.model.has_labels
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the categories of q(y|x): the classes, or numbers where the model finds clusters."""
+        if not self.infers_labels:
+            raise InputError(f"{self.folder.path}: the run infers no labels; expected one with a label latent")
+        categories = self.recipe.model.label.categories if self.recipe.model.label else None
+        if categories is None or categories == len(self.class_names):
+            return self.class_names
+        return tuple(str(k) for k in range(categories))
+
+    def label_index(self, name: str) -> int:
+        """Look up a class (or cluster) by name.
+
+        Raises
+        ------
+        InputError
+            If there is no such class.
+        """
+        names = self.label_names if self.infers_labels else self.class_names
+        if name not in names:
+            raise InputError(
+                f"label is {name!r}; expected one of: {', '.join(names) or 'none, the run knows no labels'}"
+            )
+        return names.index(name)
+
+    def read(self, path: str | Path) -> Split:
+        """Read rows of this run's shape from a file or folder, with labels numbered as in training.
+
+        Raises
+        ------
+        InputError
+            If they cannot be read or have another shape.
+        """
+        data = self.recipe.data
+        return read_rows(
+            path,
+            shape=self.shape,
+            label_column=data.label_column,
+            image_size=data.image_size,
+            colour=len(self.shape) == 3,
+            class_names=self.class_names or None,
+        )
 
     @torch.no_grad()
     def encode(self, rows: NDArray[Any], seed: int | None = None) -> dict[str, NDArray[np.float32]]:
@@ -222,7 +266,7 @@ class Run:
 
     def _stored(self, rows: Tensor) -> NDArray[Any]:
         """Undo the scaling and give rows the type and shape they are stored with."""
-        values = self.scaling.inverse(rows).cpu().numpy().reshape(-1, *self.shape)
+        values: NDArray[Any] = self.scaling.inverse(rows).cpu().numpy().reshape(-1, *self.shape)
         if self.facts["rows"] == "uint8":
             return np.clip(np.rint(values), 0, 255).astype(np.uint8)
         return values

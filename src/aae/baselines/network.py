@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from aae import objectives
+from aae.model import takes_noise
 from aae.networks import Corruption
 from aae.noise import Noise
 from aae.posteriors import Softmax
@@ -17,7 +18,8 @@ class SupervisedNetwork(nn.Module):
     Parameters
     ----------
     encoder : torch.nn.Module
-        Maps flat rows (batch, inputs) to features; its forward takes `noise`.
+        Maps flat rows (batch, inputs) to features. If its ``forward`` has a parameter `noise`, it is given the
+        run's `Noise` at training time.
     head : Softmax
         Maps features to class probabilities.
     corruption : Corruption, optional
@@ -29,10 +31,12 @@ class SupervisedNetwork(nn.Module):
         self.encoder = encoder
         self.head = head
         self.corruption = corruption or Corruption()
+        self._encoder_takes_noise = takes_noise(encoder)
 
     def label_logits(self, rows: Tensor, noise: Noise | None = None) -> Tensor:
         """Compute the logits (batch, classes) of p(y|x) for rows (batch, inputs)."""
-        return self.head.logits(self.encoder(self.corruption(rows, noise), noise))
+        x = self.corruption(rows, noise)
+        return self.head.logits(self.encoder(x, noise) if self._encoder_takes_noise else self.encoder(x))
 
 
 def supervised_phases(model: SupervisedNetwork) -> list[Phase]:

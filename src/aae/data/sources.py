@@ -115,7 +115,8 @@ def read_rows(
     path : str or Path
         ``.npy``, ``.npz``, ``.csv``, ``.parquet``, an IDX file, a picture, or a folder of pictures.
     label_column, image_size, colour
-        As for `load`.
+        As for `load`, but ignored where they do not apply or the table has no such column, so that the options a model was
+        trained with can be passed for any new rows.
     shape : tuple of int, optional
         The shape that a row has to have. Plain columns, as many as it has values, are given that shape.
     class_names : tuple of str, optional
@@ -136,7 +137,10 @@ def read_rows(
     path = Path(path).expanduser()
     if not path.exists():
         raise InputError(f"{path}: found no such file or folder, {_EXPECTED}")
-    part, test = _read(path, label_column, image_size, colour)
+    if label_column is not None and not (_is_table(path) and label_column in tables.column_names(path)):
+        label_column = None
+    pictured = _is_picture_source(path)
+    part, test = _read(path, label_column, image_size if pictured else None, colour and pictured)
     if test is not None:
         raise InputError(f"{path}: found training and test rows, expected one set of rows")
     if shape is not None and part.rows.ndim == 2 and part.rows.shape[1] == math.prod(shape):
@@ -148,19 +152,18 @@ def read_rows(
 
 
 def _read(path: Path, label_column: str | None, image_size: int | None, colour: bool) -> tuple[Part, Part | None]:
-    suffix = path.suffix.lower()
-    idx_folder = path.is_dir() and idx.find(path, idx.TRAIN_IMAGES) is not None
-    if suffix in pictures.SUFFIXES or (path.is_dir() and not idx_folder):
+    if _is_picture_source(path):
         _refuse(path, label_column=label_column)
         return pictures.read_pictures(path, image_size, colour)
     _refuse(path, image_size=image_size, colour=colour)
-    if suffix in tables.SUFFIXES:
+    if _is_table(path):
         return tables.read_table(path, label_column), None
     _refuse(path, label_column=label_column)
-    if idx_folder:
+    if path.is_dir():
         return idx.read_folder(path)
     if idx.is_idx(path):
         return Part(str(path), idx.read_idx(path)), None
+    suffix = path.suffix.lower()
     if suffix == ".npy":
         return Part(str(path), arrays.read_npy(path)), None
     if suffix == ".npz":
@@ -168,10 +171,21 @@ def _read(path: Path, label_column: str | None, image_size: int | None, colour: 
     raise InputError(f"{path}: found the suffix {path.suffix!r}, {_EXPECTED}")
 
 
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() in tables.SUFFIXES
+
+
+def _is_picture_source(path: Path) -> bool:
+    """Tell whether `path` is a picture, or a folder that is no folder of IDX files."""
+    if path.is_dir():
+        return idx.find(path, idx.TRAIN_IMAGES) is None
+    return path.suffix.lower() in pictures.SUFFIXES
+
+
 def _read_labels(path: Path) -> NDArray[Any]:
     if not path.is_file():
         raise InputError(f"labels: found no file {str(path)!r}, expected .npy, .csv or .parquet")
-    if path.suffix.lower() in tables.SUFFIXES:
+    if _is_table(path):
         return tables.read_label_file(path)
     if path.suffix.lower() == ".npy":
         return np.asarray(arrays.read_npy(path))

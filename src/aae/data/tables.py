@@ -59,6 +59,12 @@ def read_table(path: Path, label_column: str | None) -> Part:
     return Part(str(path), rows, labels, columns)
 
 
+def column_names(path: Path) -> list[str]:
+    """List the columns of a ``.csv`` or ``.parquet`` file; InputError if it cannot be read."""
+    with _readable(path):
+        return _header(path)[0] if _is_csv(path) else list(pa_parquet.read_schema(path).names)
+
+
 def read_label_file(path: Path) -> NDArray[Any]:
     """Read the one column of labels of a CSV or Parquet file.
 

@@ -96,11 +96,10 @@ def _merge(base: Table, over: Table) -> Table:
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        mergeable = isinstance(value, dict) and isinstance(below, dict) and key != "rate"
-        if mergeable and value.get("kind", below.get("kind")) == below.get("kind"):
-            merged[key] = _merge(below, value)
-        else:
-            merged[key] = value
+        merged[key] = value
+        if isinstance(value, dict) and isinstance(below, dict) and key != "rate":
+            same_kind = value.get("kind", below.get("kind")) == below.get("kind")
+            merged[key] = _merge(below, value) if same_kind else value
     return merged
 
 
@@ -122,7 +121,7 @@ def _assign(table: Table, override: str) -> None:
 
 def _explain(error: ErrorDetails) -> str:
     """Say in one line what pydantic found wrong."""
-    path = [str(part) for part in error["loc"]]
+    path = [str(part) for part in error["loc"] if str(part).isidentifier() or str(part).isdigit()]  # no union tags
     key = ".".join(path)
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(path[-1], list(_keys_beside(path)), n=1, cutoff=0.5)

@@ -28,6 +28,11 @@ def write_text(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write a safetensors file whole or not at all."""
     temporary = path.with_name(path.name + ".part")
@@ -70,7 +75,7 @@ def save_checkpoint(folder: Path, name: str, tensors: dict[str, Tensor], facts: 
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
     write_tensors(path, tensors)
-    write_text(folder / f"{name}.json", json.dumps({**facts, "bytes": path.stat().st_size}, indent=1))
+    write_json(folder / f"{name}.json", {**facts, "bytes": path.stat().st_size})
     for old in folder.iterdir():
         if old.stem != name:
             old.unlink()

@@ -159,7 +159,7 @@ class Trainer:
         Raises
         ------
         TrainingError
-            If a loss is not finite, at the end of the epoch in which that happened.
+            If a loss or a weight is not finite, at the end of the epoch in which that happened.
         """
         self.module.train()
         order = self._order()
@@ -173,6 +173,7 @@ class Trainer:
             self._run_step(order[self.step], labelled)
             self.step += 1
             if on_step() and self.step < self.steps_per_epoch:
+                self._finite_history()  # a state that is not finite is no state to go on from
                 return None
         return self._close_epoch()
 
@@ -218,7 +219,15 @@ class Trainer:
         return labelled[order.to(self.device)].view(self.steps_per_epoch, size)
 
     def _close_epoch(self) -> dict[str, float]:
-        history = torch.stack(self._history).double().cpu()  # (steps, metrics)
+        history = self._finite_history()
+        self.epoch += 1
+        self.step = 0
+        self._history = []
+        return dict(zip(self._names, history.mean(0).tolist(), strict=True))
+
+    def _finite_history(self) -> Tensor:
+        """Fetch the metrics of the epoch's steps so far, (steps, metrics), and check that they and the weights are finite."""
+        history = torch.stack(self._history).double().cpu()
         broken = (~torch.isfinite(history)).nonzero()
         if len(broken):
             step, metric = broken[0].tolist()
@@ -226,10 +235,15 @@ class Trainer:
                 f"{self._names[metric].replace('_', ' ')} is {history[step, metric].item()} in epoch {self.epoch + 1}, "
                 f"step {step + 1}; the last good checkpoint is kept. Try a lower rate for that phase"
             )
-        self.epoch += 1
-        self.step = 0
-        self._history = []
-        return dict(zip(self._names, history.mean(0).tolist(), strict=True))
+        weights = dict(self.module.named_parameters())
+        finite = torch.stack([torch.isfinite(weight).all() for weight in weights.values()])
+        for name, whole in zip(weights, finite.tolist(), strict=True):
+            if not whole:
+                raise TrainingError(
+                    f"{name} is not finite after epoch {self.epoch + 1}, step {self.step}; "
+                    "the last good checkpoint is kept. Try lower rates"
+                )
+        return history
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Collect all that a later `load_state` needs to go on with the same bits: tensors, and facts for JSON."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from aae import objectives
+from aae.errors import InputError
 from aae.model import AdversarialAutoencoder, Codes
 from aae.noise import Noise
 from aae.objectives import Reduction
@@ -78,13 +79,22 @@ def adversarial_phases(
     reduction : {"sum", "mean"}
         Of the reconstruction error over the dimensions of a row.
     classify : bool
-        Whether q(y|x) is also trained on labelled mini-batches (section 5); without labels it finds clusters (section 6).
+        Whether q(y|x), where the model has it, is also trained on labelled mini-batches (section 5); without labels it
+        finds clusters (section 6).
 
     Returns
     -------
     list of Phase
         Reconstruction; regularization (discriminators, then the generator); classification if asked for.
+
+    Raises
+    ------
+    InputError
+        If a latent has no discriminator.
     """
+    for name in model.latents:
+        if model.latent(name).discriminator is None:
+            raise InputError(f"latent {name!r} has no discriminator; expected one to match its codes to the prior")
 
     def discriminator_loss(batch: Batch) -> Tensor:
         batch.codes = model.encode(batch.rows, batch.noise)
@@ -95,7 +105,7 @@ def adversarial_phases(
             n = len(codes)
             positives = latent.prior.sample(n, labels, batch.noise)
             both = torch.cat([positives, codes.detach()])
-            logits = latent.discriminate(both, None if labels is None else labels.repeat(2))
+            logits = latent.discriminate(both, None if labels is None else labels.repeat(2), batch.noise)
             total = total + objectives.discriminator_loss(logits[:n], logits[n:])
             accuracy = objectives.discriminator_accuracy(logits[:n], logits[n:])
             batch.metrics[f"{name}_discriminator_accuracy"] = accuracy.detach()
@@ -106,7 +116,7 @@ def adversarial_phases(
         total = torch.zeros((), device=batch.rows.device)
         for name, codes in batch.codes.items():
             latent = model.latent(name)
-            total = total + objectives.generator_loss(latent.discriminate(codes, batch.labels))
+            total = total + objectives.generator_loss(latent.discriminate(codes, batch.labels, batch.noise))
         return total
 
     def classification_loss(batch: Batch) -> Tensor:
@@ -120,7 +130,7 @@ def adversarial_phases(
         Phase("discriminator", model.discriminator_parameters(), discriminator_loss),
         Phase("generator", model.encoder_parameters(), generator_loss),
     ]
-    if classify:
+    if classify and model.has_labels:
         classifier = [*model.encoder.parameters(), *model.latent("label").posterior.parameters()]
         phases.append(Phase("classification", classifier, classification_loss, needs_labels=True))
     return phases

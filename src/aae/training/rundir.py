@@ -33,6 +33,19 @@ class RunDirectory:
         self.figures = self.path / "figures"
         self.events = self.path / "tensorboard"
 
+    def require_new(self) -> None:
+        """Check that nothing is in the way of a new run.
+
+        Raises
+        ------
+        InputError
+            If the folder already holds something.
+        """
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise InputError(
+                f"{self.path}: already exists; expected a new run folder, or --resume to go on with this one"
+            )
+
     def create(self, recipe_text: str) -> None:
         """Create the folder for a new run.
 
@@ -41,11 +54,8 @@ class RunDirectory:
         InputError
             If the folder already holds something, or cannot be written.
         """
+        self.require_new()
         try:
-            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-                raise InputError(
-                    f"{self.path}: already exists; expected a new run folder, or --resume to go on with this one"
-                )
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(self.recipe, recipe_text)
         except OSError as error:
@@ -71,10 +81,6 @@ class RunDirectory:
     def read_evaluation(self) -> Record:
         """Read ``evaluation.json``."""
         return self._read_json(self.evaluation)
-
-    def write_json(self, path: Path, value: Record) -> None:
-        """Write one JSON file of the run whole or not at all."""
-        write_text(path, json.dumps(value, indent=1) + "\n")
 
     def read_metrics(self) -> list[Record]:
         """Read the records of all finished epochs, oldest first."""

@@ -42,7 +42,11 @@ class OptimizerSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """Length, batches, precision and one optimizer per phase; which phases run follows from the method."""
+    """Length, batches, precision and one optimizer per phase; which phases run follows from the method.
+
+    An epoch is one pass over the training rows. `validate_every` and `checkpoint_every` count epochs; both happen after the
+    last one too. `reduction` says whether the reconstruction error is summed or averaged over the dimensions of a row.
+    """
 
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)] = 100
@@ -50,6 +54,7 @@ class TrainingSettings(Settings):
     seed: Annotated[int, Field(ge=0)] = 0
     precision: Precision = "fp32"
     reduction: Literal["sum", "mean"] = "sum"
+    validate_every: Annotated[int, Field(ge=1)] = 1
     checkpoint_every: Annotated[int, Field(ge=1)] = 1
     reconstruction: OptimizerSettings = OptimizerSettings(rate=0.01, momentum=0.9)
     discriminator: OptimizerSettings = OptimizerSettings(rate=0.1, momentum=0.1)

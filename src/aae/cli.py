@@ -1,0 +1,403 @@
+"""The `aae` command: parses, calls, prints."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from aae.errors import InputError
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Adversarial autoencoders (arXiv 1511.05644): train, measure, draw and use them.",
+)
+data_app = typer.Typer(help="List, describe and fetch the named data sets.")
+app.add_typer(data_app, name="data")
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class SplitName(StrEnum):
+    """Held-out rows to measure on."""
+
+    test = "test"
+    validation = "validation"
+
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
+InputArgument = Annotated[
+    Path, typer.Argument(metavar="INPUT", help="Rows: npy, npz, csv, parquet, an IDX file, or (a folder of) pictures.")
+]
+DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the draw.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 on success, 2 on bad input (one line on stderr), 130 after Ctrl-C."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    from aae.experiment import InterruptedTrainingError
+    from aae.training.engine import TrainingError
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(args=given or ["--help"], prog_name="aae", standalone_mode=False)
+    except typer.TyperException as error:
+        return _complain(error.format_message().replace("\n", " "), error.exit_code)
+    except InputError as error:
+        return _complain(str(error), 2)
+    except TrainingError as error:
+        return _complain(str(error), 1)
+    except InterruptedTrainingError as error:
+        return _complain(str(error), 130)
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("interrupted", 130)
+    return 0
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"aae: {message}", file=sys.stderr)
+    return status
+
+
+@app.command()
+def recipes(as_json: JsonOption = False) -> None:
+    """List the recipes: name, place in the paper, data, expected numbers, rough cost.
+
+    Example: aae recipes
+    """
+    from aae.recipes import names, read
+
+    found = [read(name) for name in names()]
+    if as_json:
+        print(
+            json.dumps(
+                [r.model_dump(mode="json", include={"name", "title", "reference", "cost", "paper"}) for r in found]
+            )
+        )
+        return
+    table = _table("recipe", "what", "paper", "data", "paper's numbers", "rough cost")
+    for r in found:
+        numbers = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in r.paper.items())
+        table.add_row(r.name, r.title, r.reference, r.data.source, numbers, r.cost)
+    _print(table)
+
+
+@app.command()
+def train(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="Name of a recipe (see `aae recipes`) or a .toml file.")
+    ],
+    data: Annotated[str | None, typer.Option(help="Named data set or path, in place of the recipe's.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder; by default runs/RECIPE.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds to train, from training.seed on.")] = 1,
+    device: DeviceOption = Device.auto,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+) -> None:
+    """Train a recipe into a run folder.
+
+    Example: aae train figure2a --data digits --set training.epochs=20 --run runs/first
+    """
+    from aae.experiment import read_recipe, train_seeds
+    from aae.results import summarize
+
+    checked = read_recipe(recipe, overrides or [], data)
+    runs = train_seeds(checked, seeds, run=run, device=device.value, resume=resume)
+    last = [r.folder.read_metrics()[-1] for r in runs]
+    table = _table("metric after the last epoch", "mean", "sd")
+    for name, found in summarize(last).items():
+        if name not in ("epoch", "seconds"):
+            table.add_row(name.replace("_", " "), f"{found['mean']:.4g}", f"{found['sd']:.2g}" if seeds > 1 else "")
+    _print(table)
+    for r in runs:
+        print(r.folder.path)
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    split: Annotated[SplitName, typer.Option(help="Held-out rows to measure on.")] = SplitName.test,
+    record: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write a result file into this folder.")
+    ] = None,
+    device: DeviceOption = Device.auto,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a run, or every seed of one, and write evaluation.json into it.
+
+    Example: aae evaluate runs/figure2a
+    """
+    from aae import measure, results
+    from aae.experiment import load_runs
+
+    runs = load_runs(run, device.value)
+    reports = [measure.evaluate(r, split.value) for r in runs]
+    summary = results.summarize([report["metrics"] for report in reports])
+    if record is not None:
+        print(results.record(runs, reports, record), file=sys.stderr)
+    if as_json:
+        print(json.dumps(reports[0] if len(reports) == 1 else {"seeds": reports, "metrics": summary}))
+        return
+    paper = reports[0]["paper"]
+    table = _table(f"{runs[0].recipe.name}, {len(runs)} seed(s), {reports[0]['epochs']} epochs", "mean", "sd", "paper")
+    for name, found in summary.items():
+        sd = f"{found['sd']:.2g}" if len(runs) > 1 else ""
+        table.add_row(name.replace("_", " "), f"{found['mean']:.4g}", sd, f"{paper[name]:g}" if name in paper else "")
+    _print(table)
+
+
+@app.command()
+def predict(
+    run: RunArgument,
+    source: InputArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="npz, csv or parquet file.")],
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Write the inferred label and the probability of every class for each row.
+
+    Example: aae predict runs/mine new.csv -o labels.csv
+    """
+    import numpy as np
+
+    from aae.run import Run
+
+    finished = Run.load(run, device.value)
+    probabilities = finished.predict_proba(finished.read(source).rows)
+    names = finished.label_names
+    columns = {"label": np.array(names)[probabilities.argmax(1)]}
+    columns |= {f"probability_{name}": probabilities[:, k] for k, name in enumerate(names)}
+    _write(output, columns)
+
+
+@app.command()
+def encode(
+    run: RunArgument,
+    source: InputArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="npy (one latent), npz, csv or parquet file.")],
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Write the codes of each row.
+
+    Example: aae encode runs/figure2a pictures/ -o codes.npz
+    """
+    from aae.run import Run
+
+    finished = Run.load(run, device.value)
+    _write(output, finished.encode(finished.read(source).rows))
+
+
+@app.command()
+def reconstruct(
+    run: RunArgument,
+    source: InputArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="npy, npz, csv or parquet; png for pictures.")],
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Encode and decode each row.
+
+    Example: aae reconstruct runs/figure2a pictures/ -o reconstructed.png
+    """
+    from aae.run import Run
+
+    finished = Run.load(run, device.value)
+    split = finished.read(source)
+    _write_rows(finished, finished.reconstruct(split.rows, split.labels), output)
+
+
+@app.command()
+def sample(
+    run: RunArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="npy, npz, csv or parquet; png for pictures.")],
+    n: Annotated[int, typer.Option("-n", min=1, help="Number of rows.")] = 100,
+    label: Annotated[str | None, typer.Option(help="Class of all rows, by name; the style is random.")] = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Draw rows from the model.
+
+    Example: aae sample runs/demo -n 64 --label 3 -o threes.png
+    """
+    from aae.run import Run
+
+    finished = Run.load(run, device.value)
+    wanted = None if label is None else finished.label_index(label)
+    _write_rows(finished, finished.sample(n, wanted, seed), output)
+
+
+@app.command()
+def figure(
+    run: RunArgument,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder; by default figures/ in the run.")
+    ] = None,
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Draw the paper's figures that fit a run.
+
+    Example: aae figure runs/figure2a
+    """
+    from aae.drawing import draw
+    from aae.run import Run
+
+    for path in draw(Run.load(run, device.value), output):
+        print(path)
+
+
+@app.command()
+def demo(
+    run: Annotated[Path, typer.Option(help="Folder for the demonstration's runs.")] = Path("runs/demo"),
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Learn handwritten digits from five labels per class, with and without the unlabelled rows.
+
+    Example: aae demo
+    """
+    from aae.demo import demo as show
+
+    comparison, figures = show(run, device.value)
+    table = _table("test error in percent, 8x8 digits", "error")
+    for name, error in comparison.items():
+        table.add_row(name, f"{error:.1f}")
+    _print(table)
+    for path in figures:
+        print(path)
+
+
+@app.command()
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[RECIPE]...", help="Recipes to measure.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    device: DeviceOption = Device.auto,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the speed of one training step against the ceiling of this machine.
+
+    Example: aae bench figure2a --set training.precision=fp32
+    """
+    from aae import bench as speed
+    from aae.experiment import read_recipe
+
+    chosen = [read_recipe(name, overrides or [], None) for name in names or ["figure2a", "table2-mnist-100"]]
+    results = [speed.bench(recipe, device.value) for recipe in chosen]
+    if as_json:
+        print(json.dumps(results))
+    else:
+        _print(speed.table(results))
+
+
+@data_app.command("list")
+def data_list(as_json: JsonOption = False) -> None:
+    """List the named data sets and where they are.
+
+    Example: aae data list
+    """
+    from aae.data import names
+
+    entries = names()
+    if as_json:
+        print(json.dumps([{"name": e.name, "path": str(e.path) if e.path else None} for e in entries]))
+        return
+    table = _table("name", "what", "row", "train", "test", "on this machine")
+    for e in entries:
+        where = str(e.path) if e.path else "not yet: aae data fetch"
+        table.add_row(e.name, e.description, "x".join(map(str, e.shape)), str(e.train_size), str(e.test_size), where)
+    _print(table)
+
+
+@data_app.command("info")
+def data_info(
+    source: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Named data set or path.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Describe a data set: sizes, types, ranges, classes.
+
+    Example: aae data info my-rows.csv
+    """
+    from aae.data import load
+
+    dataset = load(source)
+    splits = {name: getattr(dataset, name) for name in ("train", "test")}
+    facts: dict[str, Any] = {"name": dataset.name, "shape": list(dataset.shape), "classes": list(dataset.class_names)}
+    for name, split in splits.items():
+        if split is not None:
+            labelled = int((split.labels >= 0).sum()) if split.labels is not None else 0
+            low, high = float(split.rows.min()), float(split.rows.max())
+            facts[name] = {
+                "rows": len(split),
+                "labelled": labelled,
+                "type": str(split.rows.dtype),
+                "range": [low, high],
+            }
+    if as_json:
+        print(json.dumps(facts))
+        return
+    table = _table(dataset.name, "")
+    for key, value in facts.items():
+        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+        table.add_row(key, text)
+    _print(table)
+
+
+@data_app.command("fetch")
+def data_fetch(name: Annotated[str, typer.Argument(metavar="NAME", help="Named data set.")]) -> None:
+    """Download a named data set into the cache, checksums verified.
+
+    Example: aae data fetch mnist
+    """
+    from aae.data import fetch
+
+    print(fetch(name))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _print(table: Table) -> None:
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
+
+
+def _write(path: Path, columns: dict[str, Any]) -> None:
+    from aae.data import write_rows
+
+    write_rows(path, columns)
+    print(path)
+
+
+def _write_rows(run: Any, rows: Any, path: Path) -> None:
+    """Write rows as a table or array, or as one sheet of pictures."""
+    if path.suffix.lower() != ".png":
+        _write(path, {"rows": rows})
+        return
+    import math
+
+    from aae.figures.canvas import save
+    from aae.figures.figure2 import picture_grid
+
+    cols = math.ceil(math.sqrt(len(rows)))
+    save(picture_grid(run.pictures(rows), math.ceil(len(rows) / cols), cols), path)
+    print(path)

@@ -1,0 +1,87 @@
+"""How well label and style are separated: does the label decide the class, is the style free of it (section 4)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from aae.baselines import SupervisedNetwork, supervised_phases
+from aae.data import Dataset, Split
+from aae.networks import MLP, initialize
+from aae.noise import Noise
+from aae.posteriors import Softmax
+from aae.run import Run
+from aae.training.engine import INIT, Trainer, TrainingData
+from aae.training.settings import OptimizerSettings, TrainingSettings
+
+JUDGE_STEPS = 3000
+
+
+def disentanglement(run: Run, dataset: Dataset, held_out: Split) -> dict[str, float]:
+    """Measure how well label and style are separated.
+
+    Parameters
+    ----------
+    run : Run
+        Its decoder sees the true label.
+    dataset : Dataset
+        Its training rows teach both classifiers.
+    held_out : Split
+        Labelled rows for the measurement.
+
+    Returns
+    -------
+    dict of str to float
+        ``style_label_accuracy_percent``: accuracy of a linear classifier of the label from the style code alone, near
+        ``style_label_chance_percent`` if the style is free of the label. ``label_control_percent``: share of rows decoded from
+        held-out styles and random labels that a separately trained network judges to be of the given class;
+        ``judge_accuracy_percent`` is that network's accuracy on real held-out rows.
+    """
+    train = dataset.train
+    assert train.labels is not None
+    assert held_out.labels is not None
+    classes = len(dataset.class_names)
+    judge = _train_judge(run, train, classes)
+
+    def judged(rows: NDArray[np.generic]) -> NDArray[np.int64]:
+        with torch.no_grad():
+            logits = judge.label_logits(run.scaling(torch.from_numpy(np.array(rows)).to(run.device)))
+        predicted: NDArray[np.int64] = logits.argmax(1).cpu().numpy()
+        return predicted
+
+    styles = run.encode(held_out.rows)["style"]
+    wanted = np.random.default_rng(0).integers(classes, size=len(styles))
+    decoded = run.decode({"style": styles}, wanted)
+    reader = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    some = slice(0, 10_000)
+    reader.fit(run.encode(train.rows[some])["style"], train.labels[some])
+    counts = np.bincount(held_out.labels, minlength=classes)
+    return {
+        "style_label_accuracy_percent": 100 * float(reader.score(styles, held_out.labels)),
+        "style_label_chance_percent": 100 * float(counts.max() / counts.sum()),
+        "label_control_percent": 100 * float((judged(decoded) == wanted).mean()),
+        "judge_accuracy_percent": 100 * float((judged(held_out.rows) == held_out.labels).mean()),
+    }
+
+
+def _train_judge(run: Run, train: Split, classes: int) -> SupervisedNetwork:
+    """Train a dropout network on real rows, independent of the run."""
+    assert train.labels is not None
+    inputs = int(np.prod(run.shape))
+    judge = SupervisedNetwork(MLP(inputs, [500], dropout=0.5), Softmax(500, classes))
+    initialize(judge, Noise(0, INIT), "he")
+    judge.to(run.device)
+    rows, labels = torch.from_numpy(np.array(train.rows)), torch.from_numpy(np.array(train.labels))
+    data = TrainingData(rows, run.scaling, labels, torch.arange(len(rows))).to(run.device)
+    steps = max(1, len(rows) // 100)
+    settings = TrainingSettings(
+        epochs=max(1, JUDGE_STEPS // steps), classification=OptimizerSettings(optimizer="adam", rate=0.001)
+    )
+    trainer = Trainer(judge, supervised_phases(judge), data, settings, run.device)
+    while trainer.epoch < settings.epochs:
+        trainer.run_epoch()
+    return judge.eval()

@@ -1,0 +1,111 @@
+"""Drawing a finished run: the paper's figures that fit it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from aae.data import Dataset, Split
+from aae.errors import InputError
+from aae.experiment import load_data
+from aae.figures.canvas import save
+from aae.figures.curves import training_curves
+from aae.figures.figure2 import code_scatter, gaussian_percentile_grid, picture_grid
+from aae.figures.figure4 import axis_walk, manifold_panels
+from aae.figures.figure7 import style_and_content
+from aae.model import AdversarialAutoencoder
+from aae.priors import Gaussian, GaussianMixture, SwissRoll
+from aae.run import Run
+
+GRID = 20  # pictures along each side of a code grid
+STYLES = 10  # rows of the style/content figure
+
+
+def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = None) -> list[Path]:
+    """Draw every figure that fits a run.
+
+    Parameters
+    ----------
+    run : Run
+        A finished run.
+    folder : str or Path, optional
+        Where the PNG files go, by default ``figures/`` in the run folder.
+    dataset : Dataset, optional
+        The run's data, if already loaded.
+
+    Returns
+    -------
+    list of Path
+        The files: ``curves`` (losses and metrics by epoch); for a 2-D code ``codes`` (figures 2a to 2d, 4a, 4c), and ``grid``
+        (2e), ``manifold`` (4b) or ``walk`` (4d) by its prior; ``style-and-content`` (7) where the decoder sees a label;
+        ``samples``. Pictures are drawn only where rows are pictures.
+    """
+    out = Path(folder) if folder is not None else run.folder.figures
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot make the folder ({error.strerror})") from None
+    figures: dict[str, Figure] = {"curves": training_curves(run.folder.read_metrics(), title=run.recipe.title)}
+    if isinstance(run.model, AdversarialAutoencoder):
+        dataset = dataset or load_data(run.recipe)
+        held_out = dataset.test or dataset.validation or dataset.train
+        if "style" in run.model.latents and run.model.latent("style").prior.dim == 2:
+            figures["codes"] = _codes(run, held_out)
+        if len(run.shape) >= 2:
+            figures |= _pictures(run, run.model, held_out)
+    return [save(figure, out / f"{name}.png") for name, figure in figures.items()]
+
+
+def _codes(run: Run, held_out: Split) -> Figure:
+    codes = run.encode(held_out.rows, seed=0)["style"]
+    prior = run.sample_prior(2000)
+    return code_scatter(codes, held_out.labels, prior, run.recipe.title, run.class_names or None)
+
+
+def _pictures(run: Run, model: AdversarialAutoencoder, held_out: Split) -> dict[str, Figure]:
+    figures = {"samples": picture_grid(run.pictures(run.sample(100)), 10, 10)}
+    if list(model.latents) == ["style"] and model.decoder_classes is None:
+        prior = model.latent("style").prior
+        if isinstance(prior, Gaussian) and prior.dim == 2:
+            codes = gaussian_percentile_grid(GRID, prior.sd)
+            figures["grid"] = picture_grid(_decode(run, codes), GRID, GRID)
+        elif isinstance(prior, GaussianMixture):
+            figures["manifold"] = _manifold(run, prior)
+        elif isinstance(prior, SwissRoll):
+            steps = prior.spiral((torch.arange(100) + 0.5) / 100).numpy()
+            figures["walk"] = axis_walk(_decode(run, steps))
+    if model.has_labels or model.decoder_classes is not None:
+        figures["style-and-content"] = _style_and_content(run, model, held_out)
+    return figures
+
+
+def _manifold(run: Run, prior: GaussianMixture) -> Figure:
+    """Draw the first three components over their own percentiles (figure 4b)."""
+    assert prior.num_labels is not None
+    local = torch.from_numpy(np.asarray(gaussian_percentile_grid(GRID), np.float32))
+    components = range(min(3, prior.num_labels))
+    panels = [_decode(run, prior.place(torch.full((len(local),), k), local).numpy()) for k in components]
+    return manifold_panels(panels, [f"component {k + 1}" for k in components])
+
+
+def _style_and_content(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:
+    """Draw every label (columns) in the styles of ten held-out pictures (rows)."""
+    labels = model.decoder_classes or model.latent("label").prior.dim
+    sources = held_out.rows[:STYLES]
+    styles = np.repeat(run.encode(sources)["style"], labels, axis=0)
+    wanted = np.tile(np.arange(labels), len(sources))
+    codes = {"style": styles}
+    if model.has_labels:
+        codes["label"] = np.eye(labels, dtype=np.float32)[wanted]
+    pictures = run.pictures(run.decode(codes, wanted if model.decoder_classes else None))
+    names = run.class_names if len(run.class_names) == labels else None
+    return style_and_content(
+        pictures.reshape(len(sources), labels, *pictures.shape[1:]), run.pictures(sources), names, run.recipe.title
+    )
+
+
+def _decode(run: Run, codes: np.ndarray) -> np.ndarray:
+    return run.pictures(run.decode({"style": np.asarray(codes, np.float32)}))

@@ -1,0 +1,109 @@
+"""Measuring a finished run: every metric that fits it, on rows it was not trained on."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aae import evaluation
+from aae.data import Dataset, Split
+from aae.disentanglement import disentanglement
+from aae.errors import InputError
+from aae.experiment import load_data
+from aae.model import AdversarialAutoencoder
+from aae.run import Run
+from aae.training.checkpoints import write_json
+
+Report = dict[str, Any]
+REFERENCE_ROWS = 10_000  # training rows among which nearest neighbours are sought
+
+
+def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: Dataset | None = None) -> Report:
+    """Measure a run and write ``evaluation.json`` into its folder.
+
+    Parameters
+    ----------
+    run : Run
+        A finished run.
+    split : {"test", "validation"}
+        Held-out rows to measure on. Anything chosen by looking at numbers is to be chosen on the validation split.
+    dataset : Dataset, optional
+        The run's data, if already loaded.
+
+    Returns
+    -------
+    dict
+        ``metrics`` (name to number), ``paper`` (the paper's numbers by the same names), what was measured (``recipe``,
+        ``split``, ``rows``, ``epochs``, ``seed``) and, for a classifier, the ``confusion`` matrix (rows are true classes).
+
+    Raises
+    ------
+    InputError
+        If the data has no such split or is not the data of the run.
+    """
+    dataset = dataset or load_data(run.recipe)
+    held_out = getattr(dataset, split)
+    if held_out is None:
+        raise InputError(f"{dataset.name}: has no {split} split; expected data.{split} larger than 0 in the recipe")
+    if dataset.shape != run.shape:
+        raise InputError(f"{dataset.name}: rows have shape {dataset.shape}; the run expects {run.shape}")
+    metrics: dict[str, float] = {}
+    report: Report = {
+        "recipe": run.recipe.name,
+        "split": split,
+        "rows": len(held_out),
+        "epochs": run.facts.get("epochs"),
+        "seed": run.recipe.training.seed,
+        "metrics": metrics,
+        "paper": run.recipe.paper,
+    }
+    labelled = held_out.labels is not None and bool((held_out.labels >= 0).any())
+    if run.infers_labels and run.recipe.data.labels is not None and labelled:
+        classified = evaluation.classification_report(held_out.labels, run.predict_proba(held_out.rows))
+        report["confusion"] = classified.pop("confusion")
+        metrics |= {f"{split}_{name}": value for name, value in classified.items()}
+    if isinstance(run.model, AdversarialAutoencoder):
+        if "style" in run.model.latents:
+            metrics |= _code_metrics(run, dataset.train, held_out, labelled)
+        metrics[f"{split}_reconstruction"] = _reconstruction(run, held_out)
+        if run.model.decoder_classes is not None:
+            metrics |= disentanglement(run, dataset, held_out)
+    write_json(run.folder.evaluation, report)
+    return report
+
+
+def _code_metrics(run: Run, train: Split, held_out: Split, labelled: bool) -> dict[str, float]:
+    """Compare the style codes with the prior, and see how well neighbours in the code agree on the label."""
+    drawn = run.encode(held_out.rows, seed=0)["style"]
+    settings = run.recipe.evaluation
+
+    def draw(n: int, seed: int) -> torch.Tensor:
+        return torch.from_numpy(run.sample_prior(n, seed))
+
+    metrics = evaluation.match_report(drawn, draw, limit=settings.prior_samples)
+    if labelled and train.labels is not None:
+        assert held_out.labels is not None
+        rows = np.flatnonzero(train.labels >= 0)[:REFERENCE_ROWS]
+        known = held_out.labels >= 0
+        metrics["knn_accuracy_percent"] = evaluation.knn_accuracy_percent(
+            run.encode(train.rows[rows])["style"],
+            train.labels[rows],
+            run.encode(held_out.rows[known])["style"],
+            held_out.labels[known],
+            k=min(settings.neighbours, len(rows)),
+        )
+    return metrics
+
+
+def _reconstruction(run: Run, held_out: Split) -> float:
+    """Compute half the squared error in network units, mean over rows."""
+    rows: NDArray[Any] = held_out.rows
+    reconstructed = run.reconstruct(rows, held_out.labels)
+    total = 0.0
+    for start in range(0, len(rows), 1000):
+        a, b = (run.scaling(torch.from_numpy(np.array(part[start : start + 1000]))) for part in (rows, reconstructed))
+        total += 0.5 * (a - b).square().sum().item()
+    return total / len(rows)
