@@ -17,13 +17,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from aae import data as datasets
-from aae.building import build_model, make_phases, make_scaling
+from aae.building import build_model, labelled_rows, load_data, make_phases, make_scaling, training_data
 from aae.data import Dataset, Split
 from aae.errors import InputError
-from aae.experiment import describe_device, load_data
+from aae.experiment import describe_device
 from aae.noise import Noise
 from aae.recipes import Recipe
-from aae.training.engine import INIT, Trainer, TrainingData, choose_device
+from aae.training.engine import INIT, Trainer, choose_device
 
 WARM_UP = 3  # steps before anything is measured
 STREAM = 2**25  # float32 numbers in each buffer of the bandwidth measurement (128 MiB, larger than any cache)
@@ -115,11 +115,11 @@ class Product:
         return str(self.function.overloadpacket).removeprefix("aten."), f"{shapes} {dtype}"
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes every matrix product that runs while it is active, backward passes included."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.products: list[Product] = []
 
     def __torch_dispatch__(
@@ -275,34 +275,26 @@ def table(results: Sequence[dict[str, Any]]) -> Table:
 
 
 def _make_trainer(recipe: Recipe, place: torch.device) -> Trainer:
-    """Build what `aae.experiment.train` would, on made-up rows."""
+    """Build what `aae.experiment.train` builds, on made-up rows."""
     dataset = _make_up(recipe)
-    rows, labels = dataset.train.rows, dataset.train.labels
-    seed, wanted = recipe.training.seed, recipe.data.labels
-    model = build_model(recipe.model, int(np.prod(dataset.shape)), len(dataset.class_names), Noise(seed, INIT))
-    scaling = make_scaling(recipe.data, recipe.model, rows)
-    labelled = None
-    if wanted is not None:
-        if labels is None:
-            raise InputError(f"{dataset.name}: no row has a label; data.labels {wanted!r} expects some")
-        labelled = torch.arange(len(rows) if wanted == "all" else min(wanted, len(rows)))
-        if recipe.model.method == "network":  # an epoch is one pass over the labelled rows
-            rows, labels = rows[: len(labelled)], labels[: len(labelled)]
-    given = None if labels is None or labelled is None else torch.from_numpy(np.array(labels))
-    data = TrainingData(torch.from_numpy(np.array(rows)), scaling, given, labelled).to(place)
-    return Trainer(model.to(place), make_phases(recipe, model), data, recipe.training, place)
+    inputs, classes = int(np.prod(dataset.shape)), len(dataset.class_names)
+    model = build_model(recipe.model, inputs, classes, Noise(recipe.training.seed, INIT)).to(place)
+    scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows)
+    rows = training_data(recipe, dataset.train, scaling, labelled_rows(recipe, dataset)).to(place)
+    return Trainer(model, make_phases(recipe, model), rows, recipe.training, place)
 
 
 def _make_up(recipe: Recipe) -> Dataset:
-    """Make rows and labels of the size of a named data set; for a path, read it."""
+    """Make pictures and labels of the size of a named data set; a path is read."""
     known = {entry.name: entry for entry in datasets.names()}.get(recipe.data.source)
     if known is None:
         return load_data(recipe)
     held = recipe.data.validation
     count = known.train_size - (held if isinstance(held, int) else round(held * known.train_size))
-    random = np.random.default_rng(0)
-    rows = random.integers(256, size=(count, *known.shape), dtype=np.uint8)
-    labels = random.integers(len(known.class_names), size=count)
+    if count < 1:
+        raise InputError(f"data.validation is {held}; {known.name} has {known.train_size} training rows")
+    rows = np.random.default_rng(0).integers(256, size=(count, *known.shape), dtype=np.uint8)
+    labels = np.arange(count) % len(known.class_names)
     return Dataset(known.name, Split(rows, labels), None, None, known.shape, known.class_names)
 
 

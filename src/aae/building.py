@@ -1,4 +1,4 @@
-"""From a recipe's settings to the objects they describe: scaling, model, phases."""
+"""From a recipe's settings to the objects they describe: data, labelled subset, scaling, model, phases."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
+from aae import data as datasets
 from aae import priors
 from aae.baselines import SupervisedNetwork, supervised_phases, variational_phases
+from aae.data import Dataset, Split
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder, Latent
 from aae.networks import MLP, Corruption, Scaling, initialize
@@ -28,10 +30,71 @@ from aae.recipes.schema import (
     StyleSettings,
     SwissRollSettings,
 )
+from aae.training.engine import SUBSET, TrainingData
 from aae.training.phases import Phase, adversarial_phases
 
 Model = AdversarialAutoencoder | SupervisedNetwork
 BLOCK = 4096  # rows looked at together when statistics are computed
+
+
+def load_data(recipe: Recipe) -> Dataset:
+    """Load the data of a recipe with its splits."""
+    d = recipe.data
+    return datasets.load(
+        d.source,
+        validation=d.validation,
+        test=d.test,
+        label_column=d.label_column,
+        labels=d.labels_file,
+        image_size=d.image_size,
+        colour=d.colour,
+    )
+
+
+def labelled_rows(recipe: Recipe, dataset: Dataset) -> NDArray[np.int64] | None:
+    """Choose the labelled subset, or None where the recipe trains without labels."""
+    if recipe.data.labels is None:
+        if recipe.model.method == "network" or recipe.model.decoder_sees_label or _label_informed(recipe):
+            raise InputError("data.labels is not set; this model needs labels, expected a number or 'all'")
+        return None
+    labels, classes = dataset.train.labels, len(dataset.class_names)
+    if labels is None or not (labels >= 0).any():
+        raise InputError(f"{dataset.name}: no row has a label; data.labels {recipe.data.labels!r} expects some")
+    missing = [dataset.class_names[k] for k in range(classes) if not (labels == k).any()]
+    if missing:
+        raise InputError(f"{dataset.name}: no training row has the label {missing[0]!r}; expected some of every class")
+    if recipe.model.decoder_sees_label and (labels < 0).any():
+        raise InputError(
+            f"{dataset.name}: {int((labels < 0).sum())} training rows have no label; "
+            "a decoder that sees the label (section 4) expects a label for every row"
+        )
+    if recipe.data.labels == "all":
+        return np.flatnonzero(labels >= 0)
+    seed = int(np.random.SeedSequence([recipe.training.seed, SUBSET]).generate_state(1)[0])
+    return datasets.labelled_subset(labels, recipe.data.labels, num_classes=classes, seed=seed)
+
+
+def _label_informed(recipe: Recipe) -> bool:
+    return recipe.model.style is not None and recipe.model.style.label_informed
+
+
+def training_data(recipe: Recipe, split: Split, scaling: Scaling, labelled: NDArray[np.int64] | None) -> TrainingData:
+    """Gather what the engine trains on: labels outside the labelled subset are hidden from it."""
+    rows = split.rows
+    if labelled is None:
+        return TrainingData(_tensor(rows), scaling)
+    assert split.labels is not None
+    labels = np.full(len(rows), -1, dtype=np.int64)
+    labels[labelled] = split.labels[labelled]
+    if recipe.model.method == "network":  # an epoch is one pass over the labelled rows
+        return TrainingData(
+            _tensor(rows[labelled]), scaling, torch.from_numpy(labels[labelled]), torch.arange(len(labelled))
+        )
+    return TrainingData(_tensor(rows), scaling, torch.from_numpy(labels), torch.from_numpy(labelled))
+
+
+def _tensor(rows: NDArray[Any]) -> torch.Tensor:
+    return torch.from_numpy(np.array(rows))
 
 
 def make_scaling(settings: DataSettings, model: ModelSettings, rows: NDArray[Any]) -> Scaling:

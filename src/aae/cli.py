@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from aae.errors import InputError
+from aae.errors import InputError, InterruptedTrainingError, TrainingError
 
 app = typer.Typer(
     add_completion=False,
@@ -56,9 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    from aae.experiment import InterruptedTrainingError
-    from aae.training.engine import TrainingError
-
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         app(args=given or ["--help"], prog_name="aae", standalone_mode=False)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from aae.building import load_data
 from aae.drawing import draw
-from aae.experiment import load_data, read_recipe, train
+from aae.experiment import read_recipe, train
 from aae.measure import evaluate
 
 

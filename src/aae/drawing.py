@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from aae.building import load_data
 from aae.data import Dataset, Split
 from aae.errors import InputError
-from aae.experiment import load_data
 from aae.figures.canvas import save
 from aae.figures.curves import training_curves
 from aae.figures.figure2 import code_scatter, gaussian_percentile_grid, picture_grid
@@ -48,7 +48,7 @@ def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = N
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out}: cannot make the folder ({error.strerror})") from None
-    figures: dict[str, Figure] = {"curves": training_curves(run.folder.read_metrics(), title=run.recipe.title)}
+    figures: dict[str, Figure] = {"curves": _curves(run)}
     if isinstance(run.model, AdversarialAutoencoder):
         dataset = dataset or load_data(run.recipe)
         held_out = dataset.test or dataset.validation or dataset.train
@@ -57,6 +57,12 @@ def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = N
         if len(run.shape) >= 2:
             figures |= _pictures(run, run.model, held_out)
     return [save(figure, out / f"{name}.png") for name, figure in figures.items()]
+
+
+def _curves(run: Run) -> Figure:
+    history = run.folder.read_metrics()
+    keys = [key for key in history[-1] if key not in ("epoch", "seconds")]
+    return training_curves(history, keys, run.recipe.title)
 
 
 def _codes(run: Run, held_out: Split) -> Figure:

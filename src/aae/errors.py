@@ -35,3 +35,11 @@ def unknown(kind: str, found: str, known: Iterable[str]) -> InputError:
     near = difflib.get_close_matches(found, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(names)}"
     return InputError(f"unknown {kind} {found!r}; {hint}")
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message is one line that names phase, epoch and step."""
+
+
+class InterruptedTrainingError(RuntimeError):
+    """Ctrl-C stopped a run after its checkpoint was written; the message says how to go on."""

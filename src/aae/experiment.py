@@ -6,56 +6,27 @@ import hashlib
 import json
 import platform
 import shlex
-import signal
 import sys
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
 
 import aae
-from aae import data as datasets
 from aae import recipes
-from aae.baselines import SupervisedNetwork
-from aae.building import build_model, make_phases, make_scaling
-from aae.data import Dataset, Split
+from aae.building import build_model, labelled_rows, load_data, make_phases, make_scaling, training_data
+from aae.data import Dataset
 from aae.errors import InputError
-from aae.evaluation import energy_distance, error_percent
-from aae.model import AdversarialAutoencoder
+from aae.measure import validate
 from aae.noise import Noise
 from aae.recipes import Recipe
 from aae.run import Run
-from aae.training.checkpoints import latest_checkpoint, save_checkpoint, write_json, write_tensors
-from aae.training.engine import INIT, SUBSET, Trainer, TrainingData, choose_device
-from aae.training.progress import Progress
+from aae.training.checkpoints import latest_checkpoint, write_json, write_tensors
+from aae.training.engine import INIT, Trainer, choose_device
+from aae.training.loop import run_to_end
 from aae.training.rundir import RunDirectory
-
-VALIDATION_CODES = 1000  # codes compared with the prior after every epoch
-
-
-class InterruptedTrainingError(RuntimeError):
-    """Ctrl-C stopped the run after its checkpoint was written; the message says how to go on."""
-
-
-def load_data(recipe: Recipe) -> Dataset:
-    """Load the data of a recipe with its splits."""
-    d = recipe.data
-    return datasets.load(
-        d.source,
-        validation=d.validation,
-        test=d.test,
-        label_column=d.label_column,
-        labels=d.labels_file,
-        image_size=d.image_size,
-        colour=d.colour,
-    )
 
 
 def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), data: str | None = None) -> Recipe:
@@ -176,13 +147,13 @@ def train(
     dataset = dataset or load_data(recipe)
     seed = recipe.training.seed
     inputs = int(np.prod(dataset.shape))
-    labelled = _labelled_rows(recipe, dataset)
+    labelled = labelled_rows(recipe, dataset)
     model = build_model(recipe.model, inputs, len(dataset.class_names), Noise(seed, INIT))
     model.to(place)
     torch.manual_seed(seed)  # for modules and samplers of the user that draw from torch itself
     scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows)
-    training_data = _training_data(recipe, dataset.train, scaling, labelled).to(place)
-    trainer = Trainer(model, make_phases(recipe, model), training_data, recipe.training, place)
+    on_device = training_data(recipe, dataset.train, scaling, labelled).to(place)
+    trainer = Trainer(model, make_phases(recipe, model), on_device, recipe.training, place)
 
     facts = {
         "recipe": recipe.name,
@@ -211,91 +182,18 @@ def train(
     if labelled is not None and not resume:
         np.save(folder.path / "labelled.npy", labelled)
 
-    seconds = _run_epochs(trainer, recipe, dataset, folder, seconds)
+    seconds = run_to_end(
+        trainer,
+        folder,
+        title=f"{recipe.name} seed {seed}",
+        validate=lambda: validate(model, scaling, dataset.validation, recipe),
+        seconds=seconds,
+    )
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"scaling.{name}": tensor for name, tensor in scaling.state_dict().items()}
     write_tensors(folder.weights, tensors)
     write_json(folder.facts, {**facts, "epochs": trainer.epoch, "seconds": round(seconds, 1)})
     return Run.load(folder.path, device)
-
-
-def _run_epochs(trainer: Trainer, recipe: Recipe, dataset: Dataset, folder: RunDirectory, seconds: float) -> float:
-    """Train to the last epoch, with metrics, checkpoints and progress; returns the seconds spent."""
-    from torch.utils.tensorboard import SummaryWriter  # slow to import, needed only here
-
-    settings = recipe.training
-    started = time.monotonic() - seconds
-
-    def checkpoint() -> None:
-        tensors, state = trainer.state()
-        name = f"epoch-{trainer.epoch:06d}-step-{trainer.step:06d}"
-        save_checkpoint(folder.checkpoints, name, tensors, {**state, "seconds": time.monotonic() - started})
-
-    events = SummaryWriter(str(folder.events), purge_step=trainer.epoch + 1)
-    title = f"{recipe.name} seed {settings.seed}"
-    progress = Progress(title, settings.epochs, trainer.steps_per_epoch, trainer.epoch)
-    with progress, _interrupts() as interrupted:
-
-        def on_step() -> bool:
-            progress.step()
-            return interrupted.is_set()
-
-        while trainer.epoch < settings.epochs:
-            losses = trainer.run_epoch(on_step)
-            if losses is not None:
-                last = trainer.epoch == settings.epochs
-                metrics = losses
-                if last or trainer.epoch % settings.validate_every == 0:
-                    metrics = losses | validate(trainer.module, trainer.data, dataset, recipe)
-                seconds = time.monotonic() - started
-                folder.append_metrics({"epoch": trainer.epoch, "seconds": round(seconds, 2), **metrics})
-                for name, value in metrics.items():
-                    events.add_scalar(name, value, trainer.epoch)
-                progress.epoch(metrics)
-                if last or trainer.epoch % settings.checkpoint_every == 0:
-                    checkpoint()
-            if interrupted.is_set() and trainer.epoch < settings.epochs:
-                checkpoint()
-                events.close()
-                raise InterruptedTrainingError(
-                    f"stopped in epoch {trainer.epoch + 1} after {trainer.step} steps; "
-                    f"the checkpoint in {folder.path} goes on with --resume"
-                )
-    events.close()
-    return time.monotonic() - started
-
-
-@torch.no_grad()
-def validate(model: nn.Module, data: TrainingData, dataset: Dataset, recipe: Recipe) -> dict[str, float]:
-    """Measure a model under training on the validation split; empty without one."""
-    split = dataset.validation
-    if split is None:
-        return {}
-    assert isinstance(model, AdversarialAutoencoder | SupervisedNetwork)
-    model.eval()
-    device = data.rows.device
-    metrics: dict[str, float] = {}
-    noise = Noise(0, device=device)  # the same draws after every epoch
-    scores, codes, squared = [], [], 0.0
-    for start in range(0, len(split), 1000):
-        rows = data.scaling(torch.from_numpy(np.array(split.rows[start : start + 1000])).to(device))
-        if isinstance(model, SupervisedNetwork):
-            scores.append(model.label_logits(rows))
-            continue
-        drawn = model.encode(rows, noise)
-        codes.append(drawn["style"])
-        if model.has_labels:
-            scores.append(drawn["label"])
-        labels = None if split.labels is None else torch.from_numpy(split.labels[start : start + 1000]).to(device)
-        squared += 0.5 * (model.decode(drawn, labels) - rows).square().sum().item()
-    if scores and split.labels is not None and recipe.data.labels is not None and (split.labels >= 0).any():
-        metrics["validation_error_percent"] = error_percent(split.labels, torch.cat(scores).argmax(1).cpu().numpy())
-    if isinstance(model, AdversarialAutoencoder):
-        metrics["validation_reconstruction"] = squared / len(split)
-        some = torch.cat(codes)[:VALIDATION_CODES]
-        prior = model.latent("style").prior.sample(len(some), None, noise)
-        metrics["validation_energy_distance"] = energy_distance(some, prior)
-    return metrics
 
 
 def describe_device(device: torch.device) -> str:
@@ -309,51 +207,6 @@ def describe_device(device: torch.device) -> str:
     except (OSError, StopIteration):
         pass
     return f"{model}, {torch.get_num_threads()} threads"
-
-
-def _labelled_rows(recipe: Recipe, dataset: Dataset) -> NDArray[np.int64] | None:
-    """Choose the labelled subset, or None where the recipe trains without labels."""
-    if recipe.data.labels is None:
-        if recipe.model.method == "network" or recipe.model.decoder_sees_label or _label_informed(recipe):
-            raise InputError("data.labels is not set; this model needs labels, expected a number or 'all'")
-        return None
-    labels, classes = dataset.train.labels, len(dataset.class_names)
-    if labels is None or not (labels >= 0).any():
-        raise InputError(f"{dataset.name}: no row has a label; data.labels {recipe.data.labels!r} expects some")
-    missing = [dataset.class_names[k] for k in range(classes) if not (labels == k).any()]
-    if missing:
-        raise InputError(f"{dataset.name}: no training row has the label {missing[0]!r}; expected some of every class")
-    if recipe.model.decoder_sees_label and (labels < 0).any():
-        raise InputError(
-            f"{dataset.name}: {int((labels < 0).sum())} training rows have no label; "
-            "a decoder that sees the label (section 4) expects a label for every row"
-        )
-    if recipe.data.labels == "all":
-        return np.flatnonzero(labels >= 0)
-    seed = int(np.random.SeedSequence([recipe.training.seed, SUBSET]).generate_state(1)[0])
-    return datasets.labelled_subset(labels, recipe.data.labels, num_classes=classes, seed=seed)
-
-
-def _label_informed(recipe: Recipe) -> bool:
-    return recipe.model.style is not None and recipe.model.style.label_informed
-
-
-def _training_data(recipe: Recipe, split: Split, scaling: Any, labelled: NDArray[np.int64] | None) -> TrainingData:
-    rows = split.rows
-    if labelled is None:
-        return TrainingData(_tensor(rows), scaling)
-    assert split.labels is not None
-    labels = np.full(len(rows), -1, dtype=np.int64)
-    labels[labelled] = split.labels[labelled]
-    if recipe.model.method == "network":  # an epoch is one pass over the labelled rows
-        return TrainingData(
-            _tensor(rows[labelled]), scaling, torch.from_numpy(labels[labelled]), torch.arange(len(labelled))
-        )
-    return TrainingData(_tensor(rows), scaling, torch.from_numpy(labels), torch.from_numpy(labelled))
-
-
-def _tensor(rows: NDArray[Any]) -> torch.Tensor:
-    return torch.from_numpy(np.array(rows))
 
 
 def _fingerprint(dataset: Dataset) -> str:
@@ -390,22 +243,3 @@ def _check_same_data(folder: RunDirectory, facts: dict[str, Any]) -> None:
         raise InputError(
             f"{folder.path}: cannot resume on other data; its fingerprint is {facts['data']}, the run has {before.get('data')}"
         )
-
-
-@contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event; a second one interrupts at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def note(signum: int, frame: object) -> None:
-        event.set()
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)

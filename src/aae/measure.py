@@ -9,16 +9,54 @@ import torch
 from numpy.typing import NDArray
 
 from aae import evaluation
+from aae.baselines import SupervisedNetwork
+from aae.building import Model, load_data
 from aae.data import Dataset, Split
 from aae.disentanglement import disentanglement
 from aae.errors import InputError
-from aae.experiment import load_data
 from aae.model import AdversarialAutoencoder
+from aae.networks import Scaling
+from aae.noise import Noise
+from aae.recipes import Recipe
 from aae.run import Run
 from aae.training.checkpoints import write_json
 
 Report = dict[str, Any]
+VALIDATION_CODES = 1000  # codes compared with the prior after every epoch
 REFERENCE_ROWS = 10_000  # training rows among which nearest neighbours are sought
+
+
+@torch.no_grad()
+def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe) -> dict[str, float]:
+    """Measure a model under training on the validation split; empty without one."""
+    if split is None:
+        return {}
+    model.eval()
+    device = scaling.offset.device
+    metrics: dict[str, float] = {}
+    noise = Noise(0, device=device)  # the same draws after every epoch
+    scores, codes, squared = [], [], 0.0
+    for start in range(0, len(split), 1000):
+        rows = scaling(torch.from_numpy(np.array(split.rows[start : start + 1000])).to(device))
+        if isinstance(model, SupervisedNetwork):
+            scores.append(model.label_logits(rows))
+            continue
+        drawn = model.encode(rows, noise)
+        codes.append(drawn["style"])
+        if model.has_labels:
+            scores.append(drawn["label"])
+        labels = None if split.labels is None else torch.from_numpy(split.labels[start : start + 1000]).to(device)
+        squared += 0.5 * (model.decode(drawn, labels) - rows).square().sum().item()
+    if scores and split.labels is not None and recipe.data.labels is not None and (split.labels >= 0).any():
+        metrics["validation_error_percent"] = evaluation.error_percent(
+            split.labels, torch.cat(scores).argmax(1).cpu().numpy()
+        )
+    if isinstance(model, AdversarialAutoencoder):
+        metrics["validation_reconstruction"] = squared / len(split)
+        some = torch.cat(codes)[:VALIDATION_CODES]
+        prior = model.latent("style").prior.sample(len(some), None, noise)
+        metrics["validation_energy_distance"] = evaluation.energy_distance(some, prior)
+    return metrics
 
 
 def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: Dataset | None = None) -> Report:

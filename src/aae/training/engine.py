@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from aae.errors import InputError
+from aae.errors import InputError, TrainingError
 from aae.networks import Scaling
 from aae.noise import Noise
 from aae.training.phases import Batch, Phase
@@ -19,10 +19,6 @@ from aae.training.settings import OptimizerSettings, Precision, TrainingSettings
 
 # Streams of one seed: what each is for.
 INIT, SUBSET, ORDER, LABELLED_ORDER, STEPS = range(5)
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message is one line that names phase, epoch and step."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar with the time left on a terminal, one plain line per epoch elsewhere."""
+"""Progress on stderr: a bar with the time left on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+
+QUIET_SECONDS = 2  # between plain lines
 
 
 class Progress:
@@ -30,6 +32,7 @@ class Progress:
         self.title, self.epochs, self.steps_per_epoch, self.done = title, epochs, steps_per_epoch, done
         self._started = time.monotonic()
         self._first = done
+        self._printed = 0.0
         self._bar: Bar | None = None
         if sys.stderr.isatty():
             self._bar = Bar(
@@ -68,7 +71,8 @@ class Progress:
         if self._bar is not None:
             self._bar.update(self._task, description=f"{self.title} epoch {self.done}/{self.epochs}")
             self._bar.console.print(f"epoch {self.done}: {text}", highlight=False)
-        else:
+        elif self.done == self.epochs or time.monotonic() - self._printed > QUIET_SECONDS:
+            self._printed = time.monotonic()
             each = (time.monotonic() - self._started) / (self.done - self._first)
             left = each * (self.epochs - self.done)
             print(f"{self.title} epoch {self.done}/{self.epochs} ({left:.0f} s left): {text}", file=sys.stderr)
