@@ -60,9 +60,18 @@ def labelled_rows(recipe: Recipe, dataset: Dataset) -> NDArray[np.int64] | None:
     labels, classes = dataset.train.labels, len(dataset.class_names)
     if labels is None or not (labels >= 0).any():
         raise InputError(f"{dataset.name}: no row has a label; data.labels {recipe.data.labels!r} expects some")
+    categories = recipe.model.label.categories if recipe.model.label else None
+    if categories is not None and categories < classes:
+        raise InputError(
+            f"model.label.categories is {categories}; the data has {classes} classes, expected at least as many"
+        )
     missing = [dataset.class_names[k] for k in range(classes) if not (labels == k).any()]
     if missing:
         raise InputError(f"{dataset.name}: no training row has the label {missing[0]!r}; expected some of every class")
+    if recipe.model.decoder_sees_label and recipe.data.labels != "all":
+        raise InputError(
+            f"data.labels is {recipe.data.labels}; a decoder that sees the label (section 4) expects 'all'"
+        )
     if recipe.model.decoder_sees_label and (labels < 0).any():
         raise InputError(
             f"{dataset.name}: {int((labels < 0).sum())} training rows have no label; "
@@ -207,6 +216,10 @@ def build_model(settings: ModelSettings, inputs: int, num_classes: int, seed_noi
         if settings.method == "aae":
             if style.label_informed and not num_classes:
                 raise InputError("the data has no labels; model.style.label_informed expects some")
+            if style.label_informed and (prior.num_labels or 0) < num_classes:
+                raise InputError(
+                    f"model.style.prior.components is {prior.num_labels}; expected one for each of {num_classes} classes"
+                )
             extra = (prior.num_labels or 0) + 1 if style.label_informed else 0
             discriminator = _network(settings.discriminator, style.dim + extra, 1)
         latents["style"] = Latent(

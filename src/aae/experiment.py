@@ -6,7 +6,6 @@ import hashlib
 import json
 import platform
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -142,8 +141,11 @@ def train(
         recipe = recipes.read(recipe)
     place = choose_device(device)
     folder = RunDirectory(run or Path("runs") / recipe.name)
+    resume = resume and not folder.is_new()  # a run killed before its first file was complete starts afresh
     if resume:
         _check_same_recipe(folder, recipe)
+    else:
+        folder.require_new()
     dataset = dataset or load_data(recipe)
     seed = recipe.training.seed
     inputs = int(np.prod(dataset.shape))
@@ -163,24 +165,22 @@ def train(
         "data": _fingerprint(dataset),
         "training_rows": len(dataset.train),
         "device": describe_device(place),
-        "threads": torch.get_num_threads(),
         "version": aae.__version__,
         "torch": torch.__version__,
-        "command": " ".join(["aae", *map(shlex.quote, sys.argv[1:])]),
+        "command": command(recipe),
     }
     seconds = 0.0
+    checkpoint = None
     if resume:
         _check_same_data(folder, facts)
         checkpoint = latest_checkpoint(folder.checkpoints)
-        if checkpoint is not None:
-            trainer.load_state(*checkpoint)
-            seconds = checkpoint[1]["seconds"]
-        folder.keep_metrics(trainer.epoch)
-    else:
-        folder.create(recipes.dump(recipe))
-    write_json(folder.facts, facts)
-    if labelled is not None and not resume:
-        np.save(folder.path / "labelled.npy", labelled)
+    if checkpoint is not None:
+        trainer.load_state(*checkpoint)
+        seconds = checkpoint[1]["seconds"]
+    folder.keep_metrics(trainer.epoch)
+    if resume and trainer.epoch < recipe.training.epochs:
+        folder.weights.unlink(missing_ok=True)  # the run is not finished (any more)
+    folder.start(recipes.dump(recipe), facts)
 
     seconds = run_to_end(
         trainer,
@@ -194,6 +194,22 @@ def train(
     write_tensors(folder.weights, tensors)
     write_json(folder.facts, {**facts, "epochs": trainer.epoch, "seconds": round(seconds, 1)})
     return Run.load(folder.path, device)
+
+
+def command(recipe: Recipe) -> str:
+    """Write the command that trains this very recipe."""
+    if recipe.name not in recipes.names():
+        return "aae train recipe.toml"  # the run folder's own copy
+    base, now = _flat(recipes.read(recipe.name).model_dump(mode="json")), _flat(recipe.model_dump(mode="json"))
+    changed = [f"{key}={_inline(now[key])}" for key in now if now[key] != base.get(key) and not key.startswith("paper")]
+    return shlex.join(["aae", "train", recipe.name, *(word for change in changed for word in ("--set", change))])
+
+
+def _inline(value: Any) -> str:
+    """Write a value as TOML on one line."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_inline(v)}" for key, v in value.items()) + " }"
+    return json.dumps(value)
 
 
 def describe_device(device: torch.device) -> str:
@@ -233,7 +249,8 @@ def _check_same_recipe(folder: RunDirectory, recipe: Recipe) -> None:
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in table.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        nested = isinstance(value, dict) and key != "rate"
+        flat |= _flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
     return flat
 
 

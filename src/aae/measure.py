@@ -35,6 +35,8 @@ def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe
     device = scaling.offset.device
     metrics: dict[str, float] = {}
     noise = Noise(0, device=device)  # the same draws after every epoch
+    if isinstance(model, AdversarialAutoencoder) and model.decoder_classes is not None:
+        split = split.take(_known(split))
     scores, codes, squared = [], [], 0.0
     for start in range(0, len(split), 1000):
         rows = scaling(torch.from_numpy(np.array(split.rows[start : start + 1000])).to(device))
@@ -42,20 +44,20 @@ def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe
             scores.append(model.label_logits(rows))
             continue
         drawn = model.encode(rows, noise)
-        codes.append(drawn["style"])
-        if model.has_labels:
-            scores.append(drawn["label"])
+        codes.append(drawn)
         labels = None if split.labels is None else torch.from_numpy(split.labels[start : start + 1000]).to(device)
         squared += 0.5 * (model.decode(drawn, labels) - rows).square().sum().item()
-    if scores and split.labels is not None and recipe.data.labels is not None and (split.labels >= 0).any():
-        metrics["validation_error_percent"] = evaluation.error_percent(
-            split.labels, torch.cat(scores).argmax(1).cpu().numpy()
-        )
     if isinstance(model, AdversarialAutoencoder):
         metrics["validation_reconstruction"] = squared / len(split)
-        some = torch.cat(codes)[:VALIDATION_CODES]
-        prior = model.latent("style").prior.sample(len(some), None, noise)
-        metrics["validation_energy_distance"] = evaluation.energy_distance(some, prior)
+        if "style" in model.latents:
+            some = torch.cat([drawn["style"] for drawn in codes])[:VALIDATION_CODES]
+            prior = model.latent("style").prior.sample(len(some), None, noise)
+            metrics["validation_energy_distance"] = evaluation.energy_distance(some, prior)
+        if model.has_labels:
+            scores = [drawn["label"] for drawn in codes]
+    if scores and recipe.data.labels is not None and split.labels is not None and len(_known(split)):
+        predicted = torch.cat(scores).argmax(1).cpu().numpy()
+        metrics["validation_error_percent"] = evaluation.error_percent(split.labels, predicted)
     return metrics
 
 
@@ -98,7 +100,9 @@ def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: D
         "metrics": metrics,
         "paper": run.recipe.paper,
     }
-    labelled = held_out.labels is not None and bool((held_out.labels >= 0).any())
+    if isinstance(run.model, AdversarialAutoencoder) and run.model.decoder_classes is not None:
+        held_out = held_out.take(_known(held_out))  # the decoder needs the label
+    labelled = len(_known(held_out)) > 0
     if run.infers_labels and run.recipe.data.labels is not None and labelled:
         classified = evaluation.classification_report(held_out.labels, run.predict_proba(held_out.rows))
         report["confusion"] = classified.pop("confusion")
@@ -113,6 +117,11 @@ def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: D
     return report
 
 
+def _known(split: Split) -> NDArray[np.int64]:
+    """Find the labelled rows of a split."""
+    return np.flatnonzero(split.labels >= 0) if split.labels is not None else np.empty(0, np.int64)
+
+
 def _code_metrics(run: Run, train: Split, held_out: Split, labelled: bool) -> dict[str, float]:
     """Compare the style codes with the prior, and see how well neighbours in the code agree on the label."""
     drawn = run.encode(held_out.rows, seed=0)["style"]
@@ -124,8 +133,7 @@ def _code_metrics(run: Run, train: Split, held_out: Split, labelled: bool) -> di
     metrics = evaluation.match_report(drawn, draw, limit=settings.prior_samples)
     if labelled and train.labels is not None:
         assert held_out.labels is not None
-        rows = np.flatnonzero(train.labels >= 0)[:REFERENCE_ROWS]
-        known = held_out.labels >= 0
+        rows, known = _known(train)[:REFERENCE_ROWS], _known(held_out)
         metrics["knn_accuracy_percent"] = evaluation.knn_accuracy_percent(
             run.encode(train.rows[rows])["style"],
             train.labels[rows],

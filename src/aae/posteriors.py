@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from aae.errors import InputError
 from aae.networks import Dense
 from aae.noise import Noise
 
@@ -74,6 +75,8 @@ class UniversalApproximator(Posterior):
 
     def __init__(self, features: int, dim: int, *, noise_inputs: int = 10, batch_norm: bool = False) -> None:
         super().__init__(features, dim, batch_norm=batch_norm)
+        if noise_inputs < 1:
+            raise InputError(f"noise_inputs is {noise_inputs}; expected 1 or larger")
         self.noise_inputs = noise_inputs
 
 

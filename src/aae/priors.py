@@ -104,7 +104,10 @@ class Prior(ABC):
     def _quantiles(self, n: int, labels: Tensor | None, noise: Noise) -> Tensor:
         """Draw uniform numbers (n,), inside [k/K, (k+1)/K) where the label is k."""
         u = noise.uniform(n)
-        return u if labels is None else torch.where(labels < 0, u, (labels + u) / self._labels())
+        if labels is None:
+            return u
+        inside = ((labels + u) / self._labels()).clamp(max=1 - 2**-24)  # the sum may round up to 1
+        return torch.where(labels < 0, u, inside)
 
     def _labels(self) -> int:
         assert self.num_labels is not None

@@ -20,7 +20,7 @@ from aae.networks import Scaling
 from aae.noise import Noise
 from aae.recipes import Recipe
 from aae.training.checkpoints import read_tensors
-from aae.training.engine import choose_device, load_module
+from aae.training.engine import SAMPLES, choose_device, load_module
 from aae.training.rundir import RunDirectory
 
 BATCH = 1000  # rows pushed through the networks at once
@@ -178,7 +178,7 @@ class Run:
             Codes (n, dim) by latent; the code of ``label`` is q(y|x).
         """
         model = self.autoencoder
-        noise = None if seed is None else Noise(seed, device=self.device)
+        noise = None if seed is None else Noise(seed, SAMPLES, device=self.device)
         parts = [model.encode(batch, noise) for batch in self._batches(rows)]
         return {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in model.latents}
 
@@ -234,7 +234,7 @@ class Run:
             If the model knows no labels or `label` is out of range.
         """
         model = self.autoencoder
-        noise = Noise(seed, device=self.device)
+        noise = Noise(seed, SAMPLES, device=self.device)
         labels = None
         if label is not None:
             classes = len(self.class_names)
@@ -247,7 +247,7 @@ class Run:
 
     def sample_prior(self, n: int, seed: int = 0, latent: str = "style") -> NDArray[np.float32]:
         """Draw codes (n, dim) from the prior of one latent."""
-        codes: NDArray[np.float32] = self.autoencoder.latent(latent).prior.sample(n, None, Noise(seed)).numpy()
+        codes: NDArray[np.float32] = self.autoencoder.latent(latent).prior.sample(n, None, Noise(seed, SAMPLES)).numpy()
         return codes
 
     def pictures(self, rows: NDArray[Any]) -> NDArray[np.float32]:
@@ -266,7 +266,7 @@ class Run:
 
     def _stored(self, rows: Tensor) -> NDArray[Any]:
         """Undo the scaling and give rows the type and shape they are stored with."""
-        values: NDArray[Any] = self.scaling.inverse(rows).cpu().numpy().reshape(-1, *self.shape)
+        values: NDArray[np.float32] = self.scaling.inverse(rows).cpu().numpy().reshape(-1, *self.shape)
         if self.facts["rows"] == "uint8":
             return np.clip(np.rint(values), 0, 255).astype(np.uint8)
         return values

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from aae.baselines.vae import Likelihood
 from aae.model import Output
 from aae.networks import ACTIVATIONS, BatchNormPlacement, Initialization
-from aae.training.settings import Settings, TrainingSettings
+from aae.training.settings import Positive, Settings, TrainingSettings
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -62,7 +62,7 @@ class GaussianSettings(Settings):
     """Spherical Gaussian."""
 
     kind: Literal["gaussian"]
-    sd: Annotated[float, Field(gt=0)] = 1.0
+    sd: Positive = 1.0
 
 
 class MixtureSettings(Settings):
@@ -70,17 +70,17 @@ class MixtureSettings(Settings):
 
     kind: Literal["gaussian-mixture"]
     components: Count | None = None
-    distance: Annotated[float, Field(gt=0)] = 1.4
-    radial_sd: Annotated[float, Field(gt=0)] = 0.5
-    tangential_sd: Annotated[float, Field(gt=0)] = 0.1
+    distance: Positive = 1.4
+    radial_sd: Positive = 0.5
+    tangential_sd: Positive = 0.1
 
 
 class SwissRollSettings(Settings):
     """2-D swiss roll."""
 
     kind: Literal["swiss-roll"]
-    radius: Annotated[float, Field(gt=0)] = 3.0
-    turns: Annotated[float, Field(gt=0)] = 2.0
+    radius: Positive = 3.0
+    turns: Positive = 2.0
     sd: NonNegative = 0.1
 
 
@@ -121,7 +121,7 @@ class ModelSettings(Settings):
     method: Method = "aae"
     output: Output = "sigmoid"
     init: Initialization = "normal"
-    init_sd: Annotated[float, Field(gt=0)] = 0.01
+    init_sd: Positive = 0.01
     likelihood: Likelihood = "bernoulli"
     """Reconstruction term of the VAE; the adversarial autoencoder always uses half the squared error."""
     encoder: EncoderSettings = EncoderSettings()
@@ -138,6 +138,8 @@ class ModelSettings(Settings):
             raise ValueError("has neither a [model.style] nor a [model.label] latent; expected at least one")
         if self.method == "vae" and (self.style is None or self.label is not None):
             raise ValueError("method 'vae' needs exactly the latent [model.style]")
+        if self.method != "aae" and self.style is not None and self.style.label_informed:
+            raise ValueError(f"method {self.method!r} has no discriminator; style.label_informed needs method 'aae'")
         if self.method == "network" and (self.label is None or self.style is not None):
             raise ValueError("method 'network' needs exactly the latent [model.label]")
         if (

@@ -18,7 +18,7 @@ from aae.training.phases import Batch, Phase
 from aae.training.settings import OptimizerSettings, Precision, TrainingSettings
 
 # Streams of one seed: what each is for.
-INIT, SUBSET, ORDER, LABELLED_ORDER, STEPS = range(5)
+INIT, SUBSET, ORDER, LABELLED_ORDER, STEPS, SAMPLES = range(6)
 
 
 @dataclass(frozen=True)

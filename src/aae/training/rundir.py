@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aae.errors import InputError
-from aae.training.checkpoints import write_text
+from aae.training.checkpoints import write_json, write_text
 
 Record = dict[str, Any]
 
@@ -33,6 +33,11 @@ class RunDirectory:
         self.figures = self.path / "figures"
         self.events = self.path / "tensorboard"
 
+    def is_new(self) -> bool:
+        """Tell whether nothing is there yet but what a run killed at its very start may leave."""
+        leftovers = {self.facts.name, self.facts.name + ".part", self.recipe.name + ".part"}
+        return self.path.is_dir() and all(entry.name in leftovers for entry in self.path.iterdir())
+
     def require_new(self) -> None:
         """Check that nothing is in the way of a new run.
 
@@ -41,22 +46,22 @@ class RunDirectory:
         InputError
             If the folder already holds something.
         """
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and not self.is_new():
             raise InputError(
                 f"{self.path}: already exists; expected a new run folder, or --resume to go on with this one"
             )
 
-    def create(self, recipe_text: str) -> None:
-        """Create the folder for a new run.
+    def start(self, recipe_text: str, facts: Record) -> None:
+        """Write what defines the run, creating the folder if needed; the recipe comes last and makes it a run folder.
 
         Raises
         ------
         InputError
-            If the folder already holds something, or cannot be written.
+            If the folder cannot be written.
         """
-        self.require_new()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            write_json(self.facts, facts)
             write_text(self.recipe, recipe_text)
         except OSError as error:
             raise InputError(f"{self.path}: cannot write the run folder ({os.strerror(error.errno or 0)})") from None
