@@ -279,10 +279,10 @@ def test_positives_carry_the_labels_of_the_negatives():
 
 def test_labels_outside_the_labelled_subset_never_reach_training(tmp_path):
     one = recipe(epochs=3, data={"labels": 9}, label={}, style={"label_informed": True})
-    experiment.train(one, run=tmp_path / "full", device="cpu", dataset=own_dataset())
+    experiment.train(one, run=tmp_path / "full", device="cpu", data=own_dataset())
     kept = building.labelled_rows(one, own_dataset())
     assert np.bincount(kept % 3).tolist() == [3, 3, 3]
-    experiment.train(one, run=tmp_path / "hidden", device="cpu", dataset=own_dataset(keep=kept))
+    experiment.train(one, run=tmp_path / "hidden", device="cpu", data=own_dataset(keep=kept))
     full, hidden = ((tmp_path / run / "model.safetensors").read_bytes() for run in ("full", "hidden"))
     assert full == hidden
 
@@ -291,7 +291,7 @@ def test_seeds_decide_everything(tmp_path):
     weights = []
     for run, seed in enumerate((0, 0, 1)):
         one = recipe(seed, data={"labels": 9}, label={})
-        experiment.train(one, run=tmp_path / str(run), device="cpu", dataset=own_dataset())
+        experiment.train(one, run=tmp_path / str(run), device="cpu", data=own_dataset())
         weights.append((tmp_path / str(run) / "model.safetensors").read_bytes())
     assert weights[0] == weights[1] != weights[2]
     subsets = [

@@ -150,7 +150,7 @@ def test_last_good_checkpoint_survives_a_loss_that_is_not_finite(tmp_path, digit
         update={"training": recipe.training.model_copy(update={"reconstruction": exploding, "checkpoint_every": 1})}
     )
     with pytest.raises(TrainingError, match=r"in epoch 3, step \d; the last good checkpoint is kept"):
-        experiment.train(recipe, run=tmp_path / "run", device="cpu", dataset=digits)
+        experiment.train(recipe, run=tmp_path / "run", device="cpu", data=digits)
     tensors, facts = latest_checkpoint(tmp_path / "run" / "checkpoints")
     assert (facts["epoch"], facts["step"]) == (2, 0)
     assert all(tensor.isfinite().all() for tensor in tensors.values())
@@ -316,9 +316,7 @@ def uninterrupted(tmp_path_factory, digits):
     def train(epochs, checkpoint_every=1):
         if (epochs, checkpoint_every) not in runs:
             run = tmp_path_factory.mktemp("whole") / "run"
-            experiment.train(
-                tiny_recipe(epochs, checkpoint_every=checkpoint_every), run=run, device="cpu", dataset=digits
-            )
+            experiment.train(tiny_recipe(epochs, checkpoint_every=checkpoint_every), run=run, device="cpu", data=digits)
             runs[epochs, checkpoint_every] = outcome(run)
         return runs[epochs, checkpoint_every]
 
@@ -336,11 +334,11 @@ def test_a_crash_at_any_file_operation_is_resumed_exactly(
         with monkeypatch.context() as patch:
             crash_at(patch, call)
             try:
-                experiment.train(recipe, run=run, device="cpu", dataset=digits)
+                experiment.train(recipe, run=run, device="cpu", data=digits)
                 break
             except Crash:
                 crashes += 1
-        experiment.train(recipe, run=run, device="cpu", dataset=digits, resume=True)
+        experiment.train(recipe, run=run, device="cpu", data=digits, resume=True)
         assert outcome(run) == uninterrupted(2, checkpoint_every)
     assert crashes >= 6
 
@@ -356,19 +354,19 @@ def test_ctrl_c_leaves_a_checkpoint_that_resumes_exactly(tmp_path, monkeypatch, 
     with monkeypatch.context() as patch:
         patch.setattr(loop.Progress, "step", step)
         with pytest.raises(InterruptedTrainingError, match="stopped in epoch 2 after 2 steps"):
-            experiment.train(tiny_recipe(3), run=tmp_path / "run", device="cpu", dataset=digits)
+            experiment.train(tiny_recipe(3), run=tmp_path / "run", device="cpu", data=digits)
     assert signal.getsignal(signal.SIGINT) is before
     _, facts = latest_checkpoint(tmp_path / "run" / "checkpoints")
     assert (facts["epoch"], facts["step"]) == (1, 2)
     assert not (tmp_path / "run" / "model.safetensors").exists()
-    experiment.train(tiny_recipe(3), run=tmp_path / "run", device="cpu", dataset=digits, resume=True)
+    experiment.train(tiny_recipe(3), run=tmp_path / "run", device="cpu", data=digits, resume=True)
     assert outcome(tmp_path / "run") == uninterrupted(3)
     assert [record["epoch"] for record in outcome(tmp_path / "run")[1]] == [1, 2, 3]
 
 
 def test_resume_with_more_epochs_equals_a_longer_run(tmp_path, digits, uninterrupted):
-    experiment.train(tiny_recipe(2), run=tmp_path / "run", device="cpu", dataset=digits)
-    experiment.train(tiny_recipe(3), run=tmp_path / "run", device="cpu", dataset=digits, resume=True)
+    experiment.train(tiny_recipe(2), run=tmp_path / "run", device="cpu", data=digits)
+    experiment.train(tiny_recipe(3), run=tmp_path / "run", device="cpu", data=digits, resume=True)
     assert outcome(tmp_path / "run") == uninterrupted(3)
 
 
@@ -406,11 +404,11 @@ def test_a_run_killed_at_random_moments_and_resumed_equals_an_uninterrupted_one(
 
 
 def test_another_recipe_or_other_data_cannot_be_resumed(tmp_path, digits):
-    experiment.train(tiny_recipe(1), run=tmp_path / "run", device="cpu", dataset=digits)
+    experiment.train(tiny_recipe(1), run=tmp_path / "run", device="cpu", data=digits)
     with pytest.raises(InputError, match=r"cannot resume with another recipe; training\.seed is 1, the run has 0"):
-        experiment.train(tiny_recipe(2, seed=1), run=tmp_path / "run", device="cpu", dataset=digits, resume=True)
+        experiment.train(tiny_recipe(2, seed=1), run=tmp_path / "run", device="cpu", data=digits, resume=True)
     with pytest.raises(InputError, match="already exists"):
-        experiment.train(tiny_recipe(2), run=tmp_path / "run", device="cpu", dataset=digits)
+        experiment.train(tiny_recipe(2), run=tmp_path / "run", device="cpu", data=digits)
 
 
 # --- devices and precision ---------------------------------------------------------------------------------------------
@@ -471,7 +469,7 @@ def small_recipe(method, labels, epochs, **model):
 
 def train_small(recipe, folder):
     data = experiment.load_data(recipe)
-    run = experiment.train(recipe, run=folder / "run", device="cpu", dataset=data)
+    run = experiment.train(recipe, run=folder / "run", device="cpu", data=data)
     first, *_, last = run.folder.read_metrics()
     if not run.infers_labels:
         return first, last, None

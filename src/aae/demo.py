@@ -43,7 +43,7 @@ def demo(folder: Path, device: str = "auto") -> tuple[dict[str, float], list[Pat
     for name, learnt_from in names.items():
         recipe = read_recipe(name)
         dataset = load_data(recipe)
-        run = train(recipe, run=folder / name, device=device, dataset=dataset)
+        run = train(recipe, dataset, run=folder / name, device=device)
         comparison[learnt_from] = evaluate(run, dataset=dataset)["metrics"]["test_error_percent"]
         if name == "demo":
             figures = draw(run, dataset=dataset)

@@ -89,7 +89,7 @@ def train_seeds(
         training = recipe.training.model_copy(update={"seed": seed})
         one = recipe.model_copy(update={"training": training})
         path = folder / f"seed-{seed}"
-        finished.append(train(one, run=path, device=device, resume=resume and path.exists(), dataset=dataset))
+        finished.append(train(one, dataset, run=path, device=device, resume=resume and path.exists()))
     return finished
 
 
@@ -102,11 +102,11 @@ def load_runs(folder: str | Path, device: str = "auto") -> list[Run]:
 
 def train(
     recipe: str | Path | Recipe,
+    data: str | Dataset | None = None,
     *,
     run: str | Path | None = None,
     device: str = "auto",
     resume: bool = False,
-    dataset: Dataset | None = None,
 ) -> Run:
     """Train a recipe into a run directory.
 
@@ -114,14 +114,14 @@ def train(
     ----------
     recipe : str, Path or Recipe
         Name of a recipe, a ``.toml`` file, or a recipe already read.
+    data : str or Dataset, optional
+        In place of the recipe's: a named data set or path (see `read_recipe`), or data already loaded.
     run : str or Path, optional
         The run directory, by default ``runs/<recipe name>``.
     device : {"auto", "cpu", "cuda"}
         Where to train.
     resume : bool
         Go on with the run in that directory; it ends with the same bits as one that was never interrupted.
-    dataset : Dataset, optional
-        Data already loaded; by default that of the recipe is.
 
     Returns
     -------
@@ -138,7 +138,11 @@ def train(
         Ctrl-C; a checkpoint was written.
     """
     if not isinstance(recipe, Recipe):
-        recipe = recipes.read(recipe)
+        recipe = read_recipe(recipe, data=data if isinstance(data, str) else None)
+    elif isinstance(data, str):
+        raise InputError(
+            f"data is {data!r}; a recipe already read expects a Dataset, or read_recipe(..., data={data!r})"
+        )
     place = choose_device(device)
     folder = RunDirectory(run or Path("runs") / recipe.name)
     resume = resume and not folder.is_new()  # a run killed before its first file was complete starts afresh
@@ -146,7 +150,7 @@ def train(
         _check_same_recipe(folder, recipe)
     else:
         folder.require_new()
-    dataset = dataset or load_data(recipe)
+    dataset = data if isinstance(data, Dataset) else load_data(recipe)
     seed = recipe.training.seed
     inputs = int(np.prod(dataset.shape))
     labelled = labelled_rows(recipe, dataset)

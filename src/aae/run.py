@@ -270,3 +270,8 @@ class Run:
         if self.facts["rows"] == "uint8":
             return np.clip(np.rint(values), 0, 255).astype(np.uint8)
         return values
+
+
+def load(path: str | Path, device: str = "auto") -> Run:
+    """Load a finished run from its folder; see `Run.load`."""
+    return Run.load(path, device)

@@ -1,0 +1,83 @@
+"""Training a model of one's own parts on arrays, without a recipe or a run folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from aae.errors import InputError
+from aae.model import AdversarialAutoencoder
+from aae.networks import Scaling
+from aae.training.engine import Trainer, TrainingData, choose_device
+from aae.training.phases import adversarial_phases
+from aae.training.settings import TrainingSettings
+
+
+def fit(
+    model: AdversarialAutoencoder,
+    rows: NDArray[Any],
+    labels: NDArray[np.int64] | None = None,
+    *,
+    device: str = "auto",
+    **settings: Any,
+) -> list[dict[str, float]]:
+    """Train a model on arrays.
+
+    Parameters
+    ----------
+    model : AdversarialAutoencoder
+        Changed in place: trained, on `device`, in evaluation mode.
+    rows : array, (n, inputs)
+        Training rows, as the encoder is to see them.
+    labels : int64 array, (n,), optional
+        Class numbers, -1 for unlabelled rows. They reach whatever part of the model uses labels.
+    device : {"auto", "cpu", "cuda"}
+        Where to train.
+    **settings
+        As in a recipe's ``[training]`` section: `epochs` (by default 20), `batch_size`, `seed`, `precision`, and a dictionary
+        for the optimizer of each phase.
+
+    Returns
+    -------
+    list of dict
+        Per epoch the mean losses and what the phases log.
+
+    Raises
+    ------
+    InputError
+        If rows, labels and settings do not fit the model.
+    TrainingError
+        If a loss is not finite.
+    """
+    values = np.asarray(rows)
+    if values.ndim != 2 or not len(values) or not np.isfinite(values).all():
+        raise InputError(f"rows have shape {values.shape}; expected (n, inputs), n at least 1, all values finite")
+    known, labelled = None, None
+    if labels is not None:
+        known = torch.tensor(np.asarray(labels), dtype=torch.int64)
+        if known.shape != (len(values),):
+            raise InputError(f"labels have shape {tuple(known.shape)}; expected ({len(values)},)")
+        labelled = (known >= 0).nonzero()[:, 0]
+    try:
+        training = TrainingSettings(**{"epochs": 20, **settings})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    place = choose_device(device)
+    model.to(place)
+    scaling = Scaling(torch.tensor(0.0), torch.tensor(1.0))
+    data = TrainingData(torch.tensor(values, dtype=torch.float32), scaling, known, labelled).to(place)
+    classify = labelled is not None and len(labelled) > 0
+    phases = adversarial_phases(model, training.reduction, classify=classify)
+    trainer = Trainer(model, phases, data, training, place)
+    history = []
+    while trainer.epoch < training.epochs:
+        losses = trainer.run_epoch()
+        assert losses is not None
+        history.append(losses)
+    model.eval()
+    return history

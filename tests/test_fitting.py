@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import torch
+
+import aae
+from aae.errors import InputError
+from aae.evaluation import energy_distance
+from aae.posteriors import Deterministic, Softmax
+from aae.priors import Categorical, FromSampler
+
+
+def own_model():
+    prior = FromSampler(lambda n: torch.rand(n, 2) ** 2, dim=2)
+    encoder = torch.nn.Sequential(torch.nn.Linear(6, 32), torch.nn.ReLU())
+    discriminator = torch.nn.Sequential(torch.nn.Linear(2, 32), torch.nn.ReLU(), torch.nn.Linear(32, 1))
+    latent = aae.Latent(prior, Deterministic(32, 2), discriminator)
+    return aae.AdversarialAutoencoder(encoder, {"style": latent}, torch.nn.Linear(2, 6))
+
+
+def flat_rows(n=400, seed=0):
+    generator = np.random.default_rng(seed)
+    return (generator.normal(size=(n, 2)) @ generator.normal(size=(2, 6))).astype(np.float32)
+
+
+def test_own_modules_and_an_own_sampler_learn_prior_and_reconstruction():
+    torch.manual_seed(0)
+    model, rows = own_model(), flat_rows()
+    adam = {"optimizer": "adam", "rate": 0.003}
+    history = aae.fit(model, rows, epochs=60, batch_size=50, reconstruction=adam, discriminator=adam, generator=adam)
+    assert len(history) == 60
+    assert history[-1]["reconstruction_loss"] < 0.25 * history[0]["reconstruction_loss"]
+    with torch.no_grad():
+        codes = model.encode(torch.from_numpy(rows))["style"]
+    prior = model.latent("style").prior.sample(400)
+    assert energy_distance(codes, prior) < 0.1
+    assert energy_distance(3 * prior + 1, prior) > 0.5  # what a code that ignores the prior may score
+
+
+def test_unlabelled_rows_of_fit_never_reach_the_classifier():
+    torch.manual_seed(0)
+    head = aae.Latent(Categorical(2), Softmax(8, 2), torch.nn.Linear(2, 1))
+    model = aae.AdversarialAutoencoder(torch.nn.Linear(6, 8), {"label": head}, torch.nn.Linear(2, 6))
+    rows = flat_rows(100)
+    labels = np.where(np.arange(100) < 40, (rows[:, 0] > 0).astype(int), -1)
+    history = aae.fit(model, rows, labels, epochs=30, batch_size=20)
+    with torch.no_grad():
+        predicted = model.label_logits(torch.from_numpy(rows)).argmax(1).numpy()
+    assert "classification_loss" in history[0]
+    assert (predicted == (rows[:, 0] > 0)).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        (np.zeros(3), {}, r"rows have shape \(3,\)"),
+        (np.full((3, 6), np.nan), {}, "finite"),
+        (np.zeros((3, 6)), {"labels": np.zeros(2, int)}, r"labels have shape \(2,\); expected \(3,\)"),
+        (np.zeros((3, 6)), {"epochs": 0}, "epochs"),
+        (np.zeros((3, 6)), {"epoch": 1}, "epoch"),
+        (np.zeros((3, 6)), {"device": "tpu"}, "unknown device 'tpu'"),
+    ],
+)
+def test_bad_input_to_fit_is_one_clear_error(rows, options, message):
+    with pytest.raises(InputError, match=message):
+        aae.fit(own_model(), rows, **options)
