@@ -1,8 +1,13 @@
-"""Measured numbers as JSON: one file per recipe, length and hardware."""
+"""Measured numbers: JSON files, one per recipe, length and hardware, and the tables made from them.
+
+``python -m aae.results README.md`` renews the tables between the marks in a document.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from aae import recipes
 from aae.errors import InputError
 from aae.measure import Report
 from aae.run import Run
-from aae.training.checkpoints import write_json
+from aae.training.checkpoints import write_json, write_text
 
 Summary = dict[str, dict[str, Any]]
 
@@ -86,3 +92,61 @@ def hardware(device: str) -> str:
         return f"cpu{threads[1]}"
     words = [word for word in re.split(r"[^A-Za-z0-9]+", device) if any(c.isdigit() for c in word)]
     return (words[0] if words else re.sub(r"[^A-Za-z0-9]+", "-", device)).lower()
+
+
+def read(folder: str | Path) -> list[dict[str, Any]]:
+    """Read all results of a folder, by recipe and epochs."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in Path(folder).glob("*.json")]
+    return sorted(found, key=lambda result: (result["recipe"], result["epochs"]))
+
+
+def errors_table(results: Sequence[dict[str, Any]]) -> str:
+    """Make the Markdown table of classification errors, ours beside the paper's."""
+    lines = ["| recipe | test error, % | paper, % | epochs | seeds | data |", "|---|---|---|---|---|---|"]
+    for result in results:
+        error = result["metrics"].get("test_error_percent")
+        if error is not None:
+            paper = result["paper"].get("test_error_percent")
+            lines.append(
+                f"| `{result['recipe']}` | {_with_sd(error, 2)} | {'' if paper is None else f'{paper:.2f}'} "
+                f"| {result['epochs']} | {len(result['seeds'])} | {result['data']} |"
+            )
+    return "\n".join(lines)
+
+
+def matching_table(results: Sequence[dict[str, Any]]) -> str:
+    """Make the Markdown table of how well codes match the prior, with the value of independent prior samples in brackets."""
+    names = ("energy_distance", "sliced_wasserstein", "holes_percent")
+    lines = [
+        "| recipe | what | energy distance | sliced Wasserstein | holes, % | epochs | seeds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for result in results:
+        metrics = result["metrics"]
+        if result["recipe"].startswith("figure") and all(name in metrics for name in names):
+            cells = [f"{_with_sd(metrics[n], 3)} ({metrics[n + '_baseline']['mean']:.3f})" for n in names]
+            title = recipes.read(result["recipe"]).title
+            row = (f"`{result['recipe']}`", title, *cells, str(result["epochs"]), str(len(result["seeds"])))
+            lines.append(f"| {' | '.join(row)} |")
+    return "\n".join(lines)
+
+
+def renew(document: str, results: Sequence[dict[str, Any]]) -> str:
+    """Replace what stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->`` by the table of that name."""
+    for name, table in {"errors": errors_table, "matching": matching_table}.items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        if begin in document and end in document:
+            head, _, rest = document.partition(begin)
+            document = f"{head}{begin}\n{table(results)}\n{end}{rest.partition(end)[2]}"
+    return document
+
+
+def _with_sd(metric: dict[str, Any], digits: int) -> str:
+    sd = f" ± {metric['sd']:.{digits}f}" if len(metric["values"]) > 1 else ""
+    return f"{metric['mean']:.{digits}f}{sd}"
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        path = Path(name)
+        write_text(path, renew(path.read_text(encoding="utf-8"), read(path.parent / "results")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from importlib import resources
@@ -56,7 +57,7 @@ def check(table: Table, where: str) -> Recipe:
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:
-        raise InputError(f"{where}: {_explain(error.errors()[0])}") from None
+        raise InputError(f"{where}: {_explain(error.errors())}") from None
 
 
 def dump(recipe: Recipe) -> str:
@@ -70,7 +71,10 @@ def _table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
     if path.suffix == ".toml":
         if not path.is_file():
             raise InputError(f"{path}: no such recipe file")
-        text, name = path.read_text(encoding="utf-8"), path.stem
+        try:
+            text, name = path.read_text(encoding="utf-8-sig"), path.stem
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot be read ({error}); expected a recipe in UTF-8") from None
     else:
         name = str(source)
         if name not in names():
@@ -84,9 +88,13 @@ def _table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
     base = table.pop("extends", None)
     if base is None:
         return table
-    if base in seen:
+    if not isinstance(base, str):
+        raise InputError(f"recipe {source}: extends is {base!r}; expected the name of a recipe or a .toml file")
+    if base.endswith(".toml"):
+        base = str(path.parent / base)  # beside the file that extends it
+    if base in (*seen, str(source)):
         raise InputError(f"recipe {source}: extends itself through {base!r}")
-    base_table = _table(base, (*seen, name))
+    base_table = _table(base, (*seen, str(source)))
     base_table.pop("paper", None)  # another row's numbers are never inherited
     return _merge(base_table, table)
 
@@ -116,35 +124,67 @@ def _assign(table: Table, override: str) -> None:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
             raise InputError(f"--set {override!r}: {section!r} is a value, not a section")
+    if last == "kind" and table.get(last) != value:
+        table.clear()  # as in `_merge`: the keys belong to the other kind
     table[last] = value
 
 
-def _explain(error: ErrorDetails) -> str:
-    """Say in one line what pydantic found wrong."""
-    path = [str(part) for part in error["loc"] if str(part).isidentifier() or str(part).isdigit()]  # no union tags
+def _explain(errors: list[ErrorDetails]) -> str:
+    """Say in one line what pydantic found wrong first; a union has complaints from each member, the deepest count."""
+    first, *_ = _place(errors[0]["loc"])
+    at_first = [error for error in errors if _place(error["loc"])[0][: len(first)] == first]
+    deepest = max(at_first, key=lambda error: len(_place(error["loc"])[0]))
+    path, models = _place(deepest["loc"])
     key = ".".join(path)
-    if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(path[-1], list(_keys_beside(path)), n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(sorted(_keys_beside(path)))}"
+    if deepest["type"] == "extra_forbidden":
+        known = sorted({name for model in models for name in model.model_fields})
+        near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(known)}"
         return f"unknown key {key!r}; {hint}"
-    if error["type"] == "missing":
+    if deepest["type"] == "missing":
         return f"key {key!r} is missing"
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "value_error" or isinstance(error["input"], dict):
-        return f"{key} {message}" if key else message
-    return f"{key} is {error['input']!r}; {message[0].lower()}{message[1:]}"
+    if deepest["type"] == "union_tag_not_found":
+        return f"key '{key}.kind' is missing"
+    if deepest["type"] == "union_tag_invalid":
+        return f"{key}.kind is {deepest['ctx']['tag']!r}; expected one of: {deepest['ctx']['expected_tags']}"
+    if deepest["type"] == "value_error":  # of the schema's own validators, which name what they found
+        message = deepest["msg"].removeprefix("Value error, ")
+        return message if not key or message.startswith(f"{key}.") else f"{key} {message}"
+    messages = {_expectation(error): None for error in at_first if _place(error["loc"])[0] == path}
+    return f"{key} is {deepest['input']!r}; expected {' or '.join(messages)}"
 
 
-def _keys_beside(path: list[str]) -> Iterator[str]:
-    """List the keys that exist where the last part of `path` stands."""
-    models: list[type[BaseModel]] = [Recipe]
-    for part in path[:-1]:
-        inner = [
-            m for model in models if part in model.model_fields for m in _models(model.model_fields[part].annotation)
-        ]
-        models = inner or models  # a part may be the tag of a union
-    for model in models:
-        yield from model.model_fields
+def _expectation(error: ErrorDetails) -> str:
+    if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return "a table of keys"
+    message = re.sub(r", (unable to parse|got a number) .*", "", error["msg"])
+    return (
+        re.sub(r"^Input should be (a valid )?", "", message)
+        .replace("greater", "a value greater")
+        .replace("less", "a value less")
+    )
+
+
+def _place(location: tuple[int | str, ...]) -> tuple[list[str], list[type[BaseModel]]]:
+    """Find the plain key of an error, without what pydantic calls the members of a union, and the settings it stands in."""
+    path: list[str] = []
+    models: list[type[BaseModel]] = []
+    inner: list[type[BaseModel]] = [Recipe]
+    for part in location:
+        if _of_kind(part, inner):  # the tag of a union
+            inner = _of_kind(part, inner)
+        elif inner:
+            path.append(str(part))
+            fields = [model.model_fields[part] for model in inner if part in model.model_fields]
+            models, inner = inner, [below for field in fields for below in _models(field.annotation)]
+        elif str(part) not in ("constrained-int", "constrained-float") and "[" not in str(part):  # inside a plain value
+            path.append(str(part))
+    return path, models
+
+
+def _of_kind(kind: int | str, models: list[type[BaseModel]]) -> list[type[BaseModel]]:
+    """Find the settings whose field `kind` has this value."""
+    return [m for m in models if "kind" in m.model_fields and kind in get_args(m.model_fields["kind"].annotation)]
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from aae.baselines.vae import Likelihood
 from aae.model import Output
@@ -13,6 +13,7 @@ from aae.training.settings import Positive, Settings, TrainingSettings
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Method = Literal["aae", "vae", "network"]
 
@@ -44,11 +45,12 @@ class NetworkSettings(Settings):
     batch_norm: BatchNormPlacement = "none"
     dropout: Share = 0.0
 
-    @model_validator(mode="after")
-    def _known_activation(self) -> NetworkSettings:
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(f"unknown activation {self.activation!r}; expected one of: {', '.join(ACTIVATIONS)}")
-        return self
+    @field_validator("activation")
+    @classmethod
+    def _known_activation(cls, activation: str) -> str:
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"is {activation!r}; expected one of: {', '.join(ACTIVATIONS)}")
+        return activation
 
 
 class EncoderSettings(NetworkSettings):
@@ -88,8 +90,8 @@ class UniformSettings(Settings):
     """Uniform on a cube."""
 
     kind: Literal["uniform"]
-    low: float = -1.0
-    high: float = 1.0
+    low: Finite = -1.0
+    high: Finite = 1.0
 
 
 PriorSettings = Annotated[
@@ -147,7 +149,7 @@ class ModelSettings(Settings):
             and self.style.prior.kind in ("gaussian-mixture", "swiss-roll")
             and self.style.dim != 2
         ):
-            raise ValueError(f"style.dim is {self.style.dim}; a {self.style.prior.kind} prior has 2 dimensions")
+            raise ValueError(f"model.style.dim is {self.style.dim}; a {self.style.prior.kind} prior expects 2")
         return self
 
 

@@ -1,0 +1,65 @@
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from aae import experiment, results
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted((ROOT / "results").glob("*.json"))
+KEYS = {
+    "recipe",
+    "epochs",
+    "seeds",
+    "split",
+    "metrics",
+    "paper",
+    "data",
+    "device",
+    "precision",
+    "wall_seconds",
+    "command",
+    "version",
+    "torch",
+    "date",
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_a_result_says_how_it_was_made(path):
+    result = json.loads(path.read_text())
+    assert set(result) == KEYS
+    assert path.name == f"{result['recipe']}.{result['epochs']}ep.{results.hardware(result['device'])}.json"
+    for metric in result["metrics"].values():
+        assert set(metric) == {"values", "mean", "sd"}
+        assert len(metric["values"]) == len(result["seeds"]) == len(result["wall_seconds"])
+        assert metric == results.summarize([{"x": value} for value in metric["values"]])["x"]
+
+
+def test_the_tables_in_the_readme_are_those_of_the_results():
+    readme = (ROOT / "README.md").read_text()
+    assert results.renew(readme, results.read(ROOT / "results")) == readme
+
+
+def test_summary_has_the_mean_and_the_sample_deviation_of_what_every_seed_has():
+    summary = results.summarize([{"a": 1.0, "b": 5.0}, {"a": 3.0}])
+    assert summary == {"a": {"values": [1.0, 3.0], "mean": 2.0, "sd": pytest.approx(2**0.5)}}
+    assert results.summarize([{"a": 4.0}])["a"]["sd"] == 0
+
+
+@pytest.mark.parametrize(
+    ("device", "short"),
+    [("AMD EPYC, 2 threads", "cpu2"), ("x86_64, 1 threads", "cpu1"), ("NVIDIA H100 80GB HBM3", "h100")],
+)
+def test_hardware_has_a_short_name(device, short):
+    assert results.hardware(device) == short
+
+
+def test_the_command_of_a_recipe_trains_that_recipe():
+    given = ["training.seed=3", "training.reconstruction.rate={ 0 = 0.02 }", "data.labels=1000", "model.style.dim=4"]
+    recipe = experiment.read_recipe("table2-mnist-100", given)
+    program, verb, name, *words = shlex.split(experiment.command(recipe))
+    assert (program, verb, name) == ("aae", "train", "table2-mnist-100")
+    assert words[::2] == ["--set"] * 4
+    assert experiment.read_recipe(name, words[1::2]) == recipe
