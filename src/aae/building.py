@@ -80,7 +80,10 @@ def labelled_rows(recipe: Recipe, dataset: Dataset) -> NDArray[np.int64] | None:
     if recipe.data.labels == "all":
         return np.flatnonzero(labels >= 0)
     seed = int(np.random.SeedSequence([recipe.training.seed, SUBSET]).generate_state(1)[0])
-    return datasets.labelled_subset(labels, recipe.data.labels, num_classes=classes, seed=seed)
+    try:
+        return datasets.labelled_subset(labels, recipe.data.labels, num_classes=classes, seed=seed)
+    except InputError as error:
+        raise InputError(f"data.labels: {str(error).removeprefix('labelled rows: ')}") from None
 
 
 def _label_informed(recipe: Recipe) -> bool:

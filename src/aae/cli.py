@@ -60,7 +60,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         app(args=given or ["--help"], prog_name="aae", standalone_mode=False)
     except typer.TyperException as error:
-        return _complain(error.format_message().replace("\n", " "), error.exit_code)
+        return _complain(_usage(error), error.exit_code)
     except InputError as error:
         return _complain(str(error), 2)
     except TrainingError as error:
@@ -69,7 +69,20 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _complain(str(error), 130)
     except (KeyboardInterrupt, typer.Abort):
         return _complain("interrupted", 130)
+    except BrokenPipeError:  # whoever reads our output has seen enough
+        return 1
+    except OSError as error:
+        return _complain(
+            f"{error.filename or 'files'}: {error.strerror}; expected a place that can be read and written", 2
+        )
     return 0
+
+
+def _usage(error: typer.TyperException) -> str:
+    """Say in one line what is wrong with the words of the command, and where to look."""
+    message = error.format_message().replace("\n", " ").replace("Value error, ", "").rstrip(".")
+    context = getattr(error, "ctx", None)
+    return f"{message}; see {context.command_path} --help" if context is not None else message
 
 
 def _complain(message: str, status: int) -> int:
@@ -180,8 +193,8 @@ def predict(
     from aae.run import Run
 
     finished = Run.load(run, device.value)
-    probabilities = finished.predict_proba(finished.read(source).rows)
     names = finished.label_names
+    probabilities = finished.predict_proba(finished.read(source).rows)
     columns = {"label": np.array(names)[probabilities.argmax(1)]}
     columns |= {f"probability_{name}": probabilities[:, k] for k, name in enumerate(names)}
     _write(output, columns)
@@ -395,6 +408,8 @@ def _write_rows(run: Any, rows: Any, path: Path) -> None:
     from aae.figures.canvas import save
     from aae.figures.figure2 import picture_grid
 
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: found no folder {str(path.parent)!r} to write to, expected an existing one")
     cols = math.ceil(math.sqrt(len(rows)))
     save(picture_grid(run.pictures(rows), math.ceil(len(rows) / cols), cols), path)
     print(path)

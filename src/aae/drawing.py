@@ -48,7 +48,7 @@ def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = N
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out}: cannot make the folder ({error.strerror})") from None
-    figures: dict[str, Figure] = {"curves": _curves(run)}
+    figures: dict[str, Figure] = {"curves": _curves(run)} if run.folder.read_metrics() else {}
     if isinstance(run.model, AdversarialAutoencoder):
         dataset = dataset or load_data(run.recipe)
         held_out = dataset.test or dataset.validation or dataset.train

@@ -54,7 +54,10 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), data: str | N
     own = recipes.read(recipe)
     if data is None or data == own.data.source:
         return recipes.read(recipe, overrides)
-    fit = [f"data.source={json.dumps(data)}", f"data.validation={0.15 if own.data.validation else 0}"]
+    fit = [
+        f"data.source={json.dumps(data, ensure_ascii=False)}",
+        f"data.validation={0.15 if own.data.validation else 0}",
+    ]
     return recipes.read(recipe, [*fit, *overrides]).model_copy(update={"paper": {}})
 
 
@@ -82,6 +85,8 @@ def train_seeds(
     folder = Path(run or Path("runs") / recipe.name)
     if not resume:
         RunDirectory(folder).require_new()
+    elif not any(folder.glob("seed-*")):
+        raise InputError(f"{folder}: no run of several seeds to go on with; expected folders seed-0, seed-1, ... in it")
     dataset = load_data(recipe)
     first = recipe.training.seed
     finished = []
@@ -204,16 +209,24 @@ def command(recipe: Recipe) -> str:
     """Write the command that trains this very recipe."""
     if recipe.name not in recipes.names():
         return "aae train recipe.toml"  # the run folder's own copy
-    base, now = _flat(recipes.read(recipe.name).model_dump(mode="json")), _flat(recipe.model_dump(mode="json"))
-    changed = [f"{key}={_inline(now[key])}" for key in now if now[key] != base.get(key) and not key.startswith("paper")]
-    return shlex.join(["aae", "train", recipe.name, *(word for change in changed for word in ("--set", change))])
+    source = recipe.data.source
+    base = recipes.read(recipe.name)
+    words = ["aae", "train", recipe.name]
+    if source != base.data.source and not recipe.paper:  # the paper's numbers go where the data goes
+        base = read_recipe(recipe.name, data=source)
+        words += ["--data", source]
+    before, now = _flat(base), _flat(recipe)
+    changed = [
+        f"{key}={_inline(now[key])}" for key in now if now[key] != before.get(key) and not key.startswith("paper")
+    ]
+    return shlex.join([*words, *(word for change in changed for word in ("--set", change))])
 
 
 def _inline(value: Any) -> str:
     """Write a value as TOML on one line."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_inline(v)}" for key, v in value.items()) + " }"
-    return json.dumps(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def describe_device(device: torch.device) -> str:
@@ -241,21 +254,26 @@ def _fingerprint(dataset: Dataset) -> str:
 
 def _check_same_recipe(folder: RunDirectory, recipe: Recipe) -> None:
     folder.require()
-    before, now = (_flat(r.model_dump(mode="json")) for r in (recipes.read(folder.recipe), recipe))
+    before, now = _flat(recipes.read(folder.recipe)), _flat(recipe)
     free = {"training.epochs", "training.validate_every", "training.checkpoint_every", "title", "reference", "cost"}
     for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key) and key not in free and not key.startswith("paper."):
+        if before.get(key) != now.get(key) and key not in free and not key.startswith("paper"):
             raise InputError(
                 f"{folder.path}: cannot resume with another recipe; {key} is {now.get(key)!r}, the run has {before.get(key)!r}"
             )
 
 
-def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        nested = isinstance(value, dict) and key != "rate"
-        flat |= _flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
-    return flat
+def _flat(recipe: Recipe) -> dict[str, Any]:
+    """List what is set in a recipe by ``section.key``; an empty section stands for itself."""
+
+    def flatten(table: dict[str, Any], prefix: str) -> dict[str, Any]:
+        flat: dict[str, Any] = {}
+        for key, value in table.items():
+            nested = isinstance(value, dict) and value and key != "rate"
+            flat |= flatten(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+        return flat
+
+    return flatten(recipe.model_dump(mode="json", exclude_none=True), "")
 
 
 def _check_same_data(folder: RunDirectory, facts: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from aae.training.checkpoints import write_json
 
 Report = dict[str, Any]
 VALIDATION_CODES = 1000  # codes compared with the prior after every epoch
+MATCHED_ROWS = 11  # the fewest that can be compared with the prior
 REFERENCE_ROWS = 10_000  # training rows among which nearest neighbours are sought
 
 
@@ -130,7 +131,9 @@ def _code_metrics(run: Run, train: Split, held_out: Split, labelled: bool) -> di
     def draw(n: int, seed: int) -> torch.Tensor:
         return torch.from_numpy(run.sample_prior(n, seed))
 
-    metrics = evaluation.match_report(drawn, draw, limit=settings.prior_samples)
+    metrics: dict[str, float] = {}
+    if len(drawn) >= MATCHED_ROWS:
+        metrics |= evaluation.match_report(drawn, draw, limit=max(MATCHED_ROWS, settings.prior_samples))
     if labelled and train.labels is not None:
         assert held_out.labels is not None
         rows, known = _known(train)[:REFERENCE_ROWS], _known(held_out)

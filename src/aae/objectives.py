@@ -27,8 +27,8 @@ def half_squared_error(reconstruction: Tensor, rows: Tensor, reduction: Reductio
     Tensor, ()
         The cost.
     """
-    squared = 0.5 * (reconstruction - rows).square()
-    return squared.sum(1).mean() if reduction == "sum" else squared.mean()
+    count = len(rows) if reduction == "sum" else rows.numel()
+    return 0.5 / count * F.mse_loss(reconstruction, rows, reduction="sum")
 
 
 def bernoulli_error(logits: Tensor, rows: Tensor, reduction: Reduction = "sum") -> Tensor:

@@ -152,14 +152,20 @@ class Run:
             If they cannot be read or have another shape.
         """
         data = self.recipe.data
-        return read_rows(
-            path,
-            shape=self.shape,
-            label_column=data.label_column,
-            image_size=data.image_size,
-            colour=len(self.shape) == 3,
-            class_names=self.class_names or None,
-        )
+        try:
+            split = read_rows(
+                path,
+                shape=self.shape,
+                label_column=data.label_column,
+                image_size=data.image_size,
+                colour=len(self.shape) == 3,
+                class_names=self.class_names or None,
+            )
+        except InputError as error:
+            raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+        if str(split.rows.dtype) == "uint8" != self.facts["rows"]:  # their values mean something else
+            raise InputError(f"{path}: found pictures of 8 bits, 0 to 255; the run expects {self.facts['rows']} rows")
+        return split
 
     @torch.no_grad()
     def encode(self, rows: NDArray[Any], seed: int | None = None) -> dict[str, NDArray[np.float32]]:
@@ -196,6 +202,13 @@ class Run:
     def reconstruct(self, rows: NDArray[Any], labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
         """Encode and decode rows (n, *shape); `labels` (n,) where the decoder sees them. Same type and shape as stored."""
         model = self.autoencoder
+        if model.decoder_classes is not None:
+            unlabelled = len(rows) if labels is None else int((np.asarray(labels) < 0).sum())
+            if unlabelled:
+                raise InputError(
+                    f"{unlabelled} of {len(rows)} rows have no label; the decoder of this run sees the label (section 4), "
+                    "expected one for every row"
+                )
         wanted = None if labels is None else torch.from_numpy(np.asarray(labels)).to(self.device)
         parts = [
             model.reconstruct(batch, None if wanted is None else wanted[i * BATCH : (i + 1) * BATCH])

@@ -158,11 +158,8 @@ def _expectation(error: ErrorDetails) -> str:
     if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
         return "a table of keys"
     message = re.sub(r", (unable to parse|got a number) .*", "", error["msg"])
-    return (
-        re.sub(r"^Input should be (a valid )?", "", message)
-        .replace("greater", "a value greater")
-        .replace("less", "a value less")
-    )
+    expected = message.removeprefix("Input should be ")
+    return re.sub(r"^(greater|less) than", r"a value \1 than", expected)
 
 
 def _place(location: tuple[int | str, ...]) -> tuple[list[str], list[type[BaseModel]]]:

@@ -138,8 +138,16 @@ class ModelSettings(Settings):
     def _fits_together(self) -> ModelSettings:
         if self.style is None and self.label is None:
             raise ValueError("has neither a [model.style] nor a [model.label] latent; expected at least one")
-        if self.method == "vae" and (self.style is None or self.label is not None):
-            raise ValueError("method 'vae' needs exactly the latent [model.style]")
+        if self.method == "vae":
+            if self.style is None or self.label is not None:
+                raise ValueError("method 'vae' needs exactly the latent [model.style]")
+            if self.style.posterior != "gaussian":
+                raise ValueError(f"model.style.posterior is {self.style.posterior!r}; method 'vae' expects 'gaussian'")
+            if self.style.prior.kind in ("swiss-roll", "uniform"):  # the KL term needs a density, and a finite one
+                raise ValueError(
+                    f"model.style.prior.kind is {self.style.prior.kind!r}; method 'vae' needs a prior whose density is known "
+                    "everywhere, expected 'gaussian' or 'gaussian-mixture'"
+                )
         if self.method != "aae" and self.style is not None and self.style.label_informed:
             raise ValueError(f"method {self.method!r} has no discriminator; style.label_informed needs method 'aae'")
         if self.method == "network" and (self.label is None or self.style is not None):

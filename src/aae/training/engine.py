@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
+import platform
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -89,6 +91,17 @@ def make_optimizer(settings: OptimizerSettings, parameters: Sequence[nn.Paramete
     return torch.optim.SGD(parameters, lr=rate, momentum=settings.momentum, fused=True)
 
 
+def keep_freed_memory() -> None:
+    """Stop glibc from giving freed memory back to the system: every step would fault it in again, page by page.
+
+    A step frees gradients of megabytes and needs them again at once. Does nothing with another C library.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-3, 2**25)  # M_MMAP_THRESHOLD: its maximum, 32 MiB
+        libc.mallopt(-1, 2**30)  # M_TRIM_THRESHOLD: 1 GiB
+
+
 class Trainer:
     """Trains a module by running its phases on every mini-batch.
 
@@ -128,6 +141,7 @@ class Trainer:
     ) -> None:
         if any(phase.needs_labels for phase in phases) and (data.labelled is None or len(data.labelled) == 0):
             raise InputError("a phase needs labels but no row is labelled; expected at least one label")
+        keep_freed_memory()
         self.module, self.phases, self.data, self.settings, self.device = module, phases, data, settings, device
         self.optimizers = {p.name: make_optimizer(getattr(settings, p.name), p.parameters) for p in phases}
         self.noise = Noise(settings.seed, STEPS, device=device)
@@ -176,7 +190,7 @@ class Trainer:
     def _run_step(self, indices: Tensor, labelled: Tensor | None) -> None:
         data = self.data
         batch = Batch(
-            rows=data.scaling(data.rows[indices]),
+            rows=data.scaling(data.rows.index_select(0, indices)),
             labels=None if data.labels is None else data.labels[indices],
             noise=self.noise,
         )
@@ -188,14 +202,19 @@ class Trainer:
         for phase in self.phases:
             with self._cast:
                 loss = phase.loss(batch)
-            gradients = torch.autograd.grad(loss, phase.parameters)
-            for parameter, gradient in zip(phase.parameters, gradients, strict=True):
-                parameter.grad = gradient
-            self.optimizers[phase.name].step()
+            self._update(phase, loss)
             losses[f"{phase.name}_loss"] = loss.detach()
         metrics = losses | batch.metrics
         self._names = list(metrics)
         self._history.append(torch.stack(list(metrics.values())))
+
+    def _update(self, phase: Phase, loss: Tensor) -> None:
+        optimizer = self.optimizers[phase.name]
+        gradients = torch.autograd.grad(loss, phase.parameters)
+        for parameter, gradient in zip(phase.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+        optimizer.zero_grad()  # the next phase's gradients take this memory while it is still in the cache
 
     def _order(self) -> Tensor:
         """Derive the batches of the present epoch: indices (steps, batch)."""

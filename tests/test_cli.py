@@ -1,0 +1,583 @@
+"""The `aae` command, from training to using, on digits and on data of one's own."""
+
+import json
+import math
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pa_parquet
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+from sklearn.datasets import load_iris
+from typer.main import get_command
+
+import aae
+from aae import data, experiment, recipes
+from aae.cli import app, run
+from aae.run import Run
+
+SETTINGS = [
+    "training.epochs=2",
+    "training.checkpoint_every=1",
+    "model.encoder.hidden=[8]",
+    "model.decoder.hidden=[8]",
+    "model.discriminator.hidden=[8]",
+]
+SMALL = ["--device", "cpu", *(word for setting in SETTINGS for word in ("--set", setting))]
+RUNS = {
+    "demo": ["demo"],
+    "plain": ["figure2a-digits"],
+    "seen": ["figure7a", "--data", "digits"],
+    "informed": ["figure4a", "--data", "digits", "--set", "data.labels=200"],
+    "network": ["demo-supervised"],
+    "iris": ["demo", "--data", "fleurs 🌸/iris.csv", "--set", "data.label_column=species", "--set", "data.labels=all"],
+    "shapes": ["demo", "--data", "shapes", "--set", "data.labels=9", "--set", "training.batch_size=10"],
+}
+SPECIES = ("setosa", "versicolor", "virginica")
+SHAPES = ("bar", "cross", "dot")
+
+
+def write_data():
+    """Write flowers with half of their names missing, and pictures of three shapes, into the current folder."""
+    iris = load_iris()
+    names = [SPECIES[k] if number % 2 else "" for number, k in enumerate(iris.target)]
+    Path("fleurs 🌸").mkdir()
+    columns = {f"c{k}": column for k, column in enumerate(iris.data.T)}
+    pa_csv.write_csv(pa.table({**columns, "species": names}), "fleurs 🌸/iris.csv")
+    rng = np.random.default_rng(0)
+    for k, name in enumerate(SHAPES):
+        Path("shapes", name).mkdir(parents=True)
+        for number in range(20):
+            picture = rng.integers(0, 60, (6, 7), dtype=np.uint8)
+            picture[2 * k : 2 * k + 2] += 150
+            Image.fromarray(picture).save(f"shapes/{name}/{number:02d}.png")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with data, and a small run of each kind in `runs`."""
+    folder, before = tmp_path_factory.mktemp("cli"), Path.cwd()
+    os.chdir(folder)
+    try:
+        write_data()
+        for name, words in RUNS.items():
+            assert run(["train", *words, *SMALL, "--run", f"runs/{name}"]) == 0
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def place(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    monkeypatch.setattr("aae.disentanglement.JUDGE_STEPS", 30)
+    monkeypatch.setattr("aae.drawing.GRID", 5)
+    for room in ("curves", "figure2"):
+        monkeypatch.setattr(f"aae.figures.{room}.DPI", 60)
+    return trained
+
+
+@pytest.fixture
+def command(capfd):
+    """Run a command that is expected to succeed; gives what it wrote on stdout."""
+
+    def call(*words):
+        capfd.readouterr()
+        status = run([str(word) for word in words])
+        out, err = capfd.readouterr()
+        assert status == 0, err
+        return out
+
+    return call
+
+
+def digits_to_test():
+    return data.load("digits").test
+
+
+def cells(line):
+    return [cell for cell in line.split("  ") if cell.strip()]
+
+
+# --- help, recipes, data -----------------------------------------------------------------------------------------------
+
+
+def leaves(group, path=()):
+    for name, entry in group.commands.items():
+        yield from leaves(entry, (*path, name)) if hasattr(entry, "commands") else [(*path, name)]
+
+
+@pytest.mark.parametrize("path", list(leaves(get_command(app))), ids=" ".join)
+def test_every_command_explains_itself(command, path):
+    out = command(*path, "--help")
+    assert f"Example: aae {' '.join(path)}" in out
+    assert "Usage: aae" in out
+
+
+def test_help_lists_every_command_and_is_what_an_empty_line_gets(command):
+    out = command("--help")
+    assert all(f" {name} " in out for name in get_command(app).commands)
+    assert run([]) == 0
+
+
+def test_help_does_not_wait_for_torch():
+    code = (
+        "import sys, aae.cli; statuses = [aae.cli.run(words) for words in (['--help'], ['train', '--help'])]; "
+        "sys.exit(statuses != [0, 0] or 'torch' in sys.modules or 'numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("words", "status"), [(["--help"], 0), (["trian"], 2)])
+def test_the_package_is_the_command(words, status):
+    done = subprocess.run([sys.executable, "-m", "aae", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert ("Usage: aae" in done.stdout) == (status == 0)
+    assert done.stderr.startswith("aae: No such command 'trian'") == (status == 2)
+
+
+def test_recipes_are_listed(command):
+    lines = command("recipes").splitlines()
+    assert [name for name in recipes.names() if not any(line.startswith(f"{name} ") for line in lines)] == []
+    listed = json.loads(command("recipes", "--json"))
+    assert [entry["name"] for entry in listed] == recipes.names()
+    assert all(set(entry) == {"name", "title", "reference", "cost", "paper"} for entry in listed)
+    assert {e["name"]: e["paper"] for e in listed}["table2-mnist-100"] == {"test_error_percent": 1.9}
+
+
+def test_data_is_listed_and_described(place, command):
+    listed = json.loads(command("data", "list", "--json"))
+    assert [entry["name"] for entry in listed] == ["digits", "mnist", "fashion-mnist"]
+    assert Path(listed[0]["path"]).is_dir()
+    assert "handwritten digits, 8x8 grey" in command("data", "list")
+    facts = json.loads(command("data", "info", "digits", "--json"))
+    assert facts["train"] == {"rows": 1438, "labelled": 1438, "type": "float32", "range": [0.0, 1.0]}
+    assert (facts["shape"], facts["test"]["rows"], len(facts["classes"])) == ([8, 8], 359, 10)
+    facts = json.loads(command("data", "info", "shapes", "--json"))
+    assert (facts["shape"], facts["classes"], facts["train"]["type"]) == ([6, 7], list(SHAPES), "uint8")
+    assert "rows 48, labelled 48" in command("data", "info", "shapes")
+    assert Path(command("data", "fetch", "digits").strip()).is_dir()
+
+
+# --- train, evaluate, figure -------------------------------------------------------------------------------------------
+
+
+def test_training_reports_the_last_epoch(place, command):
+    out = command("train", *RUNS["plain"], *SMALL, "--run", "fresh/plain")
+    *table, path = out.splitlines()
+    assert path == "fresh/plain"
+    last = [json.loads(line) for line in Path("fresh/plain/metrics.jsonl").read_text().splitlines()][-1]
+    assert last["epoch"] == 2
+    shown = dict(cells(line) for line in table[1:])
+    expected = {name.replace("_", " "): value for name, value in last.items() if name not in ("epoch", "seconds")}
+    assert {name: float(value) for name, value in shown.items()} == pytest.approx(expected, rel=1e-3)
+    same = (Path(folder, "plain/model.safetensors").read_bytes() for folder in ("runs", "fresh"))
+    assert len(set(same)) == 1  # equal seeds, equal bits
+
+
+def test_runs_go_into_a_folder_of_the_recipes_name(place, command, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert command("train", "figure2a-digits", *SMALL).splitlines()[-1] == "runs/figure2a-digits"
+    assert Run.load("runs/figure2a-digits").recipe.training.epochs == 2
+
+
+MATCH = {"energy_distance", "sliced_wasserstein", "holes_percent"}
+MATCH |= {f"{name}_baseline" for name in MATCH}
+CLASSIFIED = {"test_error_percent", "test_nll", "test_ece_percent"}
+STYLE = {"knn_accuracy_percent", "test_reconstruction", *MATCH}
+METRICS = {
+    "demo": STYLE | CLASSIFIED,
+    "plain": STYLE,
+    "seen": STYLE
+    | {"style_label_accuracy_percent", "style_label_chance_percent", "label_control_percent", "judge_accuracy_percent"},
+    "informed": STYLE,
+    "network": CLASSIFIED,
+    "iris": STYLE | CLASSIFIED,
+    "shapes": STYLE | CLASSIFIED,
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_evaluation_is_one_json_object(place, command, name):
+    report = json.loads(command("evaluate", f"runs/{name}", "--json"))
+    assert json.loads(Path(f"runs/{name}/evaluation.json").read_text()) == report
+    assert (report["epochs"], report["seed"], report["split"]) == (2, 0, "test")
+    assert set(report["metrics"]) == METRICS[name]
+    assert all(math.isfinite(value) for value in report["metrics"].values())
+    shown = dict(cells(line)[:2] for line in command("evaluate", f"runs/{name}").splitlines()[1:])
+    expected = {key.replace("_", " "): value for key, value in report["metrics"].items()}
+    assert {key: float(value) for key, value in shown.items()} == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_validation_split_can_be_measured(place, command):
+    report = json.loads(command("evaluate", "runs/demo", "--split", "validation", "--json"))
+    assert (report["rows"], report["split"]) == (200, "validation")
+    last = json.loads(Path("runs/demo/metrics.jsonl").read_text().splitlines()[-1])
+    assert report["metrics"]["validation_error_percent"] == pytest.approx(last["validation_error_percent"])
+
+
+FIGURES = {
+    "demo": {"curves", "samples", "style-and-content"},
+    "plain": {"curves", "codes", "samples", "grid"},
+    "seen": {"curves", "samples", "style-and-content"},
+    "informed": {"curves", "codes", "samples", "manifold"},
+    "network": {"curves"},
+    "iris": {"curves"},
+    "shapes": {"curves", "samples", "style-and-content"},
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_figures_are_pictures(place, command, name):
+    paths = [Path(line) for line in command("figure", f"runs/{name}").splitlines()]
+    assert set(paths) == set(Path(f"runs/{name}/figures").iterdir())
+    assert {path.name for path in paths} == {f"{figure}.png" for figure in FIGURES[name]}
+    for path in paths:
+        with Image.open(path) as picture:
+            assert min(picture.size) > 100
+            assert len(np.unique(np.asarray(picture.convert("L")))) > 10  # something is drawn
+
+
+def test_figures_go_where_they_are_asked_to(place, command):
+    out = command("figure", "runs/network", "-o", "drawn/here")
+    assert out == "drawn/here/curves.png\n"
+    with Image.open("drawn/here/curves.png") as picture:
+        picture.verify()
+
+
+def test_a_run_without_its_metrics_is_drawn_without_curves(place, command):
+    shutil.copytree("runs/plain", "copies/plain")
+    Path("copies/plain/metrics.jsonl").unlink()
+    drawn = command("figure", "copies/plain").splitlines()
+    assert {Path(line).stem for line in drawn} == FIGURES["plain"] - {"curves"}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_command_of_a_run_is_its_recipe(place, name):
+    facts = json.loads(Path(f"runs/{name}/run.json").read_text())
+    assert reread(facts["command"]) == recipes.read(f"runs/{name}/recipe.toml")
+
+
+def reread(command):
+    """Read the recipe that a training command names, with its options."""
+    program, verb, name, *words = shlex.split(command)
+    assert (program, verb) == ("aae", "train")
+    options = list(zip(words[::2], words[1::2], strict=True))
+    assert {option for option, _ in options} <= {"--set", "--data"}
+    source = next((value for option, value in options if option == "--data"), None)
+    return experiment.read_recipe(name, [value for option, value in options if option == "--set"], source)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "source"),
+    [
+        ("table2-mnist-100", [], "digits"),
+        ("table2-mnist-100", ["data.validation=7"], 'a b/é🌸 "x".csv'),
+        ("table2-nn-all", ["data.source=digits"], None),
+        ("figure2a", ["model.style.prior.kind=uniform", "model.style.prior.low=-2"], None),
+        ("figure2b", ['model.style.prior={kind="gaussian",sd=3}'], None),
+        ("figure2a", ["model.label={}", "training.generator.rate={0=1e-5,7=0.1}"], None),
+        ("figure2c", ["training.elbo.betas=[0.5,0.6]", "model.encoder.hidden=[]", "data.colour=true"], "x.png"),
+    ],
+)
+def test_the_command_of_any_recipe_is_that_recipe(name, settings, source):
+    recipe = experiment.read_recipe(name, settings, source)
+    assert reread(experiment.command(recipe)) == recipe
+
+
+# --- using a run -------------------------------------------------------------------------------------------------------
+
+
+def write_input(path, rows):
+    """Write digits in the format of the path's suffix."""
+    flat = {f"p{k}": column for k, column in enumerate(rows.reshape(len(rows), -1).T)}
+    if path.suffix == ".npy":
+        np.save(path, rows)
+    elif path.suffix == ".npz":
+        np.savez(path, X=rows)
+    elif path.suffix == ".csv":
+        pa_csv.write_csv(pa.table(flat), path)
+    else:
+        pa_parquet.write_table(pa.table(flat), path)
+
+
+def read_output(path, name):
+    """Read what the command wrote under a name: (n, ...) of an array, (n, columns) of a table."""
+    if path.suffix == ".npy":
+        return np.load(path)
+    if path.suffix == ".npz":
+        with np.load(path) as arrays:
+            return arrays[name]
+    table = pa_csv.read_csv(path) if path.suffix == ".csv" else pa_parquet.read_table(path)
+    columns = [c for c in table.column_names if c == name or c.startswith(f"{name}_")]
+    values = np.stack([table[c].to_numpy() for c in columns], 1)
+    return values[:, 0] if columns == [name] else values
+
+
+SUFFIXES = [".npy", ".npz", ".csv", ".parquet"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_codes_are_those_of_the_python_api(place, tmp_path, command, suffix):
+    rows = digits_to_test().rows[:30]
+    write_input(tmp_path / f"rows{suffix}", rows)
+    for name in ("plain", "demo"):
+        expected = aae.load(f"runs/{name}").encode(rows)
+        out = tmp_path / f"{name}{suffix if len(expected) == 1 or suffix != '.npy' else '.npz'}"
+        assert command("encode", f"runs/{name}", tmp_path / f"rows{suffix}", "-o", out) == f"{out}\n"
+        for latent, codes in expected.items():
+            np.testing.assert_allclose(read_output(out, latent), codes, rtol=1e-6, atol=1e-7)
+    assert list(expected) == ["label", "style"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_reconstructions_are_those_of_the_python_api(place, tmp_path, command, suffix):
+    rows = digits_to_test().rows[:30]
+    write_input(tmp_path / f"rows{suffix}", rows)
+    command("reconstruct", "runs/plain", tmp_path / f"rows{suffix}", "-o", tmp_path / f"out{suffix}")
+    expected = aae.load("runs/plain").reconstruct(rows)
+    assert expected.shape == rows.shape
+    found = read_output(tmp_path / f"out{suffix}", "rows")
+    np.testing.assert_allclose(found.reshape(rows.shape), expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES[1:])
+@pytest.mark.parametrize("name", ["demo", "network"])
+def test_predictions_are_class_names_and_probabilities(place, tmp_path, command, suffix, name):
+    test = digits_to_test()
+    write_input(tmp_path / f"rows{suffix}", test.rows)
+    out = tmp_path / f"labels{suffix}"
+    command("predict", f"runs/{name}", tmp_path / f"rows{suffix}", "-o", out)
+    labels = read_output(out, "label").astype(str)
+    assert set(labels) <= set("0123456789")
+    probabilities = np.stack([read_output(out, f"probability_{digit}") for digit in "0123456789"], 1)
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+    assert "".join(labels) == "".join("0123456789"[k] for k in probabilities.argmax(1))
+    np.testing.assert_allclose(probabilities, aae.load(f"runs/{name}").predict_proba(test.rows), rtol=1e-5)
+    report = json.loads(command("evaluate", f"runs/{name}", "--json"))
+    wrong = 100 * np.mean(labels.astype(int) != test.labels)
+    assert report["metrics"]["test_error_percent"] == pytest.approx(wrong)
+
+
+def test_a_decoder_that_sees_the_label_reconstructs_labelled_rows(place, tmp_path, command):
+    test = digits_to_test()
+    rows, labels = test.rows[:30], test.labels[:30]
+    np.savez(tmp_path / "rows.npz", X=rows, y=labels)
+    command("reconstruct", "runs/seen", tmp_path / "rows.npz", "-o", tmp_path / "out.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), aae.load("runs/seen").reconstruct(rows, labels))
+
+
+def test_pictures_in_and_pictures_out(place, tmp_path, command):
+    files = sorted(Path("shapes").rglob("*.png"))
+    rows = np.stack([np.asarray(Image.open(file)) for file in files])
+    finished = aae.load("runs/shapes")
+    command("encode", "runs/shapes", "shapes", "-o", tmp_path / "codes.npz")
+    np.testing.assert_array_equal(read_output(tmp_path / "codes.npz", "style"), finished.encode(rows)["style"])
+    command("reconstruct", "runs/shapes", "shapes", "-o", tmp_path / "rows.npy")
+    reconstructed = np.load(tmp_path / "rows.npy")
+    assert (reconstructed.dtype, reconstructed.shape) == (np.uint8, (60, 6, 7))
+    np.testing.assert_array_equal(reconstructed, finished.reconstruct(rows))
+    command("predict", "runs/shapes", files[0], "-o", tmp_path / "one.csv")
+    assert read_output(tmp_path / "one.csv", "label")[0] in SHAPES
+    for words in (["reconstruct", "runs/shapes", "shapes"], ["sample", "runs/plain", "-n", "5"]):
+        assert command(*words, "-o", tmp_path / "sheet.png") == f"{tmp_path / 'sheet.png'}\n"
+        with Image.open(tmp_path / "sheet.png") as sheet:
+            assert len(np.unique(np.asarray(sheet.convert("L")))) > 10
+
+
+@pytest.mark.parametrize(("name", "label"), [("demo", "3"), ("seen", "3"), ("informed", "3"), ("shapes", "dot")])
+def test_samples_of_one_class(place, tmp_path, command, name, label):
+    def draw(file, *words):
+        command("sample", f"runs/{name}", "-n", "7", *words, "-o", tmp_path / file)
+        return np.load(tmp_path / file)
+
+    finished = aae.load(f"runs/{name}")
+    rows = draw("a.npy", "--label", label, "--seed", "5")
+    assert (rows.shape, str(rows.dtype)) == ((7, *finished.shape), finished.facts["rows"])
+    np.testing.assert_array_equal(rows, finished.sample(7, finished.class_names.index(label), seed=5))
+    draw("b.npy", "--label", label, "--seed", "5")
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+    others = [("--label", label, "--seed", "6"), ("--label", finished.class_names[0], "--seed", "5"), ("--seed", "5")]
+    assert all((draw("c.npy", *words) != rows).any() for words in others)
+
+
+def test_samples_of_plain_columns_are_in_the_units_of_the_data(place, tmp_path, command):
+    command("sample", "runs/iris", "-n", "50", "--label", "setosa", "-o", tmp_path / "rows.csv")
+    rows = read_output(tmp_path / "rows.csv", "rows")
+    low, high = load_iris().data.min(0), load_iris().data.max(0)
+    assert rows.shape == (50, 4)
+    assert ((rows >= low - 1e-4) & (rows <= high + 1e-4)).all()  # a sigmoid output, scaled back
+
+
+# --- own data ----------------------------------------------------------------------------------------------------------
+
+
+def test_layers_follow_the_data(place):
+    shapes = {name: tensor.shape for name, tensor in load_file("runs/iris/model.safetensors").items()}
+    assert shapes["model.encoder.layers.0.linear.weight"] == (8, 4)
+    assert shapes["model.decoder.layers.0.linear.weight"] == (8, 3 + 6)
+    assert shapes["model.decoder.layers.1.linear.weight"] == (4, 8)
+    assert shapes["model.latents.label.discriminator.layers.0.linear.weight"] == (8, 3)
+    assert shapes["model.latents.style.discriminator.layers.0.linear.weight"] == (8, 6)
+    assert aae.load("runs/iris").class_names == SPECIES
+
+
+def test_names_of_classes_partly_missing(place, tmp_path, command):
+    command("predict", "runs/iris", "fleurs 🌸/iris.csv", "-o", tmp_path / "labels.csv")
+    table = pa_csv.read_csv(tmp_path / "labels.csv")
+    assert table.column_names == ["label", *(f"probability_{name}" for name in SPECIES)]
+    assert table.num_rows == 150
+    assert set(table["label"].to_pylist()) <= set(SPECIES)
+
+
+def test_semi_supervised_flowers_are_learnt(place, tmp_path, command):
+    words = RUNS["iris"][1:]
+    settings = [
+        "training.epochs=50",
+        "training.checkpoint_every=50",
+        "training.batch_size=20",
+        "model.encoder.hidden=[50]",
+    ]
+    settings += ["model.encoder.input_noise=0", "training.classification.rate=0.01", "model.decoder.hidden=[50]"]
+    settings += ["model.discriminator.hidden=[20]"]
+    command("train", "demo", *words, *(w for s in settings for w in ("--set", s)), "--run", tmp_path / "iris")
+    command("predict", tmp_path / "iris", "fleurs 🌸/iris.csv", "-o", tmp_path / "labels.csv")
+    found = np.array(pa_csv.read_csv(tmp_path / "labels.csv")["label"].to_pylist())
+    truth = np.array(SPECIES)[load_iris().target]
+    unlabelled = np.arange(150) % 2 == 0
+    assert (found[unlabelled] == truth[unlabelled]).mean() > 0.85
+
+
+def test_a_handful_of_rows(tmp_path, command):
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).random((12, 3), dtype=np.float32))
+    folder = tmp_path / "run"
+    command("train", "figure2a", "--data", tmp_path / "rows.npy", *SMALL, "--run", folder)
+    report = json.loads(command("evaluate", folder, "--json"))
+    assert report["rows"] == 2
+    assert set(report["metrics"]) == {"test_reconstruction"}  # too few codes to compare with the prior
+    assert {Path(line).stem for line in command("figure", folder).splitlines()} == {"curves", "codes"}
+
+
+# --- seeds, records, resume --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def seeds(trained):
+    """Two seeds of the demo in `runs/seeds`, and the second one alone in `alone`."""
+    words = [*RUNS["demo"], *SMALL]
+    assert run(["train", *words, "--seeds", "2", "--run", str(trained / "seeds")]) == 0
+    assert run(["train", *words, "--set", "training.seed=1", "--run", str(trained / "alone")]) == 0
+    return trained / "seeds"
+
+
+def test_each_seed_is_the_run_with_that_seed(place, seeds):
+    for folder, single in (("seed-0", "runs/demo"), ("seed-1", "alone")):
+        assert (seeds / folder / "model.safetensors").read_bytes() == Path(single, "model.safetensors").read_bytes()
+        assert (seeds / folder / "recipe.toml").read_bytes() == Path(single, "recipe.toml").read_bytes()
+    both = [(seeds / folder / "model.safetensors").read_bytes() for folder in ("seed-0", "seed-1")]
+    assert both[0] != both[1]
+
+
+def test_training_several_seeds_reports_mean_and_deviation(place, command):
+    out = command("train", *RUNS["plain"], *SMALL, "--seeds", "2", "--set", "training.seed=4", "--run", "fresh/seeds")
+    header, *table, first, second = out.splitlines()
+    assert header.split()[-2:] == ["mean", "sd"]
+    assert (first, second) == ("fresh/seeds/seed-4", "fresh/seeds/seed-5")
+    last = [json.loads(Path(p, "metrics.jsonl").read_text().splitlines()[-1]) for p in (first, second)]
+    _, mean, sd = cells(next(line for line in table if line.startswith("reconstruction loss")))
+    values = [record["reconstruction_loss"] for record in last]
+    assert float(mean) == pytest.approx(np.mean(values), rel=1e-3)
+    assert float(sd) == pytest.approx(np.std(values, ddof=1), rel=0.06)
+
+
+def test_seeds_are_measured_together_and_recorded(place, seeds, command, tmp_path):
+    report = json.loads(command("evaluate", seeds, "--json", "--record", tmp_path / "results"))
+    (path,) = (tmp_path / "results").iterdir()
+    result = json.loads(path.read_text())
+    assert path.name.startswith("demo.2ep.")
+    assert result["metrics"] == report["metrics"]
+    keys = {"recipe", "epochs", "seeds", "metrics", "paper", "device", "precision", "wall_seconds"}
+    assert keys | {"command", "version", "date"} <= set(result)
+    assert (result["recipe"], result["epochs"], result["seeds"]) == ("demo", 2, [0, 1])
+    assert (result["version"], result["precision"]) == (aae.__version__, "fp32")
+    assert len(result["wall_seconds"]) == 2
+    for name, metric in result["metrics"].items():
+        values = [one["metrics"][name] for one in report["seeds"]]
+        assert metric == {
+            "values": values,
+            "mean": pytest.approx(np.mean(values)),
+            "sd": pytest.approx(np.std(values, ddof=1)),
+        }
+    for folder, one in zip(("seed-0", "seed-1"), report["seeds"], strict=True):
+        assert json.loads((seeds / folder / "evaluation.json").read_text()) == one
+    assert reread(result["command"]) == recipes.read(seeds / "seed-0" / "recipe.toml")
+    shown = command("evaluate", seeds).splitlines()
+    assert cells(shown[0])[0] == "demo, 2 seed(s), 2 epochs"
+    error = next(cells(line) for line in shown if line.startswith("test error percent"))
+    assert float(error[1]) == pytest.approx(result["metrics"]["test_error_percent"]["mean"], rel=1e-3)
+
+
+def epochs(folder):
+    """Read the metrics of every epoch, without what a clock says."""
+    lines = Path(folder, "metrics.jsonl").read_text().splitlines()
+    return [{key: value for key, value in json.loads(line).items() if key != "seconds"} for line in lines]
+
+
+def test_a_shorter_run_resumed_equals_the_longer_one(place, command, tmp_path):
+    words = ["train", *RUNS["demo"], *SMALL, "--run", tmp_path / "run"]
+    command(*words, "--set", "training.epochs=1")
+    assert len(epochs(tmp_path / "run")) == 1
+    command(*words, "--resume")
+    assert epochs(tmp_path / "run") == epochs("runs/demo")
+    weights = [Path(folder, "model.safetensors").read_bytes() for folder in (tmp_path / "run", "runs/demo")]
+    assert weights[0] == weights[1]
+    command(*words, "--resume")  # nothing left to do
+    assert Path(tmp_path, "run/model.safetensors").read_bytes() == weights[0]
+
+
+def test_several_seeds_are_resumed(place, seeds, command, tmp_path):
+    shutil.copytree(seeds, tmp_path / "seeds")
+    Path(tmp_path, "seeds/seed-0/model.safetensors").unlink()  # stopped just before its end
+    shutil.rmtree(tmp_path / "seeds/seed-1")  # and not begun
+    command("train", *RUNS["demo"], *SMALL, "--seeds", "2", "--resume", "--run", tmp_path / "seeds")
+    for folder in ("seed-0", "seed-1"):
+        same = [(parent / folder / "model.safetensors").read_bytes() for parent in (seeds, tmp_path / "seeds")]
+        assert same[0] == same[1]
+
+
+def test_a_loss_that_is_not_finite_is_one_line_and_status_1(place, capfd, tmp_path):
+    rate = ["--set", "training.reconstruction.optimizer=sgd", "--set", "training.reconstruction.rate=1e30"]
+    status = run(["train", "figure2a-digits", *SMALL, *rate, "--run", str(tmp_path / "run")])
+    out, err = capfd.readouterr()
+    assert (status, out) == (1, "")
+    assert err.startswith("aae: ")
+    assert err.count("\n") == 1
+    assert "epoch 1, step" in err
+
+
+# --- demo --------------------------------------------------------------------------------------------------------------
+
+
+def test_demo_compares_and_draws_and_replaces_an_earlier_one(command, monkeypatch, tmp_path):
+    monkeypatch.setattr("aae.demo.read_recipe", lambda name: experiment.read_recipe(name, SETTINGS))
+    out = command("demo", "--device", "cpu", "--run", tmp_path / "demo")
+    assert command("demo", "--device", "cpu", "--run", tmp_path / "demo") == out
+    for name, learnt_from in {
+        "demo": "50 labels and 1,188 unlabelled rows",
+        "demo-supervised": "50 labels alone",
+    }.items():
+        error = json.loads((tmp_path / "demo" / name / "evaluation.json").read_text())["metrics"]["test_error_percent"]
+        line = next(line for line in out.splitlines() if line.startswith(learnt_from))
+        assert float(cells(line)[1]) == pytest.approx(error, abs=0.05)
+    figures = [line for line in out.splitlines() if line.endswith(".png")]
+    assert {Path(path).stem for path in figures} == FIGURES["demo"]
+    assert all(Path(path).is_file() for path in figures)

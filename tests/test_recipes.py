@@ -1,0 +1,209 @@
+"""The recipes of the package: they read, they say what they are, they hold the paper's constants, and each one runs."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from aae import experiment, recipes
+from aae.data import load
+from aae.drawing import draw
+from aae.errors import InputError
+from aae.measure import evaluate
+
+NAMES = recipes.names()
+SMALL = [
+    "training.epochs=1",
+    "training.batch_size=100",
+    "model.encoder.hidden=[8]",
+    "model.decoder.hidden=[8]",
+    "model.discriminator.hidden=[8]",
+]
+
+
+# --- reading -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_says_what_it_is_and_survives_writing(name, tmp_path):
+    recipe = recipes.read(name)
+    assert recipe.name == name
+    assert recipe.title
+    assert recipe.cost
+    assert re.search(r"[Ff]igure|Table|section", recipe.reference)
+    path = tmp_path / f"{name}.toml"
+    path.write_text(recipes.dump(recipe))
+    assert recipes.read(path) == recipe
+    assert recipes.dump(recipes.read(path)) == recipes.dump(recipe)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_opens_with_the_command_that_runs_it(name):
+    text = Path(recipes.__file__).with_name(f"{name}.toml").read_text()
+    first = text.splitlines()[0]
+    assert first.startswith((f"# aae train {name}", "# aae demo"))
+
+
+def test_titles_tell_recipes_apart():
+    titles = [recipes.read(name).title for name in NAMES]
+    assert len(set(titles)) == len(titles)
+
+
+def test_names_other_things_rely_on():
+    figures = {"figure2a", "figure2b", "figure2c", "figure2d", "figure4a", "figure4c", "figure7a"}
+    tables = {f"table2-{kind}-{labels}" for kind in ("mnist", "nn") for labels in ("100", "1000", "all")}
+    assert {"demo"} | figures | tables <= set(NAMES)
+
+
+# --- overriding and extending ------------------------------------------------------------------------------------------
+
+
+def test_another_kind_replaces_the_keys_of_the_first():
+    prior = recipes.read("figure2a", ["model.style.prior.kind=uniform", "model.style.prior.low=-3"]).model.style.prior
+    assert prior.model_dump() == {"kind": "uniform", "low": -3.0, "high": 1.0}
+    prior = recipes.read("figure2a", ["model.style.prior.kind=gaussian"]).model.style.prior
+    assert prior.model_dump() == {"kind": "gaussian", "sd": 5.0}  # the same kind keeps them
+
+
+def test_an_own_recipe_extends_one_of_the_package_or_a_neighbour(tmp_path):
+    (tmp_path / "base.toml").write_bytes(
+        b'\xef\xbb\xbfextends = "table2-mnist-100"\ntraining.epochs = 7\n'
+    )  # as Notepad does
+    (tmp_path / "mine.toml").write_text('extends = "base.toml"\ntitle = "mine"\n[training.generator]\nrate = 0.5\n')
+    recipe = recipes.read(tmp_path / "mine.toml")
+    base = recipes.read("table2-mnist-100")
+    assert (recipe.name, recipe.title, recipe.training.epochs, recipe.paper) == ("mine", "mine", 7, {})
+    assert (recipe.training.generator.rate, recipe.training.generator.momentum) == (0.5, 0.1)
+    assert recipe.model == base.model
+    assert recipe.training.reconstruction == base.training.reconstruction
+
+
+def test_other_data_keeps_the_settings_and_drops_the_papers_numbers():
+    own, moved = recipes.read("table2-mnist-100"), experiment.read_recipe("table2-mnist-100", [], "rows 🌸.csv")
+    assert (moved.data.source, moved.data.validation, moved.paper) == ("rows 🌸.csv", 0.15, {})
+    assert (moved.model, moved.training) == (own.model, own.training)
+    assert experiment.read_recipe("table2-mnist-100", [], "mnist") == own
+    assert experiment.read_recipe("figure2a", ["data.validation=3"], "rows.csv").data.validation == 3
+
+
+@pytest.mark.parametrize("name", ["figure2a", "table2-mnist-100", "table2-nn-100"])
+def test_bad_overrides_never_reach_training(name):
+    with pytest.raises(InputError, match=r"training\.epochs is -1; expected a value greater than or equal to 1"):
+        recipes.read(name, ["training.epochs=-1"])
+
+
+# --- the paper's constants ---------------------------------------------------------------------------------------------
+
+
+def test_constants_of_semi_supervised_mnist():
+    recipe = recipes.read("table2-mnist-100")
+    model, training = recipe.model, recipe.training
+    # A.2.1: "The encoder, decoder and discriminator each have two layers of 1000 hidden units with ReLU"
+    for network in (model.encoder, model.decoder, model.discriminator):
+        assert (network.hidden, network.activation) == ([1000, 1000], "relu")
+        assert network.batch_norm == "none"  # "Batch-normalization did not help in the case of the MNIST dataset"
+        assert network.dropout == 0  # "No dropout, l2 weight decay or other Gaussian noise regularization"
+    assert model.output in ("linear", "sigmoid")  # "can have a linear or sigmoid activation"
+    # "The dimensionality of both the style and label representation is 10." The label's follows the ten classes.
+    assert model.style.dim == 10
+    assert model.label.categories is None
+    assert model.style.prior.model_dump() == {"kind": "gaussian", "sd": 1.0}  # "standard deviation of 1"
+    # "We add a Gaussian noise with standard deviation of 0.3 only to the input layer"
+    assert (model.encoder.input_noise, model.encoder.input_dropout) == (0.3, 0)
+    assert (model.init, model.init_sd) == ("normal", 0.01)  # A.1: "initialized with ... standard deviation of 0.01"
+    assert training.epochs == 5000  # "We train the network for 5000 epochs"
+    assert training.batch_size == 100  # A.1: "The mini-batch size is 100"
+    assert training.reduction == "sum"  # "half the Euclidean error"
+    # "gradient descent with momentum for optimizing all the cost functions"; "fixed to 0.9 ... fixed to 0.1"
+    momentum = {"reconstruction": 0.9, "classification": 0.9, "generator": 0.1, "discriminator": 0.1}
+    for phase, value in momentum.items():
+        settings = getattr(training, phase)
+        assert (settings.optimizer, settings.momentum) == ("sgd", value)
+    # "initial learning rate of 0.01, after 50 epochs reduce it to 0.001 and after 1000 epochs reduce it to 0.0001"
+    assert training.reconstruction.rate == {0: 0.01, 50: 0.001, 1000: 0.0001}
+    # "0.1, after 50 epochs reduce it to 0.01 and after 1000 epochs reduce it to 0.001", for the three others
+    for phase in ("classification", "generator", "discriminator"):
+        assert getattr(training, phase).rate == {0: 0.1, 50: 0.01, 1000: 0.001}
+    assert (recipe.data.source, recipe.data.labels) == ("mnist", 100)
+    assert recipe.paper == {"test_error_percent": 1.90}  # Table 2, 1.90 (0.10)
+
+
+@pytest.mark.parametrize(("suffix", "labels", "error"), [("1000", 1000, 1.60), ("all", "all", 0.85)])
+def test_the_rows_of_table_2_differ_in_their_labels_alone(suffix, labels, error):
+    first, other = recipes.read("table2-mnist-100"), recipes.read(f"table2-mnist-{suffix}")
+    assert (other.data.labels, other.paper) == (labels, {"test_error_percent": error})
+    differences = {"name": other.name, "title": other.title, "paper": other.paper}
+    data = first.data.model_copy(update={"labels": labels})
+    assert other == first.model_copy(update={**differences, "data": data})
+
+
+@pytest.mark.parametrize(
+    ("suffix", "labels", "error"), [("100", 100, 25.80), ("1000", 1000, 8.73), ("all", "all", 1.25)]
+)
+def test_the_baseline_of_table_2_has_the_same_layers_labels_and_splits(suffix, labels, error):
+    network, ours = recipes.read(f"table2-nn-{suffix}"), recipes.read(f"table2-mnist-{suffix}")
+    assert (network.model.method, network.paper) == ("network", {"test_error_percent": error})
+    assert network.data == ours.data  # and so, seed by seed, the same labelled subset
+    assert network.data.labels == labels
+    assert network.model.encoder.hidden == ours.model.encoder.hidden
+    assert network.model.encoder.dropout > 0  # "a dropout supervised neural network with the same architecture"
+
+
+def test_constants_of_the_figures():
+    figure2a = recipes.read("figure2a")
+    # A.1: "two layers of 1000 hidden units", "standard deviation of 0.01", "mini-batch size is 100", sigmoid on MNIST
+    assert all(network.hidden == [1000, 1000] for network in (figure2a.model.encoder, figure2a.model.decoder))
+    assert (figure2a.model.init_sd, figure2a.training.batch_size, figure2a.model.output) == (0.01, 100, "sigmoid")
+    assert (figure2a.model.style.dim, figure2a.model.style.prior.kind) == (2, "gaussian")  # "a 2-D Gaussian"
+    assert recipes.read("figure2b").model.style.prior.kind == "gaussian-mixture"  # "a mixture of 10 2-D Gaussians"
+    for name in ("figure2c", "figure2d"):  # "Same for variational autoencoder"
+        vae, ours = recipes.read(name), recipes.read({"figure2c": "figure2a", "figure2d": "figure2b"}[name])
+        assert (vae.model.method, vae.model.style.posterior) == ("vae", "gaussian")
+        assert (vae.model.style.prior, vae.model.encoder, vae.data) == (
+            ours.model.style.prior,
+            ours.model.encoder,
+            ours.data,
+        )
+    for name, kind in (("figure4a", "gaussian-mixture"), ("figure4c", "swiss-roll")):
+        recipe = recipes.read(name)
+        # section 2.3: "trained on 10K labeled MNIST examples and 40K unlabeled MNIST examples"
+        assert (recipe.data.labels, recipe.data.validation) == (10_000, 60_000 - 10_000 - 40_000)
+        assert (recipe.model.style.prior.kind, recipe.model.style.label_informed) == (kind, True)
+    figure7a = recipes.read("figure7a")
+    assert (figure7a.data.labels, figure7a.model.decoder_sees_label) == ("all", True)  # section 4
+    assert figure7a.model.style.dim == 15  # figure 7: "15-D Gaussian"
+
+
+# --- one tiny run of each ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_trains_is_measured_and_drawn(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("aae.disentanglement.JUDGE_STEPS", 30)
+    monkeypatch.setattr("aae.drawing.GRID", 3)
+    for room in ("curves", "figure2"):
+        monkeypatch.setattr(f"aae.figures.{room}.DPI", 40)
+    recipe = experiment.read_recipe(name, SMALL, "digits")
+    if isinstance(recipe.data.labels, int) and recipe.data.labels > 1000:
+        recipe = experiment.read_recipe(name, [*SMALL, "data.labels=1000"], "digits")
+    dataset = load("digits", validation=recipe.data.validation)
+    run = experiment.train(recipe, dataset, run=tmp_path / "run", device="cpu")
+    report = evaluate(run, "validation", dataset)
+    assert report["rows"] == len(dataset.validation)
+    assert report["metrics"]
+    assert all(math.isfinite(value) for value in report["metrics"].values())
+    (record,) = (json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    assert all(math.isfinite(value) for value in record.values())
+    for metric in record.keys() & report["metrics"].keys() - {"validation_reconstruction"}:
+        assert report["metrics"][metric] == pytest.approx(record[metric])  # measured alike in training and afterwards
+    figures = draw(run, dataset=dataset)
+    assert "curves" in {path.stem for path in figures}
+    assert ("codes" in {path.stem for path in figures}) == (
+        recipe.model.style is not None and recipe.model.style.dim == 2
+    )
+    for path in figures:
+        with Image.open(path) as picture:
+            picture.verify()
