@@ -433,3 +433,15 @@ def test_not_finite_is_found_in_a_later_block(tmp_path, monkeypatch):
     np.save(tmp_path / "x.npy", with_value(COLUMNS.astype(np.float32), (19, 0), math.inf))
     with pytest.raises(InputError, match="row 19, column 0"):
         read_rows(tmp_path / "x.npy")
+
+
+def test_columns_of_new_rows_are_found_by_name(tmp_path):
+    (tmp_path / "old.csv").write_text("a,b,label\n1,2,x\n3,4,y\n")
+    (tmp_path / "new.csv").write_text("note,b,a\n9,20,10\n")
+    (tmp_path / "short.csv").write_text("b,c\n1,2\n")
+    known = load(str(tmp_path / "old.csv"), test=0)
+    assert known.columns == ("a", "b")
+    rows = read_rows(tmp_path / "new.csv", shape=known.shape, columns=known.columns).rows
+    assert rows.tolist() == [[10, 20]]
+    with pytest.raises(InputError, match="found no column 'a'"):
+        read_rows(tmp_path / "short.csv", shape=known.shape, columns=known.columns)

@@ -16,7 +16,7 @@ import torch
 import aae
 from aae import recipes
 from aae.building import build_model, labelled_rows, load_data, make_phases, make_scaling, training_data
-from aae.data import Dataset
+from aae.data import NAMES, Dataset
 from aae.errors import InputError
 from aae.measure import validate
 from aae.noise import Noise
@@ -38,8 +38,8 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), data: str | N
     overrides : sequence of str
         ``section.key=value``; they win over everything else.
     data : str, optional
-        Named data set or path. The recipe's size of the validation split, which fits its own data, becomes 15 %, and the
-        paper's numbers are dropped.
+        Named data set or path. What fits the recipe's own data alone is replaced: the validation split becomes 15 %, a number
+        of labels becomes all that the rows of a path have, and the paper's numbers are dropped.
 
     Returns
     -------
@@ -54,9 +54,14 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), data: str | N
     own = recipes.read(recipe)
     if data is None or data == own.data.source:
         return recipes.read(recipe, overrides)
+    labels = []
+    if data not in NAMES and Path(data).expanduser().exists():
+        data = str(Path(data).expanduser().absolute())  # a run is used from other folders too
+        labels = [] if own.data.labels is None else ['data.labels="all"']
     fit = [
         f"data.source={json.dumps(data, ensure_ascii=False)}",
         f"data.validation={0.15 if own.data.validation else 0}",
+        *labels,
     ]
     return recipes.read(recipe, [*fit, *overrides]).model_copy(update={"paper": {}})
 
@@ -170,6 +175,7 @@ def train(
         "recipe": recipe.name,
         "shape": list(dataset.shape),
         "class_names": list(dataset.class_names),
+        "columns": list(dataset.columns),
         "rows": str(dataset.train.rows.dtype),
         "data": _fingerprint(dataset),
         "training_rows": len(dataset.train),
@@ -256,7 +262,7 @@ def _check_same_recipe(folder: RunDirectory, recipe: Recipe) -> None:
     folder.require()
     before, now = _flat(recipes.read(folder.recipe)), _flat(recipe)
     free = {"training.epochs", "training.validate_every", "training.checkpoint_every", "title", "reference", "cost"}
-    for key in sorted(before.keys() | now.keys()):
+    for key in sorted(before.keys() | now.keys(), key=lambda key: (key != "data.source", key)):
         if before.get(key) != now.get(key) and key not in free and not key.startswith("paper"):
             raise InputError(
                 f"{folder.path}: cannot resume with another recipe; {key} is {now.get(key)!r}, the run has {before.get(key)!r}"

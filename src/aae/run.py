@@ -160,6 +160,7 @@ class Run:
                 image_size=data.image_size,
                 colour=len(self.shape) == 3,
                 class_names=self.class_names or None,
+                columns=tuple(self.facts.get("columns", ())),
             )
         except InputError as error:
             raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from None

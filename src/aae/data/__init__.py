@@ -4,13 +4,14 @@ A row is one example: a picture, or a line of plain columns. Labels are class nu
 unlabelled row.
 """
 
-from aae.data.catalogue import CatalogueEntry, fetch, names
+from aae.data.catalogue import NAMES, CatalogueEntry, fetch, names
 from aae.data.dataset import Dataset, Split
 from aae.data.output import write_rows
 from aae.data.sources import load, read_rows
 from aae.data.subsets import labelled_subset
 
 __all__ = [
+    "NAMES",
     "CatalogueEntry",
     "Dataset",
     "Split",

@@ -128,6 +128,7 @@ _IDX_SETS = {
     ),
 }
 NAMES = ("digits", *_IDX_SETS)
+"""The known data sets by name."""
 
 
 def names() -> list[CatalogueEntry]:

@@ -66,6 +66,8 @@ class Dataset:
         The shape of one row: ``(28, 28)`` a grey picture, ``(32, 32, 3)`` a colour picture, ``(64,)`` plain columns.
     class_names : tuple of str
         Class k is called ``class_names[k]``; empty when there are no labels.
+    columns : tuple of str
+        The names of the columns of a table, without that of the labels; otherwise empty.
     """
 
     name: str
@@ -74,3 +76,4 @@ class Dataset:
     test: Split | None
     shape: tuple[int, ...]
     class_names: tuple[str, ...]
+    columns: tuple[str, ...] = ()

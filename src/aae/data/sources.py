@@ -96,7 +96,7 @@ def load(
     else:
         kept, test_split = splits
     kept, held = hold_out(kept, validation, option="validation", where=name)
-    return Dataset(name, kept, held, test_split, kept.rows.shape[1:], class_names)
+    return Dataset(name, kept, held, test_split, kept.rows.shape[1:], class_names, train.columns)
 
 
 def read_rows(
@@ -107,6 +107,7 @@ def read_rows(
     image_size: int | None = None,
     colour: bool = False,
     class_names: tuple[str, ...] | None = None,
+    columns: tuple[str, ...] = (),
 ) -> Split:
     """Read all rows of one file or folder, to encode, reconstruct or predict.
 
@@ -122,6 +123,9 @@ def read_rows(
     class_names : tuple of str, optional
         The classes of the data a model was trained on, so that the same class gets the same number. By default the
         classes that occur are numbered in sorted order.
+    columns : tuple of str, optional
+        The columns of the table a model was trained on. Columns of another table are brought into that order by name;
+        columns beyond those are left out.
 
     Returns
     -------
@@ -132,7 +136,7 @@ def read_rows(
     ------
     InputError
         A missing path, data that is damaged or not of the form above, rows of another shape, a label that is none of
-        `class_names`, or a source that holds separate training and test rows.
+        `class_names`, a table without one of `columns`, or a source that holds separate training and test rows.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -143,6 +147,8 @@ def read_rows(
     part, test = _read(path, label_column, image_size if pictured else None, colour and pictured)
     if test is not None:
         raise InputError(f"{path}: found training and test rows, expected one set of rows")
+    if columns and part.columns:
+        part = _in_order(part, columns)
     if shape is not None and part.rows.ndim == 2 and part.rows.shape[1] == math.prod(shape):
         part = replace(part, rows=part.rows.reshape(-1, *shape), columns=part.columns if len(shape) == 1 else ())
     (split,), _ = _finish([part], class_names)
@@ -169,6 +175,15 @@ def _read(path: Path, label_column: str | None, image_size: int | None, colour: 
     if suffix == ".npz":
         return arrays.read_npz(path)
     raise InputError(f"{path}: found the suffix {path.suffix!r}, {_EXPECTED}")
+
+
+def _in_order(part: Part, columns: tuple[str, ...]) -> Part:
+    """Pick columns of a table by name."""
+    places = {name: place for place, name in enumerate(part.columns)}
+    missing = [name for name in columns if name not in places]
+    if missing:
+        raise InputError(f"{part.where}: found no column {missing[0]!r}, expected the columns of the training data")
+    return replace(part, rows=part.rows[:, [places[name] for name in columns]], columns=columns)
 
 
 def _is_table(path: Path) -> bool:
