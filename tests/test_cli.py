@@ -192,7 +192,7 @@ def test_runs_go_into_a_folder_of_the_recipes_name(place, command, monkeypatch, 
 
 MATCH = {"energy_distance", "sliced_wasserstein", "holes_percent"}
 MATCH |= {f"{name}_baseline" for name in MATCH}
-CLASSIFIED = {"test_error_percent", "test_nll", "test_ece_percent"}
+CLASSIFIED = {"test_error_percent", "test_nll", "test_ece_percent", "validation_error_percent_epoch_1"}
 STYLE = {"knn_accuracy_percent", "test_reconstruction", *MATCH}
 METRICS = {
     "demo": STYLE | CLASSIFIED,
@@ -272,7 +272,7 @@ def reread(command):
     program, verb, name, *words = shlex.split(command)
     assert (program, verb) == ("aae", "train")
     options = list(zip(words[::2], words[1::2], strict=True))
-    assert {option for option, _ in options} <= {"--set", "--data"}
+    assert {option for option, _ in options} <= {"--set", "--data", "--seeds"}
     source = next((value for option, value in options if option == "--data"), None)
     return experiment.read_recipe(name, [value for option, value in options if option == "--set"], source)
 
@@ -519,6 +519,7 @@ def test_seeds_are_measured_together_and_recorded(place, seeds, command, tmp_pat
         }
     for folder, one in zip(("seed-0", "seed-1"), report["seeds"], strict=True):
         assert json.loads((seeds / folder / "evaluation.json").read_text()) == one
+    assert result["command"].endswith(" --seeds 2")
     assert reread(result["command"]) == recipes.read(seeds / "seed-0" / "recipe.toml")
     shown = command("evaluate", seeds).splitlines()
     assert cells(shown[0])[0] == "demo, 2 seed(s), 2 epochs"

@@ -108,6 +108,9 @@ def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: D
         classified = evaluation.classification_report(held_out.labels, run.predict_proba(held_out.rows))
         report["confusion"] = classified.pop("confusion")
         metrics |= {f"{split}_{name}": value for name, value in classified.items()}
+        first = next(iter(run.folder.read_metrics()), {}).get("validation_error_percent")
+        if first is not None:
+            metrics["validation_error_percent_epoch_1"] = first
     if isinstance(run.model, AdversarialAutoencoder):
         if "style" in run.model.latents:
             metrics |= _code_metrics(run, dataset.train, held_out, labelled)

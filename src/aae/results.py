@@ -17,6 +17,7 @@ import numpy as np
 
 from aae import recipes
 from aae.errors import InputError
+from aae.experiment import command
 from aae.measure import Report
 from aae.run import Run
 from aae.training.checkpoints import write_json, write_text
@@ -58,10 +59,12 @@ def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -
     Raises
     ------
     InputError
-        If the runs differ in recipe, epochs or split.
+        If the runs differ in recipe, epochs or split, or their seeds are not in a row.
     """
     first = runs[0]
-    for run, report in zip(runs, reports, strict=True):
+    for seed, (run, report) in enumerate(zip(runs, reports, strict=True), first.recipe.training.seed):
+        if run.recipe.training.seed != seed:
+            raise InputError(f"{run.folder.path}: seed is {run.recipe.training.seed}; expected {seed}, seeds in a row")
         for key in ("recipe", "epochs", "split"):
             if report[key] != reports[0][key]:
                 raise InputError(f"{run.folder.path}: {key} is {report[key]}; the first run has {reports[0][key]}")
@@ -76,7 +79,7 @@ def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -
         **{key: first.facts[key] for key in ("device", "version", "torch")},
         "precision": first.recipe.training.precision,
         "wall_seconds": [run.facts["seconds"] for run in runs],
-        "command": first.facts["command"],
+        "command": command(first.recipe) + (f" --seeds {len(runs)}" if len(runs) > 1 else ""),
         "date": datetime.now(UTC).date().isoformat(),
     }
     path = Path(folder) / f"{first.recipe.name}.{result['epochs']}ep.{hardware(first.facts['device'])}.json"
