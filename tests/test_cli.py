@@ -80,6 +80,7 @@ def place(trained, monkeypatch):
     monkeypatch.chdir(trained)
     monkeypatch.setattr("aae.disentanglement.JUDGE_STEPS", 30)
     monkeypatch.setattr("aae.drawing.GRID", 5)
+    monkeypatch.setattr("aae.drawing.PANEL", 3)
     for room in ("curves", "figure2"):
         monkeypatch.setattr(f"aae.figures.{room}.DPI", 60)
     return trained

@@ -184,6 +184,7 @@ def test_constants_of_the_figures():
 def test_every_recipe_trains_is_measured_and_drawn(name, tmp_path, monkeypatch):
     monkeypatch.setattr("aae.disentanglement.JUDGE_STEPS", 30)
     monkeypatch.setattr("aae.drawing.GRID", 3)
+    monkeypatch.setattr("aae.drawing.PANEL", 3)
     for room in ("curves", "figure2"):
         monkeypatch.setattr(f"aae.figures.{room}.DPI", 40)
     recipe = experiment.read_recipe(name, SMALL, "digits")

@@ -21,6 +21,7 @@ from aae.priors import Gaussian, GaussianMixture, SwissRoll
 from aae.run import Run
 
 GRID = 20  # pictures along each side of a code grid
+PANEL = 12  # the same for one component of a mixture
 STYLES = 10  # rows of the style/content figure
 
 
@@ -72,17 +73,17 @@ def _codes(run: Run, held_out: Split) -> Figure:
 
 
 def _pictures(run: Run, model: AdversarialAutoencoder, held_out: Split) -> dict[str, Figure]:
-    figures = {"samples": picture_grid(run.pictures(run.sample(100)), 10, 10)}
+    figures = {"samples": picture_grid(run.pictures(run.sample(100)), 10, 10, run.recipe.title)}
     if list(model.latents) == ["style"] and model.decoder_classes is None:
         prior = model.latent("style").prior
         if isinstance(prior, Gaussian) and prior.dim == 2:
             codes = gaussian_percentile_grid(GRID, prior.sd)
-            figures["grid"] = picture_grid(_decode(run, codes), GRID, GRID)
+            figures["grid"] = picture_grid(_decode(run, codes), GRID, GRID, run.recipe.title)
         elif isinstance(prior, GaussianMixture):
             figures["manifold"] = _manifold(run, prior)
         elif isinstance(prior, SwissRoll):
             steps = prior.spiral((torch.arange(100) + 0.5) / 100).numpy()
-            figures["walk"] = axis_walk(_decode(run, steps))
+            figures["walk"] = axis_walk(_decode(run, steps), title=run.recipe.title)
     if model.has_labels or model.decoder_classes is not None:
         figures["style-and-content"] = _style_and_content(run, model, held_out)
     return figures
@@ -91,10 +92,10 @@ def _pictures(run: Run, model: AdversarialAutoencoder, held_out: Split) -> dict[
 def _manifold(run: Run, prior: GaussianMixture) -> Figure:
     """Draw the first three components over their own percentiles (figure 4b)."""
     assert prior.num_labels is not None
-    local = torch.from_numpy(np.asarray(gaussian_percentile_grid(GRID), np.float32))
+    local = torch.from_numpy(np.asarray(gaussian_percentile_grid(PANEL), np.float32))
     components = range(min(3, prior.num_labels))
     panels = [_decode(run, prior.place(torch.full((len(local),), k), local).numpy()) for k in components]
-    return manifold_panels(panels, [f"component {k + 1}" for k in components])
+    return manifold_panels(panels, [f"component {k + 1}" for k in components], run.recipe.title)
 
 
 def _style_and_content(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:
