@@ -159,10 +159,12 @@ def evaluate(
     Example: aae evaluate runs/figure2a
     """
     from aae import measure, results
+    from aae.building import load_data
     from aae.experiment import load_runs
 
     runs = load_runs(run, device.value)
-    reports = [measure.evaluate(r, split.value) for r in runs]
+    dataset = load_data(runs[0].recipe)
+    reports = [measure.evaluate(r, split.value, dataset) for r in runs]
     summary = results.summarize([report["metrics"] for report in reports])
     if record is not None:
         print(results.record(runs, reports, record), file=sys.stderr)
@@ -346,7 +348,7 @@ def data_info(
     """
     from aae.data import load
 
-    dataset = load(source)
+    dataset = load(source, test=0)
     splits = {name: getattr(dataset, name) for name in ("train", "test")}
     facts: dict[str, Any] = {"name": dataset.name, "shape": list(dataset.shape), "classes": list(dataset.class_names)}
     for name, split in splits.items():

@@ -57,7 +57,7 @@ def disentanglement(run: Run, dataset: Dataset, held_out: Split) -> dict[str, fl
     wanted = np.random.default_rng(0).integers(classes, size=len(styles))
     decoded = run.decode({"style": styles}, wanted)
     reader = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    some = slice(0, 10_000)
+    some = np.random.default_rng(0).permutation(len(train))[:10_000]
     reader.fit(run.encode(train.rows[some])["style"], train.labels[some])
     counts = np.bincount(held_out.labels, minlength=classes)
     return {

@@ -84,7 +84,7 @@ def _pictures(run: Run, model: AdversarialAutoencoder, held_out: Split) -> dict[
         elif isinstance(prior, SwissRoll):
             steps = prior.spiral((torch.arange(100) + 0.5) / 100).numpy()
             figures["walk"] = axis_walk(_decode(run, steps), title=run.recipe.title)
-    if model.has_labels or model.decoder_classes is not None:
+    if "style" in model.latents and (model.has_labels or model.decoder_classes is not None):
         figures["style-and-content"] = _style_and_content(run, model, held_out)
     return figures
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import shlex
@@ -15,7 +14,7 @@ import torch
 
 import aae
 from aae import recipes
-from aae.building import build_model, labelled_rows, load_data, make_phases, make_scaling, training_data
+from aae.building import build_model, fingerprint, labelled_rows, load_data, make_phases, make_scaling, training_data
 from aae.data import NAMES, Dataset
 from aae.errors import InputError
 from aae.measure import validate
@@ -177,7 +176,7 @@ def train(
         "class_names": list(dataset.class_names),
         "columns": list(dataset.columns),
         "rows": str(dataset.train.rows.dtype),
-        "data": _fingerprint(dataset),
+        "data": fingerprint(dataset),
         "training_rows": len(dataset.train),
         "device": describe_device(place),
         "version": aae.__version__,
@@ -193,8 +192,13 @@ def train(
         trainer.load_state(*checkpoint)
         seconds = checkpoint[1]["seconds"]
     folder.keep_metrics(trainer.epoch)
+    if trainer.epoch > recipe.training.epochs:
+        raise InputError(
+            f"training.epochs is {recipe.training.epochs}; {folder.path} has {trainer.epoch} epochs already"
+        )
     if resume and trainer.epoch < recipe.training.epochs:
-        folder.weights.unlink(missing_ok=True)  # the run is not finished (any more)
+        for result in (folder.weights, folder.evaluation):  # the run is not finished (any more)
+            result.unlink(missing_ok=True)
     folder.start(recipes.dump(recipe), facts)
 
     seconds = run_to_end(
@@ -246,16 +250,6 @@ def describe_device(device: torch.device) -> str:
     except (OSError, StopIteration):
         pass
     return f"{model}, {torch.get_num_threads()} threads"
-
-
-def _fingerprint(dataset: Dataset) -> str:
-    """Hash sizes, types and a thousand rows, enough to notice that the data of a run was exchanged."""
-    rows = dataset.train.rows
-    digest = hashlib.sha256(repr((rows.shape, str(rows.dtype), dataset.class_names)).encode())
-    digest.update(np.ascontiguousarray(rows[:: max(1, len(rows) // 1000)]).tobytes())
-    if dataset.train.labels is not None:
-        digest.update(dataset.train.labels.tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _check_same_recipe(folder: RunDirectory, recipe: Recipe) -> None:

@@ -62,12 +62,18 @@ def fit(
         if known.shape != (len(values),):
             raise InputError(f"labels have shape {tuple(known.shape)}; expected ({len(values)},)")
         labelled = (known >= 0).nonzero()[:, 0]
+        classes = _classes(model)
+        lowest = -1 if model.decoder_classes is None else 0
+        if classes is not None and len(known) and not (lowest <= int(known.min()) and int(known.max()) < classes):
+            found = f"{int(known.min())} to {int(known.max())}"
+            raise InputError(f"labels are {found}; the model expects {lowest} to {classes - 1}")
     try:
         training = TrainingSettings(**{"epochs": 20, **settings})
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     place = choose_device(device)
+    torch.manual_seed(training.seed)  # for samplers and modules that draw from torch itself
     model.to(place)
     scaling = Scaling(torch.tensor(0.0), torch.tensor(1.0))
     data = TrainingData(torch.tensor(values, dtype=torch.float32), scaling, known, labelled).to(place)
@@ -81,3 +87,10 @@ def fit(
         history.append(losses)
     model.eval()
     return history
+
+
+def _classes(model: AdversarialAutoencoder) -> int | None:
+    """Count the classes that the parts of a model can tell apart, None if no part knows labels."""
+    counts = [model.decoder_classes, model.latent("label").prior.dim if model.has_labels else None]
+    counts += [model.latent(name).prior.num_labels for name in model.latents if model.latent(name).label_informed]
+    return min((count for count in counts if count is not None), default=None)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aae import evaluation
 from aae.baselines import SupervisedNetwork
-from aae.building import Model, load_data
+from aae.building import Model, fingerprint, load_data
 from aae.data import Dataset, Split
 from aae.disentanglement import disentanglement
 from aae.errors import InputError
@@ -38,6 +38,8 @@ def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe
     noise = Noise(0, device=device)  # the same draws after every epoch
     if isinstance(model, AdversarialAutoencoder) and model.decoder_classes is not None:
         split = split.take(_known(split))
+        if not len(split):
+            return {}
     scores, codes, squared = [], [], 0.0
     for start in range(0, len(split), 1000):
         rows = scaling(torch.from_numpy(np.array(split.rows[start : start + 1000])).to(device))
@@ -51,7 +53,8 @@ def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe
     if isinstance(model, AdversarialAutoencoder):
         metrics["validation_reconstruction"] = squared / len(split)
         if "style" in model.latents:
-            some = torch.cat([drawn["style"] for drawn in codes])[:VALIDATION_CODES]
+            every = torch.cat([drawn["style"] for drawn in codes])
+            some = every[torch.from_numpy(_some(len(every), VALIDATION_CODES)).to(device)]
             prior = model.latent("style").prior.sample(len(some), None, noise)
             metrics["validation_energy_distance"] = evaluation.energy_distance(some, prior)
         if model.has_labels:
@@ -89,8 +92,11 @@ def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: D
     held_out = getattr(dataset, split)
     if held_out is None:
         raise InputError(f"{dataset.name}: has no {split} split; expected data.{split} larger than 0 in the recipe")
-    if dataset.shape != run.shape:
-        raise InputError(f"{dataset.name}: rows have shape {dataset.shape}; the run expects {run.shape}")
+    if fingerprint(dataset) != run.facts.get("data"):
+        raise InputError(
+            f"{dataset.name}: not the data of {run.folder.path}; its fingerprint is {fingerprint(dataset)}, "
+            f"the run has {run.facts.get('data')}"
+        )
     metrics: dict[str, float] = {}
     report: Report = {
         "recipe": run.recipe.name,
@@ -103,6 +109,8 @@ def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: D
     }
     if isinstance(run.model, AdversarialAutoencoder) and run.model.decoder_classes is not None:
         held_out = held_out.take(_known(held_out))  # the decoder needs the label
+        if not len(held_out):
+            raise InputError(f"{dataset.name}: no {split} row has a label; the decoder of this run expects some")
     labelled = len(_known(held_out)) > 0
     if run.infers_labels and run.recipe.data.labels is not None and labelled:
         classified = evaluation.classification_report(held_out.labels, run.predict_proba(held_out.rows))
@@ -119,6 +127,11 @@ def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: D
             metrics |= disentanglement(run, dataset, held_out)
     write_json(run.folder.evaluation, report)
     return report
+
+
+def _some(n: int, limit: int) -> NDArray[np.int64]:
+    """Pick at most `limit` of `n` rows, always the same ones; rows may be sorted by class, so not the first."""
+    return np.sort(np.random.default_rng(0).permutation(n)[:limit])
 
 
 def _known(split: Split) -> NDArray[np.int64]:
@@ -139,7 +152,8 @@ def _code_metrics(run: Run, train: Split, held_out: Split, labelled: bool) -> di
         metrics |= evaluation.match_report(drawn, draw, limit=max(MATCHED_ROWS, settings.prior_samples))
     if labelled and train.labels is not None:
         assert held_out.labels is not None
-        rows, known = _known(train)[:REFERENCE_ROWS], _known(held_out)
+        rows, known = _known(train), _known(held_out)
+        rows = rows[_some(len(rows), REFERENCE_ROWS)]
         metrics["knn_accuracy_percent"] = evaluation.knn_accuracy_percent(
             run.encode(train.rows[rows])["style"],
             train.labels[rows],
@@ -152,10 +166,11 @@ def _code_metrics(run: Run, train: Split, held_out: Split, labelled: bool) -> di
 
 def _reconstruction(run: Run, held_out: Split) -> float:
     """Compute half the squared error in network units, mean over rows."""
-    rows: NDArray[Any] = held_out.rows
-    reconstructed = run.reconstruct(rows, held_out.labels)
-    total = 0.0
-    for start in range(0, len(rows), 1000):
-        a, b = (run.scaling(torch.from_numpy(np.array(part[start : start + 1000]))) for part in (rows, reconstructed))
-        total += 0.5 * (a - b).square().sum().item()
-    return total / len(rows)
+    model, total = run.autoencoder, 0.0
+    for start in range(0, len(held_out), 1000):
+        part = held_out.take(slice(start, start + 1000))
+        rows = run.scaling(torch.from_numpy(np.array(part.rows)).to(run.device))
+        labels = None if part.labels is None else torch.from_numpy(part.labels).to(run.device)
+        with torch.no_grad():
+            total += 0.5 * (model.reconstruct(rows, labels) - rows).square().sum().item()
+    return total / len(held_out)

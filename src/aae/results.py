@@ -42,6 +42,8 @@ def summarize(reports: Sequence[dict[str, float]]) -> Summary:
 def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -> Path:
     """Write the result of one recipe, measured over seeds, as ``RECIPE.EPOCHSep.HARDWARE.json``.
 
+    On data other than the recipe's own the name of the data follows that of the recipe.
+
     Parameters
     ----------
     runs : sequence of Run
@@ -59,9 +61,11 @@ def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -
     Raises
     ------
     InputError
-        If the runs differ in recipe, epochs or split, or their seeds are not in a row.
+        If they were not measured on the test split, the runs differ in recipe or epochs, or their seeds are not in a row.
     """
     first = runs[0]
+    if reports[0]["split"] != "test":
+        raise InputError(f"results are measured on the test split; found {reports[0]['split']}")
     for seed, (run, report) in enumerate(zip(runs, reports, strict=True), first.recipe.training.seed):
         if run.recipe.training.seed != seed:
             raise InputError(f"{run.folder.path}: seed is {run.recipe.training.seed}; expected {seed}, seeds in a row")
@@ -82,7 +86,9 @@ def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -
         "command": command(first.recipe) + (f" --seeds {len(runs)}" if len(runs) > 1 else ""),
         "date": datetime.now(UTC).date().isoformat(),
     }
-    path = Path(folder) / f"{first.recipe.name}.{result['epochs']}ep.{hardware(first.facts['device'])}.json"
+    own_data = first.recipe.name in recipes.names() and recipes.read(first.recipe.name).data.source == result["data"]
+    data = "" if own_data else f".{Path(result['data']).stem}"
+    path = Path(folder) / f"{first.recipe.name}{data}.{result['epochs']}ep.{hardware(first.facts['device'])}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, result)
     return path

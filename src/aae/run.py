@@ -20,7 +20,7 @@ from aae.networks import Scaling
 from aae.noise import Noise
 from aae.recipes import Recipe
 from aae.training.checkpoints import read_tensors
-from aae.training.engine import SAMPLES, choose_device, load_module
+from aae.training.engine import CODES, SAMPLES, choose_device, load_module
 from aae.training.rundir import RunDirectory
 
 BATCH = 1000  # rows pushed through the networks at once
@@ -166,6 +166,8 @@ class Run:
             raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
         if str(split.rows.dtype) == "uint8" != self.facts["rows"]:  # their values mean something else
             raise InputError(f"{path}: found pictures of 8 bits, 0 to 255; the run expects {self.facts['rows']} rows")
+        if self.facts["rows"] == "uint8" and split.rows.dtype != np.uint8 and split.rows.max() <= 1:
+            raise InputError(f"{path}: found values from 0 to 1; the run expects pictures with values from 0 to 255")
         return split
 
     @torch.no_grad()
@@ -185,7 +187,7 @@ class Run:
             Codes (n, dim) by latent; the code of ``label`` is q(y|x).
         """
         model = self.autoencoder
-        noise = None if seed is None else Noise(seed, SAMPLES, device=self.device)
+        noise = None if seed is None else Noise(seed, CODES, device=self.device)
         parts = [model.encode(batch, noise) for batch in self._batches(rows)]
         return {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in model.latents}
 

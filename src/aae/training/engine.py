@@ -20,7 +20,7 @@ from aae.training.phases import Batch, Phase
 from aae.training.settings import OptimizerSettings, Precision, TrainingSettings
 
 # Streams of one seed: what each is for.
-INIT, SUBSET, ORDER, LABELLED_ORDER, STEPS, SAMPLES = range(6)
+INIT, SUBSET, ORDER, LABELLED_ORDER, STEPS, SAMPLES, CODES = range(7)
 
 
 @dataclass(frozen=True)
@@ -272,7 +272,7 @@ class Trainer:
         tensors["torch"] = torch.get_rng_state()  # for priors and modules of the user that draw from it
         if self._history:
             tensors["history"] = torch.stack(self._history)
-        return tensors, {"epoch": self.epoch, "step": self.step, "names": self._names}
+        return tensors, {"epoch": self.epoch, "step": self.step, "names": self._names, "device": self.device.type}
 
     def load_state(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Go back to a state that `state` collected.
@@ -280,8 +280,12 @@ class Trainer:
         Raises
         ------
         InputError
-            If the state belongs to another model.
+            If the state belongs to another model or kind of device.
         """
+        if facts.get("device", self.device.type) != self.device.type:
+            raise InputError(
+                f"the checkpoint was made on {facts['device']}; found device {self.device.type}, expected the same"
+            )
         load_module(self.module, {k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")})
         for phase, optimizer in self.optimizers.items():
             prefix = f"optimizer.{phase}."

@@ -77,15 +77,12 @@ class RunDirectory:
         if not self.path.is_dir():
             raise InputError(f"{self.path}: no such run folder")
         if not self.recipe.is_file():
-            raise InputError(f"{self.path}: not a run folder (it has no recipe.toml)")
+            seeds = " itself, but its seed-* folders are" if any(self.path.glob("seed-*")) else ""
+            raise InputError(f"{self.path}: not a run folder (it has no recipe.toml){seeds}")
 
     def read_facts(self) -> Record:
         """Read ``run.json``."""
         return self._read_json(self.facts)
-
-    def read_evaluation(self) -> Record:
-        """Read ``evaluation.json``."""
-        return self._read_json(self.evaluation)
 
     def read_metrics(self) -> list[Record]:
         """Read the records of all finished epochs, oldest first."""
