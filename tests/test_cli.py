@@ -165,7 +165,7 @@ def test_data_is_listed_and_described(place, command):
     assert (facts["shape"], facts["test"]["rows"], len(facts["classes"])) == ([8, 8], 359, 10)
     facts = json.loads(command("data", "info", "shapes", "--json"))
     assert (facts["shape"], facts["classes"], facts["train"]["type"]) == ([6, 7], list(SHAPES), "uint8")
-    assert "rows 48, labelled 48" in command("data", "info", "shapes")
+    assert "rows 60, labelled 60" in command("data", "info", "shapes")
     assert Path(command("data", "fetch", "digits").strip()).is_dir()
 
 
