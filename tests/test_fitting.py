@@ -63,3 +63,10 @@ def test_unlabelled_rows_of_fit_never_reach_the_classifier():
 def test_bad_input_to_fit_is_one_clear_error(rows, options, message):
     with pytest.raises(InputError, match=message):
         aae.fit(own_model(), rows, **options)
+
+
+def test_labels_beyond_the_classes_of_the_model_are_one_clear_error():
+    head = aae.Latent(Categorical(2), Softmax(8, 2), torch.nn.Linear(2, 1))
+    model = aae.AdversarialAutoencoder(torch.nn.Linear(6, 8), {"label": head}, torch.nn.Linear(2, 6))
+    with pytest.raises(InputError, match="labels are 0 to 2; the model expects -1 to 1"):
+        aae.fit(model, flat_rows(3), np.arange(3))
