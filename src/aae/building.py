@@ -145,27 +145,27 @@ def make_scaling(settings: DataSettings, model: ModelSettings, rows: NDArray[Any
 
     def blocks() -> Iterator[NDArray[Any]]:
         for start in range(0, len(rows), BLOCK):
-            yield np.asarray(rows[start : start + BLOCK], dtype=np.float64).reshape(
-                len(rows[start : start + BLOCK]), -1
-            )
+            block = np.asarray(rows[start : start + BLOCK], dtype=np.float64)
+            yield block.reshape(len(block), -1)
 
-    picture = rows.dtype == np.uint8
-    low, high = (0.0, 255.0) if picture else (min(b.min() for b in blocks()), max(b.max() for b in blocks()))
-    kind = settings.scaling
-    if kind == "auto":
-        kind = "none" if low >= 0 and high <= 1 else "minmax"
-        if picture:
-            return Scaling(torch.tensor(0.0), torch.tensor(1 / 255))
-    if kind == "standardize":
-        scaler = StandardScaler()
+    def fitted(scaler: Any) -> Any:
         for block in blocks():
             scaler.partial_fit(block)
+        return scaler
+
+    kind = settings.scaling
+    picture = rows.dtype == np.uint8
+    if kind == "auto" and picture:
+        return Scaling(torch.tensor(0.0), torch.tensor(1 / 255))
+    low, high = (0.0, 255.0) if picture else (min(b.min() for b in blocks()), max(b.max() for b in blocks()))
+    if kind == "auto":
+        kind = "none" if low >= 0 and high <= 1 else "minmax"
+    if kind == "standardize":
+        scaler = fitted(StandardScaler())
         scaling = Scaling(torch.from_numpy(scaler.mean_), torch.from_numpy(1 / scaler.scale_))
         low, high = -np.inf, np.inf
     elif kind == "minmax":
-        scaler = MinMaxScaler()
-        for block in blocks():
-            scaler.partial_fit(block)
+        scaler = fitted(MinMaxScaler())
         scaling = Scaling(torch.from_numpy(scaler.data_min_), torch.from_numpy(scaler.scale_))
         low, high = 0.0, 1.0
     else:
