@@ -161,6 +161,21 @@ RECIPES = {
     "bad value in a file": ("low.toml", r"low\.toml: training\.epochs is 0; expected .*greater than or equal to 1"),
 }
 SETTINGS = {
+    # latents that do not fit together
+    "heads without labels": ("model.cluster_heads={}", r"model\.cluster_heads need method 'aae', \[model\.label\] and"),
+    "heads of another size": (
+        "model={cluster_heads = {fixed = 10.0}, label = {categories = 4}, style = {dim = 2, prior = {kind = 'gaussian'}}}",
+        r"model\.style\.dim is 2; heads fixed to a multiple of the identity expect 4, one for each category",
+    ),
+    "negative distance": (
+        "model.cluster_heads.apart=-1",
+        r"model\.cluster_heads\.apart is -1; .*greater than or equal to 0",
+    ),
+    "no density": (
+        "model={discriminator = {add_log_prior = true}, style = {dim = 2, prior = {kind = 'swiss-roll'}}}",
+        r"add_log_prior needs a style with a prior whose density is known everywhere, expected 'gaussian' or",
+    ),
+    "negative warm start": ("training.warm_start=-1", r"training\.warm_start is -1; .*greater than or equal to 0"),
     # keys
     "unknown section": ("trainin.epochs=3", r"unknown key 'trainin'; did you mean 'training'\?"),
     "unlike any section": ("zzz=3", r"unknown key 'zzz'; expected one of: cost, data, .*training"),
@@ -498,7 +513,7 @@ COMMANDS = {
     "demo over something else": ("demo --run clash", r"clash/demo: already exists; expected a new run folder"),
     "info of nothing": ("data info mnits", r"unknown data set 'mnits'; did you mean 'mnist'\?"),
     "fetch of nothing": ("data fetch mnits", r"unknown data set 'mnits'; did you mean 'mnist'\?"),
-    "bench of nothing": ("bench figure9", r"unknown recipe 'figure9'; did you mean 'figure7a'\?"),
+    "bench of nothing": ("bench figure8", r"unknown recipe 'figure8'; did you mean '.*'\?"),
     # words
     "unknown command": ("trian demo", r"No such command 'trian'\. Did you mean 'train'\?; see aae --help"),
     "unknown data command": ("data lits", r"No such command 'lits'.*; see aae data --help"),

@@ -152,6 +152,54 @@ def test_the_baseline_of_table_2_has_the_same_layers_labels_and_splits(suffix, l
     assert network.model.encoder.dropout > 0  # "a dropout supervised neural network with the same architecture"
 
 
+def test_constants_of_clustering():
+    recipe = recipes.read("table3-30")
+    model, training = recipe.model, recipe.training
+    # A.3: "two layers of 3000 hidden units with ReLU"; "sigmoid"; "5 and 30 (number of clusters)"
+    for network in (model.encoder, model.decoder, model.discriminator):
+        assert (network.hidden, network.activation, network.dropout) == ([3000, 3000], "relu", 0)
+    assert (model.output, model.style.dim, model.label.categories) == ("sigmoid", 5, 30)
+    assert model.style.prior.model_dump() == {"kind": "gaussian", "sd": 1.0}
+    # "dropout at the input layer with the dropout rate of 20%"; no "Gaussian noise regularization"
+    assert (model.encoder.input_dropout, model.encoder.input_noise) == (0.2, 0)
+    # "only in the encoder layers of the autoencoder including the last layer of q(y|x) and q(z|x)"
+    assert (model.encoder.batch_norm, model.decoder.batch_norm, model.discriminator.batch_norm) == (
+        "all",
+        "none",
+        "none",
+    )
+    assert (model.discriminator.input_noise, model.discriminator.add_log_prior, training.warm_start) == (0, False, 0)
+    momentum = {"reconstruction": 0.9, "generator": 0.1, "discriminator": 0.1}
+    rates = {
+        "reconstruction": {0: 0.01, 50: 0.001},
+        "generator": {0: 0.1, 50: 0.01},
+        "discriminator": {0: 0.1, 50: 0.01},
+    }
+    for phase, value in momentum.items():
+        settings = getattr(training, phase)
+        assert (settings.optimizer, settings.momentum, settings.rate) == ("sgd", value, rates[phase])
+    assert (training.epochs, training.reduction) == (1500, "sum")
+    assert (recipe.data.source, recipe.data.labels) == ("mnist", None)
+    assert recipe.paper == {"clustering_error_percent": 4.10}  # Table 3
+    other = recipes.read("table3-16")
+    assert other.model == model.model_copy(update={"label": other.model.label})
+    assert (other.model.label.categories, other.training, other.data) == (16, training, recipe.data)
+    assert other.paper == {"clustering_error_percent": 9.55}
+
+
+def test_constants_of_dimensionality_reduction():
+    for name, labels, error in (("figure11a", 1000, 4.20), ("figure11b", 100, 6.08), ("figure11c", None, None)):
+        recipe = recipes.read(name)
+        assert (recipe.data.labels, recipe.paper.get("test_error_percent")) == (labels, error)
+        assert (recipe.model.style.dim, recipe.model.cluster_heads.fixed) == (2, None)  # "in n = 2 dimensions"
+    assert recipe.model.label.categories == 20  # "have chosen to be m = 20"
+    recipe = recipes.read("figure11d")
+    # "n = 10 dimensions with 100 labels", "W_C = 10 I", "a 10D Gaussian distribution with the standard deviation of 1"
+    assert (recipe.data.labels, recipe.model.style.dim, recipe.model.cluster_heads.fixed) == (100, 10, 10.0)
+    assert recipe.model.style.prior.model_dump() == {"kind": "gaussian", "sd": 1.0}
+    assert recipe.paper == {"test_error_percent": 3.90}
+
+
 def test_constants_of_the_figures():
     figure2a = recipes.read("figure2a")
     # A.1: "two layers of 1000 hidden units", "standard deviation of 0.01", "mini-batch size is 100", sigmoid on MNIST
@@ -202,9 +250,10 @@ def test_every_recipe_trains_is_measured_and_drawn(name, tmp_path, monkeypatch):
         assert report["metrics"][metric] == pytest.approx(record[metric])  # measured alike in training and afterwards
     figures = draw(run, dataset=dataset)
     assert "curves" in {path.stem for path in figures}
-    assert ("codes" in {path.stem for path in figures}) == (
-        recipe.model.style is not None and recipe.model.style.dim == 2
-    )
+    drawn, model = {path.stem for path in figures}, recipe.model
+    assert ("embedding" in drawn) == (model.cluster_heads is not None)
+    assert ("codes" in drawn) == (model.style is not None and model.style.dim == 2 and model.cluster_heads is None)
+    assert ("clusters" in drawn) == (model.label is not None and model.method == "aae" and recipe.data.labels is None)
     for path in figures:
         with Image.open(path) as picture:
             picture.verify()

@@ -16,11 +16,12 @@ from aae import priors
 from aae.baselines import SupervisedNetwork, supervised_phases, variational_phases
 from aae.data import Dataset, Split
 from aae.errors import InputError
-from aae.model import AdversarialAutoencoder, Latent
+from aae.model import AdversarialAutoencoder, ClusterHeads, Latent
 from aae.networks import MLP, Corruption, Scaling, initialize
 from aae.noise import Noise
 from aae.posteriors import Deterministic, GaussianPosterior, Posterior, Softmax, UniversalApproximator
 from aae.recipes.schema import (
+    ClusterHeadSettings,
     DataSettings,
     GaussianSettings,
     MixtureSettings,
@@ -221,7 +222,12 @@ def build_model(settings: ModelSettings, inputs: int, num_classes: int, seed_noi
             network = SupervisedNetwork(encoder, head, corruption)
             initialize(network, seed_noise, settings.init, settings.init_sd)
             return network
-        latents["label"] = Latent(priors.Categorical(categories), head, _network(settings.discriminator, categories, 1))
+        latents["label"] = Latent(
+            priors.Categorical(categories),
+            head,
+            _network(settings.discriminator, categories, 1),
+            discriminator_noise=settings.discriminator.input_noise,
+        )
         decoder_inputs += categories
     if settings.style is not None:
         style = settings.style
@@ -237,9 +243,18 @@ def build_model(settings: ModelSettings, inputs: int, num_classes: int, seed_noi
             extra = (prior.num_labels or 0) + 1 if style.label_informed else 0
             discriminator = _network(settings.discriminator, style.dim + extra, 1)
         latents["style"] = Latent(
-            prior, _head(style, features, head_norm), discriminator, label_informed=style.label_informed
+            prior,
+            _head(style, features, head_norm),
+            discriminator,
+            label_informed=style.label_informed,
+            discriminator_noise=settings.discriminator.input_noise,
+            add_log_prior=settings.discriminator.add_log_prior,
         )
         decoder_inputs += style.dim
+    heads = None
+    if settings.cluster_heads is not None:
+        decoder_inputs = latents["style"].prior.dim
+        heads = _cluster_heads(settings.cluster_heads, latents["label"].prior.dim, decoder_inputs, seed_noise)
     if settings.decoder_sees_label:
         if not num_classes:
             raise InputError("the data has no labels; model.decoder_sees_label expects a label for every row")
@@ -251,6 +266,7 @@ def build_model(settings: ModelSettings, inputs: int, num_classes: int, seed_noi
         output=settings.output,
         corruption=corruption,
         decoder_classes=num_classes if settings.decoder_sees_label else None,
+        cluster_heads=heads,
     )
     initialize(model, seed_noise, settings.init, settings.init_sd)
     return model
@@ -262,7 +278,14 @@ def make_phases(recipe: Recipe, model: Model) -> list[Phase]:
         return supervised_phases(model)
     if recipe.model.method == "vae":
         return variational_phases(model, recipe.model.likelihood, recipe.training.reduction)
-    return adversarial_phases(model, recipe.training.reduction, classify=recipe.data.labels is not None)
+    heads = recipe.model.cluster_heads
+    return adversarial_phases(
+        model,
+        recipe.training.reduction,
+        classify=recipe.data.labels is not None,
+        heads_apart=heads.apart if heads else 0.0,
+        warm_start=recipe.training.warm_start,
+    )
 
 
 def make_prior(settings: PriorSettings, dim: int, num_classes: int) -> priors.Prior:
@@ -287,6 +310,16 @@ def _network(settings: NetworkSettings, inputs: int, outputs: int | None) -> MLP
         batch_norm=settings.batch_norm,
         dropout=settings.dropout,
     )
+
+
+def _cluster_heads(settings: ClusterHeadSettings, categories: int, dim: int, noise: Noise) -> ClusterHeads:
+    if settings.fixed is None:
+        return ClusterHeads(settings.init_sd * noise.normal(categories, dim))
+    if dim != categories:
+        raise InputError(
+            f"model.style.dim is {dim}; heads fixed to a multiple of the identity expect {categories}, one for each category"
+        )
+    return ClusterHeads(settings.fixed * torch.eye(dim), learned=False)
 
 
 def _head(style: StyleSettings, features: int, batch_norm: bool) -> Posterior:

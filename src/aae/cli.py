@@ -206,17 +206,24 @@ def predict(
 def encode(
     run: RunArgument,
     source: InputArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="npy (one latent), npz, csv or parquet file.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="npy (one latent, or the embedding), npz, csv or parquet file.")
+    ],
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Write the codes of each row.
+    """Write the codes of each row; of a dimensionality reduction (section 7) the embedding too.
 
     Example: aae encode runs/figure2a pictures/ -o codes.npz
     """
     from aae.run import Run
 
     finished = Run.load(run, device.value)
-    _write(output, finished.encode(finished.read(source).rows))
+    rows = finished.read(source).rows
+    columns = finished.encode(rows)
+    if finished.autoencoder.cluster_heads is not None:
+        codes = columns if output.suffix.lower() != ".npy" else {}
+        columns = {"embedding": finished.embed(rows), **codes}
+    _write(output, columns)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from aae.figures.curves import training_curves
 from aae.figures.figure2 import code_scatter, gaussian_percentile_grid, picture_grid
 from aae.figures.figure4 import axis_walk, manifold_panels
 from aae.figures.figure7 import style_and_content
+from aae.figures.figure9 import cluster_rows
 from aae.model import AdversarialAutoencoder
 from aae.priors import Gaussian, GaussianMixture, SwissRoll
 from aae.run import Run
@@ -41,8 +42,9 @@ def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = N
     -------
     list of Path
         The files: ``curves`` (losses and metrics by epoch); for a 2-D code ``codes`` (figures 2a to 2d, 4a, 4c), and ``grid``
-        (2e), ``manifold`` (4b) or ``walk`` (4d) by its prior; ``style-and-content`` (7) where the decoder sees a label;
-        ``samples``. Pictures are drawn only where rows are pictures.
+        (2e), ``manifold`` (4b) or ``walk`` (4d) by its prior; ``embedding`` (11) with cluster heads; ``clusters`` (9) where
+        labels were found without labels; ``style-and-content`` (7) where the decoder sees a label; ``samples``. Pictures are
+        drawn only where rows are pictures.
     """
     out = Path(folder) if folder is not None else run.folder.figures
     try:
@@ -53,7 +55,9 @@ def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = N
     if isinstance(run.model, AdversarialAutoencoder):
         dataset = dataset or load_data(run.recipe)
         held_out = dataset.test or dataset.validation or dataset.train
-        if "style" in run.model.latents and run.model.latent("style").prior.dim == 2:
+        if run.model.cluster_heads is not None:
+            figures["embedding"] = _embedding(run, run.model, held_out)
+        elif "style" in run.model.latents and run.model.latent("style").prior.dim == 2:
             figures["codes"] = _codes(run, held_out)
         if len(run.shape) >= 2:
             figures |= _pictures(run, run.model, held_out)
@@ -72,6 +76,30 @@ def _codes(run: Run, held_out: Split) -> Figure:
     return code_scatter(codes, held_out.labels, prior, run.recipe.title, run.class_names or None)
 
 
+def _embedding(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:
+    """Draw the embedding; more than two dimensions are mapped to the plane so that the heads come to lie on a circle."""
+    assert model.cluster_heads is not None
+    heads = model.cluster_heads.weight.detach().cpu().numpy()
+    points = run.embed(held_out.rows)
+    if heads.shape[1] != 2:
+        angles = 2 * np.pi * np.arange(len(heads)) / len(heads)
+        circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        plane = np.linalg.lstsq(heads, np.linalg.norm(heads, axis=1).mean() * circle, rcond=None)[0]
+        heads, points = heads @ plane, points @ plane
+    return code_scatter(points, held_out.labels, None, run.recipe.title, run.class_names or None, heads)
+
+
+def _clusters(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:
+    """Draw the head of each cluster, decoded with the style at zero, and held-out pictures in the cluster (figure 9)."""
+    categories = model.latent("label").prior.dim
+    codes = {"label": np.eye(categories, dtype=np.float32)}
+    if "style" in model.latents:
+        codes["style"] = np.zeros((categories, model.latent("style").prior.dim), np.float32)
+    clusters = run.label_logits(held_out.rows).argmax(1)
+    heads, rows = run.pictures(run.decode(codes)), run.pictures(held_out.rows)
+    return cluster_rows(heads, rows, clusters, names=run.label_names, title=run.recipe.title)
+
+
 def _pictures(run: Run, model: AdversarialAutoencoder, held_out: Split) -> dict[str, Figure]:
     figures = {"samples": picture_grid(run.pictures(run.sample(100)), 10, 10, run.recipe.title)}
     if list(model.latents) == ["style"] and model.decoder_classes is None:
@@ -84,6 +112,8 @@ def _pictures(run: Run, model: AdversarialAutoencoder, held_out: Split) -> dict[
         elif isinstance(prior, SwissRoll):
             steps = prior.spiral((torch.arange(100) + 0.5) / 100).numpy()
             figures["walk"] = axis_walk(_decode(run, steps), title=run.recipe.title)
+    if model.has_labels and run.recipe.data.labels is None:
+        figures["clusters"] = _clusters(run, model, held_out)
     if "style" in model.latents and (model.has_labels or model.decoder_classes is not None):
         figures["style-and-content"] = _style_and_content(run, model, held_out)
     return figures

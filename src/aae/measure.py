@@ -24,6 +24,7 @@ from aae.training.checkpoints import write_json
 Report = dict[str, Any]
 VALIDATION_CODES = 1000  # codes compared with the prior after every epoch
 MATCHED_ROWS = 11  # the fewest that can be compared with the prior
+NEIGHBOURHOOD = 12  # rows in a neighbourhood for trustworthiness and continuity
 REFERENCE_ROWS = 10_000  # training rows among which nearest neighbours are sought
 
 
@@ -40,11 +41,13 @@ def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe
         split = split.take(_known(split))
         if not len(split):
             return {}
+    infers_labels = isinstance(model, SupervisedNetwork) or model.has_labels
     scores, codes, squared = [], [], 0.0
     for start in range(0, len(split), 1000):
         rows = scaling(torch.from_numpy(np.array(split.rows[start : start + 1000])).to(device))
-        if isinstance(model, SupervisedNetwork):
+        if infers_labels:
             scores.append(model.label_logits(rows))
+        if isinstance(model, SupervisedNetwork):
             continue
         drawn = model.encode(rows, noise)
         codes.append(drawn)
@@ -57,12 +60,23 @@ def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe
             some = every[torch.from_numpy(_some(len(every), VALIDATION_CODES)).to(device)]
             prior = model.latent("style").prior.sample(len(some), None, noise)
             metrics["validation_energy_distance"] = evaluation.energy_distance(some, prior)
-        if model.has_labels:
-            scores = [drawn["label"] for drawn in codes]
-    if scores and recipe.data.labels is not None and split.labels is not None and len(_known(split)):
-        predicted = torch.cat(scores).argmax(1).cpu().numpy()
-        metrics["validation_error_percent"] = evaluation.error_percent(split.labels, predicted)
+    if scores:
+        metrics |= _label_metrics(torch.cat(scores).cpu(), split, recipe)
     return metrics
+
+
+def _label_metrics(logits: torch.Tensor, split: Split, recipe: Recipe) -> dict[str, float]:
+    """See on the validation split how good the labels or clusters are."""
+    predicted = torch.softmax(logits, 1).argmax(1).numpy()  # ties as in `evaluate`
+    clusters = {"validation_clusters_in_use": float(len(np.unique(predicted)))}
+    supervised = recipe.data.labels is not None
+    if split.labels is None or not len(_known(split)):
+        return {} if supervised else clusters
+    if supervised:
+        return {"validation_error_percent": evaluation.error_percent(split.labels, predicted)}
+    report = evaluation.clustering_report(logits, split.labels, logits, split.labels)
+    names = ("clustering_error_percent", "majority_vote_error_percent")
+    return clusters | {f"validation_{name}": report[name] for name in names}
 
 
 def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: Dataset | None = None) -> Report:
@@ -119,9 +133,12 @@ def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: D
         first = next(iter(run.folder.read_metrics()), {}).get("validation_error_percent")
         if first is not None:
             metrics["validation_error_percent_epoch_1"] = first
+    if run.infers_labels and run.recipe.data.labels is None and labelled:
+        metrics |= _clustering(run, dataset, held_out)
     if isinstance(run.model, AdversarialAutoencoder):
         if "style" in run.model.latents:
-            metrics |= _code_metrics(run, dataset.train, held_out, labelled)
+            metrics |= _code_metrics(run, held_out)
+            metrics |= _embedding_metrics(run, dataset.train, held_out)
         metrics[f"{split}_reconstruction"] = _reconstruction(run, held_out)
         if run.model.decoder_classes is not None:
             metrics |= disentanglement(run, dataset, held_out)
@@ -139,28 +156,49 @@ def _known(split: Split) -> NDArray[np.int64]:
     return np.flatnonzero(split.labels >= 0) if split.labels is not None else np.empty(0, np.int64)
 
 
-def _code_metrics(run: Run, train: Split, held_out: Split, labelled: bool) -> dict[str, float]:
-    """Compare the style codes with the prior, and see how well neighbours in the code agree on the label."""
+def _clustering(run: Run, dataset: Dataset, held_out: Split) -> dict[str, float]:
+    """Measure clusters; they are named by validation rows, by training rows where there is no validation split (section 6)."""
+    names = dataset.validation or dataset.train
+    if names.labels is None or held_out.labels is None or not len(_known(names)):
+        return {}
+    return evaluation.clustering_report(
+        run.label_logits(names.rows), names.labels, run.label_logits(held_out.rows), held_out.labels
+    )
+
+
+def _code_metrics(run: Run, held_out: Split) -> dict[str, float]:
+    """Compare the style codes with the prior."""
     drawn = run.encode(held_out.rows, seed=0)["style"]
-    settings = run.recipe.evaluation
+    if len(drawn) < MATCHED_ROWS:
+        return {}
 
     def draw(n: int, seed: int) -> torch.Tensor:
         return torch.from_numpy(run.sample_prior(n, seed))
 
+    limit = max(MATCHED_ROWS, run.recipe.evaluation.prior_samples)
+    return evaluation.match_report(drawn, draw, limit=limit)
+
+
+def _embedding_metrics(run: Run, train: Split, held_out: Split) -> dict[str, float]:
+    """See whether neighbours in the embedding agree on the label, and on a map whether they are neighbours in the data."""
+    embedded = run.embed(held_out.rows)
+    rows, known = _known(train), _known(held_out)
     metrics: dict[str, float] = {}
-    if len(drawn) >= MATCHED_ROWS:
-        metrics |= evaluation.match_report(drawn, draw, limit=max(MATCHED_ROWS, settings.prior_samples))
-    if labelled and train.labels is not None:
+    if len(rows) and len(known):
+        assert train.labels is not None
         assert held_out.labels is not None
-        rows, known = _known(train), _known(held_out)
         rows = rows[_some(len(rows), REFERENCE_ROWS)]
         metrics["knn_accuracy_percent"] = evaluation.knn_accuracy_percent(
-            run.encode(train.rows[rows])["style"],
+            run.embed(train.rows[rows]),
             train.labels[rows],
-            run.encode(held_out.rows[known])["style"],
+            embedded[known],
             held_out.labels[known],
-            k=min(settings.neighbours, len(rows)),
+            k=min(run.recipe.evaluation.neighbours, len(rows)),
         )
+    if run.recipe.model.cluster_heads is not None and len(embedded) > 2 * NEIGHBOURHOOD:
+        scaled = held_out.rows.reshape(len(held_out), -1)
+        metrics["trustworthiness"] = evaluation.trustworthiness(scaled, embedded, NEIGHBOURHOOD)
+        metrics["continuity"] = evaluation.continuity(scaled, embedded, NEIGHBOURHOOD)
     return metrics
 
 

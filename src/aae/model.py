@@ -2,15 +2,16 @@
 
 Every model of the paper is a composition of these parts:
 
-====================  ============  ===================  =====================  ====================
+===================== ============  ===================  =====================  ====================
 model                 latents       decoder sees         discriminator sees     extra
-====================  ============  ===================  =====================  ====================
+===================== ============  ===================  =====================  ====================
 2 basic               style         z                    z
 2.3 label-informed    style         z                    z + label (K+1)        prior per label
 4 supervised          style         z + true label       z
 5 semi-supervised     label, style  y + z                y; z                   classification phase
 6 clustering          label, style  y + z                y; z                   no labels
-====================  ============  ===================  =====================  ====================
+7 dimension reduction label, style  y W_C + z            y; z                   cluster heads W_C
+===================== ============  ===================  =====================  ====================
 """
 
 from __future__ import annotations
@@ -49,11 +50,18 @@ class Latent(nn.Module):
         parameter `noise`, it is given the run's `Noise` at training time.
     label_informed : bool
         Whether the discriminator sees the label and the prior is sampled per label (section 2.3).
+    discriminator_noise : float
+        Standard deviation of the Gaussian noise on the discriminator's input at training time, 0 or larger. Not in the
+        paper: it blunts a discriminator that wins.
+    add_log_prior : bool
+        Whether log p(z) is added to the discriminator's logit, which is log p(z) - log q(z) at its best: the network then
+        learns q(z) alone. Not in the paper.
 
     Raises
     ------
     InputError
-        If the dimensions differ, or the prior cannot be sampled per label although `label_informed` asks for it.
+        If the dimensions differ, the prior cannot be sampled per label although `label_informed` asks for it, or its
+        density is not known although `add_log_prior` asks for it.
     """
 
     def __init__(
@@ -63,6 +71,8 @@ class Latent(nn.Module):
         discriminator: nn.Module | None = None,
         *,
         label_informed: bool = False,
+        discriminator_noise: float = 0.0,
+        add_log_prior: bool = False,
     ) -> None:
         super().__init__()
         if prior.dim != posterior.dim:
@@ -71,10 +81,14 @@ class Latent(nn.Module):
             )
         if label_informed and prior.num_labels is None:
             raise InputError("label_informed needs a prior that can be sampled per label (made with num_labels)")
+        if add_log_prior and not prior.has_density:
+            raise InputError("add_log_prior needs a prior whose density is known")
         self.prior = prior
         self.posterior = posterior
         self.discriminator = discriminator
         self.label_informed = label_informed
+        self.corruption = Corruption(discriminator_noise)
+        self.add_log_prior = add_log_prior
         self._discriminator_takes_noise = discriminator is not None and takes_noise(discriminator)
 
     def discriminate(self, codes: Tensor, labels: Tensor | None = None, noise: Noise | None = None) -> Tensor:
@@ -84,6 +98,8 @@ class Latent(nn.Module):
         """
         if self.discriminator is None:
             raise InputError("this latent has no discriminator")
+        log_prior = self.prior.log_prob(codes) if self.add_log_prior else None
+        codes = self.corruption(codes, noise)
         if self.label_informed:
             assert self.prior.num_labels is not None
             if labels is None:
@@ -93,7 +109,38 @@ class Latent(nn.Module):
             codes = torch.cat([codes, one_hot.to(codes.dtype)], dim=1)
         takes = self._discriminator_takes_noise
         logits: Tensor = self.discriminator(codes, noise) if takes else self.discriminator(codes)
-        return logits.float().squeeze(1)
+        logits = logits.float().squeeze(1)
+        return logits if log_prior is None else logits + log_prior
+
+
+class ClusterHeads(nn.Module):
+    """The matrix W_C, whose rows are the heads of the clusters: the representation is y W_C + z (section 7).
+
+    Parameters
+    ----------
+    heads : Tensor, (categories, dim)
+        W_C, or what it starts from.
+    learned : bool
+        Whether training moves the heads.
+
+    Attributes
+    ----------
+    weight : Tensor, (categories, dim)
+        W_C.
+    """
+
+    weight: Tensor
+
+    def __init__(self, heads: Tensor, *, learned: bool = True) -> None:
+        super().__init__()
+        if learned:
+            self.weight = nn.Parameter(heads)
+        else:
+            self.register_buffer("weight", heads)
+
+    def forward(self, label: Tensor, style: Tensor) -> Tensor:
+        """Map q(y|x) (batch, categories) and style (batch, dim) to the representation (batch, dim)."""
+        return label @ self.weight + style
 
 
 class AdversarialAutoencoder(nn.Module):
@@ -108,13 +155,21 @@ class AdversarialAutoencoder(nn.Module):
         Named parts of the code, in the order in which the decoder sees them. A latent with a `Softmax` posterior is
         named ``label``.
     decoder : torch.nn.Module
-        Maps all codes side by side, preceded by the one-hot label if `decoder_classes` is set, to flat rows.
+        Maps the representation, preceded by the one-hot label if `decoder_classes` is set, to flat rows. The
+        representation is all codes side by side, or y W_C + z with `cluster_heads`.
     output : {"linear", "sigmoid"}
         Activation of the last layer of the decoder.
     corruption : Corruption, optional
         Noise on the encoder's input at training time.
     decoder_classes : int, optional
         Number of classes K if the decoder sees the true label (section 4).
+    cluster_heads : ClusterHeads, optional
+        For dimensionality reduction (section 7); the latents are then `label` and `style`.
+
+    Raises
+    ------
+    InputError
+        If there is no latent, or `cluster_heads` do not fit the latents.
     """
 
     def __init__(
@@ -126,16 +181,25 @@ class AdversarialAutoencoder(nn.Module):
         output: Output = "linear",
         corruption: Corruption | None = None,
         decoder_classes: int | None = None,
+        cluster_heads: ClusterHeads | None = None,
     ) -> None:
         super().__init__()
         if not latents:
             raise InputError("latents is empty; expected at least one latent")
+        if cluster_heads is not None:
+            expected = tuple(latents[name].prior.dim for name in ("label", "style") if name in latents)
+            if tuple(cluster_heads.weight.shape) != expected or len(latents) != 2:
+                raise InputError(
+                    f"cluster_heads have shape {tuple(cluster_heads.weight.shape)}; expected {expected}, "
+                    "the dimensions of the latents 'label' and 'style'"
+                )
         self.encoder = encoder
         self.latents = nn.ModuleDict(latents)
         self.decoder = decoder
         self.output = output
         self.corruption = corruption or Corruption()
         self.decoder_classes = decoder_classes
+        self.cluster_heads = cluster_heads
         self._encoder_takes_noise = takes_noise(encoder)
         self._decoder_takes_noise = takes_noise(decoder)
 
@@ -154,6 +218,11 @@ class AdversarialAutoencoder(nn.Module):
         """List the parameters of the generator: the encoder and all heads."""
         heads = [p for name in self.latents for p in self.latent(name).posterior.parameters()]
         return [*self.encoder.parameters(), *heads]
+
+    def decoder_parameters(self) -> list[nn.Parameter]:
+        """List the parameters that turn codes into rows: the decoder and, where they are learned, the cluster heads."""
+        heads = [] if self.cluster_heads is None else list(self.cluster_heads.parameters())
+        return [*self.decoder.parameters(), *heads]
 
     def discriminator_parameters(self) -> list[nn.Parameter]:
         """List the parameters of all discriminators."""
@@ -198,14 +267,20 @@ class AdversarialAutoencoder(nn.Module):
         assert isinstance(head, Softmax)
         return head.logits(self.features(rows, noise))
 
+    def representation(self, codes: Codes) -> Tensor:
+        """Compute what the decoder sees of the codes: y W_C + z (section 7), or all of them side by side."""
+        if self.cluster_heads is not None:
+            heads: Tensor = self.cluster_heads(codes["label"], codes["style"])
+            return heads
+        return torch.cat([codes[name] for name in self.latents], dim=1)
+
     def decoder_logits(self, codes: Codes, labels: Tensor | None = None, noise: Noise | None = None) -> Tensor:
         """Decode without the output activation; parameters as for `decode`."""
-        parts = [codes[name] for name in self.latents]
+        x = self.representation(codes)
         if self.decoder_classes is not None:
             if labels is None:
                 raise InputError("the decoder of this model sees the true label; expected labels")
-            parts.insert(0, F.one_hot(labels, self.decoder_classes).to(parts[0].dtype))
-        x = torch.cat(parts, dim=1)
+            x = torch.cat([F.one_hot(labels, self.decoder_classes).to(x.dtype), x], dim=1)
         rows: Tensor = self.decoder(x, noise) if self._decoder_takes_noise else self.decoder(x)
         return rows.float()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -72,6 +73,33 @@ def classification_loss(label_logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(label_logits, labels)
 
 
+def mean_entropy_share(probabilities: Tensor) -> Tensor:
+    """Compute the entropy of the mean of q(y|x) (batch, categories) over the batch, as a share of its maximum log K.
+
+    1 where all categories are used alike, 0 where one is used for everything: a sign of collapse.
+    """
+    entropy: Tensor = torch.special.entr(probabilities.mean(0)).sum()
+    return entropy / math.log(probabilities.shape[1])
+
+
+def repulsion(heads: Tensor, threshold: float) -> Tensor:
+    """Compute the cost that keeps cluster heads apart: the sum of max(0, eta - distance) over all pairs (section 7).
+
+    Parameters
+    ----------
+    heads : Tensor, (categories, dim)
+        W_C.
+    threshold : float
+        eta, the distance from which on a pair costs nothing, 0 or larger.
+
+    Returns
+    -------
+    Tensor, ()
+        The cost.
+    """
+    return F.relu(threshold - F.pdist(heads)).sum()
+
+
 def gaussian_kl(mean: Tensor, log_sd: Tensor, prior_sd: float) -> Tensor:
     """Compute KL(N(mean, exp(log_sd)^2) || N(0, prior_sd^2)) in nats, summed over dimensions, mean over the batch (Eq. 2).
 
@@ -111,3 +139,59 @@ def monte_carlo_kl(log_sd: Tensor, prior_log_prob: Tensor) -> Tensor:
     """
     entropy = log_sd.sum(1) + 0.5 * log_sd.shape[1] * (1 + math.log(2 * math.pi))
     return (-entropy - prior_log_prob).mean()
+
+
+def maximum_mean_discrepancy(x: Tensor, y: Tensor, bandwidths: Sequence[float]) -> Tensor:
+    r"""Compute the maximum mean discrepancy (MMD) of two samples, the cost of Li, Swersky and Zemel (2015).
+
+    The distance between the mean embeddings of the two samples under the kernel
+    k(a, b) = sum over the bandwidths s of exp(-\|a - b\|^2 / (2 s)):
+    MMD^2 = E k(x, x') + E k(y, y') - 2 E k(x, y), where the means run over all pairs, those of a point with itself
+    included (V-statistic). The square root is what is minimized: it keeps the gradient large near the minimum.
+
+    Parameters
+    ----------
+    x : Tensor, (n, dim)
+        First sample.
+    y : Tensor, (m, dim)
+        Second sample.
+    bandwidths : sequence of float
+        s of each kernel, larger than 0, in squared units of the samples, as in Li et al.
+
+    Returns
+    -------
+    Tensor, ()
+        The MMD, from 0 (equal samples) to sqrt(2 * len(bandwidths)). Exactly 0, with a gradient of 0, where MMD^2 is below
+        what rounding leaves of it.
+    """
+    both = torch.cat([x, y])
+    both = both - both.detach().mean(0)  # distances stay as they are, and lose fewer digits below
+    weights = torch.cat([x.new_full((len(x),), 1 / len(x)), y.new_full((len(y),), -1 / len(y))])
+    with torch.autocast(both.device.type, enabled=False):  # differences of large numbers
+        products = both @ both.T
+        norms = products.diagonal()
+        squared_distances = (norms[:, None] + norms - 2 * products).clamp(min=0)
+        means = [weights @ torch.exp(squared_distances / (-2 * s)) @ weights for s in bandwidths]
+    squared = torch.stack(means).sum()
+    resolved = squared > len(bandwidths) * torch.finfo(squared.dtype).eps
+    return torch.where(resolved, squared, 0.0).sqrt()
+
+
+def moment_matching_loss(codes: Tensor, prior_samples: Tensor) -> Tensor:
+    """Compute how far mean and covariance of codes are from those of prior samples: the squared (Frobenius) distances.
+
+    Parameters
+    ----------
+    codes : Tensor, (n, dim)
+        Codes, n at least 2.
+    prior_samples : Tensor, (m, dim)
+        Samples of the prior, m at least 2.
+
+    Returns
+    -------
+    Tensor, ()
+        |mean - mean'|^2 + |covariance - covariance'|^2, covariances with n - 1 in the denominator.
+    """
+    with torch.autocast(codes.device.type, enabled=False):
+        covariances = codes.T.cov() - prior_samples.T.cov()
+    return (codes.mean(0) - prior_samples.mean(0)).square().sum() + covariances.square().sum()

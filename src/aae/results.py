@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -109,44 +110,113 @@ def read(folder: str | Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda result: (result["recipe"], result["epochs"]))
 
 
-def errors_table(results: Sequence[dict[str, Any]]) -> str:
-    """Make the Markdown table of classification errors, ours beside the paper's."""
-    lines = ["| recipe | test error, % | paper, % | epochs | seeds | data |", "|---|---|---|---|---|---|"]
-    for result in results:
-        error = result["metrics"].get("test_error_percent")
-        if error is not None:
-            paper = result["paper"].get("test_error_percent")
-            lines.append(
-                f"| `{result['recipe']}` | {_with_sd(error, 2)} | {'' if paper is None else f'{paper:.2f}'} "
-                f"| {result['epochs']} | {len(result['seeds'])} | {result['data']} |"
-            )
-    return "\n".join(lines)
+@dataclass(frozen=True)
+class ResultTable:
+    """A Markdown table of results: which recipes it lists, and a column for each of their metrics.
 
+    Attributes
+    ----------
+    recipes : str
+        Regular expression that matches the names of the recipes.
+    columns : dict of str to tuple
+        From metric to the title of its column and the number of digits; a result without the first one is left out.
+    paper : str, optional
+        Metric whose value in the paper stands beside ours.
+    baseline : bool
+        Whether the metric ``NAME_baseline`` stands in brackets behind each value.
+    """
 
-def matching_table(results: Sequence[dict[str, Any]]) -> str:
-    """Make the Markdown table of how well codes match the prior, with the value of independent prior samples in brackets."""
-    names = ("energy_distance", "sliced_wasserstein", "holes_percent")
-    lines = [
-        "| recipe | what | energy distance | sliced Wasserstein | holes, % | epochs | seeds |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for result in results:
+    recipes: str
+    columns: dict[str, tuple[str, int]]
+    paper: str | None = None
+    baseline: bool = False
+
+    def markdown(self, results: Sequence[dict[str, Any]]) -> str:
+        """Write the table."""
+        paper = ["paper"] if self.paper else []
+        titles = ["recipe", "what", *(title for title, _ in self.columns.values()), *paper, "epochs", "seeds", "data"]
+        lines = [titles, ["---"] * len(titles)]
+        for result in results:
+            if re.fullmatch(self.recipes, result["recipe"]) and next(iter(self.columns)) in result["metrics"]:
+                lines.append(self._row(result))
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def _row(self, result: dict[str, Any]) -> list[str]:
         metrics = result["metrics"]
-        if result["recipe"].startswith("figure") and all(name in metrics for name in names):
-            cells = [f"{_with_sd(metrics[n], 3)} ({metrics[n + '_baseline']['mean']:.3f})" for n in names]
-            title = recipes.read(result["recipe"]).title
-            row = (f"`{result['recipe']}`", title, *cells, str(result["epochs"]), str(len(result["seeds"])))
-            lines.append(f"| {' | '.join(row)} |")
-    return "\n".join(lines)
+        cells = []
+        for name, (_, digits) in self.columns.items():
+            text = _with_sd(metrics[name], digits) if name in metrics else ""
+            cells.append(f"{text} ({metrics[name + '_baseline']['mean']:.{digits}f})" if self.baseline else text)
+        if self.paper is not None:
+            number = result["paper"].get(self.paper)
+            cells.append("" if number is None else f"{number:.{self.columns[self.paper][1]}f}")
+        title = recipes.read(result["recipe"]).title
+        return [
+            f"`{result['recipe']}`",
+            title,
+            *cells,
+            str(result["epochs"]),
+            str(len(result["seeds"])),
+            result["data"],
+        ]
+
+
+TABLES = {
+    "errors": ResultTable(
+        r"demo.*|table2-.*",
+        {"test_error_percent": ("test error, %", 2), "test_ece_percent": ("calibration error, %", 2)},
+        paper="test_error_percent",
+    ),
+    "matching": ResultTable(
+        r"figure[24].*",
+        {
+            "energy_distance": ("energy distance", 3),
+            "sliced_wasserstein": ("sliced Wasserstein", 3),
+            "holes_percent": ("holes, %", 2),
+        },
+        baseline=True,
+    ),
+    "disentanglement": ResultTable(
+        r"figure7.*",
+        {
+            "style_label_accuracy_percent": ("label from style, %", 1),
+            "style_label_chance_percent": ("chance, %", 1),
+            "label_control_percent": ("label obeyed, %", 1),
+            "judge_accuracy_percent": ("judge on real rows, %", 1),
+        },
+    ),
+    "clusters": ResultTable(
+        r"table3-.*",
+        {
+            "clustering_error_percent": ("error, %", 2),
+            "majority_vote_error_percent": ("majority vote error, %", 2),
+            "clustering_accuracy_hungarian_percent": ("Hungarian accuracy, %", 2),
+            "nmi": ("NMI", 3),
+            "ari": ("ARI", 3),
+            "clusters_in_use": ("clusters in use", 1),
+        },
+        paper="clustering_error_percent",
+    ),
+    "embeddings": ResultTable(
+        r"figure11.*",
+        {
+            "knn_accuracy_percent": ("k-NN accuracy, %", 2),
+            "trustworthiness": ("trustworthiness", 3),
+            "continuity": ("continuity", 3),
+            "test_error_percent": ("test error, %", 2),
+        },
+        paper="test_error_percent",
+    ),
+}
 
 
 def renew(document: str, results: Sequence[dict[str, Any]]) -> str:
     """Replace what stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->`` by the table of that name."""
-    for name, table in {"errors": errors_table, "matching": matching_table}.items():
+    for name, table in TABLES.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
         if begin in document and end in document:
             head, _, rest = document.partition(begin)
-            document = f"{head}{begin}\n{table(results)}\n{end}{rest.partition(end)[2]}"
+            document = f"{head}{begin}\n{table.markdown(results)}\n{end}{rest.partition(end)[2]}"
     return document
 
 

@@ -192,6 +192,16 @@ class Run:
         return {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in model.latents}
 
     @torch.no_grad()
+    def embed(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        """Compute the point (n, dim) that stands for each row (n, *shape): y W_C + z (section 7), or else the style code."""
+        codes, model = self.encode(rows), self.autoencoder
+        if model.cluster_heads is None:
+            return codes["style"]
+        tensors = {name: torch.from_numpy(code).to(self.device) for name, code in codes.items()}
+        embedded: NDArray[np.float32] = model.representation(tensors).cpu().numpy()
+        return embedded
+
+    @torch.no_grad()
     def label_logits(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Compute the logits (n, classes) of q(y|x) for rows (n, *shape) as stored."""
         return np.concatenate([self.model.label_logits(batch).cpu().numpy() for batch in self._batches(rows)])

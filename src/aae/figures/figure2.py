@@ -27,6 +27,7 @@ def code_scatter(
     prior_samples: ArrayLike | None = None,
     title: str | None = None,
     class_names: Sequence[str] | None = None,
+    heads: ArrayLike | None = None,
 ) -> Figure:
     """Draw the 2-D codes of hold-out rows, coloured by label (Figures 2a to 2d, 4a, 4c and 11).
 
@@ -42,6 +43,8 @@ def code_scatter(
         Above the plot.
     class_names : sequence of str, optional
         What label k is called in the legend; its number by default.
+    heads : array or tensor (k, 2), optional
+        Cluster heads (section 7), drawn as crosses.
 
     Returns
     -------
@@ -85,6 +88,12 @@ def code_scatter(
         for label, (colour, marker) in sorted(styles.items(), key=lambda item: (item[0] == UNLABELLED, item[0])):
             name = "no label" if label == UNLABELLED else class_names[label] if class_names else str(label)
             keys.append(_key(colour, marker, name))
+
+    if heads is not None:
+        crosses = _plane(heads, "heads")
+        reach = max(reach, float(np.abs(crosses).max()))
+        axes.scatter(crosses[:, 0], crosses[:, 1], s=22, c=INK, marker="x", linewidths=0.9, zorder=3)
+        keys.append(_key(INK, "x", "cluster head"))
 
     limit = 1.06 * (max(far.max(), reach) if far.max() < STRAY * reach else reach) or 1.0
     outside = int((far > limit).sum())
@@ -199,4 +208,6 @@ def _style(label: int) -> tuple[str, str]:
 
 
 def _key(colour: str, marker: str, name: str) -> Line2D:
-    return Line2D([], [], linestyle="", marker=marker, markersize=5, color=colour, markeredgewidth=0, label=name)
+    return Line2D(
+        [], [], linestyle="", marker=marker, markersize=5, color=colour, markeredgewidth=marker == "x", label=name
+    )

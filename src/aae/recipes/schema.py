@@ -53,6 +53,15 @@ class NetworkSettings(Settings):
         return activation
 
 
+class DiscriminatorSettings(NetworkSettings):
+    """The discriminators, with what helps where they win; both are off in the paper's recipes."""
+
+    input_noise: NonNegative = 0.0
+    """Standard deviation of Gaussian noise on their input at training time."""
+    add_log_prior: bool = False
+    """Whether log p(z) of the style's prior is added to the logit of its discriminator."""
+
+
 class EncoderSettings(NetworkSettings):
     """The encoder, with the corruption of its input at training time."""
 
@@ -117,6 +126,17 @@ class LabelSettings(Settings):
     categories: Annotated[int, Field(ge=2)] | None = None
 
 
+class ClusterHeadSettings(Settings):
+    """The matrix W_C of section 7: one head per category of the label, of the style's dimension."""
+
+    apart: NonNegative = 0.0
+    """eta, the distance below which two learned heads repel each other."""
+    init_sd: Positive = 1.0
+    """Learned heads start from N(0, init_sd^2)."""
+    fixed: Positive | None = None
+    """Fixes W_C to this multiple of the identity; the style then has as many dimensions as there are categories."""
+
+
 class ModelSettings(Settings):
     """Networks and latents."""
 
@@ -128,9 +148,11 @@ class ModelSettings(Settings):
     """Reconstruction term of the VAE; the adversarial autoencoder always uses half the squared error."""
     encoder: EncoderSettings = EncoderSettings()
     decoder: NetworkSettings = NetworkSettings()
-    discriminator: NetworkSettings = NetworkSettings()
+    discriminator: DiscriminatorSettings = DiscriminatorSettings()
     style: StyleSettings | None = None
     label: LabelSettings | None = None
+    cluster_heads: ClusterHeadSettings | None = None
+    """Dimensionality reduction: the decoder sees y W_C + z (section 7)."""
     decoder_sees_label: bool = False
     """Whether the decoder is given the true label (section 4)."""
 
@@ -138,6 +160,16 @@ class ModelSettings(Settings):
     def _fits_together(self) -> ModelSettings:
         if self.style is None and self.label is None:
             raise ValueError("has neither a [model.style] nor a [model.label] latent; expected at least one")
+        if self.cluster_heads is not None and (self.style is None or self.label is None or self.method != "aae"):
+            raise ValueError("model.cluster_heads need method 'aae', [model.label] and [model.style]")
+        if self.discriminator.add_log_prior:
+            if self.style is None or self.style.prior.kind not in ("gaussian", "gaussian-mixture"):
+                raise ValueError(
+                    "model.discriminator.add_log_prior needs a style with a prior whose density is known everywhere, "
+                    "expected 'gaussian' or 'gaussian-mixture'"
+                )
+            if self.style.label_informed:
+                raise ValueError("model.discriminator.add_log_prior does not fit model.style.label_informed")
         if self.method == "vae":
             if self.style is None or self.label is not None:
                 raise ValueError("method 'vae' needs exactly the latent [model.style]")

@@ -200,6 +200,8 @@ class Trainer:
             batch.labelled_labels = data.labels[labelled]
         losses = {}
         for phase in self.phases:
+            if not phase.runs_in(self.epoch):
+                continue
             with self._cast:
                 loss = phase.loss(batch)
             self._update(phase, loss)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from aae.errors import InterruptedTrainingError
 from aae.training.checkpoints import save_checkpoint
+from aae.training.collapse import signs
 from aae.training.engine import Trainer
 from aae.training.progress import Progress
 from aae.training.rundir import RunDirectory
@@ -61,6 +62,7 @@ def run_to_end(
         save_checkpoint(folder.checkpoints, name, tensors, {**state, "seconds": time.monotonic() - started})
 
     events = SummaryWriter(str(folder.events), purge_step=trainer.epoch + 1)
+    warned: set[str] = set()
     progress = Progress(title, settings.epochs, trainer.steps_per_epoch, trainer.epoch)
     with progress, _interrupts() as interrupted:
 
@@ -80,6 +82,10 @@ def run_to_end(
                 for name, value in metrics.items():
                     events.add_scalar(name, value, trainer.epoch)
                 progress.epoch(metrics)
+                for sign, advice in signs(metrics) if trainer.epoch > 1 else ():
+                    if sign not in warned:  # once per run is enough
+                        warned.add(sign)
+                        progress.warn(advice)
                 if last or trainer.epoch % settings.checkpoint_every == 0:
                     checkpoint()
             if interrupted.is_set() and trainer.epoch < settings.epochs:

@@ -54,6 +54,14 @@ class Phase:
     loss: Callable[[Batch], Tensor]
     needs_labels: bool = False
     """Whether the loss uses the labelled batch."""
+    start: int = 0
+    """First epoch (counted from 0) in which it runs."""
+    stop: int | None = None
+    """First epoch in which it no longer runs; never stops by default."""
+
+    def runs_in(self, epoch: int) -> bool:
+        """Tell whether it runs in `epoch` (counted from 0)."""
+        return self.start <= epoch and (self.stop is None or epoch < self.stop)
 
 
 def reconstruction_phase(model: AdversarialAutoencoder, reduction: Reduction) -> Phase:
@@ -64,11 +72,16 @@ def reconstruction_phase(model: AdversarialAutoencoder, reduction: Reduction) ->
         logits = model.decoder_logits(codes, batch.labels, batch.noise)
         return objectives.half_squared_error(model.activate(logits), batch.rows, reduction)
 
-    return Phase("reconstruction", [*model.encoder_parameters(), *model.decoder.parameters()], loss)
+    return Phase("reconstruction", [*model.encoder_parameters(), *model.decoder_parameters()], loss)
 
 
 def adversarial_phases(
-    model: AdversarialAutoencoder, reduction: Reduction = "sum", *, classify: bool = False
+    model: AdversarialAutoencoder,
+    reduction: Reduction = "sum",
+    *,
+    classify: bool = False,
+    heads_apart: float = 0.0,
+    warm_start: int = 0,
 ) -> list[Phase]:
     """List the phases of an adversarial autoencoder in the paper's order.
 
@@ -81,11 +94,17 @@ def adversarial_phases(
     classify : bool
         Whether q(y|x), where the model has it, is also trained on labelled mini-batches (section 5); without labels it
         finds clusters (section 6).
+    heads_apart : float
+        eta, the distance below which learned cluster heads repel each other (section 7); 0 or larger.
+    warm_start : int
+        Epochs at the beginning in which mean and covariance of the codes are matched to those of the prior in place of
+        the adversarial training. Not in the paper: for runs whose discriminators win from the start.
 
     Returns
     -------
     list of Phase
-        Reconstruction; regularization (discriminators, then the generator); classification if asked for.
+        Reconstruction; repulsion of learned cluster heads; moment matching if there is a warm start; regularization
+        (discriminators, then the generator); classification if asked for.
 
     Raises
     ------
@@ -109,6 +128,8 @@ def adversarial_phases(
             total = total + objectives.discriminator_loss(logits[:n], logits[n:])
             accuracy = objectives.discriminator_accuracy(logits[:n], logits[n:])
             batch.metrics[f"{name}_discriminator_accuracy"] = accuracy.detach()
+        if "label" in batch.codes:
+            batch.metrics["label_entropy_share"] = objectives.mean_entropy_share(batch.codes["label"].detach())
         return total
 
     def generator_loss(batch: Batch) -> Tensor:
@@ -125,10 +146,26 @@ def adversarial_phases(
         logits = model.label_logits(batch.labelled_rows, batch.noise)
         return objectives.classification_loss(logits, batch.labelled_labels)
 
-    phases = [
-        reconstruction_phase(model, reduction),
-        Phase("discriminator", model.discriminator_parameters(), discriminator_loss),
-        Phase("generator", model.encoder_parameters(), generator_loss),
+    def moment_matching_loss(batch: Batch) -> Tensor:
+        total = torch.zeros((), device=batch.rows.device)
+        for name, codes in model.encode(batch.rows, batch.noise).items():
+            prior = model.latent(name).prior.sample(len(codes), None, batch.noise)
+            total = total + objectives.moment_matching_loss(codes, prior)
+        return total
+
+    encoder = model.encoder_parameters()
+    phases = [reconstruction_phase(model, reduction)]
+    heads = model.cluster_heads
+    if heads is not None and list(heads.parameters()):
+        weight = heads.weight
+        phases.append(
+            Phase("repulsion", list(heads.parameters()), lambda batch: objectives.repulsion(weight, heads_apart))
+        )
+    if warm_start:
+        phases.append(Phase("moment_matching", encoder, moment_matching_loss, stop=warm_start))
+    phases += [
+        Phase("discriminator", model.discriminator_parameters(), discriminator_loss, start=warm_start),
+        Phase("generator", encoder, generator_loss, start=warm_start),
     ]
     if classify and model.has_labels:
         classifier = [*model.encoder.parameters(), *model.latent("label").posterior.parameters()]

@@ -64,6 +64,14 @@ class Progress:
         if self._bar is not None:
             self._bar.advance(self._task)
 
+    def warn(self, text: str) -> None:
+        """Show a warning about the epoch just finished."""
+        line = f"warning: epoch {self.done}: {text}"
+        if self._bar is not None:
+            self._bar.console.print(line, highlight=False)
+        else:
+            print(line, file=sys.stderr)
+
     def epoch(self, metrics: Mapping[str, float]) -> None:
         """Note one finished epoch and show its metrics."""
         self.done += 1

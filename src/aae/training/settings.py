@@ -54,10 +54,14 @@ class TrainingSettings(Settings):
     seed: Annotated[int, Field(ge=0)] = 0
     precision: Precision = "fp32"
     reduction: Literal["sum", "mean"] = "sum"
+    warm_start: Annotated[int, Field(ge=0)] = 0
+    """Epochs of moment matching before the adversarial training begins; not in the paper."""
     validate_every: Annotated[int, Field(ge=1)] = 1
     checkpoint_every: Annotated[int, Field(ge=1)] = 1
     reconstruction: OptimizerSettings = OptimizerSettings(rate=0.01, momentum=0.9)
     discriminator: OptimizerSettings = OptimizerSettings(rate=0.1, momentum=0.1)
     generator: OptimizerSettings = OptimizerSettings(rate=0.1, momentum=0.1)
     classification: OptimizerSettings = OptimizerSettings(rate=0.1, momentum=0.9)
+    repulsion: OptimizerSettings = OptimizerSettings(rate=0.01)
+    moment_matching: OptimizerSettings = OptimizerSettings(optimizer="adam", rate=0.001)
     elbo: OptimizerSettings = OptimizerSettings(optimizer="adam", rate=0.001)
