@@ -21,7 +21,7 @@ from aae.training.settings import TrainingSettings
 CPU = torch.device("cpu")
 
 
-def reducing(heads=None, learned=True, seed=0):
+def reducing(heads=None, learned=True, apart=0.0, seed=0):
     """Three clusters in two dimensions."""
     latents = {
         "label": Latent(Categorical(3), Softmax(16, 3), MLP(3, [8], 1)),
@@ -29,7 +29,7 @@ def reducing(heads=None, learned=True, seed=0):
     }
     heads = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]]) if heads is None else heads
     model = AdversarialAutoencoder(
-        MLP(4, [16]), latents, MLP(2, [16], 4), cluster_heads=ClusterHeads(heads, learned=learned)
+        MLP(4, [16]), latents, MLP(2, [16], 4), cluster_heads=ClusterHeads(heads, learned=learned, apart=apart)
     )
     initialize(model, Noise(seed, 77), "he")
     return model
@@ -62,7 +62,7 @@ def test_learned_heads_move_and_fixed_heads_stay():
     for learned in (True, False):
         model = reducing(learned=learned)
         before = model.cluster_heads.weight.detach().clone()
-        train(model, heads_apart=0.0)
+        train(model)
         assert torch.equal(model.cluster_heads.weight, before) is not learned
 
 
@@ -81,9 +81,9 @@ def test_repulsion_is_linear_below_the_threshold(heads, threshold, cost):
 
 
 def test_repulsion_drives_heads_apart_until_the_threshold_and_moves_nothing_else():
-    model = reducing(torch.tensor([[0.1, 0.0], [0.0, 0.1], [-0.1, 0.0]]))
+    model = reducing(torch.tensor([[0.1, 0.0], [0.0, 0.1], [-0.1, 0.0]]), apart=2.0)
     weights = {name: p.detach().clone() for name, p in model.named_parameters()}
-    phase = next(p for p in adversarial_phases(model, heads_apart=2.0) if p.name == "repulsion")
+    phase = next(p for p in adversarial_phases(model) if p.name == "repulsion")
     trainer = Trainer(model, [phase], data(6000), TrainingSettings(epochs=2, batch_size=30), CPU)
     for _ in range(2):
         trainer.run_epoch()

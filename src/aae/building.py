@@ -278,12 +278,10 @@ def make_phases(recipe: Recipe, model: Model) -> list[Phase]:
         return supervised_phases(model)
     if recipe.model.method == "vae":
         return variational_phases(model, recipe.model.likelihood, recipe.training.reduction)
-    heads = recipe.model.cluster_heads
     return adversarial_phases(
         model,
         recipe.training.reduction,
         classify=recipe.data.labels is not None,
-        heads_apart=heads.apart if heads else 0.0,
         warm_start=recipe.training.warm_start,
     )
 
@@ -314,7 +312,7 @@ def _network(settings: NetworkSettings, inputs: int, outputs: int | None) -> MLP
 
 def _cluster_heads(settings: ClusterHeadSettings, categories: int, dim: int, noise: Noise) -> ClusterHeads:
     if settings.fixed is None:
-        return ClusterHeads(settings.init_sd * noise.normal(categories, dim))
+        return ClusterHeads(settings.init_sd * noise.normal(categories, dim), apart=settings.apart)
     if dim != categories:
         raise InputError(
             f"model.style.dim is {dim}; heads fixed to a multiple of the identity expect {categories}, one for each category"

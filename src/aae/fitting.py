@@ -78,7 +78,7 @@ def fit(
     scaling = Scaling(torch.tensor(0.0), torch.tensor(1.0))
     data = TrainingData(torch.tensor(values, dtype=torch.float32), scaling, known, labelled).to(place)
     classify = labelled is not None and len(labelled) > 0
-    phases = adversarial_phases(model, training.reduction, classify=classify)
+    phases = adversarial_phases(model, training.reduction, classify=classify, warm_start=training.warm_start)
     trainer = Trainer(model, phases, data, training, place)
     history = []
     while trainer.epoch < training.epochs:

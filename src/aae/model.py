@@ -122,6 +122,8 @@ class ClusterHeads(nn.Module):
         W_C, or what it starts from.
     learned : bool
         Whether training moves the heads.
+    apart : float
+        eta, the distance below which two learned heads repel each other; 0 or larger.
 
     Attributes
     ----------
@@ -131,8 +133,9 @@ class ClusterHeads(nn.Module):
 
     weight: Tensor
 
-    def __init__(self, heads: Tensor, *, learned: bool = True) -> None:
+    def __init__(self, heads: Tensor, *, learned: bool = True, apart: float = 0.0) -> None:
         super().__init__()
+        self.apart = apart
         if learned:
             self.weight = nn.Parameter(heads)
         else:

@@ -80,7 +80,6 @@ def adversarial_phases(
     reduction: Reduction = "sum",
     *,
     classify: bool = False,
-    heads_apart: float = 0.0,
     warm_start: int = 0,
 ) -> list[Phase]:
     """List the phases of an adversarial autoencoder in the paper's order.
@@ -94,8 +93,6 @@ def adversarial_phases(
     classify : bool
         Whether q(y|x), where the model has it, is also trained on labelled mini-batches (section 5); without labels it
         finds clusters (section 6).
-    heads_apart : float
-        eta, the distance below which learned cluster heads repel each other (section 7); 0 or larger.
     warm_start : int
         Epochs at the beginning in which mean and covariance of the codes are matched to those of the prior in place of
         the adversarial training. Not in the paper: for runs whose discriminators win from the start.
@@ -153,14 +150,16 @@ def adversarial_phases(
             total = total + objectives.moment_matching_loss(codes, prior)
         return total
 
+    heads = model.cluster_heads
+
+    def repulsion_loss(batch: Batch) -> Tensor:
+        assert heads is not None
+        return objectives.repulsion(heads.weight, heads.apart)
+
     encoder = model.encoder_parameters()
     phases = [reconstruction_phase(model, reduction)]
-    heads = model.cluster_heads
     if heads is not None and list(heads.parameters()):
-        weight = heads.weight
-        phases.append(
-            Phase("repulsion", list(heads.parameters()), lambda batch: objectives.repulsion(weight, heads_apart))
-        )
+        phases.append(Phase("repulsion", list(heads.parameters()), repulsion_loss))
     if warm_start:
         phases.append(Phase("moment_matching", encoder, moment_matching_loss, stop=warm_start))
     phases += [
