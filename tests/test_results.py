@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "results").glob("*.json"))
 KEYS = {
     "recipe",
+    "title",
     "epochs",
     "seeds",
     "split",

@@ -75,6 +75,7 @@ def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -
                 raise InputError(f"{run.folder.path}: {key} is {report[key]}; the first run has {reports[0][key]}")
     result = {
         "recipe": first.recipe.name,
+        "title": first.recipe.title,
         "epochs": first.facts["epochs"],
         "seeds": [run.recipe.training.seed for run in runs],
         "split": reports[0]["split"],
@@ -150,10 +151,9 @@ class ResultTable:
         if self.paper is not None:
             number = result["paper"].get(self.paper)
             cells.append("" if number is None else f"{number:.{self.columns[self.paper][1]}f}")
-        title = recipes.read(result["recipe"]).title
         return [
             f"`{result['recipe']}`",
-            title,
+            result["title"],
             *cells,
             str(result["epochs"]),
             str(len(result["seeds"])),
@@ -198,7 +198,7 @@ TABLES = {
         paper="clustering_error_percent",
     ),
     "embeddings": ResultTable(
-        r"figure11.*",
+        r"figure11.*|umap|opentsne",
         {
             "knn_accuracy_percent": ("k-NN accuracy, %", 2),
             "trustworthiness": ("trustworthiness", 3),
