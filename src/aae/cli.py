@@ -40,6 +40,14 @@ class SplitName(StrEnum):
     validation = "validation"
 
 
+class ProfileName(StrEnum):
+    """How long `reproduce` trains."""
+
+    smoke = "smoke"
+    short = "short"
+    full = "full"
+
+
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 InputArgument = Annotated[
     Path, typer.Argument(metavar="INPUT", help="Rows: npy, npz, csv, parquet, an IDX file, or (a folder of) pictures.")
@@ -281,6 +289,46 @@ def figure(
 
     for path in draw(Run.load(run, device.value), output):
         print(path)
+
+
+@app.command()
+def reproduce(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="table2, table3, figure2, figure4, ... or all.")],
+    profile: Annotated[
+        ProfileName,
+        typer.Option(help="smoke: seconds, on digits; short: hours on two cores; full: the paper's lengths."),
+    ] = ProfileName.short,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds, in place of the profile's.")] = None,
+    run: Annotated[Path, typer.Option(help="Folder for the runs; finished ones are used again.")] = Path(
+        "runs/reproduce"
+    ),
+    record: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write result files into this folder.")
+    ] = None,
+    device: DeviceOption = Device.auto,
+    as_json: JsonOption = False,
+) -> None:
+    """Train, measure and draw a table or figure of the paper, and put its numbers beside ours.
+
+    Example: aae reproduce table2 --profile short
+    """
+    from aae import reproduce as reproduction
+
+    def note(text: str) -> None:
+        print(text, file=sys.stderr)
+
+    outcomes = reproduction.reproduce(
+        target, profile.value, run, seeds=seeds, record=record, device=device.value, note=note
+    )
+    rows = reproduction.comparison(outcomes)
+    columns = ("recipe", "metric", "paper", "ours", "epochs", "seeds")
+    if as_json:
+        print(json.dumps([dict(zip(columns, row, strict=True)) for row in rows]))
+        return
+    table = _table(*columns)
+    for row in rows:
+        table.add_row(*map(str, row))
+    _print(table)
 
 
 @app.command()

@@ -202,6 +202,14 @@ class EvaluationSettings(Settings):
     """k of the k-nearest-neighbour accuracy in the code space."""
 
 
+class ShortSettings(Settings):
+    """How `aae reproduce --profile short` trains it; the number is called short wherever it stands."""
+
+    epochs: Count | None = None
+    """Not set: as many as the recipe has."""
+    seeds: Count = 1
+
+
 class Recipe(Settings):
     """Everything that defines a run; written to the run directory in full."""
 
@@ -211,6 +219,9 @@ class Recipe(Settings):
     """Where in the paper this comes from."""
     cost: str = ""
     """Rough cost, for the list of recipes."""
+    seeds: Count = 1
+    """Seeds over which `aae reproduce --profile full` reports mean and standard deviation."""
+    short: ShortSettings = ShortSettings()
     data: DataSettings
     model: ModelSettings
     training: TrainingSettings
