@@ -157,7 +157,8 @@ def test_recipes_are_listed(command):
 
 def test_data_is_listed_and_described(place, command):
     listed = json.loads(command("data", "list", "--json"))
-    assert [entry["name"] for entry in listed] == ["digits", "mnist", "fashion-mnist"]
+    svhn = ["svhn", "svhn-extra", "svhn-train", "svhn-10k"]
+    assert [entry["name"] for entry in listed] == ["digits", "mnist", "fashion-mnist", *svhn, "tfd", "faces"]
     assert Path(listed[0]["path"]).is_dir()
     assert "handwritten digits, 8x8 grey" in command("data", "list")
     facts = json.loads(command("data", "info", "digits", "--json"))

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import platformdirs
+import pooch
 import pytest
 import requests
 
@@ -27,7 +29,7 @@ def no_data(tmp_path, monkeypatch):
         raise requests.ConnectionError("no\nroute")
 
     monkeypatch.setenv("AAE_DATA", str(tmp_path))
-    monkeypatch.setattr(catalogue.platformdirs, "user_cache_path", lambda name: tmp_path / "cache")
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / "cache")
     monkeypatch.setattr(requests, "get", refuse)
     return tmp_path
 
@@ -50,7 +52,9 @@ def test_the_list_agrees_with_the_data():
     data = load("digits")
     assert (entries["digits"].train_size, entries["digits"].test_size) == (len(data.train), len(data.test))
     assert entries["digits"].path.is_dir()
-    assert list(entries) == ["digits", "mnist", "fashion-mnist"]
+    assert list(entries)[:3] == ["digits", "mnist", "fashion-mnist"]
+    assert list(entries)[3:] == ["svhn", "svhn-extra", "svhn-train", "svhn-10k", "tfd", "faces"]
+    assert [entries[name].train_size for name in ("svhn", "svhn-extra", "svhn-train")] == [604_388, 531_131, 73_257]
 
 
 @needs_mnist
@@ -112,7 +116,7 @@ def test_a_download_with_a_wrong_checksum(no_data, monkeypatch):
     def to_path(progressbar):
         return lambda url, file, pooch: Path(file).write_bytes(b"x")
 
-    monkeypatch.setattr(catalogue.pooch, "HTTPDownloader", to_path)
+    monkeypatch.setattr(pooch, "HTTPDownloader", to_path)
     with pytest.raises(InputError, match="SHA256 hash of downloaded file") as caught:
         fetch("mnist")
     assert "\n" not in str(caught.value)

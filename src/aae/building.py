@@ -36,7 +36,7 @@ from aae.training.engine import SUBSET, TrainingData
 from aae.training.phases import Phase, adversarial_phases
 
 Model = AdversarialAutoencoder | SupervisedNetwork
-BLOCK = 4096  # rows looked at together when statistics are computed
+BLOCK = 512  # rows looked at together when statistics are computed
 
 
 def load_data(recipe: Recipe) -> Dataset:
@@ -49,6 +49,7 @@ def load_data(recipe: Recipe) -> Dataset:
         label_column=d.label_column,
         labels=d.labels_file,
         image_size=d.image_size,
+        fold=d.fold,
         colour=d.colour,
     )
 
@@ -118,7 +119,8 @@ def training_data(recipe: Recipe, split: Split, scaling: Scaling, labelled: NDAr
 
 
 def _tensor(rows: NDArray[Any]) -> torch.Tensor:
-    return torch.from_numpy(np.array(rows))
+    """Make a tensor of rows; it shares a copy-on-write memory map, so that rows are read batch by batch."""
+    return torch.from_numpy(rows if rows.flags.writeable else np.array(rows))
 
 
 def make_scaling(settings: DataSettings, model: ModelSettings, rows: NDArray[Any]) -> Scaling:

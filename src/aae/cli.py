@@ -387,7 +387,7 @@ def data_list(as_json: JsonOption = False) -> None:
         return
     table = _table("name", "what", "row", "train", "test", "on this machine")
     for e in entries:
-        where = str(e.path) if e.path else "not yet: aae data fetch"
+        where = str(e.path or ("no, and it cannot be downloaded" if e.obstacle else "not yet: aae data fetch"))
         table.add_row(e.name, e.description, "x".join(map(str, e.shape)), str(e.train_size), str(e.test_size), where)
     _print(table)
 
@@ -404,7 +404,7 @@ def data_info(
     from aae.data import load
 
     dataset = load(source, test=0)
-    splits = {name: getattr(dataset, name) for name in ("train", "test")}
+    splits = {name: getattr(dataset, name) for name in ("train", "validation", "test")}
     facts: dict[str, Any] = {"name": dataset.name, "shape": list(dataset.shape), "classes": list(dataset.class_names)}
     for name, split in splits.items():
         if split is not None:

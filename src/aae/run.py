@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,33 @@ class Run:
         for key in ("shape", "class_names", "rows"):
             if key not in facts:
                 raise InputError(f"{folder.facts}: key {key!r} is missing")
+        return cls.assemble(folder, recipe, facts, device)
+
+    @classmethod
+    def assemble(cls, folder: RunDirectory, recipe: Recipe, facts: dict[str, Any], device: str = "auto") -> Run:
+        """Build the model of a recipe and read its weights from the folder.
+
+        Parameters
+        ----------
+        folder : RunDirectory
+            Holds the weights; nothing else in it is read.
+        recipe : Recipe
+            What the model was trained by.
+        facts : dict
+            With ``shape`` and ``class_names`` of the data and the type of its ``rows``.
+        device : {"auto", "cpu", "cuda"}
+            Where the model is put.
+
+        Returns
+        -------
+        Run
+            Ready to use.
+
+        Raises
+        ------
+        InputError
+            If the weights cannot be read or are not those of the model.
+        """
         tensors = read_tensors(folder.weights)
         place = choose_device(device)
         inputs = int(np.prod(facts["shape"]))
@@ -99,6 +127,11 @@ class Run:
             raise InputError(f"{folder.weights}: {error}") from None
         model.eval()
         return cls(folder, recipe, model.to(place), scaling.to(place), facts)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Collect the weights of model and scaling by name, as they are stored."""
+        parts = {"model": self.model, "scaling": self.scaling}
+        return {f"{part}.{name}": tensor for part in parts for name, tensor in parts[part].state_dict().items()}
 
     @property
     def autoencoder(self) -> AdversarialAutoencoder:
@@ -281,14 +314,12 @@ class Run:
         scale = 255 if self.facts["rows"] == "uint8" else 1
         return np.clip(np.asarray(rows, np.float32) / scale, 0, 1)
 
-    def _batches(self, rows: NDArray[Any]) -> list[Tensor]:
-        """Scale rows in batches; checks their shape."""
+    def _batches(self, rows: NDArray[Any]) -> Iterator[Tensor]:
+        """Scale rows batch by batch; checks their shape."""
         if tuple(rows.shape[1:]) != self.shape:
             raise InputError(f"rows have shape {tuple(rows.shape[1:])}; the run expects {self.shape}")
-        return [
-            self.scaling(torch.from_numpy(np.array(rows[start : start + BATCH])).to(self.device))
-            for start in range(0, len(rows), BATCH)
-        ]
+        for start in range(0, len(rows), BATCH):
+            yield self.scaling(torch.from_numpy(np.array(rows[start : start + BATCH])).to(self.device))
 
     def _stored(self, rows: Tensor) -> NDArray[Any]:
         """Undo the scaling and give rows the type and shape they are stored with."""

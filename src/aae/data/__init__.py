@@ -4,8 +4,9 @@ A row is one example: a picture, or a line of plain columns. Labels are class nu
 unlabelled row.
 """
 
-from aae.data.catalogue import NAMES, CatalogueEntry, fetch, names
+from aae.data.catalogue import NAMES, fetch, names
 from aae.data.dataset import Dataset, Split
+from aae.data.entries import CatalogueEntry
 from aae.data.output import write_rows
 from aae.data.sources import load, read_rows
 from aae.data.subsets import labelled_subset

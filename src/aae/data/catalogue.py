@@ -3,56 +3,46 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
-import pooch
 import sklearn.datasets
 from numpy.typing import NDArray
 
-from aae.data import idx
+from aae.data import idx, svhn, tfd
 from aae.data.checks import Part, check_labels, check_rows
 from aae.data.dataset import Dataset, Split
+from aae.data.entries import CatalogueEntry
 from aae.data.subsets import hold_out
 from aae.errors import InputError, unknown
 
 DIGITS_TEST = 0.2
+_DIGIT_NAMES = tuple("0123456789")
 
 
-@dataclass(frozen=True)
-class CatalogueEntry:
-    """One known data set, as ``aae data list`` shows it.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Digits(CatalogueEntry):
+    """The digits that scikit-learn brings along."""
 
-    Attributes
-    ----------
-    name, description : str
-        What to call it, and what it is.
-    shape : tuple of int
-        The shape of one row.
-    train_size, test_size : int
-        Rows to train on, before any validation split, and to test on.
-    class_names : tuple of str
-        Class k is called ``class_names[k]``.
-    licence, origin : str
-        The terms of use, and the address or package it comes from.
-    path : Path or None
-        Where it lies on this machine; None when it has to be downloaded first.
-    """
+    @property
+    def path(self) -> Path:
+        """The folder that scikit-learn reads them from."""
+        return Path(sklearn.datasets.__file__).parent / "data"
 
-    name: str
-    description: str
-    shape: tuple[int, ...]
-    train_size: int
-    test_size: int
-    class_names: tuple[str, ...]
-    licence: str
-    origin: str
-    path: Path | None
+    def is_in(self, folder: Path) -> bool:
+        """Tell whether this is the folder of scikit-learn."""
+        return folder == self.path
+
+    def load(self, folder: Path, *, validation: int | float, fold: int | None) -> Dataset:
+        """Load the digits, with the test split that is fixed here."""
+        digits = sklearn.datasets.load_digits()
+        rows = (digits.images / 16).astype(np.float32)  # 0..16 to 0..1
+        train, test = hold_out(Split(rows, digits.target.astype(np.int64)), DIGITS_TEST, option="test", where=self.name)
+        train, held = hold_out(train, validation, option="validation", where=self.name)
+        return Dataset(self.name, train, held, test, self.shape, self.class_names)
 
 
 @dataclass(frozen=True)
@@ -63,25 +53,70 @@ class _Sums:
     content: str | None = None
 
 
-@dataclass(frozen=True)
-class _IdxSet:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _IdxSet(CatalogueEntry):
     """A data set of four IDX files: 60,000 and 10,000 grey pictures of 28x28 in ten classes."""
 
-    description: str
-    class_names: tuple[str, ...]
-    licence: str
-    address: str
+    shape: tuple[int, ...] = (28, 28)
+    train_size: int = 60_000
+    test_size: int = 10_000
     sums: Mapping[str, _Sums]
     last_rows_validate: bool  # validation takes the last training rows, as is the custom for MNIST
 
+    def is_in(self, folder: Path) -> bool:
+        """Tell whether the four files are in a folder."""
+        return all(idx.find(folder, file) for file in idx.FILES)
 
-_DIGIT_NAMES = tuple("0123456789")
-_IDX_SETS = {
-    "mnist": _IdxSet(
+    def download(self) -> None:
+        """Download the four files."""
+        for file, sums in self.sums.items():
+            self.retrieve(f"{self.origin}{file}.gz", f"sha256:{sums.packed}")
+
+    def load(self, folder: Path, *, validation: int | float, fold: int | None) -> Dataset:
+        """Load pictures and labels, checksums verified."""
+        train = self._read_pair(folder, idx.TRAIN_IMAGES, idx.TRAIN_LABELS)
+        test = self._read_pair(folder, idx.TEST_IMAGES, idx.TEST_LABELS)
+        train, held = hold_out(train, validation, option="validation", where=self.name, last=self.last_rows_validate)
+        return Dataset(self.name, train, held, test, self.shape, self.class_names)
+
+    def _read_pair(self, folder: Path, images: str, labels: str) -> Split:
+        part = Part(str(folder / images), self._read_official(folder, images), self._read_official(folder, labels))
+        return Split(check_rows(part), check_labels(part))
+
+    def _read_official(self, folder: Path, name: str) -> NDArray[Any]:
+        file, sums = idx.find(folder, name), self.sums[name]
+        assert file is not None  # is_in and fetch made sure
+        content = idx.read_bytes(file)
+        if sums.content is not None:
+            found, expected = hashlib.sha256(content.data).hexdigest(), sums.content
+        elif file.suffix == ".gz":
+            found, expected = hashlib.sha256(file.read_bytes()).hexdigest(), sums.packed
+        else:
+            raise InputError(
+                f"{file}: found an unpacked file, which cannot be verified; expected the official {name}.gz"
+            )
+        if found != expected:
+            raise InputError(f"{file}: found the SHA-256 checksum {found}, expected {expected} of the official file")
+        return idx.parse(content, file)
+
+
+_ENTRIES: tuple[CatalogueEntry, ...] = (
+    _Digits(
+        name="digits",
+        description="handwritten digits, 8x8 grey, part of scikit-learn",
+        shape=(8, 8),
+        train_size=1438,
+        test_size=359,
+        class_names=_DIGIT_NAMES,
+        licence="CC BY 4.0, E. Alpaydin and C. Kaynak, UCI",
+        origin="scikit-learn",
+    ),
+    _IdxSet(
+        name="mnist",
         description="handwritten digits, 28x28 grey",
         class_names=_DIGIT_NAMES,
         licence="CC BY-SA 3.0, Y. LeCun and C. Cortes",
-        address="https://ossci-datasets.s3.amazonaws.com/mnist/",
+        origin="https://ossci-datasets.s3.amazonaws.com/mnist/",
         sums={
             idx.TRAIN_IMAGES: _Sums(
                 "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
@@ -102,7 +137,8 @@ _IDX_SETS = {
         },
         last_rows_validate=True,
     ),
-    "fashion-mnist": _IdxSet(
+    _IdxSet(
+        name="fashion-mnist",
         description="pieces of clothing, 28x28 grey",
         class_names=(
             "T-shirt/top",
@@ -117,7 +153,7 @@ _IDX_SETS = {
             "Ankle boot",
         ),
         licence="MIT, Zalando SE",
-        address="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        origin="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         sums={
             idx.TRAIN_IMAGES: _Sums("3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
             idx.TRAIN_LABELS: _Sums("a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
@@ -126,8 +162,11 @@ _IDX_SETS = {
         },
         last_rows_validate=False,
     ),
-}
-NAMES = ("digits", *_IDX_SETS)
+    *svhn.ENTRIES,
+    *tfd.ENTRIES,
+)
+_BY_NAME = {entry.name: entry for entry in _ENTRIES}
+NAMES = tuple(_BY_NAME)
 """The known data sets by name."""
 
 
@@ -137,38 +176,9 @@ def names() -> list[CatalogueEntry]:
     Returns
     -------
     list of CatalogueEntry
-        With the folder of each on this machine, where it is there. Nothing is downloaded.
-
-    Raises
-    ------
-    InputError
-        When the environment variable AAE_DATA names no folder.
+        Each tells its folder on this machine, where it is there. Nothing is downloaded.
     """
-    digits = CatalogueEntry(
-        name="digits",
-        description="handwritten digits, 8x8 grey, part of scikit-learn",
-        shape=(8, 8),
-        train_size=1438,
-        test_size=359,
-        class_names=_DIGIT_NAMES,
-        licence="CC BY 4.0, E. Alpaydin and C. Kaynak, UCI",
-        origin="scikit-learn",
-        path=Path(sklearn.datasets.__file__).parent / "data",
-    )
-    return [digits] + [
-        CatalogueEntry(
-            name=name,
-            description=known.description,
-            shape=(28, 28),
-            train_size=60_000,
-            test_size=10_000,
-            class_names=known.class_names,
-            licence=known.licence,
-            origin=known.address,
-            path=_locate(name),
-        )
-        for name, known in _IDX_SETS.items()
-    ]
+    return list(_ENTRIES)
 
 
 def fetch(name: str) -> Path:
@@ -190,88 +200,15 @@ def fetch(name: str) -> Path:
     Raises
     ------
     InputError
-        An unknown name, an AAE_DATA that is no folder, no network, or a download whose checksum is wrong.
+        An unknown name, an AAE_DATA that is no folder, no network, a download whose checksum is wrong, or a data set
+        that cannot be downloaded: the message says how to obtain it and where to put it.
     """
     if name not in NAMES:
         raise unknown("data set", name, NAMES)
-    found = next(entry.path for entry in names() if entry.name == name)
-    if found is not None:
-        return found
-    known, folder = _IDX_SETS[name], _cache() / name
-    for file, sums in known.sums.items():
-        address = f"{known.address}{file}.gz"
-        try:
-            pooch.retrieve(
-                address,
-                f"sha256:{sums.packed}",
-                fname=f"{file}.gz",
-                path=folder,
-                downloader=pooch.HTTPDownloader(progressbar=True),
-            )
-        except (OSError, ValueError) as error:  # no network, no space; a wrong checksum
-            reason = str(error) if isinstance(error, ValueError) else type(error).__name__
-            raise InputError(
-                f"{name}: could not download {address} ({' '.join(reason.split())}); check the network, "
-                f"or put the file into a folder {name!r} inside the folder that AAE_DATA names"
-            ) from error
-    return folder
+    return _BY_NAME[name].fetch()
 
 
-def load_named(name: str, *, validation: int | float, download: bool) -> Dataset:
+def load_named(name: str, *, validation: int | float, fold: int | None, download: bool) -> Dataset:
     """Load one of `NAMES`; see `aae.data.load`."""
-    if name == "digits":
-        return _load_digits(validation)
-    folder = _locate(name)
-    if folder is None:
-        if not download:
-            raise InputError(
-                f"{name}: found it neither in AAE_DATA nor in {_cache()}, and downloads are off; "
-                f"expected its files in a folder {name!r} inside the folder that AAE_DATA names"
-            )
-        folder = fetch(name)
-    known = _IDX_SETS[name]
-    train = _read_pair(known, folder, idx.TRAIN_IMAGES, idx.TRAIN_LABELS)
-    test = _read_pair(known, folder, idx.TEST_IMAGES, idx.TEST_LABELS)
-    train, held = hold_out(train, validation, option="validation", where=name, last=known.last_rows_validate)
-    return Dataset(name, train, held, test, (28, 28), known.class_names)
-
-
-def _load_digits(validation: int | float) -> Dataset:
-    digits = sklearn.datasets.load_digits()
-    rows = (digits.images / 16).astype(np.float32)  # 0..16 to 0..1
-    train, test = hold_out(Split(rows, digits.target.astype(np.int64)), DIGITS_TEST, option="test", where="digits")
-    train, held = hold_out(train, validation, option="validation", where="digits")
-    return Dataset("digits", train, held, test, (8, 8), _DIGIT_NAMES)
-
-
-def _cache() -> Path:
-    return platformdirs.user_cache_path("aae")
-
-
-def _locate(name: str) -> Path | None:
-    folders = [_cache() / name]
-    if own := os.environ.get("AAE_DATA"):
-        if not Path(own).expanduser().is_dir():
-            raise InputError(f"AAE_DATA: found {own!r}, expected an existing folder")
-        folders.insert(0, Path(own).expanduser() / name)
-    return next((folder for folder in folders if all(idx.find(folder, file) for file in idx.FILES)), None)
-
-
-def _read_pair(known: _IdxSet, folder: Path, images: str, labels: str) -> Split:
-    part = Part(str(folder / images), _read_official(known, folder, images), _read_official(known, folder, labels))
-    return Split(check_rows(part), check_labels(part))
-
-
-def _read_official(known: _IdxSet, folder: Path, name: str) -> NDArray[Any]:
-    file, sums = idx.find(folder, name), known.sums[name]
-    assert file is not None  # _locate and fetch made sure
-    content = idx.read_bytes(file)
-    if sums.content is not None:
-        found, expected = hashlib.sha256(content.data).hexdigest(), sums.content
-    elif file.suffix == ".gz":
-        found, expected = hashlib.sha256(file.read_bytes()).hexdigest(), sums.packed
-    else:
-        raise InputError(f"{file}: found an unpacked file, which cannot be verified; expected the official {name}.gz")
-    if found != expected:
-        raise InputError(f"{file}: found the SHA-256 checksum {found}, expected {expected} of the official file")
-    return idx.parse(content, file)
+    entry = _BY_NAME[name]
+    return entry.load(entry.fetch(download), validation=validation, fold=fold)

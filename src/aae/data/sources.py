@@ -10,18 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aae.data import arrays, catalogue, idx, pictures, tables
+from aae.data import arrays, catalogue, idx, matlab, pictures, svhn, tables, tfd
 from aae.data.checks import Part, check_labels, check_rows, number_classes
 from aae.data.dataset import Dataset, Split
 from aae.data.subsets import hold_out
 from aae.errors import InputError, unknown
 
-_EXPECTED = "expected .npy, .npz, .csv, .parquet, an IDX file, a picture, or a folder of IDX files or pictures"
+_EXPECTED = (
+    "expected .npy, .npz, .csv, .parquet, an IDX file, a .mat file of SVHN or TFD, a picture, "
+    "or a folder of IDX files, SVHN files or pictures"
+)
 _APPLIES = {
     "label_column": "for .csv and .parquet files",
     "labels": "for your own data",
     "image_size": "for pictures",
     "colour": "for pictures",
+    "fold": f"for {', '.join(entry.name for entry in tfd.ENTRIES)} and a {tfd.FILE}",
 }
 
 
@@ -34,6 +38,7 @@ def load(
     labels: str | None = None,
     image_size: int | None = None,
     colour: bool = False,
+    fold: int | None = None,
     download: bool = True,
 ) -> Dataset:
     """Load a data set by name or from a path.
@@ -43,11 +48,13 @@ def load(
     source : str
         A known name (see `names`) or a path: ``.npy`` (rows); ``.npz`` (``x_train, y_train, x_test, y_test``, or one of
         X, x, images, rows with one of y, labels); ``.csv`` and ``.parquet``; a folder with the four IDX files of MNIST;
-        a folder of pictures, with a subfolder per class for labels, and ``train`` and ``test`` above them for splits. A
-        name goes before a path of the same name; write ``./mnist`` for the path.
+        a folder with ``.mat`` files of SVHN; the ``.mat`` file of TFD; a folder of pictures, with a subfolder per class
+        for labels, and ``train`` and ``test`` above them for splits. A name goes before a path of the same name; write
+        ``./mnist`` for the path.
     validation : int or float
-        Held out of the training rows: a number of rows, or a fraction in [0, 1). For ``mnist`` these are the last rows,
-        otherwise a fixed shuffled draw with the classes in proportion.
+        Held out of the training rows: a number of rows, or a fraction in [0, 1). For ``mnist`` and SVHN these are the
+        last rows, otherwise a fixed shuffled draw with the classes in proportion. Without effect on TFD, whose folds
+        have a validation split of their own.
     test : int or float
         Held out of your own data in the same way, before `validation`; 0 for no test split. Without effect where the
         source has a test split of its own.
@@ -61,6 +68,8 @@ def load(
         Height and width in pixels to resize a folder of pictures to.
     colour : bool
         Read a folder of pictures as red, green and blue instead of grey.
+    fold : int, optional
+        Which of the official folds of TFD gives the validation and test images, 0 to 4; by default the first.
     download : bool
         Whether a known data set may be downloaded when it is not on this machine.
 
@@ -68,7 +77,7 @@ def load(
     -------
     Dataset
         Classes are numbered 0..K-1 in sorted order. Without a validation or shuffled test split, plain IDX files and
-        float32 or picture ``.npy`` files stay read-only memory maps.
+        float32 or picture ``.npy`` files stay read-only memory maps. SVHN always stays a copy-on-write memory map.
 
     Raises
     ------
@@ -78,10 +87,17 @@ def load(
     """
     if source in catalogue.NAMES:
         _refuse(source, label_column=label_column, labels=labels, image_size=image_size, colour=colour)
-        return catalogue.load_named(source, validation=validation, download=download)
+        if source not in [entry.name for entry in tfd.ENTRIES]:
+            _refuse(source, fold=fold)
+        return catalogue.load_named(source, validation=validation, fold=fold, download=download)
     path = Path(source).expanduser()
     if not path.exists():
         raise InputError(f"{unknown('data set', source, catalogue.NAMES)}; and no file or folder is called so")
+    name = path.resolve().name
+    if tfd.is_faces(path):
+        _refuse(path, label_column=label_column, labels=labels, image_size=image_size, colour=colour)
+        return tfd.load_file(path / tfd.FILE if path.is_dir() else path, name, fold)
+    _refuse(path, fold=fold)
     train, own_test = _read(path, label_column, image_size, colour)
     if labels is not None:
         if train.labels is not None or own_test is not None:
@@ -90,12 +106,12 @@ def load(
             )
         train = replace(train, labels=_read_labels(Path(labels).expanduser()))
     splits, class_names = _finish([train] if own_test is None else [train, own_test])
-    name = path.resolve().name
+    last = svhn.is_folder(path) or path.suffix.lower() == matlab.SUFFIX  # keeps a memory map
     if own_test is None:
-        kept, test_split = hold_out(splits[0], test, option="test", where=name)
+        kept, test_split = hold_out(splits[0], test, option="test", where=name, last=last)
     else:
         kept, test_split = splits
-    kept, held = hold_out(kept, validation, option="validation", where=name)
+    kept, held = hold_out(kept, validation, option="validation", where=name, last=last)
     return Dataset(name, kept, held, test_split, kept.rows.shape[1:], class_names, train.columns)
 
 
@@ -114,7 +130,8 @@ def read_rows(
     Parameters
     ----------
     path : str or Path
-        ``.npy``, ``.npz``, ``.csv``, ``.parquet``, an IDX file, a picture, or a folder of pictures.
+        ``.npy``, ``.npz``, ``.csv``, ``.parquet``, an IDX file, a ``.mat`` file of SVHN or TFD, a picture, or a folder
+        of pictures.
     label_column, image_size, colour
         As for `load`, but ignored where they do not apply or the table has no such column, so that the options a model was
         trained with can be passed for any new rows.
@@ -166,10 +183,12 @@ def _read(path: Path, label_column: str | None, image_size: int | None, colour: 
         return tables.read_table(path, label_column), None
     _refuse(path, label_column=label_column)
     if path.is_dir():
-        return idx.read_folder(path)
+        return svhn.read_folder(path) if svhn.is_folder(path) else idx.read_folder(path)
     if idx.is_idx(path):
         return Part(str(path), idx.read_idx(path)), None
     suffix = path.suffix.lower()
+    if suffix == matlab.SUFFIX:
+        return tfd.read_file(path) if tfd.is_faces(path) else svhn.read_files([path]), None
     if suffix == ".npy":
         return Part(str(path), arrays.read_npy(path)), None
     if suffix == ".npz":
@@ -191,9 +210,9 @@ def _is_table(path: Path) -> bool:
 
 
 def _is_picture_source(path: Path) -> bool:
-    """Tell whether `path` is a picture, or a folder that is no folder of IDX files."""
+    """Tell whether `path` is a picture, or a folder that is no folder of IDX or SVHN files."""
     if path.is_dir():
-        return idx.find(path, idx.TRAIN_IMAGES) is None
+        return idx.find(path, idx.TRAIN_IMAGES) is None and not svhn.is_folder(path)
     return path.suffix.lower() in pictures.SUFFIXES
 
 

@@ -32,6 +32,8 @@ class DataSettings(Settings):
     label_column: str | None = None
     labels_file: str | None = None
     image_size: Count | None = None
+    fold: Annotated[int, Field(ge=0, le=4)] | None = None
+    """Which of the five official folds of TFD validates and tests; the first by default."""
     colour: bool = False
     scaling: Literal["auto", "none", "minmax", "standardize"] = "auto"
     """auto: pictures to [0, 1], other rows as they are if inside [0, 1] and otherwise each column to [0, 1]."""
