@@ -78,7 +78,7 @@ def trained(tmp_path_factory):
 @pytest.fixture
 def place(trained, monkeypatch):
     monkeypatch.chdir(trained)
-    monkeypatch.setattr("aae.disentanglement.JUDGE_STEPS", 30)
+    monkeypatch.setattr("aae.judge.STEPS", 30)
     monkeypatch.setattr("aae.drawing.GRID", 5)
     monkeypatch.setattr("aae.drawing.PANEL", 3)
     for room in ("curves", "figure2"):

@@ -56,7 +56,7 @@ def test_smoke_of_table_3_compares_with_the_paper_and_a_second_call_trains_nothi
 
 
 def test_seeds_are_resumed_where_they_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr("aae.disentanglement.JUDGE_STEPS", 20)
+    monkeypatch.setattr("aae.judge.STEPS", 20)
     reproduce.reproduce("figure7", "smoke", tmp_path, seeds=2, note=lambda _: None)
     place = tmp_path / "smoke/figure7a"
     (place / "seed-1/model.safetensors").unlink()

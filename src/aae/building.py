@@ -13,7 +13,16 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from aae import data as datasets
 from aae import priors
-from aae.baselines import SupervisedNetwork, supervised_phases, variational_phases
+from aae.baselines import (
+    GeneratedPrior,
+    GenerativeAdversarialNetwork,
+    SigmoidCode,
+    SupervisedNetwork,
+    generative_adversarial_phases,
+    moment_matching_phases,
+    supervised_phases,
+    variational_phases,
+)
 from aae.data import Dataset, Split
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder, ClusterHeads, Latent
@@ -24,6 +33,7 @@ from aae.recipes.schema import (
     ClusterHeadSettings,
     DataSettings,
     GaussianSettings,
+    GeneratedSettings,
     MixtureSettings,
     ModelSettings,
     NetworkSettings,
@@ -35,7 +45,7 @@ from aae.recipes.schema import (
 from aae.training.engine import SUBSET, TrainingData
 from aae.training.phases import Phase, adversarial_phases
 
-Model = AdversarialAutoencoder | SupervisedNetwork
+Model = AdversarialAutoencoder | SupervisedNetwork | GenerativeAdversarialNetwork
 BLOCK = 512  # rows looked at together when statistics are computed
 
 
@@ -197,7 +207,7 @@ def build_model(settings: ModelSettings, inputs: int, num_classes: int, seed_noi
 
     Returns
     -------
-    AdversarialAutoencoder or SupervisedNetwork
+    AdversarialAutoencoder, SupervisedNetwork or GenerativeAdversarialNetwork
         In training mode, on the CPU.
 
     Raises
@@ -205,55 +215,63 @@ def build_model(settings: ModelSettings, inputs: int, num_classes: int, seed_noi
     InputError
         If the settings need labels that the data does not have.
     """
-    encoder_settings = settings.encoder
+    if settings.method == "network":
+        model: Model = _supervised_network(settings, inputs, num_classes)
+    elif settings.method == "gan":
+        model = _generative_adversarial_network(settings, inputs, num_classes)
+    else:
+        model = _autoencoder(settings, inputs, num_classes, seed_noise)
+    initialize(model, seed_noise, settings.init, settings.init_sd)
+    return model
+
+
+def make_phases(recipe: Recipe, model: Model) -> list[Phase]:
+    """List the training phases of a recipe's method."""
+    reduction, likelihood = recipe.training.reduction, recipe.model.likelihood
+    if isinstance(model, SupervisedNetwork):
+        return supervised_phases(model)
+    if isinstance(model, GenerativeAdversarialNetwork):
+        return generative_adversarial_phases(model)
+    if recipe.model.method == "vae":
+        return variational_phases(model, likelihood, reduction)
+    if recipe.model.method == "gmmn":
+        assert recipe.model.style is not None
+        assert isinstance(recipe.model.style.prior, GeneratedSettings)
+        bandwidths, pretraining = recipe.model.style.prior.bandwidths, recipe.training.pretraining
+        return moment_matching_phases(model, bandwidths, pretraining, likelihood, reduction)
+    return adversarial_phases(
+        model, reduction, classify=recipe.data.labels is not None, warm_start=recipe.training.warm_start
+    )
+
+
+def _supervised_network(settings: ModelSettings, inputs: int, num_classes: int) -> SupervisedNetwork:
+    encoder = _network(settings.encoder, inputs, None)
+    head = Softmax(encoder.out_features, _categories(settings, num_classes), batch_norm=_heads_normalized(settings))
+    return SupervisedNetwork(encoder, head, _corruption(settings))
+
+
+def _generative_adversarial_network(
+    settings: ModelSettings, inputs: int, num_classes: int
+) -> GenerativeAdversarialNetwork:
+    """Impose the data distribution on the rows with the networks that impose the prior on the codes elsewhere."""
+    assert settings.style is not None
+    return GenerativeAdversarialNetwork(
+        _network(settings.decoder, settings.style.dim, inputs),
+        _network(settings.discriminator, inputs, 1),
+        make_prior(settings.style.prior, settings.style.dim, num_classes),
+        output=settings.output,
+    )
+
+
+def _autoencoder(settings: ModelSettings, inputs: int, num_classes: int, seed_noise: Noise) -> AdversarialAutoencoder:
     eta = settings.style.noise_inputs if settings.style and settings.style.posterior == "universal" else 0
-    encoder = _network(encoder_settings, inputs + eta, None)
-    corruption = Corruption(encoder_settings.input_noise, encoder_settings.input_dropout)
-    head_norm = encoder_settings.batch_norm == "all"
-    features = encoder.out_features
+    encoder = _network(settings.encoder, inputs + eta, None)
     latents: dict[str, Latent] = {}
-    decoder_inputs = 0
     if settings.label is not None:
-        categories = settings.label.categories or num_classes
-        if not categories:
-            raise InputError(
-                "the data has no labels; expected labels, or model.label.categories for the clusters to find"
-            )
-        head = Softmax(features, categories, batch_norm=head_norm)
-        if settings.method == "network":
-            network = SupervisedNetwork(encoder, head, corruption)
-            initialize(network, seed_noise, settings.init, settings.init_sd)
-            return network
-        latents["label"] = Latent(
-            priors.Categorical(categories),
-            head,
-            _network(settings.discriminator, categories, 1),
-            discriminator_noise=settings.discriminator.input_noise,
-        )
-        decoder_inputs += categories
+        latents["label"] = _label(settings, encoder.out_features, _categories(settings, num_classes))
     if settings.style is not None:
-        style = settings.style
-        prior = make_prior(style.prior, style.dim, num_classes)
-        discriminator = None
-        if settings.method == "aae":
-            if style.label_informed and not num_classes:
-                raise InputError("the data has no labels; model.style.label_informed expects some")
-            if style.label_informed and (prior.num_labels or 0) < num_classes:
-                raise InputError(
-                    f"model.style.prior.components is {prior.num_labels}; expected one for each of {num_classes} classes"
-                )
-            extra = (prior.num_labels or 0) + 1 if style.label_informed else 0
-            discriminator = _network(settings.discriminator, style.dim + extra, 1)
-        latents["style"] = Latent(
-            prior,
-            _head(style, features, head_norm),
-            discriminator,
-            label_informed=style.label_informed,
-            discriminator_noise=settings.discriminator.input_noise,
-            add_log_prior=settings.discriminator.add_log_prior,
-        )
-        decoder_inputs += style.dim
-    heads = None
+        latents["style"] = _style(settings, settings.style, encoder.out_features, num_classes)
+    heads, decoder_inputs = None, sum(latent.prior.dim for latent in latents.values())
     if settings.cluster_heads is not None:
         decoder_inputs = latents["style"].prior.dim
         heads = _cluster_heads(settings.cluster_heads, latents["label"].prior.dim, decoder_inputs, seed_noise)
@@ -261,31 +279,62 @@ def build_model(settings: ModelSettings, inputs: int, num_classes: int, seed_noi
         if not num_classes:
             raise InputError("the data has no labels; model.decoder_sees_label expects a label for every row")
         decoder_inputs += num_classes
-    model = AdversarialAutoencoder(
+    return AdversarialAutoencoder(
         encoder,
         latents,
         _network(settings.decoder, decoder_inputs, inputs),
         output=settings.output,
-        corruption=corruption,
+        corruption=_corruption(settings),
         decoder_classes=num_classes if settings.decoder_sees_label else None,
         cluster_heads=heads,
     )
-    initialize(model, seed_noise, settings.init, settings.init_sd)
-    return model
 
 
-def make_phases(recipe: Recipe, model: Model) -> list[Phase]:
-    """List the training phases of a recipe's method."""
-    if isinstance(model, SupervisedNetwork):
-        return supervised_phases(model)
-    if recipe.model.method == "vae":
-        return variational_phases(model, recipe.model.likelihood, recipe.training.reduction)
-    return adversarial_phases(
-        model,
-        recipe.training.reduction,
-        classify=recipe.data.labels is not None,
-        warm_start=recipe.training.warm_start,
+def _categories(settings: ModelSettings, num_classes: int) -> int:
+    assert settings.label is not None
+    categories = settings.label.categories or num_classes
+    if not categories:
+        raise InputError("the data has no labels; expected labels, or model.label.categories for the clusters to find")
+    return categories
+
+
+def _label(settings: ModelSettings, features: int, categories: int) -> Latent:
+    return Latent(
+        priors.Categorical(categories),
+        Softmax(features, categories, batch_norm=_heads_normalized(settings)),
+        _network(settings.discriminator, categories, 1),
+        discriminator_noise=settings.discriminator.input_noise,
     )
+
+
+def _style(settings: ModelSettings, style: StyleSettings, features: int, num_classes: int) -> Latent:
+    prior = make_prior(style.prior, style.dim, num_classes)
+    discriminator = None
+    if settings.method == "aae":
+        if style.label_informed and not num_classes:
+            raise InputError("the data has no labels; model.style.label_informed expects some")
+        if style.label_informed and (prior.num_labels or 0) < num_classes:
+            raise InputError(
+                f"model.style.prior.components is {prior.num_labels}; expected one for each of {num_classes} classes"
+            )
+        extra = (prior.num_labels or 0) + 1 if style.label_informed else 0
+        discriminator = _network(settings.discriminator, style.dim + extra, 1)
+    return Latent(
+        prior,
+        _head(style, features, _heads_normalized(settings)),
+        discriminator,
+        label_informed=style.label_informed,
+        discriminator_noise=settings.discriminator.input_noise,
+        add_log_prior=settings.discriminator.add_log_prior,
+    )
+
+
+def _heads_normalized(settings: ModelSettings) -> bool:
+    return settings.encoder.batch_norm == "all"
+
+
+def _corruption(settings: ModelSettings) -> Corruption:
+    return Corruption(settings.encoder.input_noise, settings.encoder.input_dropout)
 
 
 def make_prior(settings: PriorSettings, dim: int, num_classes: int) -> priors.Prior:
@@ -298,6 +347,8 @@ def make_prior(settings: PriorSettings, dim: int, num_classes: int) -> priors.Pr
         return priors.GaussianMixture(components, settings.distance, settings.radial_sd, settings.tangential_sd)
     if isinstance(settings, SwissRollSettings):
         return priors.SwissRoll(settings.radius, settings.turns, settings.sd, labels)
+    if isinstance(settings, GeneratedSettings):
+        return GeneratedPrior(MLP(settings.noise_dim, settings.hidden, dim), settings.noise_dim, dim)
     return priors.Uniform(dim, settings.low, settings.high, labels)
 
 
@@ -327,4 +378,6 @@ def _head(style: StyleSettings, features: int, batch_norm: bool) -> Posterior:
         return GaussianPosterior(features, style.dim, batch_norm=batch_norm)
     if style.posterior == "universal":
         return UniversalApproximator(features, style.dim, noise_inputs=style.noise_inputs, batch_norm=batch_norm)
+    if style.posterior == "sigmoid":
+        return SigmoidCode(features, style.dim, batch_norm=batch_norm)
     return Deterministic(features, style.dim, batch_norm=batch_norm)

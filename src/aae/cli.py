@@ -188,6 +188,48 @@ def evaluate(
 
 
 @app.command()
+def parzen(
+    run: RunArgument,
+    n: Annotated[int, typer.Option("-n", min=1, help="Number of samples of the model.")] = 10_000,
+    split: Annotated[SplitName, typer.Option(help="Held-out rows to score.")] = SplitName.test,
+    folder: Annotated[
+        Path | None, typer.Option(help="Keeps what was done so far; by default a folder in the run.")
+    ] = None,
+    device: DeviceOption = Device.auto,
+    as_json: JsonOption = False,
+) -> None:
+    """Estimate the log-likelihood of held-out rows by a Parzen window on samples of a run (section 3).
+
+    An interrupted estimate goes on where it stopped. Under torchrun the samples are shared out to all processes.
+
+    Example: torchrun --nproc-per-node 2 -m aae parzen runs/table1-mnist -n 10000000
+    """
+    from dataclasses import asdict
+
+    from aae import likelihood
+    from aae.building import load_data
+    from aae.run import Run
+
+    likelihood.join_processes()
+    finished = Run.load(run, device.value)
+    dataset = load_data(finished.recipe)
+    rows = getattr(dataset, split.value)
+    if rows is None:
+        raise InputError(f"{dataset.name}: has no {split.value} split; expected one to score")
+    state = folder or finished.folder.path / "parzen" / f"{split.value}-{n}"
+    estimate = asdict(likelihood.parzen(finished, dataset, rows, n, state))
+    if as_json:
+        print(json.dumps({**estimate, "caveat": likelihood.CAVEAT}))
+        return
+    table = _table(f"Parzen window, {n} samples, {split.value} rows", "")
+    for name, value in estimate.items():
+        if not name.startswith("grid"):
+            table.add_row(name.replace("_", " "), f"{value:.6g}")
+    _print(table)
+    print(f"note: {likelihood.CAVEAT}", file=sys.stderr)
+
+
+@app.command()
 def predict(
     run: RunArgument,
     source: InputArgument,
@@ -288,6 +330,22 @@ def figure(
     from aae.run import Run
 
     for path in draw(Run.load(run, device.value), output):
+        print(path)
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="New or empty folder.")],
+) -> None:
+    """Write the encoder, decoder and classifier of a run, those that it has, as ONNX files.
+
+    Example: aae export runs/demo -o demo-onnx
+    """
+    from aae.export import export as write
+    from aae.run import Run
+
+    for path in write(Run.load(run, "cpu"), output):
         print(path)
 
 

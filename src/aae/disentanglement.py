@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from aae.baselines import SupervisedNetwork, supervised_phases
 from aae.data import Dataset, Split
-from aae.networks import MLP, initialize
-from aae.noise import Noise
-from aae.posteriors import Softmax
+from aae.judge import Judge
 from aae.run import Run
-from aae.training.engine import INIT, Trainer, TrainingData
-from aae.training.settings import OptimizerSettings, TrainingSettings
-
-JUDGE_STEPS = 3000
 
 
 def disentanglement(run: Run, dataset: Dataset, held_out: Split) -> dict[str, float]:
@@ -45,14 +36,7 @@ def disentanglement(run: Run, dataset: Dataset, held_out: Split) -> dict[str, fl
     assert train.labels is not None
     assert held_out.labels is not None
     classes = len(dataset.class_names)
-    judge = _train_judge(run, train, classes)
-
-    def judged(rows: NDArray[np.generic]) -> NDArray[np.int64]:
-        with torch.no_grad():
-            logits = judge.label_logits(run.scaling(torch.from_numpy(np.array(rows)).to(run.device)))
-        predicted: NDArray[np.int64] = logits.argmax(1).cpu().numpy()
-        return predicted
-
+    judge = Judge(run, train, classes)
     styles = run.encode(held_out.rows)["style"]
     wanted = np.random.default_rng(0).integers(classes, size=len(styles))
     decoded = run.decode({"style": styles}, wanted)
@@ -63,25 +47,6 @@ def disentanglement(run: Run, dataset: Dataset, held_out: Split) -> dict[str, fl
     return {
         "style_label_accuracy_percent": 100 * float(reader.score(styles, held_out.labels)),
         "style_label_chance_percent": 100 * float(counts.max() / counts.sum()),
-        "label_control_percent": 100 * float((judged(decoded) == wanted).mean()),
-        "judge_accuracy_percent": 100 * float((judged(held_out.rows) == held_out.labels).mean()),
+        "label_control_percent": 100 * float((judge.predict(decoded) == wanted).mean()),
+        "judge_accuracy_percent": 100 * float((judge.predict(held_out.rows) == held_out.labels).mean()),
     }
-
-
-def _train_judge(run: Run, train: Split, classes: int) -> SupervisedNetwork:
-    """Train a dropout network on real rows, independent of the run."""
-    assert train.labels is not None
-    inputs = int(np.prod(run.shape))
-    judge = SupervisedNetwork(MLP(inputs, [500], dropout=0.5), Softmax(500, classes))
-    initialize(judge, Noise(0, INIT), "he")
-    judge.to(run.device)
-    rows, labels = torch.from_numpy(np.array(train.rows)), torch.from_numpy(np.array(train.labels))
-    data = TrainingData(rows, run.scaling, labels, torch.arange(len(rows))).to(run.device)
-    steps = max(1, len(rows) // 100)
-    settings = TrainingSettings(
-        epochs=max(1, JUDGE_STEPS // steps), classification=OptimizerSettings(optimizer="adam", rate=0.001)
-    )
-    trainer = Trainer(judge, supervised_phases(judge), data, settings, run.device)
-    while trainer.epoch < settings.epochs:
-        trainer.run_epoch()
-    return judge.eval()

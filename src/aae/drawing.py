@@ -8,13 +8,16 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from aae.baselines import SupervisedNetwork
 from aae.building import load_data
 from aae.data import Dataset, Split
 from aae.errors import InputError
+from aae.evaluation.neighbours import nearest_rows
 from aae.figures.canvas import save
 from aae.figures.curves import training_curves
 from aae.figures.figure2 import code_scatter, gaussian_percentile_grid, picture_grid
 from aae.figures.figure4 import axis_walk, manifold_panels
+from aae.figures.figure5 import samples_and_neighbours
 from aae.figures.figure7 import style_and_content
 from aae.figures.figure9 import cluster_rows
 from aae.model import AdversarialAutoencoder
@@ -23,6 +26,7 @@ from aae.run import Run
 
 GRID = 20  # pictures along each side of a code grid
 PANEL = 12  # the same for one component of a mixture
+SAMPLES = 10  # rows of the samples, and pictures in each
 STYLES = 10  # rows of the style/content figure
 
 
@@ -43,8 +47,8 @@ def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = N
     list of Path
         The files: ``curves`` (losses and metrics by epoch); for a 2-D code ``codes`` (figures 2a to 2d, 4a, 4c), and ``grid``
         (2e), ``manifold`` (4b) or ``walk`` (4d) by its prior; ``embedding`` (11) with cluster heads; ``clusters`` (9) where
-        labels were found without labels; ``style-and-content`` (7) where the decoder sees a label; ``samples``. Pictures are
-        drawn only where rows are pictures.
+        labels were found without labels; ``style-and-content`` (7) where the decoder sees a label; ``samples`` (5). Pictures
+        are drawn only where rows are pictures.
     """
     out = Path(folder) if folder is not None else run.folder.figures
     try:
@@ -52,8 +56,12 @@ def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = N
     except OSError as error:
         raise InputError(f"{out}: cannot make the folder ({error.strerror})") from None
     figures: dict[str, Figure] = {"curves": _curves(run)} if run.folder.read_metrics() else {}
+    if isinstance(run.model, SupervisedNetwork):
+        return _save(figures, out)
+    dataset = dataset or load_data(run.recipe)
+    if len(run.shape) >= 2:
+        figures["samples"] = _samples(run, dataset.train)
     if isinstance(run.model, AdversarialAutoencoder):
-        dataset = dataset or load_data(run.recipe)
         held_out = dataset.test or dataset.validation or dataset.train
         if run.model.cluster_heads is not None:
             figures["embedding"] = _embedding(run, run.model, held_out)
@@ -61,7 +69,11 @@ def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = N
             figures["codes"] = _codes(run, held_out)
         if len(run.shape) >= 2:
             figures |= _pictures(run, run.model, held_out)
-    return [save(figure, out / f"{name}.png") for name, figure in figures.items()]
+    return _save(figures, out)
+
+
+def _save(figures: dict[str, Figure], folder: Path) -> list[Path]:
+    return [save(figure, folder / f"{name}.png") for name, figure in figures.items()]
 
 
 def _curves(run: Run) -> Figure:
@@ -100,8 +112,17 @@ def _clusters(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figur
     return cluster_rows(heads, rows, clusters, names=run.label_names, title=run.recipe.title)
 
 
+def _samples(run: Run, train: Split) -> Figure:
+    """Draw samples, and beside the last of each row the training picture nearest to it (figure 5)."""
+    samples = run.sample(SAMPLES * SAMPLES)
+    nearest, _ = nearest_rows(samples[SAMPLES - 1 :: SAMPLES], train.rows)
+    return samples_and_neighbours(
+        run.pictures(samples), run.pictures(train.rows[nearest]), SAMPLES, SAMPLES, run.recipe.title
+    )
+
+
 def _pictures(run: Run, model: AdversarialAutoencoder, held_out: Split) -> dict[str, Figure]:
-    figures = {"samples": picture_grid(run.pictures(run.sample(100)), 10, 10, run.recipe.title)}
+    figures: dict[str, Figure] = {}
     if list(model.latents) == ["style"] and model.decoder_classes is None:
         prior = model.latent("style").prior
         if isinstance(prior, Gaussian) and prior.dim == 2:

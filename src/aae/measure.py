@@ -9,11 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from aae import evaluation
-from aae.baselines import SupervisedNetwork
+from aae.baselines import GenerativeAdversarialNetwork, SupervisedNetwork
 from aae.building import Model, fingerprint, load_data
 from aae.data import Dataset, Split
 from aae.disentanglement import disentanglement
 from aae.errors import InputError
+from aae.likelihood import likelihood
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
 from aae.noise import Noise
@@ -31,7 +32,7 @@ REFERENCE_ROWS = 10_000  # training rows among which nearest neighbours are soug
 @torch.no_grad()
 def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe) -> dict[str, float]:
     """Measure a model under training on the validation split; empty without one."""
-    if split is None:
+    if split is None or isinstance(model, GenerativeAdversarialNetwork):
         return {}
     model.eval()
     device = scaling.offset.device
@@ -142,6 +143,8 @@ def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: D
         metrics[f"{split}_reconstruction"] = _reconstruction(run, held_out)
         if run.model.decoder_classes is not None:
             metrics |= disentanglement(run, dataset, held_out)
+    if run.recipe.evaluation.parzen_samples:
+        metrics |= likelihood(run, dataset, held_out, run.recipe.evaluation.parzen_samples)
     write_json(run.folder.evaluation, report)
     return report
 

@@ -19,6 +19,7 @@ Profile = Literal["smoke", "short", "full"]
 PROFILES: tuple[Profile, ...] = get_args(Profile)
 
 TARGETS: dict[str, tuple[str, ...]] = {
+    "table1": ("table1-mnist", "table1-mnist-gan", "table1-mnist-gmmn-ae", "table1-mnist-vae", "table1-tfd"),
     "table2": (
         *("table2-mnist-100", "table2-mnist-1000", "table2-mnist-all"),
         *("table2-nn-100", "table2-nn-1000", "table2-nn-all"),
@@ -26,6 +27,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "table3": ("table3-16", "table3-30"),
     "figure2": ("figure2a", "figure2b", "figure2c", "figure2d"),
     "figure4": ("figure4a", "figure4c"),
+    "figure5": ("table1-mnist", "table1-tfd"),
     "figure7": ("figure7a",),
     "figure9": ("table3-16",),
     "figure11": ("figure11a", "figure11b", "figure11c", "figure11d"),
@@ -101,8 +103,12 @@ def plan(name: str, profile: Profile, seeds: int | None = None) -> tuple[Recipe,
         short = recipe.short
         changes = [f"training.epochs={short.epochs}"] if short.epochs is not None else []
         return recipes.read(name, changes), seeds or short.seeds
-    labels = ['data.labels="all"'] if isinstance(recipe.data.labels, int) and recipe.data.labels > 100 else []
-    return read_recipe(name, [*SMOKE, *labels], "digits"), seeds or 1
+    fewer = ['data.labels="all"'] if isinstance(recipe.data.labels, int) and recipe.data.labels > 100 else []
+    if recipe.training.pretraining:
+        fewer.append("training.pretraining=1")
+    if recipe.evaluation.parzen_samples:
+        fewer.append("evaluation.parzen_samples=500")
+    return read_recipe(name, [*SMOKE, *fewer], "digits"), seeds or 1
 
 
 def reproduce(

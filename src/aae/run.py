@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aae import recipes
-from aae.baselines import SupervisedNetwork
-from aae.building import build_model
+from aae.baselines import GenerativeAdversarialNetwork, SupervisedNetwork
+from aae.building import Model, build_model
 from aae.data import Split, read_rows
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder
@@ -36,7 +36,7 @@ class Run:
         Where it lives.
     recipe : Recipe
         What it was trained by.
-    model : AdversarialAutoencoder or SupervisedNetwork
+    model : AdversarialAutoencoder, SupervisedNetwork or GenerativeAdversarialNetwork
         In evaluation mode.
     scaling : Scaling
         From stored rows to network rows.
@@ -48,7 +48,7 @@ class Run:
         self,
         folder: RunDirectory,
         recipe: Recipe,
-        model: AdversarialAutoencoder | SupervisedNetwork,
+        model: Model,
         scaling: Scaling,
         facts: dict[str, Any],
     ) -> None:
@@ -140,16 +140,31 @@ class Run:
         Raises
         ------
         InputError
-            If the run is a supervised network.
+            If the run is a supervised network or a GAN.
         """
         if not isinstance(self.model, AdversarialAutoencoder):
-            raise InputError(f"{self.folder.path}: a supervised network has no codes; expected an autoencoder run")
+            kind = "GAN" if isinstance(self.model, GenerativeAdversarialNetwork) else "supervised network"
+            raise InputError(f"{self.folder.path}: a {kind} has no codes; expected an autoencoder run")
+        return self.model
+
+    @property
+    def generative(self) -> AdversarialAutoencoder | GenerativeAdversarialNetwork:
+        """The model of a run that can be sampled.
+
+        Raises
+        ------
+        InputError
+            If the run is a supervised network.
+        """
+        if isinstance(self.model, SupervisedNetwork):
+            raise InputError(f"{self.folder.path}: a supervised network cannot be sampled; expected another run")
         return self.model
 
     @property
     def infers_labels(self) -> bool:
         """Whether the run has q(y|x)."""
-        return isinstance(self.model, SupervisedNetwork) or self.model.has_labels
+        has_labels = isinstance(self.model, AdversarialAutoencoder) and self.model.has_labels
+        return has_labels or isinstance(self.model, SupervisedNetwork)
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -237,7 +252,8 @@ class Run:
     @torch.no_grad()
     def label_logits(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Compute the logits (n, classes) of q(y|x) for rows (n, *shape) as stored."""
-        return np.concatenate([self.model.label_logits(batch).cpu().numpy() for batch in self._batches(rows)])
+        model = self.model if isinstance(self.model, SupervisedNetwork) else self.autoencoder
+        return np.concatenate([model.label_logits(batch).cpu().numpy() for batch in self._batches(rows)])
 
     def predict_proba(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Compute q(y|x) (n, classes) for rows (n, *shape) as stored."""
@@ -292,21 +308,23 @@ class Run:
         InputError
             If the model knows no labels or `label` is out of range.
         """
-        model = self.autoencoder
+        model = self.generative
         noise = Noise(seed, SAMPLES, device=self.device)
         labels = None
         if label is not None:
             classes = len(self.class_names)
-            if model.has_labels:
+            if isinstance(model, AdversarialAutoencoder) and model.has_labels:
                 classes = model.latent("label").prior.dim
             if not 0 <= label < classes:
                 raise InputError(f"label is {label}; expected 0 to {classes - 1}")
             labels = torch.full((n,), label, device=self.device)
         return self._stored(model.sample(n, labels, noise))
 
+    @torch.no_grad()
     def sample_prior(self, n: int, seed: int = 0, latent: str = "style") -> NDArray[np.float32]:
         """Draw codes (n, dim) from the prior of one latent."""
-        codes: NDArray[np.float32] = self.autoencoder.latent(latent).prior.sample(n, None, Noise(seed, SAMPLES)).numpy()
+        noise = Noise(seed, SAMPLES, device=self.device)
+        codes: NDArray[np.float32] = self.autoencoder.latent(latent).prior.sample(n, None, noise).cpu().numpy()
         return codes
 
     def pictures(self, rows: NDArray[Any]) -> NDArray[np.float32]:

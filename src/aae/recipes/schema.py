@@ -15,7 +15,7 @@ Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Method = Literal["aae", "vae", "network"]
+Method = Literal["aae", "vae", "network", "gan", "gmmn"]
 
 
 class DataSettings(Settings):
@@ -105,8 +105,19 @@ class UniformSettings(Settings):
     high: Finite = 1.0
 
 
+class GeneratedSettings(Settings):
+    """The codes that a second network makes of uniform noise, trained by moment matching (GMMN+AE)."""
+
+    kind: Literal["generated"]
+    noise_dim: Count = 10
+    hidden: list[Count] = [1000, 1000]
+    bandwidths: Annotated[list[Positive], Field(min_length=1)] = [1.0]
+    """Of the Gaussian kernels of the maximum mean discrepancy, in squared units of the code."""
+
+
 PriorSettings = Annotated[
-    GaussianSettings | MixtureSettings | SwissRollSettings | UniformSettings, Field(discriminator="kind")
+    GaussianSettings | MixtureSettings | SwissRollSettings | UniformSettings | GeneratedSettings,
+    Field(discriminator="kind"),
 ]
 
 
@@ -115,7 +126,7 @@ class StyleSettings(Settings):
 
     dim: Count
     prior: PriorSettings
-    posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic"
+    posterior: Literal["deterministic", "gaussian", "universal", "sigmoid"] = "deterministic"
     noise_inputs: Count = 10
     """Dimensions of eta for the universal approximator posterior."""
     label_informed: bool = False
@@ -182,6 +193,19 @@ class ModelSettings(Settings):
                     f"model.style.prior.kind is {self.style.prior.kind!r}; method 'vae' needs a prior whose density is known "
                     "everywhere, expected 'gaussian' or 'gaussian-mixture'"
                 )
+        if self.method == "gan" and (self.style is None or self.label is not None):
+            raise ValueError("method 'gan' needs exactly the latent [model.style], whose prior feeds the generator")
+        prior, posterior = (self.style.prior.kind, self.style.posterior) if self.style else (None, None)
+        if self.method == "gmmn" and (self.label is not None or (prior, posterior) != ("generated", "sigmoid")):
+            raise ValueError(
+                "method 'gmmn' needs [model.style] alone, with a 'generated' prior and posterior 'sigmoid'"
+            )
+        if self.method != "gmmn" and prior == "generated":
+            raise ValueError(f"model.style.prior.kind 'generated' needs method 'gmmn'; found {self.method!r}")
+        if self.method == "gan" and posterior != "deterministic":
+            raise ValueError(f"method 'gan' has no encoder; model.style.posterior is {posterior!r}")
+        if self.method not in ("aae", "network") and self.decoder_sees_label:
+            raise ValueError(f"model.decoder_sees_label does not fit method {self.method!r}")
         if self.method != "aae" and self.style is not None and self.style.label_informed:
             raise ValueError(f"method {self.method!r} has no discriminator; style.label_informed needs method 'aae'")
         if self.method == "network" and (self.label is None or self.style is not None):
@@ -202,6 +226,8 @@ class EvaluationSettings(Settings):
     """Prior samples that codes are compared with."""
     neighbours: Count = 10
     """k of the k-nearest-neighbour accuracy in the code space."""
+    parzen_samples: Annotated[int, Field(ge=0)] = 0
+    """Samples of the Parzen window that estimates the log-likelihood (section 3); 0: it is not estimated."""
 
 
 class ShortSettings(Settings):
@@ -230,3 +256,11 @@ class Recipe(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
     paper: dict[str, float] = {}
     """The paper's numbers by metric name."""
+
+    @model_validator(mode="after")
+    def _pretrains_for_its_method(self) -> Recipe:
+        pretraining = self.training.pretraining
+        if (self.model.method == "gmmn") != (pretraining > 0) or pretraining >= self.training.epochs:
+            expected = "1 or more epochs, less than training.epochs" if self.model.method == "gmmn" else "0"
+            raise ValueError(f"training.pretraining is {pretraining}; method {self.model.method!r} expects {expected}")
+        return self

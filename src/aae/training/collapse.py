@@ -22,7 +22,7 @@ def signs(metrics: Mapping[str, float]) -> Iterator[tuple[str, str]]:
         The metric, and one line that says what was found and what helps.
     """
     for name, value in metrics.items():
-        if name.endswith("discriminator_accuracy") and value > DISCRIMINATOR_WINS:
+        if name.endswith("_discriminator_accuracy") and value > DISCRIMINATOR_WINS:
             yield (
                 name,
                 f"the {name.removesuffix('_accuracy').replace('_', ' ')} tells codes from prior samples in {value:.1%} of "

@@ -20,7 +20,7 @@ from aae.training.phases import Batch, Phase
 from aae.training.settings import OptimizerSettings, Precision, TrainingSettings
 
 # Streams of one seed: what each is for.
-INIT, SUBSET, ORDER, LABELLED_ORDER, STEPS, SAMPLES, CODES = range(7)
+INIT, SUBSET, ORDER, LABELLED_ORDER, STEPS, SAMPLES, CODES, LIKELIHOOD = range(8)
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,8 @@ class TrainingSettings(Settings):
     seed: Annotated[int, Field(ge=0)] = 0
     precision: Precision = "fp32"
     reduction: Literal["sum", "mean"] = "sum"
+    pretraining: Annotated[int, Field(ge=0)] = 0
+    """Epochs in which GMMN+AE trains the autoencoder, before the generator of codes."""
     warm_start: Annotated[int, Field(ge=0)] = 0
     """Epochs of moment matching before the adversarial training begins; not in the paper."""
     validate_every: Annotated[int, Field(ge=1)] = 1

@@ -1,0 +1,88 @@
+"""The likelihood of section 3 from a finished run."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from aae import likelihood, reproduce
+from aae.cli import run as command
+from aae.data import load
+from aae.evaluation.parzen import parzen_log_density
+from aae.experiment import train
+from aae.measure import evaluate
+
+DIGITS = load("digits", validation=200)
+
+
+@pytest.fixture(scope="module", params=["table1-mnist", "table1-mnist-gan", "table1-mnist-gmmn-ae"])
+def trained(request, tmp_path_factory):
+    recipe, _ = reproduce.plan(request.param, "smoke")
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"validation": 200})})
+    return train(recipe, DIGITS, run=tmp_path_factory.mktemp("runs") / request.param, device="cpu")
+
+
+def test_samples_are_the_same_whenever_they_are_asked_for(trained):
+    draw = likelihood.sampler(trained)
+    assert torch.equal(draw(100, 150), draw(100, 150))
+    assert not torch.equal(draw(0, 50), draw(100, 150))
+    assert draw(0, 50).shape == (50, 64)
+
+
+def test_rows_are_scored_on_the_scale_of_the_samples(trained):
+    """Against the plain formula, with the samples that `parzen` draws and the sigma it chose."""
+    found = likelihood.parzen(trained, DIGITS, DIGITS.test, 300)
+    samples = likelihood.sampler(trained)(0, 300).double().numpy()
+    test = DIGITS.test.rows.reshape(len(DIGITS.test), -1).astype(np.float64)
+    squares = ((test[:, None] - samples[None]) ** 2).sum(2) / (2 * found.sigma**2)
+    direct = np.log(np.exp(-squares).mean(1)) - 64 * math.log(found.sigma * math.sqrt(2 * math.pi))
+    assert found.log_likelihood_nats == pytest.approx(direct.mean(), abs=1e-3)
+
+
+def test_a_standardization_is_undone_first(tmp_path):
+    recipe, _ = reproduce.plan("table1-tfd", "smoke")
+    run = train(recipe, DIGITS, run=tmp_path / "run", device="cpu")
+    assert run.scaling.offset.numel() == 64
+    samples = likelihood.sampler(run)(0, 200)
+    assert samples.mean().item() == pytest.approx(DIGITS.train.rows.mean(), abs=0.1)  # not 0 as in the network
+
+
+def test_pixels_of_8_bits_count_from_0_to_1(trained, monkeypatch):
+    monkeypatch.setitem(trained.facts, "rows", "uint8")
+    assert likelihood.unit_rows(trained, np.full((2, 8, 8), 255, np.uint8)).max() == 1
+    halves = likelihood.sampler(trained)(0, 5)
+    monkeypatch.setitem(trained.facts, "rows", "float32")
+    torch.testing.assert_close(halves * 255, likelihood.sampler(trained)(0, 5))
+
+
+def test_a_run_is_reported_with_what_its_number_is_to_be_compared_with(trained, monkeypatch):
+    monkeypatch.setattr("aae.judge.STEPS", 30)
+    metrics = evaluate(trained, dataset=DIGITS)["metrics"]
+    assert metrics["parzen_training_rows_nats"] > metrics["parzen_log_likelihood_nats"]  # after two epochs
+    assert metrics["parzen_centroids_nats"] > metrics["parzen_log_likelihood_nats"]
+    assert {"parzen_sigma", "parzen_fine_sigma", "parzen_standard_error_nats", "frechet_distance"} <= metrics.keys()
+    assert 0 <= metrics["recall_percent"] <= 100
+
+
+def test_the_command_goes_on_where_it_stopped_and_says_what_the_number_is_worth(trained, tmp_path, capsys):
+    words = ["parzen", str(trained.folder.path), "-n", "5000", "--json", "--folder", str(tmp_path / "state")]
+    assert command(words) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert (first["samples"], first["test_rows"], first["validation_rows"]) == (5000, 359, 200)
+    assert "k-means" in first["caveat"] or "centroids" in first["caveat"]
+    files = sorted((tmp_path / "state").iterdir())
+    assert files
+    assert command(words) == 0
+    assert json.loads(capsys.readouterr().out) == first
+    assert command([*words[:3], "6000", *words[4:]]) == 2
+    assert "the sums of another computation" in capsys.readouterr().err
+
+
+def test_more_samples_of_the_training_rows_score_higher():
+    """Closed against the estimator itself: more of the true data can only help on average."""
+    flat = DIGITS.train.rows.reshape(len(DIGITS.train), -1)
+    test = DIGITS.test.rows.reshape(len(DIGITS.test), -1)
+    few, many = (parzen_log_density(flat[:n], test, [0.2], progress=False).mean() for n in (100, 1000))
+    assert many > few
