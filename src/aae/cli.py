@@ -411,18 +411,33 @@ def demo(
 
 @app.command()
 def bench(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[RECIPE]...", help="Recipes to measure.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RECIPE]...", help="Recipes to measure; or parzen, the Parzen window."),
+    ] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the speed of one training step against the ceiling of this machine.
+    """Measure the speed of one training step, or of a Parzen window, against the ceiling of this machine.
 
     Example: aae bench figure2a --set training.precision=fp32
     """
     from aae import bench as speed
     from aae.experiment import read_recipe
 
+    if names == ["parzen"]:
+        from aae.parzen_bench import bench_parzen
+
+        found = bench_parzen(device=device.value)
+        if as_json:
+            print(json.dumps(found))
+            return
+        table = _table("Parzen window", "")
+        for key, value in found.items():
+            table.add_row(key.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value))
+        _print(table)
+        return
     chosen = [read_recipe(name, overrides or [], None) for name in names or ["figure2a", "table2-mnist-100"]]
     results = [speed.bench(recipe, device.value) for recipe in chosen]
     if as_json:

@@ -226,9 +226,7 @@ def command(recipe: Recipe) -> str:
         base = read_recipe(recipe.name, data=source)
         words += ["--data", source]
     before, now = _flat(base), _flat(recipe)
-    changed = [
-        f"{key}={_inline(now[key])}" for key in now if now[key] != before.get(key) and not key.startswith("paper")
-    ]
+    changed = [f"{key}={_inline(now[key])}" for key in now if now[key] != before.get(key) and _shapes_the_run(key)]
     return shlex.join([*words, *(word for change in changed for word in ("--set", change))])
 
 
@@ -255,12 +253,17 @@ def describe_device(device: torch.device) -> str:
 def _check_same_recipe(folder: RunDirectory, recipe: Recipe) -> None:
     folder.require()
     before, now = _flat(recipes.read(folder.recipe)), _flat(recipe)
-    free = {"training.epochs", "training.validate_every", "training.checkpoint_every", "title", "reference", "cost"}
+    free = {"training.epochs", "training.validate_every", "training.checkpoint_every"}
     for key in sorted(before.keys() | now.keys(), key=lambda key: (key != "data.source", key)):
-        if before.get(key) != now.get(key) and key not in free and not key.startswith("paper"):
+        if before.get(key) != now.get(key) and key not in free and _shapes_the_run(key):
             raise InputError(
                 f"{folder.path}: cannot resume with another recipe; {key} is {now.get(key)!r}, the run has {before.get(key)!r}"
             )
+
+
+def _shapes_the_run(key: str) -> bool:
+    """Tell whether a key of a recipe says more than where the recipe comes from and how often it is run."""
+    return key.partition(".")[0] not in {"title", "reference", "cost", "seeds", "short", "paper"}
 
 
 def _flat(recipe: Recipe) -> dict[str, Any]:

@@ -133,7 +133,8 @@ def sum_kernels(
     """Add all samples to `sums`, resuming what `folder` holds; under ``torchrun``, with all processes together.
 
     Process r of P takes the blocks r, r + P, r + 2 P and so on and keeps a state of its own; at the end all of them hold the
-    sums over all samples. The state is one file, written whole or not at all: sums, blocks done, and a fingerprint of what they belong to.
+    sums over all samples. The state is one file, written whole or not at all: sums, blocks done, and a fingerprint of what
+    they belong to.
 
     Parameters
     ----------
