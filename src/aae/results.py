@@ -1,6 +1,6 @@
 """Measured numbers: JSON files, one per recipe, length and hardware, and the tables made from them.
 
-``python -m aae.results README.md`` renews the tables between the marks in a document.
+``python -m aae.results README.md REPRODUCTION.md`` renews the tables between the marks in a document.
 """
 
 from __future__ import annotations
@@ -140,6 +140,8 @@ class ResultTable:
         for result in results:
             if re.fullmatch(self.recipes, result["recipe"]) and next(iter(self.columns)) in result["metrics"]:
                 lines.append(self._row(result))
+        if len(lines) == 2:
+            return "Not measured yet."
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def _row(self, result: dict[str, Any]) -> list[str]:
@@ -184,6 +186,20 @@ TABLES = {
             "label_control_percent": ("label obeyed, %", 1),
             "judge_accuracy_percent": ("judge on real rows, %", 1),
         },
+    ),
+    "likelihoods": ResultTable(
+        r"table1-.*",
+        {
+            "parzen_log_likelihood_nats": ("Parzen, nats", 1),
+            "parzen_standard_error_nats": ("standard error", 1),
+            "parzen_fine_log_likelihood_nats": ("fine sigma, nats", 1),
+            "parzen_training_rows_nats": ("training rows, nats", 1),
+            "parzen_centroids_nats": ("centroids, nats", 1),
+            "frechet_distance": ("Fréchet distance", 1),
+            "precision_percent": ("precision, %", 1),
+            "recall_percent": ("recall, %", 1),
+        },
+        paper="parzen_log_likelihood_nats",
     ),
     "clusters": ResultTable(
         r"table3-.*",
