@@ -225,7 +225,7 @@ def discriminator_inputs(model, latent, batch):
 @pytest.mark.parametrize("sd", [1.0, 5.0, 10.0])
 def test_discriminator_sees_the_prior_of_the_recipe(sd):
     one = recipe(style={"dim": 8, "prior": {"kind": "gaussian", "sd": sd}})
-    model = build_model(one.model, 5, 0, Noise(0))
+    model = build_model(one.model, (5,), 0, Noise(0))
     assert [phase.name for phase in make_phases(one, model)] == ["reconstruction", "discriminator", "generator"]
     both, fakes = discriminator_inputs(model, "style", Batch(torch.rand(5000, 5), Noise(1)))
     positives = both[:5000]
@@ -303,7 +303,7 @@ def test_seeds_decide_everything(tmp_path):
 def test_dropout_of_the_discriminator_is_active_in_training():
     def losses(dropout):
         one = recipe(discriminator={"hidden": [16], "dropout": dropout})
-        model = build_model(one.model, 5, 0, Noise(0))
+        model = build_model(one.model, (5,), 0, Noise(0))
         batch = Batch(torch.ones(20, 5), Noise(1))
         return [phase.loss(batch).item() for phase in make_phases(one, model)[1:]]
 

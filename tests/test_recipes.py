@@ -47,9 +47,10 @@ def test_titles_tell_recipes_apart():
 
 
 def test_names_other_things_rely_on():
-    figures = {"figure2a", "figure2b", "figure2c", "figure2d", "figure4a", "figure4c", "figure7a"}
+    figures = {"figure2a", "figure2b", "figure2c", "figure2d", "figure4a", "figure4c", "figure7a", "figure7b"}
     tables = {f"table2-{kind}-{labels}" for kind in ("mnist", "nn") for labels in ("100", "1000", "all")}
-    assert {"demo"} | figures | tables <= set(NAMES)
+    svhn = {"table2-svhn-1000", "table2-svhn-1000-conv", "table2-svhn-nn-1000"}
+    assert {"demo"} | figures | tables | svhn <= set(NAMES)
 
 
 # --- overriding and extending ------------------------------------------------------------------------------------------
@@ -144,6 +145,57 @@ def test_the_baseline_of_table_2_has_the_same_layers_labels_and_splits(suffix, l
     assert network.data.labels == labels
     assert network.model.encoder.hidden == ours.model.encoder.hidden
     assert network.model.encoder.dropout > 0  # "a dropout supervised neural network with the same architecture"
+
+
+def test_constants_of_semi_supervised_svhn():
+    recipe = recipes.read("table2-svhn-1000")
+    model, training = recipe.model, recipe.training
+    # A.2.2: "about 530K training points"; "subtracted by the mean and divided by the standard deviation along each input"
+    assert (recipe.data.source, recipe.data.scaling) == ("svhn-extra", "standardize")
+    assert recipe.data.labels == 1000  # "SVHN with 1000 labels"
+    # "The dimensionality of the label representation is 10 and for the style representation we use 20 dimensions"
+    assert (model.style.dim, model.label.categories) == (20, None)
+    assert model.style.prior.model_dump() == {"kind": "gaussian", "sd": 1.0}
+    # "the momentum value for the autoencoder reconstruction cost and the semi-supervised cost is fixed to 0.9"; "0.1"
+    momentum = {"reconstruction": 0.9, "classification": 0.9, "generator": 0.1, "discriminator": 0.1}
+    # "0.0001 and after 250 epochs reduce it to 0.00001"; "0.1 ... 0.01"; "0.01 ... 0.001"
+    rates = {
+        "reconstruction": {0: 0.0001, 250: 0.00001},
+        "classification": {0: 0.1, 250: 0.01},
+        "generator": {0: 0.01, 250: 0.001},
+        "discriminator": {0: 0.01, 250: 0.001},
+    }
+    for phase, value in momentum.items():
+        settings = getattr(training, phase)
+        assert (settings.optimizer, settings.momentum, settings.rate) == ("sgd", value, rates[phase])
+    assert training.epochs == 1000  # "We train the network for 1000 epochs"
+    # "dropout at the input layer with the dropout rate of 20%. No other dropout, l2 weight decay or Gaussian noise"
+    assert (model.encoder.input_dropout, model.encoder.input_noise) == (0.2, 0)
+    for network in (model.encoder, model.decoder, model.discriminator):
+        assert network.dropout == 0
+    assert (model.discriminator.input_noise, model.discriminator.add_log_prior, training.warm_start) == (0, False, 0)
+    # "in all the autoencoder layers including the softmax layer of q(y|x), the linear layer of q(z|x) as well as the linear
+    # output layer of the autoencoder"
+    assert (model.encoder.batch_norm, model.decoder.batch_norm, model.output) == ("all", "all", "linear")
+    assert model.discriminator.batch_norm == "none"
+    assert recipe.paper == {"test_error_percent": 17.70}  # Table 2, 17.70 (0.30)
+
+
+def test_the_recipes_of_svhn_differ_where_they_say():
+    ours, conv, network = (recipes.read(f"table2-svhn-{kind}") for kind in ("1000", "1000-conv", "nn-1000"))
+    assert (conv.data, conv.training, conv.model.style, conv.paper) == (ours.data, ours.training, ours.model.style, {})
+    for part in ("encoder", "decoder"):
+        mine, theirs = getattr(conv.model, part), getattr(ours.model, part)
+        assert mine.channels
+        assert mine == theirs.model_copy(update={"channels": mine.channels, "hidden": mine.hidden})
+    assert conv.model.discriminator == ours.model.discriminator
+    assert network.data == ours.data  # and so, seed by seed, the same labelled subset
+    assert network.model.encoder == ours.model.encoder.model_copy(update={"dropout": network.model.encoder.dropout})
+    assert (network.model.method, network.paper) == ("network", {"test_error_percent": 47.50})
+    figure7a, figure7b = recipes.read("figure7a"), recipes.read("figure7b")
+    assert figure7b.model.style == figure7a.model.style  # figure 7: "(15-D Gaussian) on MNIST and SVHN"
+    assert (figure7b.data.labels, figure7b.model.decoder_sees_label) == ("all", True)  # section 4
+    assert (figure7b.data.scaling, figure7b.model.output) == ("standardize", "linear")
 
 
 def test_constants_of_clustering():

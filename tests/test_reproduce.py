@@ -61,7 +61,7 @@ def test_seeds_are_resumed_where_they_stopped(tmp_path, monkeypatch):
     place = tmp_path / "smoke/figure7a"
     (place / "seed-1/model.safetensors").unlink()
     kept = (place / "seed-0/model.safetensors").read_bytes()
-    (outcome,) = reproduce.reproduce("figure7", "smoke", tmp_path, seeds=2, note=lambda _: None)
+    outcome, _ = reproduce.reproduce("figure7", "smoke", tmp_path, seeds=2, note=lambda _: None)
     assert (place / "seed-0/model.safetensors").read_bytes() == kept
     assert Run.load(place / "seed-1").facts["epochs"] == 2
     assert len(outcome.metrics["label_control_percent"]["values"]) == 2
@@ -75,7 +75,7 @@ def test_what_has_no_data_is_skipped_and_said(tmp_path, monkeypatch):
     monkeypatch.setattr("aae.reproduce.load_data", missing)
     with pytest.raises(InputError, match="mnist: not here"):
         reproduce.reproduce("figure7", "short", tmp_path, note=noted.append)
-    assert noted == ["figure7a: skipped, mnist: not here"]
+    assert noted == ["figure7a: skipped, mnist: not here", "figure7b: skipped, svhn-extra: not here"]
     rows = reproduce.comparison([reproduce.Outcome(recipes.read("table3-30"), 1, {}, "mnist: not here")])
     assert rows == [("table3-30", "clustering_error_percent", "4.10", "skipped: mnist: not here", 1500, 1)]
 

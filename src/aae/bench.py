@@ -277,8 +277,9 @@ def table(results: Sequence[dict[str, Any]]) -> Table:
 def _make_trainer(recipe: Recipe, place: torch.device) -> Trainer:
     """Build what `aae.experiment.train` builds, on made-up rows."""
     dataset = _make_up(recipe)
-    inputs, classes = int(np.prod(dataset.shape)), len(dataset.class_names)
-    model = build_model(recipe.model, inputs, classes, Noise(recipe.training.seed, INIT)).to(place)
+    model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(recipe.training.seed, INIT)).to(
+        place
+    )
     scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows)
     rows = training_data(recipe, dataset.train, scaling, labelled_rows(recipe, dataset)).to(place)
     return Trainer(model, make_phases(recipe, model), rows, recipe.training, place)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from aae.baselines import (
     supervised_phases,
     variational_phases,
 )
+from aae.convolution import ConvolutionalDecoder, ConvolutionalEncoder
 from aae.data import Dataset, Split
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder, ClusterHeads, Latent
@@ -32,6 +34,8 @@ from aae.posteriors import Deterministic, GaussianPosterior, Posterior, Softmax,
 from aae.recipes.schema import (
     ClusterHeadSettings,
     DataSettings,
+    DecoderSettings,
+    EncoderSettings,
     GaussianSettings,
     GeneratedSettings,
     MixtureSettings,
@@ -191,15 +195,19 @@ def make_scaling(settings: DataSettings, model: ModelSettings, rows: NDArray[Any
     return scaling
 
 
-def build_model(settings: ModelSettings, inputs: int, num_classes: int, seed_noise: Noise) -> Model:
+def build_model(settings: ModelSettings, shape: Sequence[int], num_classes: int, seed_noise: Noise) -> Model:
     """Build and initialize the model of a recipe.
+
+    Batch normalization takes mean and variance from the mini-batch in training mode and its running statistics in evaluation
+    mode: each row is then encoded by itself. An encoder is run several times in a step (in A.2.2 on the rows to reconstruct,
+    again on them for the regularization, and on the labelled ones), and its running statistics follow all of these runs.
 
     Parameters
     ----------
     settings : ModelSettings
         The ``[model]`` section.
-    inputs : int
-        Number of values in a row.
+    shape : sequence of int
+        Shape of a stored row, such as (28, 28) or (32, 32, 3); networks with channels need a picture.
     num_classes : int
         Number of classes in the data, 0 if it has no labels.
     seed_noise : Noise
@@ -213,14 +221,14 @@ def build_model(settings: ModelSettings, inputs: int, num_classes: int, seed_noi
     Raises
     ------
     InputError
-        If the settings need labels that the data does not have.
+        If the settings need labels that the data does not have, or pictures where rows are none.
     """
     if settings.method == "network":
-        model: Model = _supervised_network(settings, inputs, num_classes)
+        model: Model = _supervised_network(settings, shape, num_classes)
     elif settings.method == "gan":
-        model = _generative_adversarial_network(settings, inputs, num_classes)
+        model = _generative_adversarial_network(settings, shape, num_classes)
     else:
-        model = _autoencoder(settings, inputs, num_classes, seed_noise)
+        model = _autoencoder(settings, shape, num_classes, seed_noise)
     initialize(model, seed_noise, settings.init, settings.init_sd)
     return model
 
@@ -244,28 +252,30 @@ def make_phases(recipe: Recipe, model: Model) -> list[Phase]:
     )
 
 
-def _supervised_network(settings: ModelSettings, inputs: int, num_classes: int) -> SupervisedNetwork:
-    encoder = _network(settings.encoder, inputs, None)
+def _supervised_network(settings: ModelSettings, shape: Sequence[int], num_classes: int) -> SupervisedNetwork:
+    encoder = _encoder(settings.encoder, shape)
     head = Softmax(encoder.out_features, _categories(settings, num_classes), batch_norm=_heads_normalized(settings))
     return SupervisedNetwork(encoder, head, _corruption(settings))
 
 
 def _generative_adversarial_network(
-    settings: ModelSettings, inputs: int, num_classes: int
+    settings: ModelSettings, shape: Sequence[int], num_classes: int
 ) -> GenerativeAdversarialNetwork:
     """Impose the data distribution on the rows with the networks that impose the prior on the codes elsewhere."""
     assert settings.style is not None
     return GenerativeAdversarialNetwork(
-        _network(settings.decoder, settings.style.dim, inputs),
-        _network(settings.discriminator, inputs, 1),
+        _decoder(settings.decoder, settings.style.dim, shape),
+        _network(settings.discriminator, math.prod(shape), 1),
         make_prior(settings.style.prior, settings.style.dim, num_classes),
         output=settings.output,
     )
 
 
-def _autoencoder(settings: ModelSettings, inputs: int, num_classes: int, seed_noise: Noise) -> AdversarialAutoencoder:
+def _autoencoder(
+    settings: ModelSettings, shape: Sequence[int], num_classes: int, seed_noise: Noise
+) -> AdversarialAutoencoder:
     eta = settings.style.noise_inputs if settings.style and settings.style.posterior == "universal" else 0
-    encoder = _network(settings.encoder, inputs + eta, None)
+    encoder = _encoder(settings.encoder, shape, eta)
     latents: dict[str, Latent] = {}
     if settings.label is not None:
         latents["label"] = _label(settings, encoder.out_features, _categories(settings, num_classes))
@@ -282,7 +292,7 @@ def _autoencoder(settings: ModelSettings, inputs: int, num_classes: int, seed_no
     return AdversarialAutoencoder(
         encoder,
         latents,
-        _network(settings.decoder, decoder_inputs, inputs),
+        _decoder(settings.decoder, decoder_inputs, shape),
         output=settings.output,
         corruption=_corruption(settings),
         decoder_classes=num_classes if settings.decoder_sees_label else None,
@@ -352,15 +362,20 @@ def make_prior(settings: PriorSettings, dim: int, num_classes: int) -> priors.Pr
     return priors.Uniform(dim, settings.low, settings.high, labels)
 
 
+def _encoder(settings: EncoderSettings, shape: Sequence[int], eta: int = 0) -> MLP | ConvolutionalEncoder:
+    if not settings.channels:
+        return _network(settings, math.prod(shape) + eta, None)
+    return ConvolutionalEncoder(shape, settings.channels, settings.hidden, **settings.kind_of_layers())
+
+
+def _decoder(settings: DecoderSettings, inputs: int, shape: Sequence[int]) -> MLP | ConvolutionalDecoder:
+    if not settings.channels:
+        return _network(settings, inputs, math.prod(shape))
+    return ConvolutionalDecoder(inputs, settings.hidden, settings.channels, shape, **settings.kind_of_layers())
+
+
 def _network(settings: NetworkSettings, inputs: int, outputs: int | None) -> MLP:
-    return MLP(
-        inputs,
-        settings.hidden,
-        outputs,
-        activation=settings.activation,
-        batch_norm=settings.batch_norm,
-        dropout=settings.dropout,
-    )
+    return MLP(inputs, settings.hidden, outputs, **settings.kind_of_layers())
 
 
 def _cluster_heads(settings: ClusterHeadSettings, categories: int, dim: int, noise: Noise) -> ClusterHeads:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 import aae
@@ -161,9 +160,8 @@ def train(
         folder.require_new()
     dataset = data if isinstance(data, Dataset) else load_data(recipe)
     seed = recipe.training.seed
-    inputs = int(np.prod(dataset.shape))
     labelled = labelled_rows(recipe, dataset)
-    model = build_model(recipe.model, inputs, len(dataset.class_names), Noise(seed, INIT))
+    model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(seed, INIT))
     model.to(place)
     torch.manual_seed(seed)  # for modules and samplers of the user that draw from torch itself
     scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows)

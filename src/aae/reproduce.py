@@ -23,12 +23,13 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "table2": (
         *("table2-mnist-100", "table2-mnist-1000", "table2-mnist-all"),
         *("table2-nn-100", "table2-nn-1000", "table2-nn-all"),
+        *("table2-svhn-1000", "table2-svhn-1000-conv", "table2-svhn-nn-1000"),
     ),
     "table3": ("table3-16", "table3-30"),
     "figure2": ("figure2a", "figure2b", "figure2c", "figure2d"),
     "figure4": ("figure4a", "figure4c"),
     "figure5": ("table1-mnist", "table1-tfd"),
-    "figure7": ("figure7a",),
+    "figure7": ("figure7a", "figure7b"),
     "figure9": ("table3-16",),
     "figure11": ("figure11a", "figure11b", "figure11c", "figure11d"),
 }
@@ -104,6 +105,8 @@ def plan(name: str, profile: Profile, seeds: int | None = None) -> tuple[Recipe,
         changes = [f"training.epochs={short.epochs}"] if short.epochs is not None else []
         return recipes.read(name, changes), seeds or short.seeds
     fewer = ['data.labels="all"'] if isinstance(recipe.data.labels, int) and recipe.data.labels > 100 else []
+    for part, network in (("encoder", recipe.model.encoder), ("decoder", recipe.model.decoder)):
+        fewer.append(f"model.{part}.channels={[4] * len(network.channels)}")
     if recipe.training.pretraining:
         fewer.append("training.pretraining=1")
     if recipe.evaluation.parzen_samples:

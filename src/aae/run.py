@@ -37,7 +37,8 @@ class Run:
     recipe : Recipe
         What it was trained by.
     model : AdversarialAutoencoder, SupervisedNetwork or GenerativeAdversarialNetwork
-        In evaluation mode.
+        In evaluation mode: batch normalization uses its running statistics, and what a row is encoded to does not depend
+        on the rows beside it.
     scaling : Scaling
         From stored rows to network rows.
     facts : dict
@@ -116,8 +117,7 @@ class Run:
         """
         tensors = read_tensors(folder.weights)
         place = choose_device(device)
-        inputs = int(np.prod(facts["shape"]))
-        model = build_model(recipe.model, inputs, len(facts["class_names"]), Noise(0))
+        model = build_model(recipe.model, facts["shape"], len(facts["class_names"]), Noise(0))
         if "scaling.offset" not in tensors or "scaling.factor" not in tensors:
             raise InputError(f"{folder.weights}: holds no scaling; expected the weights of a run")
         scaling = Scaling(tensors.pop("scaling.offset"), tensors.pop("scaling.factor"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -54,6 +54,10 @@ class NetworkSettings(Settings):
             raise ValueError(f"is {activation!r}; expected one of: {', '.join(ACTIVATIONS)}")
         return activation
 
+    def kind_of_layers(self) -> dict[str, Any]:
+        """Select what all layers have in common, as networks take it."""
+        return self.model_dump(include={"activation", "batch_norm", "dropout"})
+
 
 class DiscriminatorSettings(NetworkSettings):
     """The discriminators, with what helps where they win; both are off in the paper's recipes."""
@@ -67,8 +71,17 @@ class DiscriminatorSettings(NetworkSettings):
 class EncoderSettings(NetworkSettings):
     """The encoder, with the corruption of its input at training time."""
 
+    channels: list[Count] = []
+    """Channels of the convolutions before the hidden layers, each of which halves height and width; none by default."""
     input_noise: NonNegative = 0.0
     input_dropout: Share = 0.0
+
+
+class DecoderSettings(NetworkSettings):
+    """The decoder."""
+
+    channels: list[Count] = []
+    """Channels of the pictures behind the hidden layers, from the smallest, each of which is doubled; none by default."""
 
 
 class GaussianSettings(Settings):
@@ -160,7 +173,7 @@ class ModelSettings(Settings):
     likelihood: Likelihood = "bernoulli"
     """Reconstruction term of the VAE; the adversarial autoencoder always uses half the squared error."""
     encoder: EncoderSettings = EncoderSettings()
-    decoder: NetworkSettings = NetworkSettings()
+    decoder: DecoderSettings = DecoderSettings()
     discriminator: DiscriminatorSettings = DiscriminatorSettings()
     style: StyleSettings | None = None
     label: LabelSettings | None = None
@@ -175,6 +188,11 @@ class ModelSettings(Settings):
             raise ValueError("has neither a [model.style] nor a [model.label] latent; expected at least one")
         if self.cluster_heads is not None and (self.style is None or self.label is None or self.method != "aae"):
             raise ValueError("model.cluster_heads need method 'aae', [model.label] and [model.style]")
+        if self.encoder.channels and self.style is not None and self.style.posterior == "universal":
+            raise ValueError(
+                f"model.encoder.channels is {self.encoder.channels}; a 'universal' posterior, whose noise enters beside the row, "
+                "expects none"
+            )
         if self.discriminator.add_log_prior:
             if self.style is None or self.style.prior.kind not in ("gaussian", "gaussian-mixture"):
                 raise ValueError(
