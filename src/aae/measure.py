@@ -18,6 +18,7 @@ from aae.likelihood import likelihood
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
 from aae.noise import Noise
+from aae.priors import Prior
 from aae.recipes import Recipe
 from aae.run import Run
 from aae.training.checkpoints import write_json
@@ -25,6 +26,7 @@ from aae.training.checkpoints import write_json
 Report = dict[str, Any]
 VALIDATION_CODES = 1000  # codes compared with the prior after every epoch
 MATCHED_ROWS = 11  # the fewest that can be compared with the prior
+PLACEMENT_SAMPLES = 5000  # of the prior, that say which part of it belongs to which label
 NEIGHBOURHOOD = 12  # rows in a neighbourhood for trustworthiness and continuity
 REFERENCE_ROWS = 10_000  # training rows among which nearest neighbours are sought
 
@@ -61,6 +63,10 @@ def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe
             some = every[torch.from_numpy(_some(len(every), VALIDATION_CODES)).to(device)]
             prior = model.latent("style").prior.sample(len(some), None, noise)
             metrics["validation_energy_distance"] = evaluation.energy_distance(some, prior)
+            if model.latent("style").label_informed and split.labels is not None and len(_known(split)):
+                metrics["validation_label_placement_percent"] = _label_placement(
+                    model.latent("style").prior, every.cpu().numpy(), split.labels
+                )
     if scores:
         metrics |= _label_metrics(torch.cat(scores).cpu(), split, recipe)
     return metrics
@@ -179,7 +185,22 @@ def _code_metrics(run: Run, held_out: Split) -> dict[str, float]:
         return torch.from_numpy(run.sample_prior(n, seed))
 
     limit = max(MATCHED_ROWS, run.recipe.evaluation.prior_samples)
-    return evaluation.match_report(drawn, draw, limit=limit)
+    metrics = evaluation.match_report(drawn, draw, limit=limit)
+    style = run.autoencoder.latent("style")
+    if style.label_informed and held_out.labels is not None and len(_known(held_out)):
+        metrics["label_placement_percent"] = _label_placement(style.prior, drawn, held_out.labels)
+    return metrics
+
+
+def _label_placement(prior: Prior, codes: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """Measure the share of codes that lie in the part of the prior that belongs to their label (section 2.3), in percent.
+
+    A place belongs to the label of most of the nearest among samples of the prior that were drawn per label.
+    """
+    assert prior.num_labels is not None
+    owners = torch.arange(PLACEMENT_SAMPLES) % prior.num_labels
+    samples = prior.sample(PLACEMENT_SAMPLES, owners, Noise(0))
+    return evaluation.knn_accuracy_percent(samples, owners, codes, labels)
 
 
 def _embedding_metrics(run: Run, train: Split, held_out: Split) -> dict[str, float]:

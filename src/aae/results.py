@@ -149,7 +149,8 @@ class ResultTable:
         cells = []
         for name, (_, digits) in self.columns.items():
             text = _with_sd(metrics[name], digits) if name in metrics else ""
-            cells.append(f"{text} ({metrics[name + '_baseline']['mean']:.{digits}f})" if self.baseline else text)
+            compared = metrics.get(f"{name}_baseline") if self.baseline else None
+            cells.append(f"{text} ({compared['mean']:.{digits}f})" if compared else text)
         if self.paper is not None:
             number = result["paper"].get(self.paper)
             cells.append("" if number is None else f"{number:.{self.columns[self.paper][1]}f}")
@@ -175,6 +176,7 @@ TABLES = {
             "energy_distance": ("energy distance", 3),
             "sliced_wasserstein": ("sliced Wasserstein", 3),
             "holes_percent": ("holes, %", 2),
+            "label_placement_percent": ("in the part of their label, %", 1),
         },
         baseline=True,
     ),
