@@ -1,6 +1,7 @@
 """Adversarial autoencoders (Makhzani et al., arXiv 1511.05644).
 
-`train` a recipe into a run folder and `load` it again, or build an `AdversarialAutoencoder` of your own parts and `fit` it.
+`train` a recipe into a run folder and `load` it again, build an `AdversarialAutoencoder` of your own parts and `fit` it, or use
+the estimators, which have the habits of scikit-learn.
 """
 
 from __future__ import annotations
@@ -9,6 +10,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aae.estimators import AAE as AAE
+    from aae.estimators import AAEClusterer as AAEClusterer
+    from aae.estimators import AAEEmbedding as AAEEmbedding
+    from aae.estimators import SemiSupervisedAAE as SemiSupervisedAAE
+    from aae.estimators import SupervisedAAE as SupervisedAAE
     from aae.experiment import train as train
     from aae.fitting import fit as fit
     from aae.model import AdversarialAutoencoder as AdversarialAutoencoder
@@ -16,21 +22,48 @@ if TYPE_CHECKING:
     from aae.networks import MLP as MLP
     from aae.run import Run as Run
     from aae.run import load as load
+    from aae.sharing import from_pretrained as from_pretrained
+    from aae.sharing import push_to_hub as push_to_hub
+    from aae.sharing import save_pretrained as save_pretrained
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AAE": "aae.estimators",
+    "AAEClusterer": "aae.estimators",
+    "AAEEmbedding": "aae.estimators",
     "AdversarialAutoencoder": "aae.model",
     "Latent": "aae.model",
     "MLP": "aae.networks",
     "Run": "aae.run",
+    "SemiSupervisedAAE": "aae.estimators",
+    "SupervisedAAE": "aae.estimators",
     "fit": "aae.fitting",
+    "from_pretrained": "aae.sharing",
     "load": "aae.run",
+    "push_to_hub": "aae.sharing",
+    "save_pretrained": "aae.sharing",
     "train": "aae.experiment",
 }
-_ROOMS = ("evaluation", "posteriors", "priors", "recipes")
+_ROOMS = ("estimators", "evaluation", "posteriors", "priors", "recipes")
 
-__all__ = ["MLP", "AdversarialAutoencoder", "Latent", "Run", "fit", "load", "train"]
+__all__ = [
+    "AAE",
+    "MLP",
+    "AAEClusterer",
+    "AAEEmbedding",
+    "AdversarialAutoencoder",
+    "Latent",
+    "Run",
+    "SemiSupervisedAAE",
+    "SupervisedAAE",
+    "fit",
+    "from_pretrained",
+    "load",
+    "push_to_hub",
+    "save_pretrained",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,8 @@
+"""Estimators with the habits of scikit-learn over the models of the paper: arrays in, arrays out, nothing on disk."""
+
+from aae.estimators.autoencoder import AAE
+from aae.estimators.clustering import AAEClusterer
+from aae.estimators.embedding import AAEEmbedding
+from aae.estimators.supervised import SemiSupervisedAAE, SupervisedAAE
+
+__all__ = ["AAE", "AAEClusterer", "AAEEmbedding", "SemiSupervisedAAE", "SupervisedAAE"]

@@ -1,0 +1,206 @@
+"""The basic adversarial autoencoder (section 2) as a transformer."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from aae.estimators.base import BATCH, AdversarialTransformer, Rows
+from aae.priors import Uniform
+
+
+class AAE(AdversarialTransformer):
+    """Adversarial autoencoder: codes whose distribution is that of a prior (section 2).
+
+    Rows become codes with `transform`, codes become rows with `inverse_transform`, samples of the prior become new rows
+    with `sample`, and `score_samples` says how normal a row is.
+
+    Parameters
+    ----------
+    latent_dim : int, default=8
+        Number of dimensions of a code.
+    prior : "gaussian", Prior or callable, default="gaussian"
+        What the distribution of the codes is matched to: N(0, I), any of `aae.priors`, or a function that is called as
+        ``prior(n)`` and returns a tensor (n, latent_dim).
+    posterior : {"deterministic", "gaussian", "universal"}, default="deterministic"
+        Kind of q(z|x). The codes that `transform` gives are f(x), the mean, or f(x, 0).
+    hidden_layer_sizes : sequence of int, default=(200, 200)
+        Hidden layers of the encoder and of the decoder.
+    discriminator_layer_sizes : sequence of int, default=(200, 200)
+        Hidden layers of each discriminator.
+    batch_norm : {"none", "hidden", "all"}, default="none"
+        Which layers of the encoder are followed by batch normalization.
+    input_noise : float, default=0.1
+        Standard deviation of the Gaussian noise on scaled rows that the encoder sees during training, 0 or larger.
+    discriminator_noise : float, default=0.0
+        Standard deviation of the Gaussian noise on what a discriminator sees during training, 0 or larger. Not in the
+        paper: it blunts a discriminator that wins.
+    scaling : {"auto", "standardize", "minmax", "none"}, default="auto"
+        What rows pass through first. ``"auto"``: uint8 rows are divided by 255, rows inside [0, 1] stay as they are, and
+        columns of others get mean 0 and variance 1, or the range [0, 1] where `output` is ``"sigmoid"``.
+    output : {"auto", "linear", "sigmoid"}, default="auto"
+        Activation of the decoder's last layer. ``"auto"``: sigmoid where the scaled rows are inside [0, 1], else linear.
+    epochs : int or "auto", default="auto"
+        Passes over the rows that `fit` makes. ``"auto"``: at least 20, and at least 3000 mini-batches.
+    batch_size : int, default=50
+        Rows in a mini-batch, 2 or larger; at most all of them are used.
+    learning_rate : float, default=0.001
+        Rate of the optimizers of all phases, larger than 0. They are Adam, with betas (0.5, 0.999) in the adversarial
+        phases.
+    optimizers : dict, optional
+        Changes for single phases (``"reconstruction"``, ``"discriminator"``, ``"generator"``), in the words of a recipe:
+        ``{"generator": {"rate": 0.0005}, "reconstruction": {"optimizer": "sgd", "rate": 0.01, "momentum": 0.9}}``.
+    precision : {"fp32", "bf16", "tf32"}, default="fp32"
+        Of the matrix products in training.
+    device : {"auto", "cpu", "cuda"}, default="auto"
+        Where to train.
+    warm_start : bool, default=False
+        Whether another call of `fit` trains on, with the networks and scaling that are there, and optimizers as they were.
+    verbose : bool or int, default=False
+        Whether to show progress on stderr.
+    random_state : int, RandomState or None, default=None
+        Decides initial weights, order of the rows and everything drawn in training.
+
+    Attributes
+    ----------
+    model_ : AdversarialAutoencoder
+        The trained model, in evaluation mode; it sees scaled rows.
+    scaler_ : StandardScaler, MinMaxScaler or None
+        What rows pass through on their way to the model.
+    history_ : list of dict
+        Per epoch its number, the mean losses and what the phases log.
+    noise_variance_ : float
+        Mean squared reconstruction error of the scaled training rows, per dimension; larger than 0.
+    n_features_in_ : int
+        Number of columns seen by `fit`.
+    feature_names_in_ : array of str, (n_features_in_,)
+        Names of the columns, where `fit` saw some.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from aae import AAE
+    >>> rows = load_iris().data
+    >>> model = AAE(latent_dim=2, random_state=0).fit(rows)
+    >>> model.transform(rows).shape
+    (150, 2)
+    >>> model.sample(3).shape
+    (3, 4)
+    """
+
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Train.
+
+        Parameters
+        ----------
+        X : array-like, (n_samples, n_features)
+            Rows; at least two.
+        y : ignored
+            Present by convention.
+
+        Returns
+        -------
+        AAE
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range or the rows cannot be used.
+        TrainingError
+            If a loss or a weight is not finite.
+        """
+        return self._fit(X, partial=False)
+
+    def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Make one pass over rows (n_samples, n_features), in mini-batches; the first call sets up scaling and networks.
+
+        Optimizers go on as the last call left them. Raises as `fit` does.
+        """
+        return self._fit(X, partial=True)
+
+    def _fit(self, X: ArrayLike, *, partial: bool) -> Self:
+        goes_on = self._goes_on(partial)
+        checked = self._check_fit(X, goes_on=goes_on)
+        self._train(checked, goes_on=goes_on, partial=partial)
+        errors = self._squared_errors(self._scaled(checked))
+        self.noise_variance_ = max(float(errors.mean()) / checked.shape[1], float(np.finfo(np.float32).eps))
+        return self
+
+    def transform(self, X: ArrayLike) -> Rows:
+        """Map rows (n_samples, n_features) to codes (n_samples, latent_dim)."""
+        codes: Rows = self._codes(self._rows(X))["style"].cpu().numpy()
+        return codes
+
+    def inverse_transform(self, X: ArrayLike) -> Rows:
+        """Map codes (n_samples, latent_dim) to rows (n_samples, n_features), in the units of the training rows."""
+        return self._decoded({"style": self._check_codes(X)})
+
+    def sample(self, n: int = 1, *, random_state: int | np.random.RandomState | None = None) -> Rows:
+        """Draw rows from the model: decoded samples of the prior.
+
+        Parameters
+        ----------
+        n : int
+            How many, 1 or larger.
+        random_state : int, RandomState or None
+            Decides the draw.
+
+        Returns
+        -------
+        array, (n, n_features)
+            Rows, in the units of the training rows.
+        """
+        return self._draw(n, None, random_state)
+
+    def score_samples(self, X: ArrayLike) -> Rows:
+        r"""Tell how normal each row is: log p(x, z) at its code z, in nats; larger is more normal.
+
+        With z the code of the row, d the number of its columns, and s2 = `noise_variance_`, this is
+
+        log p(x\|z) + log p(z) = - \|x - decoded z\|^2 / (2 s2) - d / 2 log(2 pi s2) + log p(z).
+
+        A row scores low if it cannot be reconstructed, or if its code lies where the prior has little mass. x is the scaled
+        row. Where the density of the prior is not known everywhere (one that can only be sampled, or a uniform one) the
+        logit of the discriminator, which estimates log p(z) - log q(z), stands in for log p(z).
+
+        Parameters
+        ----------
+        X : array-like, (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        array, (n_samples,)
+            Scores.
+        """
+        rows = self._rows(X)
+        errors = self._squared_errors(rows)
+        constant = 0.5 * rows.shape[1] * np.log(2 * np.pi * self.noise_variance_)
+        scores: NDArray[np.float64] = self._log_prior(rows) - errors / (2 * self.noise_variance_) - constant
+        return scores.astype(np.float32)
+
+    def score(self, X: ArrayLike, y: object = None) -> float:
+        """Compute the mean of `score_samples` over rows (n_samples, n_features); `y` is ignored."""
+        return float(self.score_samples(X).mean(dtype=np.float64))
+
+    @torch.no_grad()
+    def _squared_errors(self, rows: Tensor) -> NDArray[np.float64]:
+        """Compute the squared error of the reconstruction of each scaled row."""
+        parts = []
+        for batch in torch.split(rows, BATCH):
+            there = batch.to(self._place)
+            parts.append((self.model_.reconstruct(there) - there).cpu().numpy())
+        return np.concatenate([np.square(part, dtype=np.float64).sum(axis=1) for part in parts])
+
+    @torch.no_grad()
+    def _log_prior(self, rows: Tensor) -> NDArray[np.float64]:
+        latent = self.model_.latent("style")
+        codes = self._codes(rows)["style"]
+        known = latent.prior.has_density and not isinstance(latent.prior, Uniform)
+        values: Rows = (latent.prior.log_prob(codes) if known else latent.discriminate(codes)).cpu().numpy()
+        return values.astype(np.float64)

@@ -1,0 +1,209 @@
+"""Dimensionality reduction (section 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from aae.estimators.base import AdversarialEstimator, AdversarialTransformer, Rows
+from aae.estimators.labels import find_classes, number_labels, wanted_labels
+from aae.recipes.schema import ClusterHeadSettings, LabelSettings
+
+
+class AAEEmbedding(AdversarialTransformer):
+    """Dimensionality reduction: the place of a row is the head of its cluster plus its style, y W_C + z (section 7).
+
+    Parameters
+    ----------
+    n_components : int, default=2
+        Number of dimensions of the map.
+    n_clusters : int, default=20
+        Number of clusters to find where no row has a label, 1 or larger; with labels there is one for each class.
+    head_distance : float, default=8.0
+        Distance below which the heads of two clusters repel each other, 0 or larger; the style has standard deviation 1.
+    prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
+        As for `AAE`; `prior` is that of the style, and `batch_norm` is ``"all"`` by default (A.3).
+    scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
+        As for `AAE`; `optimizers` knows ``"classification"`` and ``"repulsion"`` (of the heads) too.
+
+    Attributes
+    ----------
+    embedding_ : array, (n_samples, n_components)
+        Places of the training rows.
+    cluster_heads_ : array, (n_clusters, n_components)
+        The heads W_C.
+    classes_ : array, (n_classes,)
+        The labels there are, sorted, without -1; empty where clusters were found without labels.
+    model_, scaler_, history_, n_features_in_, feature_names_in_
+        As for `AAE`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from aae import AAEEmbedding
+    >>> model = AAEEmbedding(n_clusters=3, random_state=0)
+    >>> model.fit_transform(load_iris().data).shape
+    (150, 2)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **{
+            name: values for name, values in AdversarialEstimator._parameter_constraints.items() if name != "latent_dim"
+        },
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "head_distance": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_components: int = 2,
+        *,
+        n_clusters: int = 20,
+        head_distance: float = 8.0,
+        prior: Any = "gaussian",
+        posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
+        hidden_layer_sizes: Sequence[int] = (200, 200),
+        discriminator_layer_sizes: Sequence[int] = (200, 200),
+        batch_norm: Literal["none", "hidden", "all"] = "all",
+        input_noise: float = 0.1,
+        discriminator_noise: float = 0.0,
+        scaling: Literal["auto", "standardize", "minmax", "none"] = "auto",
+        output: Literal["auto", "linear", "sigmoid"] = "auto",
+        epochs: int | Literal["auto"] = "auto",
+        batch_size: int = 50,
+        learning_rate: float = 0.001,
+        optimizers: dict[str, dict[str, Any]] | None = None,
+        precision: Literal["fp32", "bf16", "tf32"] = "fp32",
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        warm_start: bool = False,
+        verbose: bool | int = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.n_clusters = n_clusters
+        self.head_distance = head_distance
+        self.prior = prior
+        self.posterior = posterior
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.discriminator_layer_sizes = discriminator_layer_sizes
+        self.batch_norm = batch_norm
+        self.input_noise = input_noise
+        self.discriminator_noise = discriminator_noise
+        self.scaling = scaling
+        self.output = output
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.optimizers = optimizers
+        self.precision = precision
+        self.device = device
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Train.
+
+        Parameters
+        ----------
+        X : array-like, (n_samples, n_features)
+            Rows; at least two.
+        y : array-like, (n_samples,), optional
+            Labels: whole numbers or strings. -1 marks unlabelled rows; where all are, or without `y`, clusters are found.
+
+        Returns
+        -------
+        AAEEmbedding
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, or rows and labels cannot be used.
+        TrainingError
+            If a loss or a weight is not finite.
+        """
+        goes_on = self._goes_on(partial=False)
+        labels = None
+        if y is None:
+            rows = self._check_fit(X, goes_on=goes_on)
+            given = np.full(len(rows), -1)
+        else:
+            rows, given = self._check_fit(X, y, goes_on=goes_on)
+        if not goes_on:
+            self.classes_ = find_classes(given)
+        if len(self.classes_):
+            labels = number_labels(given, self.classes_)
+        self._train(rows, labels, goes_on=goes_on)
+        self.embedding_ = self._places(self._scaled(rows))
+        return self
+
+    def _parts(self) -> dict[str, Any]:
+        categories = len(self.classes_) or int(self.n_clusters)
+        if categories == 1:
+            return {}
+        heads = ClusterHeadSettings(apart=float(self.head_distance))
+        return {"label": LabelSettings(categories=categories), "cluster_heads": heads}
+
+    @property
+    def _style_dim(self) -> int:
+        return int(self.n_components)
+
+    def transform(self, X: ArrayLike) -> Rows:
+        """Map rows (n_samples, n_features) to places (n_samples, n_components)."""
+        return self._places(self._rows(X))
+
+    def inverse_transform(self, X: ArrayLike) -> Rows:
+        """Map places (n_samples, n_components) to rows (n_samples, n_features), in the units of the training rows."""
+        places = self._check_codes(X)
+        if not self.model_.has_labels:
+            return self._decoded({"style": places})
+        no_head = torch.zeros(len(places), self.model_.latent("label").prior.dim)
+        return self._decoded({"label": no_head, "style": places})
+
+    @property
+    def cluster_heads_(self) -> Rows:
+        """The heads W_C, (n_clusters, n_components)."""
+        check_is_fitted(self)
+        if self.model_.cluster_heads is None:
+            return np.zeros((1, self.model_.latent("style").prior.dim), np.float32)
+        heads: Rows = self.model_.cluster_heads.weight.detach().cpu().numpy().copy()
+        return heads
+
+    def sample(self, n: int = 1, label: Any = None, *, random_state: int | np.random.RandomState | None = None) -> Rows:
+        """Draw rows from the model.
+
+        Parameters
+        ----------
+        n : int
+            How many, 1 or larger.
+        label : label or array-like of them, (n,), optional
+            Class of all rows, or of each: one of `classes_`, or the number of a cluster where there are no classes.
+            Without it they are drawn, all of them equally likely.
+        random_state : int, RandomState or None
+            Decides the draw.
+
+        Returns
+        -------
+        array, (n, n_features)
+            Rows, in the units of the training rows.
+        """
+        check_is_fitted(self)
+        if label is None or not self.model_.has_labels:
+            return self._draw(n, None, random_state)
+        classes = self.classes_ if len(self.classes_) else np.arange(self.model_.latent("label").prior.dim)
+        return self._draw(n, wanted_labels(label, n, classes), random_state)
+
+    @torch.no_grad()
+    def _places(self, rows: Tensor) -> Rows:
+        places: Rows = self.model_.representation(self._codes(rows)).cpu().numpy()
+        return places

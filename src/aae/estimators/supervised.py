@@ -1,0 +1,280 @@
+"""Models that know labels: style and content (section 4) and semi-supervised classification (section 5)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from aae.errors import InputError
+from aae.estimators.base import AdversarialTransformer, Rows
+from aae.estimators.labels import UNLABELLED, find_classes, number_labels, wanted_labels
+from aae.recipes.schema import LabelSettings
+
+
+class _Labelled(AdversarialTransformer):
+    """What the two models with labels share: `classes_`, style codes, and rows of a given label."""
+
+    def __init__(
+        self,
+        latent_dim: int = 2,
+        *,
+        prior: Any = "gaussian",
+        posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
+        hidden_layer_sizes: Sequence[int] = (200, 200),
+        discriminator_layer_sizes: Sequence[int] = (200, 200),
+        batch_norm: Literal["none", "hidden", "all"] = "none",
+        input_noise: float = 0.1,
+        discriminator_noise: float = 0.0,
+        scaling: Literal["auto", "standardize", "minmax", "none"] = "auto",
+        output: Literal["auto", "linear", "sigmoid"] = "auto",
+        epochs: int | Literal["auto"] = "auto",
+        batch_size: int = 50,
+        learning_rate: float = 0.001,
+        optimizers: dict[str, dict[str, Any]] | None = None,
+        precision: Literal["fp32", "bf16", "tf32"] = "fp32",
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        warm_start: bool = False,
+        verbose: bool | int = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        super().__init__(
+            latent_dim,
+            prior=prior,
+            posterior=posterior,
+            hidden_layer_sizes=hidden_layer_sizes,
+            discriminator_layer_sizes=discriminator_layer_sizes,
+            batch_norm=batch_norm,
+            input_noise=input_noise,
+            discriminator_noise=discriminator_noise,
+            scaling=scaling,
+            output=output,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            optimizers=optimizers,
+            precision=precision,
+            device=device,
+            warm_start=warm_start,
+            verbose=verbose,
+            random_state=random_state,
+        )
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Train.
+
+        Parameters
+        ----------
+        X : array-like, (n_samples, n_features)
+            Rows; at least two.
+        y : array-like, (n_samples,)
+            Labels: whole numbers or strings. -1 marks unlabelled rows.
+
+        Returns
+        -------
+        estimator
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, or rows and labels cannot be used.
+        TrainingError
+            If a loss or a weight is not finite.
+        """
+        return self._fit(X, y, None, partial=False)
+
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
+        """Make one pass over rows, in mini-batches; optimizers go on as the last call left them.
+
+        Parameters
+        ----------
+        X : array-like, (n_samples, n_features)
+            Rows; the first call sets up scaling and networks.
+        y : array-like, (n_samples,)
+            Labels, as for `fit`.
+        classes : array-like, optional
+            All classes there will be, for the first call; without it they are those of its `y`.
+
+        Returns
+        -------
+        estimator
+            Itself. Raises as `fit` does.
+        """
+        return self._fit(X, y, classes, partial=True)
+
+    def _fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None, *, partial: bool) -> Self:
+        goes_on = self._goes_on(partial)
+        rows, given = self._check_fit(X, y, goes_on=goes_on)
+        declared = find_classes(given if classes is None else np.asarray(classes))
+        if not goes_on:
+            self.classes_ = declared
+        elif classes is not None and declared.tolist() != self.classes_.tolist():
+            raise InputError(f"classes are {declared.tolist()}; the first call had {self.classes_.tolist()}")
+        labels = number_labels(given, self.classes_)
+        self._check_labels(labels)
+        self._train(rows, labels, goes_on=goes_on, partial=partial)
+        return self
+
+    @abstractmethod
+    def _check_labels(self, labels: NDArray[np.int64]) -> None:
+        """Raise an error where the numbered labels or `classes_` do not do for this model."""
+
+    @property
+    def _num_classes(self) -> int:
+        return len(self.classes_)
+
+    def transform(self, X: ArrayLike) -> Rows:
+        """Map rows (n_samples, n_features) to style codes (n_samples, latent_dim): what the label does not say."""
+        styles: Rows = self._codes(self._rows(X))["style"].cpu().numpy()
+        return styles
+
+    def sample(self, n: int = 1, label: Any = None, *, random_state: int | np.random.RandomState | None = None) -> Rows:
+        """Draw rows from the model.
+
+        Parameters
+        ----------
+        n : int
+            How many, 1 or larger.
+        label : label or array-like of them, (n,), optional
+            Class of all rows, or of each; without it classes are drawn, all of them equally likely.
+        random_state : int, RandomState or None
+            Decides the draw.
+
+        Returns
+        -------
+        array, (n, n_features)
+            Rows, in the units of the training rows.
+        """
+        check_is_fitted(self)
+        return self._draw(n, None if label is None else wanted_labels(label, n, self.classes_), random_state)
+
+    def decode(self, codes: ArrayLike, y: ArrayLike) -> Rows:
+        """Map style codes (n_samples, latent_dim) and labels (n_samples,) to rows (n_samples, n_features).
+
+        The style of one row with the label of another gives a row in the first one's style (figure 7).
+        """
+        styles = self._check_codes(codes)
+        labels = torch.from_numpy(wanted_labels(column_or_1d(y), len(styles), self.classes_)).to(self._place)
+        codes_by_latent = {"style": styles}
+        if self.model_.has_labels:
+            one_hot = torch.nn.functional.one_hot(labels, len(self.classes_)).float()
+            return self._decoded({"label": one_hot, **codes_by_latent})
+        return self._decoded(codes_by_latent, labels)
+
+
+class SupervisedAAE(_Labelled):
+    """Adversarial autoencoder whose decoder is told the label: the code keeps the style alone (section 4).
+
+    Parameters
+    ----------
+    latent_dim : int, default=2
+        Number of dimensions of the style. With more of them more of a row survives, but the style then also tells what
+        class a row has, and less is left for the label to decide: rows drawn with a label look less like their class.
+    prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
+        As for `AAE`.
+    scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
+        As for `AAE`.
+
+    Attributes
+    ----------
+    classes_ : array, (n_classes,)
+        The labels there are, sorted.
+    model_, scaler_, history_, n_features_in_, feature_names_in_
+        As for `AAE`.
+
+    Notes
+    -----
+    Every row needs a label; -1 is refused, because it marks unlabelled rows everywhere else.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from aae import SupervisedAAE
+    >>> rows, species = load_iris(return_X_y=True)
+    >>> model = SupervisedAAE(latent_dim=2, random_state=0).fit(rows, species)
+    >>> model.sample(3, label=1).shape
+    (3, 4)
+    """
+
+    def _check_labels(self, labels: NDArray[np.int64]) -> None:
+        missing = int((labels == UNLABELLED).sum())
+        if missing:
+            raise InputError(
+                f"{missing} of {len(labels)} rows are unlabelled (-1); a decoder that sees the label expects one for every "
+                "row. SemiSupervisedAAE takes unlabelled rows"
+            )
+
+    def _parts(self) -> dict[str, Any]:
+        return {"decoder_sees_label": True}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+
+class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
+    """Classifier that learns from few labels and many unlabelled rows (section 5).
+
+    The code has two parts, each matched to its prior: the label, which a handful of labelled rows tie to the classes, and
+    the style.
+
+    Parameters
+    ----------
+    latent_dim : int, default=2
+        Number of dimensions of the style. With more of them more of a row survives, but the style then also tells what
+        class a row has, and less is left for the label to decide: rows drawn with a label look less like their class.
+    prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
+        As for `AAE`; `prior` is that of the style.
+    scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
+        As for `AAE`; `optimizers` knows ``"classification"`` too.
+
+    Attributes
+    ----------
+    classes_ : array, (n_classes,)
+        The classes, sorted; without -1.
+    model_, scaler_, history_, n_features_in_, feature_names_in_
+        As for `AAE`.
+
+    Notes
+    -----
+    -1 marks unlabelled rows, as in `sklearn.semi_supervised`. With names of classes `y` has dtype object and holds strings
+    and the number -1. `score` counts rows of `y` that are -1 as wrong, as scikit-learn does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from aae import SemiSupervisedAAE
+    >>> rows, species = load_iris(return_X_y=True)
+    >>> few = np.where(np.arange(len(rows)) % 10 == 0, species, -1)  # 5 labels per species
+    >>> model = SemiSupervisedAAE(latent_dim=2, random_state=0).fit(rows, few)
+    >>> model.predict_proba(rows).shape
+    (150, 3)
+    """
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Name the class of each row: (n_samples, n_features) to (n_samples,)."""
+        probabilities = self.predict_proba(X)
+        classes: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
+        return classes
+
+    def predict_proba(self, X: ArrayLike) -> Rows:
+        """Compute q(y|x), (n_samples, n_classes), for rows (n_samples, n_features); columns follow `classes_`."""
+        return self._probabilities(self._rows(X))
+
+    def _check_labels(self, labels: NDArray[np.int64]) -> None:
+        if not len(self.classes_):
+            raise InputError(f"all {len(labels)} rows are unlabelled (-1); expected some of every class with a label")
+        if len(self.classes_) < 2:
+            raise InputError(f"y has 1 class, {self.classes_.tolist()[0]!r}; expected at least 2")
+
+    def _parts(self) -> dict[str, Any]:
+        return {"label": LabelSettings(categories=len(self.classes_))}
