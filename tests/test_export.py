@@ -28,7 +28,7 @@ SMALL = [
 ALL, CODER, CLASSIFIER = ["encoder", "decoder", "classifier"], ["encoder", "decoder"], ["classifier"]
 RUNS = {
     "demo": ("demo", "columns.npz", ['model.style.posterior="gaussian"'], ALL),
-    "seen": (
+    "seen": (  # pictures of bytes, through convolutions
         "figure7a",
         "pictures",
         ["data.colour=true", "model.encoder.channels=[4]", 'model.encoder.batch_norm="hidden"'],

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aae.estimators import AAEEmbedding as AAEEmbedding
     from aae.estimators import SemiSupervisedAAE as SemiSupervisedAAE
     from aae.estimators import SupervisedAAE as SupervisedAAE
+    from aae.evaluation.parzen import parzen_log_likelihood as parzen_log_likelihood
     from aae.experiment import train as train
     from aae.fitting import fit as fit
     from aae.model import AdversarialAutoencoder as AdversarialAutoencoder
@@ -41,6 +42,7 @@ _HOMES = {
     "fit": "aae.fitting",
     "from_pretrained": "aae.sharing",
     "load": "aae.run",
+    "parzen_log_likelihood": "aae.evaluation.parzen",
     "push_to_hub": "aae.sharing",
     "save_pretrained": "aae.sharing",
     "train": "aae.experiment",
@@ -60,6 +62,7 @@ __all__ = [
     "fit",
     "from_pretrained",
     "load",
+    "parzen_log_likelihood",
     "push_to_hub",
     "save_pretrained",
     "train",

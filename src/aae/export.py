@@ -38,7 +38,7 @@ from aae.networks import Dense, Scaling
 from aae.run import Run
 from aae.sharing import LIBRARY, new_folder
 
-OPSET = 18  # of early 2023, which every runtime in use knows
+OPSET = 18  # ONNX 1.13; the exporter writes no lower one by itself
 EXAMPLE = 2  # rows in the batch that the graphs are traced with
 
 
