@@ -201,7 +201,7 @@ METRICS = {
     "plain": STYLE,
     "seen": STYLE
     | {"style_label_accuracy_percent", "style_label_chance_percent", "label_control_percent", "judge_accuracy_percent"},
-    "informed": STYLE,
+    "informed": STYLE | {"label_placement_percent"},
     "network": CLASSIFIED,
     "iris": STYLE | CLASSIFIED,
     "shapes": STYLE | CLASSIFIED,

@@ -200,9 +200,10 @@ def parzen(
 ) -> None:
     """Estimate the log-likelihood of held-out rows by a Parzen window on samples of a run (section 3).
 
-    An interrupted estimate goes on where it stopped. Under torchrun the samples are shared out to all processes.
+    An interrupted estimate goes on where it stopped. Under `torchrun --nproc-per-node 2 -m aae parzen ...` the samples are
+    shared out to all processes.
 
-    Example: torchrun --nproc-per-node 2 -m aae parzen runs/table1-mnist -n 10000000
+    Example: aae parzen runs/table1-mnist -n 10000000
     """
     from dataclasses import asdict
 
