@@ -42,6 +42,16 @@ def test_gaussian_has_the_given_standard_deviation_in_every_dimension(sd):
     torch.testing.assert_close(torch.cov(codes.T) / sd**2, torch.eye(8), atol=0.02, rtol=0)
 
 
+def test_gaussian_without_slices_is_the_same_for_every_label():
+    whole, part = Gaussian(3, 2.0, 4, slices=False), Gaussian(3, 2.0, 4)
+    for label in (-1, 0, 3):
+        codes = whole.sample(N, torch.full((N,), label), Noise(0))
+        assert torch.equal(codes, whole.sample(N, noise=Noise(0)))
+        assert codes.std(0).tolist() == pytest.approx([2.0] * 3, rel=0.02)
+    assert part.sample(N, torch.zeros(N, dtype=torch.int64), Noise(0))[:, 0].max() < 2 * -0.67
+    assert (whole.has_parts, part.has_parts) == (False, True)
+
+
 def test_gaussian_slices_are_quantile_slices_of_the_first_coordinate():
     prior, labels = Gaussian(3, 2.0, num_labels=10), even_labels(10)
     codes = prior.sample(N, labels, Noise(1))

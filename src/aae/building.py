@@ -351,7 +351,7 @@ def make_prior(settings: PriorSettings, dim: int, num_classes: int) -> priors.Pr
     """Build a prior; sampled per label it is shared out to `num_classes` labels."""
     labels = num_classes or None
     if isinstance(settings, GaussianSettings):
-        return priors.Gaussian(dim, settings.sd, labels)
+        return priors.Gaussian(dim, settings.sd, labels, slices=settings.slices)
     if isinstance(settings, MixtureSettings):
         components = settings.components or labels or 10
         return priors.GaussianMixture(components, settings.distance, settings.radial_sd, settings.tangential_sd)

@@ -15,7 +15,7 @@ from aae.data import Dataset, Split
 from aae.disentanglement import disentanglement
 from aae.errors import InputError
 from aae.likelihood import likelihood
-from aae.model import AdversarialAutoencoder
+from aae.model import AdversarialAutoencoder, Latent
 from aae.networks import Scaling
 from aae.noise import Noise
 from aae.priors import Prior
@@ -61,11 +61,13 @@ def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe
         if "style" in model.latents:
             every = torch.cat([drawn["style"] for drawn in codes])
             some = every[torch.from_numpy(_some(len(every), VALIDATION_CODES)).to(device)]
-            prior = model.latent("style").prior.sample(len(some), None, noise)
-            metrics["validation_energy_distance"] = evaluation.energy_distance(some, prior)
-            if model.latent("style").label_informed and split.labels is not None and len(_known(split)):
+            prior = model.latent("style").prior
+            metrics["validation_energy_distance"] = evaluation.energy_distance(
+                some, prior.sample(len(some), None, noise)
+            )
+            if _owns_parts(model.latent("style")) and split.labels is not None and len(_known(split)):
                 metrics["validation_label_placement_percent"] = _label_placement(
-                    model.latent("style").prior, every.cpu().numpy(), split.labels
+                    prior, every.cpu().numpy(), split.labels
                 )
     if scores:
         metrics |= _label_metrics(torch.cat(scores).cpu(), split, recipe)
@@ -187,9 +189,14 @@ def _code_metrics(run: Run, held_out: Split) -> dict[str, float]:
     limit = max(MATCHED_ROWS, run.recipe.evaluation.prior_samples)
     metrics = evaluation.match_report(drawn, draw, limit=limit)
     style = run.autoencoder.latent("style")
-    if style.label_informed and held_out.labels is not None and len(_known(held_out)):
+    if _owns_parts(style) and held_out.labels is not None and len(_known(held_out)):
         metrics["label_placement_percent"] = _label_placement(style.prior, drawn, held_out.labels)
     return metrics
+
+
+def _owns_parts(latent: Latent) -> bool:
+    """Tell whether each label has its own part of the prior (section 2.3)."""
+    return latent.label_informed and latent.prior.has_parts
 
 
 def _label_placement(prior: Prior, codes: NDArray[np.float32], labels: NDArray[np.int64]) -> float:

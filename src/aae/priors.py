@@ -39,6 +39,8 @@ class Prior(ABC):
 
     has_density = False
     """Whether `log_prob` is available."""
+    has_parts = True
+    """Whether labels own different parts of the distribution when it is sampled per label."""
 
     def __init__(self, dim: int, num_labels: int | None = None) -> None:
         if dim < 1:
@@ -124,20 +126,24 @@ class Gaussian(Prior):
     sd : float
         Standard deviation of each dimension, larger than 0 (A.1 uses 5 on MNIST and 10 on TFD, A.2.1 uses 1).
     num_labels : int, optional
-        Slices for sampling per label.
+        Number of labels for sampling per label.
+    slices : bool
+        Whether label k owns the k-th slice when it is sampled per label. Otherwise every label owns the whole: a
+        discriminator that sees the label then makes the code independent of it.
     """
 
     has_density = True
 
-    def __init__(self, dim: int, sd: float = 1.0, num_labels: int | None = None) -> None:
+    def __init__(self, dim: int, sd: float = 1.0, num_labels: int | None = None, *, slices: bool = True) -> None:
         super().__init__(dim, num_labels)
         if not sd > 0:
             raise InputError(f"prior sd is {sd}; expected larger than 0")
         self.sd = float(sd)
+        self.has_parts = slices
 
     def _sample(self, n: int, labels: Tensor | None, noise: Noise) -> Tensor:
         z = noise.normal(n, self.dim)
-        if labels is not None:
+        if labels is not None and self.has_parts:
             u = self._quantiles(n, labels, noise).clamp(1e-7, 1 - 1e-7)
             z = torch.cat([torch.special.ndtri(u)[:, None], z[:, 1:]], dim=1)
         return self.sd * z

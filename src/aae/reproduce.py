@@ -25,11 +25,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
         *("table2-nn-100", "table2-nn-1000", "table2-nn-all"),
         *("table2-svhn-1000", "table2-svhn-1000-conv", "table2-svhn-nn-1000"),
     ),
-    "table3": ("table3-16", "table3-30"),
+    "table3": ("table3-16", "table3-30", "table3-30-tuned"),
     "figure2": ("figure2a", "figure2b", "figure2c", "figure2d"),
     "figure4": ("figure4a", "figure4c"),
     "figure5": ("table1-mnist", "table1-tfd"),
-    "figure7": ("figure7a", "figure7b"),
+    "figure7": ("figure7a", "figure7a-independent", "figure7b"),
     "figure9": ("table3-16",),
     "figure11": ("figure11a", "figure11b", "figure11c", "figure11d"),
 }

@@ -89,6 +89,9 @@ class GaussianSettings(Settings):
 
     kind: Literal["gaussian"]
     sd: Positive = 1.0
+    slices: bool = True
+    """Whether, with `label_informed`, label k owns the k-th slice; otherwise every label owns the whole distribution, and
+    the style is made independent of the label."""
 
 
 class MixtureSettings(Settings):
