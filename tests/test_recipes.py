@@ -105,7 +105,7 @@ def test_constants_of_semi_supervised_mnist():
     # "The dimensionality of both the style and label representation is 10." The label's follows the ten classes.
     assert model.style.dim == 10
     assert model.label.categories is None
-    assert model.style.prior.model_dump() == {"kind": "gaussian", "sd": 1.0}  # "standard deviation of 1"
+    assert (model.style.prior.kind, model.style.prior.sd) == ("gaussian", 1.0)  # "standard deviation of 1"
     # "We add a Gaussian noise with standard deviation of 0.3 only to the input layer"
     assert (model.encoder.input_noise, model.encoder.input_dropout) == (0.3, 0)
     assert (model.init, model.init_sd) == ("normal", 0.01)  # A.1: "initialized with ... standard deviation of 0.01"
@@ -155,7 +155,7 @@ def test_constants_of_semi_supervised_svhn():
     assert recipe.data.labels == 1000  # "SVHN with 1000 labels"
     # "The dimensionality of the label representation is 10 and for the style representation we use 20 dimensions"
     assert (model.style.dim, model.label.categories) == (20, None)
-    assert model.style.prior.model_dump() == {"kind": "gaussian", "sd": 1.0}
+    assert (model.style.prior.kind, model.style.prior.sd) == ("gaussian", 1.0)
     # "the momentum value for the autoencoder reconstruction cost and the semi-supervised cost is fixed to 0.9"; "0.1"
     momentum = {"reconstruction": 0.9, "classification": 0.9, "generator": 0.1, "discriminator": 0.1}
     # "0.0001 and after 250 epochs reduce it to 0.00001"; "0.1 ... 0.01"; "0.01 ... 0.001"
@@ -205,7 +205,7 @@ def test_constants_of_clustering():
     for network in (model.encoder, model.decoder, model.discriminator):
         assert (network.hidden, network.activation, network.dropout) == ([3000, 3000], "relu", 0)
     assert (model.output, model.style.dim, model.label.categories) == ("sigmoid", 5, 30)
-    assert model.style.prior.model_dump() == {"kind": "gaussian", "sd": 1.0}
+    assert (model.style.prior.kind, model.style.prior.sd) == ("gaussian", 1.0)
     # "dropout at the input layer with the dropout rate of 20%"; no "Gaussian noise regularization"
     assert (model.encoder.input_dropout, model.encoder.input_noise) == (0.2, 0)
     # "only in the encoder layers of the autoencoder including the last layer of q(y|x) and q(z|x)"
