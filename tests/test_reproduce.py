@@ -43,10 +43,11 @@ def test_smoke_of_table_3_compares_with_the_paper_and_a_second_call_trains_nothi
     assert [(row["recipe"], row["metric"], row["paper"]) for row in rows] == [
         ("table3-16", "clustering_error_percent", "9.55"),
         ("table3-30", "clustering_error_percent", "4.10"),
+        ("table3-30-tuned", "clustering_error_percent", "4.10"),
     ]
     assert all(0 <= float(row["ours"]) <= 100 and row["epochs"] == 2 for row in rows)
     assert (tmp_path / "runs/smoke/table3-16/figures/clusters.png").exists()
-    assert {result["recipe"] for result in results.read("results")} == {"table3-16", "table3-30"}
+    assert {result["recipe"] for result in results.read("results")} == {"table3-16", "table3-30", "table3-30-tuned"}
     weights = tmp_path / "runs/smoke/table3-16/model.safetensors"
     before = weights.stat().st_mtime_ns, weights.read_bytes()
     assert command(words) == 0
@@ -61,7 +62,7 @@ def test_seeds_are_resumed_where_they_stopped(tmp_path, monkeypatch):
     place = tmp_path / "smoke/figure7a"
     (place / "seed-1/model.safetensors").unlink()
     kept = (place / "seed-0/model.safetensors").read_bytes()
-    outcome, _ = reproduce.reproduce("figure7", "smoke", tmp_path, seeds=2, note=lambda _: None)
+    outcome, *_ = reproduce.reproduce("figure7", "smoke", tmp_path, seeds=2, note=lambda _: None)
     assert (place / "seed-0/model.safetensors").read_bytes() == kept
     assert Run.load(place / "seed-1").facts["epochs"] == 2
     assert len(outcome.metrics["label_control_percent"]["values"]) == 2
@@ -75,7 +76,11 @@ def test_what_has_no_data_is_skipped_and_said(tmp_path, monkeypatch):
     monkeypatch.setattr("aae.reproduce.load_data", missing)
     with pytest.raises(InputError, match="mnist: not here"):
         reproduce.reproduce("figure7", "short", tmp_path, note=noted.append)
-    assert noted == ["figure7a: skipped, mnist: not here", "figure7b: skipped, svhn-extra: not here"]
+    assert noted == [
+        "figure7a: skipped, mnist: not here",
+        "figure7a-independent: skipped, mnist: not here",
+        "figure7b: skipped, svhn-extra: not here",
+    ]
     rows = reproduce.comparison([reproduce.Outcome(recipes.read("table3-30"), 1, {}, "mnist: not here")])
     assert rows == [("table3-30", "clustering_error_percent", "4.10", "skipped: mnist: not here", 1500, 1)]
 

@@ -502,9 +502,9 @@ def test_supervised_network_digits(tmp_path):
 
 
 def test_a_style_discriminator_that_sees_the_label_separates_style_from_label(tmp_path):
-    adam = '={ optimizer = "adam", rate = 0.001 }'
+    adam = '={ optimizer = "adam", rate = 0.002 }'
     phases = [f"training.{phase}{adam}" for phase in ("reconstruction", "discriminator", "generator")]
-    small = ["model.style.dim=4", "training.epochs=20", "training.batch_size=50", "training.precision=fp32"]
+    small = ["model.style.dim=4", "training.epochs=35", "training.batch_size=50", "training.precision=fp32"]
     widths = [f"model.{network}.hidden=[100, 100]" for network in ("encoder", "decoder", "discriminator")]
     recipe = experiment.read_recipe("figure7a-independent", [*phases, *small, *widths], "digits")
     run = experiment.train(recipe, run=tmp_path / "run", device="cpu")
