@@ -213,6 +213,15 @@ def test_tables_of_results_exist(page):
     assert text.count("```{measured}") == len(re.findall(r"^```\{measured\} \S+\n(?::recipes: \S+\n)?```$", text, re.M))
 
 
+def test_tables_of_the_benchmark_name_its_tasks():
+    text = (DOCS / "guide" / "comparison.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```\{beside\} estimators\n:task: (.+)\n```$", text, re.MULTILINE)
+    assert len(shown) == text.count("```{beside}") == 5
+    source = (DOCS.parent / "benchmarks" / "estimators.py").read_text(encoding="utf-8").replace("{clusters}", "10")
+    for task in shown:
+        assert f'"{task.replace("16", "10")}"' in source, task
+
+
 def test_signs_of_collapse_are_those_of_the_code():
     text = (DOCS / "guide" / "collapsed.md").read_text(encoding="utf-8")
     assert f"above {DISCRIMINATOR_WINS}" in text
