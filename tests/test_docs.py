@@ -4,7 +4,9 @@ import ast
 import functools
 import importlib
 import re
+import runpy
 import shlex
+import sys
 import tomllib
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import typer
 import aae
 from aae import recipes, results
 from aae.cli import app
+from aae.experiment import read_recipe
 from aae.recipes import Recipe
 from aae.reproduce import TARGETS
 from aae.training.collapse import DISCRIMINATOR_WINS, LABELS_UNUSED
@@ -210,6 +213,15 @@ def test_tables_of_results_exist(page):
     assert text.count("```{measured}") == len(re.findall(r"^```\{measured\} \S+\n(?::recipes: \S+\n)?```$", text, re.M))
 
 
+def test_tables_of_the_benchmark_name_its_tasks():
+    text = (DOCS / "guide" / "comparison.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```\{beside\} estimators\n:task: (.+)\n```$", text, re.MULTILINE)
+    assert len(shown) == text.count("```{beside}") == 5
+    source = (DOCS.parent / "benchmarks" / "estimators.py").read_text(encoding="utf-8").replace("{clusters}", "10")
+    for task in shown:
+        assert f'"{task.replace("16", "10")}"' in source, task
+
+
 def test_signs_of_collapse_are_those_of_the_code():
     text = (DOCS / "guide" / "collapsed.md").read_text(encoding="utf-8")
     assert f"above {DISCRIMINATOR_WINS}" in text
@@ -217,13 +229,29 @@ def test_signs_of_collapse_are_those_of_the_code():
 
 
 def test_the_example_in_plain_torch_runs():
-    (block,) = (block for block in blocks(DOCS / "guide" / "own-parts.md", "python") if "Conv2d" in block)
+    (block,) = (block for block in blocks(DOCS / "guide" / "own-parts.md", "python") if "aae.fit" in block)
     names: dict[str, object] = {}
     exec(compile(block, "own-parts.md", "exec"), names)
     new_rows, history = names["new_rows"].cpu(), names["history"]
     assert new_rows.shape == (16, 64)
     assert 0 <= new_rows.min() <= new_rows.max() <= 1
     assert history[1]["reconstruction_loss"] < history[0]["reconstruction_loss"]
+
+
+def test_the_example_of_a_recipe_with_own_parts_runs(tmp_path, monkeypatch):
+    page = DOCS / "guide" / "own-parts.md"
+    (module,) = (block for block in blocks(page, "python") if block.startswith("# mynet.py"))
+    (recipe,) = blocks(page, "toml")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    Path("mynet.py").write_text(module, encoding="utf-8")
+    Path("pictures.toml").write_text(recipe, encoding="utf-8")
+    run = aae.train(read_recipe("pictures.toml", ["training.epochs=2"]), run="ring", device="cpu")
+    del sys.modules["mynet"]
+    losses = [metrics["reconstruction_loss"] for metrics in run.folder.read_metrics()]
+    assert losses[1] < losses[0]
+    assert [type(part).__name__ for part in (run.model.encoder, run.model.decoder)] == ["Encoder", "Decoder"]
+    assert abs(np.linalg.norm(run.sample_prior(500), axis=1).mean() - 2) < 0.02
 
 
 def test_every_logged_metric_is_explained():
@@ -236,6 +264,15 @@ def test_every_logged_metric_is_explained():
     assert logged <= explained
     source = (DOCS.parent / "src" / "aae" / "measure.py").read_text(encoding="utf-8")
     assert set(re.findall(r'"(validation_[a-z_]+)"', source)) - {"validation_error_percent_epoch_1"} <= explained
+
+
+def test_every_key_of_a_recipe_is_described():
+    page = runpy.run_path(str(DOCS / "_ext" / "recipe_keys.py"))
+    described = {
+        f"{place}.{key}": text for place, model in page["sections"]() for key, _, _, text in page["keys"](model)
+    }
+    assert len(described) > 80
+    assert not [key for key, text in described.items() if not text and not key.endswith(".kind")]
 
 
 def test_reference_lists_every_public_name():

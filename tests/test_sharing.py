@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 import aae
 from aae import measure
+from aae.cli import run as command_line
 from aae.data import load
 from aae.errors import InputError
 from aae.experiment import read_recipe, train
@@ -90,6 +91,24 @@ def test_a_shared_run_gives_the_same_bits(name, monkeypatch):
             assert np.array_equal(shared.encode(rows, seed=3)[latent], codes)
         assert np.array_equal(shared.embed(rows), own.embed(rows))
         assert np.array_equal(shared.reconstruct(rows), own.reconstruct(rows))
+
+
+def test_load_takes_a_shared_folder_and_so_does_the_command_line(tmp_path, capsys):
+    own, shared = aae.load("demo", "cpu"), aae.load("shared-demo", "cpu")
+    rows = rows_for(own)
+    assert np.array_equal(shared.predict_proba(rows), own.predict_proba(rows))
+    np.save(tmp_path / "rows.npy", rows)
+    for folder in ("demo", "shared-demo"):
+        output = str(tmp_path / f"{folder}.npz")
+        assert command_line(["predict", folder, str(tmp_path / "rows.npy"), "-o", output, "--device", "cpu"]) == 0
+    with np.load(tmp_path / "demo.npz") as a, np.load(tmp_path / "shared-demo.npz") as b:
+        assert a.files == b.files
+        assert all(np.array_equal(a[name], b[name]) for name in a.files)
+    with pytest.raises(InputError, match=r"shared-demo: a shared run, not a run folder; aae\.load takes both"):
+        aae.Run.load("shared-demo")
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(InputError, match=r"config\.json: model_type is 'bert'; expected 'adversarial-autoencoder'"):
+        aae.load(tmp_path)
 
 
 def test_what_is_changed_in_memory_is_what_is_shared(tmp_path):

@@ -1,13 +1,18 @@
-"""The directive ``measured``: a table of results, ours beside the paper's, made from ``results/`` when the guide is built.
+"""Directives that make tables from ``results/`` when the guide is built.
 
-::
+``measured`` is a table of recipes, ours beside the paper's; ``beside`` one of a benchmark, ours beside other methods::
 
     ```{measured} errors
     :recipes: table2-.*
     ```
+
+    ```{beside} estimators
+    :task: 2-D map
+    ```
 """
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,6 +34,59 @@ def table(name: str, recipes: str | None = None, folder: Path = RESULTS) -> str:
     return shown.markdown(results.read(folder))
 
 
+MEASURES = {
+    "error_percent": ("error, %", 1),
+    "nmi": ("NMI", 3),
+    "ari": ("ARI", 3),
+    "clustering_accuracy_hungarian_percent": ("Hungarian accuracy, %", 1),
+    "clustering_error_percent": ("error of the paper's protocol, %", 1),
+    "clusters_in_use": ("clusters in use", 1),
+    "knn_accuracy_percent": ("k-NN accuracy, %", 1),
+    "trustworthiness": ("trustworthiness", 3),
+    "auroc_mean": ("AUROC, mean over the digits left out", 3),
+    "auroc_min": ("AUROC, lowest of them", 3),
+}
+"""Title and digits of each measure of a benchmark; a task is sorted by its first one."""
+
+
+def comparison(name: str, task: str, folder: Path = RESULTS) -> str:
+    """Write one task of a benchmark as Markdown, the best method first; errors are best when small."""
+    path = folder / "benchmarks" / f"{name}.json"
+    if not path.exists():
+        return "Not measured yet."
+    found = json.loads(path.read_text(encoding="utf-8"))
+    methods = found["results"][task]
+    measures = [key for key in MEASURES if any(key in summary for summary in methods.values())]
+    first = measures[0]
+    ranked = sorted(methods, key=lambda m: methods[m][first]["mean"], reverse="error" not in first)
+    lines = [["method", *(MEASURES[key][0] for key in measures)], ["---"] * (len(measures) + 1)]
+    for method in ranked:
+        label = f"**{method}**" if "AAE" in method else method
+        cells = [_cell(methods[method][key], MEASURES[key][1]) if key in methods[method] else "" for key in measures]
+        lines.append([label, *cells])
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    versions = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
+    seeds = f"{len(found['seeds'])} seeds, mean ± standard deviation, {found['split']} rows of the 8x8 digits"
+    return f"{table}\n\n*{seeds}; {versions}. Made by `{found['command']}`.*"
+
+
+def _cell(summary: dict[str, Any], digits: int) -> str:
+    return f"{summary['mean']:.{digits}f} ± {summary['sd']:.{digits}f}"
+
+
+class Beside(SphinxDirective):
+    """Insert the table of a benchmark."""
+
+    required_arguments = 1
+    option_spec: ClassVar[dict[str, Any]] = {"task": directives.unchanged_required}
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the Markdown table in place."""
+        for path in sorted(RESULTS.glob("benchmarks/*.json")):
+            self.env.note_dependency(str(path))
+        return self.parse_text_to_nodes(comparison(self.arguments[0], self.options["task"]))
+
+
 class Measured(SphinxDirective):
     """Insert the table."""
 
@@ -43,6 +101,7 @@ class Measured(SphinxDirective):
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the directive."""
+    """Register the directives."""
     app.add_directive("measured", Measured)
+    app.add_directive("beside", Beside)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,13 +3,10 @@
 import ast
 import inspect
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, Union, get_args, get_origin
 
-from docutils import nodes
 from pydantic_core import PydanticUndefined
-from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
 
 from aae import recipes
 from aae.recipes import Recipe
@@ -115,7 +112,7 @@ def _names(annotation: Any) -> Iterator[str]:
         key, value = (" or ".join(_names(argument)) for argument in arguments)
         yield f"table from {'epoch' if key == 'whole number' else 'name'} to {value}"
     else:
-        plain = {int: "whole number", float: "number", str: "text", bool: "`true`, `false`"}
+        plain = {int: "whole number", float: "number", str: "text", bool: "`true`, `false`", Any: "anything"}
         yield plain.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 
@@ -137,24 +134,17 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-class RecipeKeys(SphinxDirective):
-    """Insert the tables of keys."""
-
-    def run(self) -> list[nodes.Node]:
-        """Parse the Markdown in place."""
-        return self.parse_text_to_nodes(key_tables())
-
-
-class RecipeList(SphinxDirective):
-    """Insert the table of recipes."""
-
-    def run(self) -> list[nodes.Node]:
-        """Parse the Markdown in place."""
-        return self.parse_text_to_nodes(recipe_table())
-
-
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: Any) -> dict[str, bool]:
     """Register the directives."""
-    app.add_directive("recipe-keys", RecipeKeys)
-    app.add_directive("recipe-list", RecipeList)
+    from sphinx.util.docutils import SphinxDirective  # here, so that the tests can look at the tables without it
+
+    def insert(write: Callable[[], str]) -> type[SphinxDirective]:
+        class Tables(SphinxDirective):
+            def run(self) -> list[Any]:
+                return self.parse_text_to_nodes(write())
+
+        return Tables
+
+    app.add_directive("recipe-keys", insert(key_tables))
+    app.add_directive("recipe-list", insert(recipe_table))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

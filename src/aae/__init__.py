@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from aae.model import Latent as Latent
     from aae.networks import MLP as MLP
     from aae.run import Run as Run
-    from aae.run import load as load
     from aae.sharing import from_pretrained as from_pretrained
+    from aae.sharing import load as load
     from aae.sharing import push_to_hub as push_to_hub
     from aae.sharing import save_pretrained as save_pretrained
 
@@ -41,7 +41,7 @@ _HOMES = {
     "SupervisedAAE": "aae.estimators",
     "fit": "aae.fitting",
     "from_pretrained": "aae.sharing",
-    "load": "aae.run",
+    "load": "aae.sharing",
     "parzen_log_likelihood": "aae.evaluation.parzen",
     "push_to_hub": "aae.sharing",
     "save_pretrained": "aae.sharing",

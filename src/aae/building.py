@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from torch import nn
 
 from aae import data as datasets
 from aae import priors
 from aae.baselines import (
-    GeneratedPrior,
     GenerativeAdversarialNetwork,
     SigmoidCode,
     SupervisedNetwork,
@@ -24,27 +24,20 @@ from aae.baselines import (
     supervised_phases,
     variational_phases,
 )
-from aae.convolution import ConvolutionalDecoder, ConvolutionalEncoder
 from aae.data import Dataset, Split
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder, ClusterHeads, Latent
-from aae.networks import MLP, Corruption, Scaling, initialize
+from aae.networks import Corruption, Scaling, initialize
 from aae.noise import Noise
+from aae.parts import make_decoder, make_discriminator, make_encoder, make_prior
 from aae.posteriors import Deterministic, GaussianPosterior, Posterior, Softmax, UniversalApproximator
 from aae.recipes.schema import (
     ClusterHeadSettings,
     DataSettings,
-    DecoderSettings,
-    EncoderSettings,
-    GaussianSettings,
     GeneratedSettings,
-    MixtureSettings,
     ModelSettings,
-    NetworkSettings,
-    PriorSettings,
     Recipe,
     StyleSettings,
-    SwissRollSettings,
 )
 from aae.training.engine import SUBSET, TrainingData
 from aae.training.phases import Phase, adversarial_phases
@@ -211,7 +204,7 @@ def build_model(settings: ModelSettings, shape: Sequence[int], num_classes: int,
     num_classes : int
         Number of classes in the data, 0 if it has no labels.
     seed_noise : Noise
-        Source of the initial weights.
+        Source of the initial weights; own parts keep those they come with.
 
     Returns
     -------
@@ -221,15 +214,15 @@ def build_model(settings: ModelSettings, shape: Sequence[int], num_classes: int,
     Raises
     ------
     InputError
-        If the settings need labels that the data does not have, or pictures where rows are none.
+        If the settings need labels that the data does not have, or pictures where rows are none, or own parts that do not fit.
     """
     if settings.method == "network":
-        model: Model = _supervised_network(settings, shape, num_classes)
+        model: Model = _supervised_network(settings, shape, num_classes, seed_noise)
     elif settings.method == "gan":
-        model = _generative_adversarial_network(settings, shape, num_classes)
+        model = _generative_adversarial_network(settings, shape, num_classes, seed_noise)
     else:
         model = _autoencoder(settings, shape, num_classes, seed_noise)
-    initialize(model, seed_noise, settings.init, settings.init_sd)
+    initialize(model, seed_noise, settings.init, settings.init_sd, keep=_own_networks(settings, model))
     return model
 
 
@@ -252,20 +245,30 @@ def make_phases(recipe: Recipe, model: Model) -> list[Phase]:
     )
 
 
-def _supervised_network(settings: ModelSettings, shape: Sequence[int], num_classes: int) -> SupervisedNetwork:
-    encoder = _encoder(settings.encoder, shape)
-    head = Softmax(encoder.out_features, _categories(settings, num_classes), batch_norm=_heads_normalized(settings))
+def _own_networks(settings: ModelSettings, model: Model) -> list[nn.Module]:
+    """List the networks that keep the weights they come with."""
+    own = {name for name in ("encoder", "decoder", "discriminator") if getattr(settings, name).module is not None}
+    if "decoder" in own:
+        own.add("generator")  # of a GAN
+    return [module for name, module in model.named_modules() if name.rpartition(".")[2] in own]
+
+
+def _supervised_network(
+    settings: ModelSettings, shape: Sequence[int], num_classes: int, seed_noise: Noise
+) -> SupervisedNetwork:
+    encoder, features = make_encoder(settings.encoder, shape, seed_noise)
+    head = Softmax(features, _categories(settings, num_classes), batch_norm=_heads_normalized(settings))
     return SupervisedNetwork(encoder, head, _corruption(settings))
 
 
 def _generative_adversarial_network(
-    settings: ModelSettings, shape: Sequence[int], num_classes: int
+    settings: ModelSettings, shape: Sequence[int], num_classes: int, seed_noise: Noise
 ) -> GenerativeAdversarialNetwork:
     """Impose the data distribution on the rows with the networks that impose the prior on the codes elsewhere."""
     assert settings.style is not None
     return GenerativeAdversarialNetwork(
-        _decoder(settings.decoder, settings.style.dim, shape),
-        _network(settings.discriminator, math.prod(shape), 1),
+        make_decoder(settings.decoder, settings.style.dim, shape, seed_noise),
+        make_discriminator(settings.discriminator, math.prod(shape), seed_noise),
         make_prior(settings.style.prior, settings.style.dim, num_classes),
         output=settings.output,
     )
@@ -275,12 +278,12 @@ def _autoencoder(
     settings: ModelSettings, shape: Sequence[int], num_classes: int, seed_noise: Noise
 ) -> AdversarialAutoencoder:
     eta = settings.style.noise_inputs if settings.style and settings.style.posterior == "universal" else 0
-    encoder = _encoder(settings.encoder, shape, eta)
+    encoder, features = make_encoder(settings.encoder, shape, seed_noise, eta)
     latents: dict[str, Latent] = {}
     if settings.label is not None:
-        latents["label"] = _label(settings, encoder.out_features, _categories(settings, num_classes))
+        latents["label"] = _label(settings, features, _categories(settings, num_classes), seed_noise)
     if settings.style is not None:
-        latents["style"] = _style(settings, settings.style, encoder.out_features, num_classes)
+        latents["style"] = _style(settings, settings.style, features, num_classes, seed_noise)
     heads, decoder_inputs = None, sum(latent.prior.dim for latent in latents.values())
     if settings.cluster_heads is not None:
         decoder_inputs = latents["style"].prior.dim
@@ -292,7 +295,7 @@ def _autoencoder(
     return AdversarialAutoencoder(
         encoder,
         latents,
-        _decoder(settings.decoder, decoder_inputs, shape),
+        make_decoder(settings.decoder, decoder_inputs, shape, seed_noise),
         output=settings.output,
         corruption=_corruption(settings),
         decoder_classes=num_classes if settings.decoder_sees_label else None,
@@ -308,27 +311,32 @@ def _categories(settings: ModelSettings, num_classes: int) -> int:
     return categories
 
 
-def _label(settings: ModelSettings, features: int, categories: int) -> Latent:
+def _label(settings: ModelSettings, features: int, categories: int, seed_noise: Noise) -> Latent:
     return Latent(
         priors.Categorical(categories),
         Softmax(features, categories, batch_norm=_heads_normalized(settings)),
-        _network(settings.discriminator, categories, 1),
+        make_discriminator(settings.discriminator, categories, seed_noise),
         discriminator_noise=settings.discriminator.input_noise,
     )
 
 
-def _style(settings: ModelSettings, style: StyleSettings, features: int, num_classes: int) -> Latent:
+def _style(settings: ModelSettings, style: StyleSettings, features: int, num_classes: int, seed_noise: Noise) -> Latent:
     prior = make_prior(style.prior, style.dim, num_classes)
     discriminator = None
     if settings.method == "aae":
         if style.label_informed and not num_classes:
             raise InputError("the data has no labels; model.style.label_informed expects some")
+        if style.label_informed and prior.num_labels is None:
+            raise InputError(
+                "model.style.prior cannot be sampled per label; model.style.label_informed expects a sampler with a parameter "
+                "'labels'"
+            )
         if style.label_informed and (prior.num_labels or 0) < num_classes:
             raise InputError(
                 f"model.style.prior.components is {prior.num_labels}; expected one for each of {num_classes} classes"
             )
         extra = (prior.num_labels or 0) + 1 if style.label_informed else 0
-        discriminator = _network(settings.discriminator, style.dim + extra, 1)
+        discriminator = make_discriminator(settings.discriminator, style.dim + extra, seed_noise)
     return Latent(
         prior,
         _head(style, features, _heads_normalized(settings)),
@@ -345,37 +353,6 @@ def _heads_normalized(settings: ModelSettings) -> bool:
 
 def _corruption(settings: ModelSettings) -> Corruption:
     return Corruption(settings.encoder.input_noise, settings.encoder.input_dropout)
-
-
-def make_prior(settings: PriorSettings, dim: int, num_classes: int) -> priors.Prior:
-    """Build a prior; sampled per label it is shared out to `num_classes` labels."""
-    labels = num_classes or None
-    if isinstance(settings, GaussianSettings):
-        return priors.Gaussian(dim, settings.sd, labels, slices=settings.slices)
-    if isinstance(settings, MixtureSettings):
-        components = settings.components or labels or 10
-        return priors.GaussianMixture(components, settings.distance, settings.radial_sd, settings.tangential_sd)
-    if isinstance(settings, SwissRollSettings):
-        return priors.SwissRoll(settings.radius, settings.turns, settings.sd, labels)
-    if isinstance(settings, GeneratedSettings):
-        return GeneratedPrior(MLP(settings.noise_dim, settings.hidden, dim), settings.noise_dim, dim)
-    return priors.Uniform(dim, settings.low, settings.high, labels)
-
-
-def _encoder(settings: EncoderSettings, shape: Sequence[int], eta: int = 0) -> MLP | ConvolutionalEncoder:
-    if not settings.channels:
-        return _network(settings, math.prod(shape) + eta, None)
-    return ConvolutionalEncoder(shape, settings.channels, settings.hidden, **settings.kind_of_layers())
-
-
-def _decoder(settings: DecoderSettings, inputs: int, shape: Sequence[int]) -> MLP | ConvolutionalDecoder:
-    if not settings.channels:
-        return _network(settings, inputs, math.prod(shape))
-    return ConvolutionalDecoder(inputs, settings.hidden, settings.channels, shape, **settings.kind_of_layers())
-
-
-def _network(settings: NetworkSettings, inputs: int, outputs: int | None) -> MLP:
-    return MLP(inputs, settings.hidden, outputs, **settings.kind_of_layers())
 
 
 def _cluster_heads(settings: ClusterHeadSettings, categories: int, dim: int, noise: Noise) -> ClusterHeads:

@@ -54,6 +54,9 @@ InputArgument = Annotated[
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")]
+TrustOption = Annotated[
+    bool, typer.Option("--trust-modules", help="Import the own parts that the run's recipe names, if it names some.")
+]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the draw.")]
 
 
@@ -160,6 +163,7 @@ def evaluate(
         Path | None, typer.Option(metavar="DIR", help="Also write a result file into this folder.")
     ] = None,
     device: DeviceOption = Device.auto,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure a run, or every seed of one, and write evaluation.json into it.
@@ -170,7 +174,7 @@ def evaluate(
     from aae.building import load_data
     from aae.experiment import load_runs
 
-    runs = load_runs(run, device.value)
+    runs = load_runs(run, device.value, trust_modules=trust)
     dataset = load_data(runs[0].recipe)
     reports = [measure.evaluate(r, split.value, dataset) for r in runs]
     summary = results.summarize([report["metrics"] for report in reports])
@@ -196,6 +200,7 @@ def parzen(
         Path | None, typer.Option(help="Keeps what was done so far; by default a folder in the run.")
     ] = None,
     device: DeviceOption = Device.auto,
+    trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Estimate the log-likelihood of held-out rows by a Parzen window on samples of a run (section 3).
@@ -209,10 +214,10 @@ def parzen(
 
     from aae import likelihood
     from aae.building import load_data
-    from aae.run import Run
+    from aae.sharing import load
 
     likelihood.join_processes()
-    finished = Run.load(run, device.value)
+    finished = load(run, device.value, trust_modules=trust)
     dataset = load_data(finished.recipe)
     rows = getattr(dataset, split.value)
     if rows is None:
@@ -236,6 +241,7 @@ def predict(
     source: InputArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="npz, csv or parquet file.")],
     device: DeviceOption = Device.auto,
+    trust: TrustOption = False,
 ) -> None:
     """Write the inferred label and the probability of every class for each row.
 
@@ -243,9 +249,9 @@ def predict(
     """
     import numpy as np
 
-    from aae.run import Run
+    from aae.sharing import load
 
-    finished = Run.load(run, device.value)
+    finished = load(run, device.value, trust_modules=trust)
     names = finished.label_names
     probabilities = finished.predict_proba(finished.read(source).rows)
     columns = {"label": np.array(names)[probabilities.argmax(1)]}
@@ -261,14 +267,15 @@ def encode(
         Path, typer.Option("-o", "--output", help="npy (one latent, or the embedding), npz, csv or parquet file.")
     ],
     device: DeviceOption = Device.auto,
+    trust: TrustOption = False,
 ) -> None:
     """Write the codes of each row; of a dimensionality reduction (section 7) the embedding too.
 
     Example: aae encode runs/figure2a pictures/ -o codes.npz
     """
-    from aae.run import Run
+    from aae.sharing import load
 
-    finished = Run.load(run, device.value)
+    finished = load(run, device.value, trust_modules=trust)
     rows = finished.read(source).rows
     columns = finished.encode(rows)
     if finished.autoencoder.cluster_heads is not None:
@@ -283,14 +290,15 @@ def reconstruct(
     source: InputArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="npy, npz, csv or parquet; png for pictures.")],
     device: DeviceOption = Device.auto,
+    trust: TrustOption = False,
 ) -> None:
     """Encode and decode each row.
 
     Example: aae reconstruct runs/figure2a pictures/ -o reconstructed.png
     """
-    from aae.run import Run
+    from aae.sharing import load
 
-    finished = Run.load(run, device.value)
+    finished = load(run, device.value, trust_modules=trust)
     split = finished.read(source)
     _write_rows(finished, finished.reconstruct(split.rows, split.labels), output)
 
@@ -303,14 +311,15 @@ def sample(
     label: Annotated[str | None, typer.Option(help="Class of all rows, by name; the style is random.")] = None,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
+    trust: TrustOption = False,
 ) -> None:
     """Draw rows from the model.
 
     Example: aae sample runs/demo -n 64 --label 3 -o threes.png
     """
-    from aae.run import Run
+    from aae.sharing import load
 
-    finished = Run.load(run, device.value)
+    finished = load(run, device.value, trust_modules=trust)
     wanted = None if label is None else finished.label_index(label)
     _write_rows(finished, finished.sample(n, wanted, seed), output)
 
@@ -322,15 +331,16 @@ def figure(
         Path | None, typer.Option("-o", "--output", help="Folder; by default figures/ in the run.")
     ] = None,
     device: DeviceOption = Device.auto,
+    trust: TrustOption = False,
 ) -> None:
     """Draw the paper's figures that fit a run.
 
     Example: aae figure runs/figure2a
     """
     from aae.drawing import draw
-    from aae.run import Run
+    from aae.sharing import load
 
-    for path in draw(Run.load(run, device.value), output):
+    for path in draw(load(run, device.value, trust_modules=trust), output):
         print(path)
 
 
@@ -338,15 +348,16 @@ def figure(
 def export(
     run: RunArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="New or empty folder.")],
+    trust: TrustOption = False,
 ) -> None:
     """Write the encoder, decoder and classifier of a run, those that it has, as ONNX files.
 
     Example: aae export runs/demo -o demo-onnx
     """
     from aae.export import export as write
-    from aae.run import Run
+    from aae.sharing import load
 
-    for path in write(Run.load(run, "cpu"), output):
+    for path in write(load(run, "cpu", trust_modules=trust), output):
         print(path)
 
 

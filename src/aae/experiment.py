@@ -20,6 +20,7 @@ from aae.measure import validate
 from aae.noise import Noise
 from aae.recipes import Recipe
 from aae.run import Run
+from aae.sharing import load
 from aae.training.checkpoints import latest_checkpoint, write_json, write_tensors
 from aae.training.engine import INIT, Trainer, choose_device
 from aae.training.loop import run_to_end
@@ -101,10 +102,10 @@ def train_seeds(
     return finished
 
 
-def load_runs(folder: str | Path, device: str = "auto") -> list[Run]:
-    """Load a run, or every seed of one that was trained with several, by seed."""
+def load_runs(folder: str | Path, device: str = "auto", *, trust_modules: bool = False) -> list[Run]:
+    """Load a run, or every seed of one that was trained with several, by seed; `trust_modules` as for `Run.load`."""
     paths = [path for path in Path(folder).glob("seed-*") if path.is_dir()]
-    runs = [Run.load(path, device) for path in paths or [Path(folder)]]
+    runs = [load(path, device, trust_modules=trust_modules) for path in paths or [Path(folder)]]
     return sorted(runs, key=lambda run: run.recipe.training.seed)
 
 
@@ -116,7 +117,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
 ) -> Run:
-    """Train a recipe into a run directory.
+    """Train a recipe into a run directory. Own parts that the recipe names are imported.
 
     Parameters
     ----------
@@ -210,7 +211,7 @@ def train(
     tensors |= {f"scaling.{name}": tensor for name, tensor in scaling.state_dict().items()}
     write_tensors(folder.weights, tensors)
     write_json(folder.facts, {**facts, "epochs": trainer.epoch, "seconds": round(seconds, 1)})
-    return Run.load(folder.path, device)
+    return Run.load(folder.path, device, trust_modules=True)  # those of the very recipe that was trained
 
 
 def command(recipe: Recipe) -> str:

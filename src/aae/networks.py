@@ -168,7 +168,13 @@ class MLP(nn.Module):
         return x
 
 
-def initialize(module: nn.Module, noise: Noise, init: Initialization = "normal", sd: float = 0.01) -> None:
+def initialize(
+    module: nn.Module,
+    noise: Noise,
+    init: Initialization = "normal",
+    sd: float = 0.01,
+    keep: Sequence[nn.Module] = (),
+) -> None:
     """Draw the weights of every linear and convolutional layer in `module`; biases become zero.
 
     Parameters
@@ -181,10 +187,13 @@ def initialize(module: nn.Module, noise: Noise, init: Initialization = "normal",
         N(0, sd^2) as in A.1, or He's N(0, 2 / fan_in).
     sd : float
         Standard deviation for ``"normal"``, larger than 0.
+    keep : sequence of torch.nn.Module
+        Parts of `module` that stay as they are.
     """
+    kept = {layer for part in keep for layer in part.modules()}
     layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
     for layer in module.modules():
-        if isinstance(layer, layers):
+        if isinstance(layer, layers) and layer not in kept:
             fan_in = layer.weight[0].numel()
             scale = sd if init == "normal" else math.sqrt(2 / fan_in)
             with torch.no_grad():

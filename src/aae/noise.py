@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -45,3 +48,12 @@ class Noise:
     def permutation(self, n: int) -> Tensor:
         """Draw a random order of ``0 .. n - 1``, as int64."""
         return torch.randperm(n, generator=self.generator, device=self.device)
+
+
+@contextmanager
+def seeded(seed: int, device: str | torch.device = "cpu") -> Iterator[None]:
+    """Seed torch's global generators, for the user's own parts that draw from them, and give them back as they were."""
+    place = torch.device(device)
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

@@ -313,10 +313,10 @@ class FromSampler(Prior):
     Raises
     ------
     InputError
-        If `num_labels` is given for a sampler without a `labels` parameter, or the sampler returns another shape.
+        If `num_labels` is given for a sampler without a `labels` parameter, or the sampler returns something else.
     """
 
-    def __init__(self, sampler: Callable[..., Tensor], dim: int, num_labels: int | None = None) -> None:
+    def __init__(self, sampler: Callable[..., Any], dim: int, num_labels: int | None = None) -> None:
         super().__init__(dim, num_labels)
         self._sampler = sampler
         self._accepts = {"labels", "noise"} & set(inspect.signature(sampler).parameters)
@@ -326,6 +326,8 @@ class FromSampler(Prior):
     def _sample(self, n: int, labels: Tensor | None, noise: Noise) -> Tensor:
         offered: dict[str, Any] = {"labels": labels, "noise": noise}
         codes = self._sampler(n, **{name: offered[name] for name in self._accepts})
+        if not isinstance(codes, Tensor):
+            raise InputError(f"sampler returned a {type(codes).__name__}; expected a tensor of shape {(n, self.dim)}")
         if tuple(codes.shape) != (n, self.dim):
             raise InputError(f"sampler returned shape {tuple(codes.shape)}; expected {(n, self.dim)}")
         return codes.to(device=noise.device, dtype=torch.float32)

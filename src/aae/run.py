@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aae import recipes
+from aae import own_parts, recipes
 from aae.baselines import GenerativeAdversarialNetwork, SupervisedNetwork
 from aae.building import Model, build_model
 from aae.data import Split, read_rows
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
-from aae.noise import Noise
+from aae.noise import Noise, seeded
 from aae.recipes import Recipe
 from aae.training.checkpoints import read_tensors
 from aae.training.engine import CODES, SAMPLES, choose_device, load_module
@@ -59,8 +59,8 @@ class Run:
         self.device = scaling.offset.device
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "auto") -> Run:
-        """Load a finished run.
+    def load(cls, path: str | Path, device: str = "auto", *, trust_modules: bool = False) -> Run:
+        """Load a finished run; nothing in it is executed.
 
         Parameters
         ----------
@@ -68,6 +68,9 @@ class Run:
             The run directory.
         device : {"auto", "cpu", "cuda"}
             Where the model is put.
+        trust_modules : bool
+            Whether the modules that a run with own parts names may be imported, and what it names in them called. Say so of runs
+            of your own, and of others' whose recipe you have read.
 
         Returns
         -------
@@ -77,9 +80,12 @@ class Run:
         Raises
         ------
         InputError
-            If the folder is no run, the run is not finished, or its files do not fit together.
+            If the folder is no run, the run is not finished, its files do not fit together, or it has own parts and
+            `trust_modules` is not set.
         """
         folder = RunDirectory(path)
+        if not folder.recipe.exists() and (folder.path / "config.json").exists():
+            raise InputError(f"{folder.path}: a shared run, not a run folder; aae.load takes both")
         folder.require()
         recipe = recipes.read(folder.recipe)
         if not folder.weights.exists():
@@ -88,10 +94,18 @@ class Run:
         for key in ("shape", "class_names", "rows"):
             if key not in facts:
                 raise InputError(f"{folder.facts}: key {key!r} is missing")
-        return cls.assemble(folder, recipe, facts, device)
+        return cls.assemble(folder, recipe, facts, device, trust_modules=trust_modules)
 
     @classmethod
-    def assemble(cls, folder: RunDirectory, recipe: Recipe, facts: dict[str, Any], device: str = "auto") -> Run:
+    def assemble(
+        cls,
+        folder: RunDirectory,
+        recipe: Recipe,
+        facts: dict[str, Any],
+        device: str = "auto",
+        *,
+        trust_modules: bool = False,
+    ) -> Run:
         """Build the model of a recipe and read its weights from the folder.
 
         Parameters
@@ -104,6 +118,8 @@ class Run:
             With ``shape`` and ``class_names`` of the data and the type of its ``rows``.
         device : {"auto", "cpu", "cuda"}
             Where the model is put.
+        trust_modules : bool
+            As for `load`.
 
         Returns
         -------
@@ -113,8 +129,14 @@ class Run:
         Raises
         ------
         InputError
-            If the weights cannot be read or are not those of the model.
+            If the weights cannot be read or are not those of the model, or it has own parts and `trust_modules` is not set.
         """
+        own = own_parts.named_in(recipe.model)
+        if own and not trust_modules:
+            raise InputError(
+                f"{folder.path}: loading this run imports {' and '.join(own)}; if you trust these modules, say so with "
+                "--trust-modules, or trust_modules=True in Python"
+            )
         tensors = read_tensors(folder.weights)
         place = choose_device(device)
         model = build_model(recipe.model, facts["shape"], len(facts["class_names"]), Noise(0))
@@ -318,13 +340,15 @@ class Run:
             if not 0 <= label < classes:
                 raise InputError(f"label is {label}; expected 0 to {classes - 1}")
             labels = torch.full((n,), label, device=self.device)
-        return self._stored(model.sample(n, labels, noise))
+        with seeded(seed, self.device):
+            return self._stored(model.sample(n, labels, noise))
 
     @torch.no_grad()
     def sample_prior(self, n: int, seed: int = 0, latent: str = "style") -> NDArray[np.float32]:
         """Draw codes (n, dim) from the prior of one latent."""
         noise = Noise(seed, SAMPLES, device=self.device)
-        codes: NDArray[np.float32] = self.autoencoder.latent(latent).prior.sample(n, None, noise).cpu().numpy()
+        with seeded(seed, self.device):
+            codes: NDArray[np.float32] = self.autoencoder.latent(latent).prior.sample(n, None, noise).cpu().numpy()
         return codes
 
     def pictures(self, rows: NDArray[Any]) -> NDArray[np.float32]:
@@ -345,8 +369,3 @@ class Run:
         if self.facts["rows"] == "uint8":
             return np.clip(np.rint(values), 0, 255).astype(np.uint8)
         return values
-
-
-def load(path: str | Path, device: str = "auto") -> Run:
-    """Load a finished run from its folder; see `Run.load`."""
-    return Run.load(path, device)

@@ -2,7 +2,8 @@
 
 The folder holds ``model.safetensors`` (the weights, scaling included), ``config.json`` (the complete recipe and what else it
 takes to use the model), ``README.md`` (the model card) and, if the run was measured, ``evaluation.json``. Nothing in it is
-pickled, and reading it never executes code from it. The network is needed only for repositories of the Hub.
+pickled, and reading it never executes code from it; modules of own parts, which the recipe names, are imported only if they
+are said to be trusted. The network is needed only for repositories of the Hub.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from aae import own_parts
 from aae.data import NAMES
 from aae.errors import InputError, unknown
 from aae.model import AdversarialAutoencoder
@@ -54,7 +56,7 @@ A model of [Adversarial Autoencoders](https://arxiv.org/abs/1511.05644) (Makhzan
 
 ```python
 import aae
-run = aae.from_pretrained({name})
+run = aae.from_pretrained({name}{trust})
 run.{use}  # rows as stored: {form}
 ```
 """
@@ -108,7 +110,9 @@ def save_pretrained(run: Run, folder: str | Path, *, license: str | None = None)
     return _save(run, Path(folder), license, Path(folder).resolve().name)
 
 
-def from_pretrained(source: str | Path, device: str = "auto", *, revision: str | None = None) -> Run:
+def from_pretrained(
+    source: str | Path, device: str = "auto", *, revision: str | None = None, trust_modules: bool = False
+) -> Run:
     """Load a shared run.
 
     Parameters
@@ -120,6 +124,8 @@ def from_pretrained(source: str | Path, device: str = "auto", *, revision: str |
         Where the model is put.
     revision : str, optional
         Branch, tag or commit of the repository.
+    trust_modules : bool
+        Whether modules that the recipe names may be imported (`Run.load`). They are not part of the folder.
 
     Returns
     -------
@@ -139,7 +145,34 @@ def from_pretrained(source: str | Path, device: str = "auto", *, revision: str |
         raise InputError(f"{folder}: not a shared run (it has no {CONFIG})")
     config = _check(_read_object(path), where=str(path))
     recipe = reader.check(config.recipe, where=f"{path}: recipe")
-    return Run.assemble(RunDirectory(folder), recipe, config.model_dump(exclude={"recipe"}), device)
+    facts = config.model_dump(exclude={"recipe"})
+    return Run.assemble(RunDirectory(folder), recipe, facts, device, trust_modules=trust_modules)
+
+
+def load(path: str | Path, device: str = "auto", *, trust_modules: bool = False) -> Run:
+    """Load a finished run from its folder, or from a folder that `save_pretrained` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder.
+    device : {"auto", "cpu", "cuda"}
+        Where the model is put.
+    trust_modules : bool
+        Whether the modules of own parts may be imported; see `Run.load`.
+
+    Returns
+    -------
+    Run
+        Ready to use.
+
+    Raises
+    ------
+    InputError
+        As `Run.load` and `from_pretrained`.
+    """
+    shared = not RunDirectory(path).recipe.exists() and (Path(path) / CONFIG).exists()
+    return (from_pretrained if shared else Run.load)(path, device, trust_modules=trust_modules)
 
 
 def push_to_hub(
@@ -270,6 +303,9 @@ def _card(run: Run, recipe: Recipe, report: dict[str, Any] | None, license: str 
         "Trained on": f"{facts['device']}, in {facts['seconds']:g} s",
         "Versions": f"{LIBRARY} {facts['version']}, torch {facts['torch']}",
     }
+    own = own_parts.named_in(recipe.model)
+    if own:
+        made["Needs"] = ", ".join(f"`{name}`" for name in own) + ", which are not part of this folder"
     if run.infers_labels:
         use = "predict_proba(rows)"
     else:
@@ -282,6 +318,7 @@ def _card(run: Run, recipe: Recipe, report: dict[str, Any] | None, license: str 
         made="\n".join(f"- {key}: {value}" for key, value in made.items()),
         measured="This run was not measured." if report is None else _measured(report),
         name=json.dumps(name),
+        trust=", trust_modules=True" if own else "",
         use=use,
         form=_form(run),
     )

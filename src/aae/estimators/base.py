@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -23,7 +23,7 @@ from aae.building import build_model
 from aae.errors import InputError, unknown
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
-from aae.noise import Noise
+from aae.noise import Noise, seeded
 from aae.priors import FromSampler, Prior
 from aae.recipes.schema import (
     DecoderSettings,
@@ -176,7 +176,7 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
         place = choose_device(self.device)
         rows = _scale(scaler, X)
         data = _training_data(rows, labels).to(place)
-        with _own_draws(seed, place):
+        with seeded(seed, place):
             model = self.model_ if goes_on else self._build(rows, seed)
             model.to(place)
             classify = data.labelled is not None and len(data.labelled) > 0
@@ -329,7 +329,7 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
         check_scalar(n, "n", Integral, min_val=1)
         seed = draw_seed(random_state)
         wanted = None if labels is None else torch.from_numpy(labels).to(self._place)
-        with _own_draws(seed, self._place):
+        with seeded(seed, self._place):
             return self._unscaled(self.model_.sample(int(n), wanted, Noise(seed, SAMPLES, device=self._place)))
 
 
@@ -389,11 +389,3 @@ def _note_step(progress: Progress | None) -> bool:
     if progress is not None:
         progress.step()
     return False
-
-
-@contextmanager
-def _own_draws(seed: int, place: torch.device) -> Iterator[None]:
-    """Seed torch's global generator, for samplers that draw from it, and give it back as it was."""
-    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield

@@ -100,15 +100,23 @@ def _table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
 
 
 def _merge(base: Table, over: Table) -> Table:
-    """Lay `over` on `base`, table by table; a table with another `kind` or a schedule replaces the one below."""
+    """Lay `over` on `base`, table by table; a table with another `kind` or `module` or a schedule replaces the one below."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
         merged[key] = value
         if isinstance(value, dict) and isinstance(below, dict) and key != "rate":
-            same_kind = value.get("kind", below.get("kind")) == below.get("kind")
-            merged[key] = _merge(below, value) if same_kind else value
+            merged[key] = _merge(_stays(below, value), value)
     return merged
+
+
+def _stays(below: Table, over: Table) -> Table:
+    """Keep of a table what can stay below another: with another `kind` or `module` its keys belong to something else."""
+    if over.get("kind", below.get("kind")) != below.get("kind"):
+        return {}
+    if over.get("module", below.get("module")) != below.get("module"):
+        return {key: value for key, value in below.items() if key == "kind"}
+    return below
 
 
 def _assign(table: Table, override: str) -> None:
@@ -124,8 +132,9 @@ def _assign(table: Table, override: str) -> None:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
             raise InputError(f"--set {override!r}: {section!r} is a value, not a section")
-    if last == "kind" and table.get(last) != value:
-        table.clear()  # as in `_merge`: the keys belong to the other kind
+    if last in ("kind", "module"):
+        for key in table.keys() - _stays(table, {last: value}).keys():
+            del table[key]
     table[last] = value
 
 

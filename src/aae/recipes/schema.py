@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from aae.baselines.vae import Likelihood
 from aae.model import Output
@@ -16,6 +16,16 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Method = Literal["aae", "vae", "network", "gan", "gmmn"]
+
+
+def _module_and_attribute(name: str) -> str:
+    module, colon, attribute = name.partition(":")
+    if not colon or not all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")]):
+        raise ValueError(f"is {name!r}; expected 'module:attribute', such as 'mynet:Encoder'")
+    return name
+
+
+OwnPart = Annotated[str, AfterValidator(_module_and_attribute)]
 
 
 class DataSettings(Settings):
@@ -30,22 +40,34 @@ class DataSettings(Settings):
     labels: Count | Literal["all"] | None = None
     """Size of the labelled subset; "all" labels in the source; not set: labels are used for evaluation only."""
     label_column: str | None = None
+    """Column of a table that holds the labels; not set: "label", where there is one."""
     labels_file: str | None = None
+    """File with the label of every row, for a source that has none of its own: npy, or csv or parquet with one column."""
     image_size: Count | None = None
+    """Height and width that pictures of a folder are brought to; not set: they have to be of one size."""
     fold: Annotated[int, Field(ge=0, le=4)] | None = None
     """Which of the five official folds of TFD validates and tests; the first by default."""
     colour: bool = False
+    """Whether pictures of a folder are read in colour, (height, width, 3), instead of grey."""
     scaling: Literal["auto", "none", "minmax", "standardize"] = "auto"
     """auto: pictures to [0, 1], other rows as they are if inside [0, 1] and otherwise each column to [0, 1]."""
 
 
 class NetworkSettings(Settings):
-    """A fully connected network."""
+    """A fully connected network, or one of the user's own."""
 
     hidden: list[Count] = [1000, 1000]
+    """Units of each hidden layer, from the network's input to its output."""
     activation: str = "relu"
+    """Activation of the hidden layers: relu, leaky_relu, elu, gelu or tanh."""
     batch_norm: BatchNormPlacement = "none"
+    """Which layers are followed by batch normalization; "all": the last one too, in an encoder that of each latent."""
     dropout: Share = 0.0
+    """Share of hidden units that is dropped in training."""
+    module: OwnPart | None = None
+    """A class or function "module:attribute" that makes the network, in place of hidden, activation, dropout and channels."""
+    arguments: dict[str, Any] = {}
+    """What it is called with by name, beside the sizes that it has parameters for."""
 
     @field_validator("activation")
     @classmethod
@@ -53,6 +75,16 @@ class NetworkSettings(Settings):
         if activation not in ACTIVATIONS:
             raise ValueError(f"is {activation!r}; expected one of: {', '.join(ACTIVATIONS)}")
         return activation
+
+    @model_validator(mode="after")
+    def _is_built_here_or_there(self) -> NetworkSettings:
+        if self.module is None and self.arguments:
+            raise ValueError(f"has arguments {self.arguments}, but no module that takes them")
+        for name in ("hidden", "activation", "dropout", "channels"):
+            field = type(self).model_fields.get(name)
+            if self.module is not None and field is not None and getattr(self, name) != field.default:
+                raise ValueError(f"has both module and {name}; a network of your own gets what it needs from arguments")
+        return self
 
     def kind_of_layers(self) -> dict[str, Any]:
         """Select what all layers have in common, as networks take it."""
@@ -74,7 +106,9 @@ class EncoderSettings(NetworkSettings):
     channels: list[Count] = []
     """Channels of the convolutions before the hidden layers, each of which halves height and width; none by default."""
     input_noise: NonNegative = 0.0
+    """Standard deviation of Gaussian noise on scaled rows."""
     input_dropout: Share = 0.0
+    """Share of the values of a row that is set to 0."""
 
 
 class DecoderSettings(NetworkSettings):
@@ -89,6 +123,7 @@ class GaussianSettings(Settings):
 
     kind: Literal["gaussian"]
     sd: Positive = 1.0
+    """Standard deviation of each dimension."""
     slices: bool = True
     """Whether, with `label_informed`, label k owns the k-th slice; otherwise every label owns the whole distribution, and
     the style is made independent of the label."""
@@ -99,9 +134,13 @@ class MixtureSettings(Settings):
 
     kind: Literal["gaussian-mixture"]
     components: Count | None = None
+    """Number of Gaussians; not set: the number of classes, or 10 without any."""
     distance: Positive = 1.4
+    """Of their centres from the origin."""
     radial_sd: Positive = 0.5
+    """Standard deviation of each towards and away from the origin."""
     tangential_sd: Positive = 0.1
+    """Standard deviation of each along the ring."""
 
 
 class SwissRollSettings(Settings):
@@ -109,8 +148,11 @@ class SwissRollSettings(Settings):
 
     kind: Literal["swiss-roll"]
     radius: Positive = 3.0
+    """Distance of the outer end from the origin."""
     turns: Positive = 2.0
+    """Turns of the roll around the origin."""
     sd: NonNegative = 0.1
+    """Standard deviation of the Gaussian around the roll."""
 
 
 class UniformSettings(Settings):
@@ -118,7 +160,9 @@ class UniformSettings(Settings):
 
     kind: Literal["uniform"]
     low: Finite = -1.0
+    """Lower end of each dimension."""
     high: Finite = 1.0
+    """Upper end of each dimension, larger than `low`."""
 
 
 class GeneratedSettings(Settings):
@@ -126,13 +170,25 @@ class GeneratedSettings(Settings):
 
     kind: Literal["generated"]
     noise_dim: Count = 10
+    """Dimensions of the uniform noise."""
     hidden: list[Count] = [1000, 1000]
+    """Units of each hidden layer of the second network."""
     bandwidths: Annotated[list[Positive], Field(min_length=1)] = [1.0]
     """Of the Gaussian kernels of the maximum mean discrepancy, in squared units of the code."""
 
 
+class OwnPriorSettings(Settings):
+    """A prior of the user's own."""
+
+    kind: Literal["own"]
+    module: OwnPart
+    """A function "module:attribute" that is called with a number of codes and gives them, or a subclass of aae.priors.Prior."""
+    arguments: dict[str, Any] = {}
+    """What it is called with by name, beside that."""
+
+
 PriorSettings = Annotated[
-    GaussianSettings | MixtureSettings | SwissRollSettings | UniformSettings | GeneratedSettings,
+    GaussianSettings | MixtureSettings | SwissRollSettings | UniformSettings | GeneratedSettings | OwnPriorSettings,
     Field(discriminator="kind"),
 ]
 
@@ -141,8 +197,10 @@ class StyleSettings(Settings):
     """The continuous latent z."""
 
     dim: Count
+    """Number of dimensions of z."""
     prior: PriorSettings
     posterior: Literal["deterministic", "gaussian", "universal", "sigmoid"] = "deterministic"
+    """Kind of q(z|x); "sigmoid" is for method "gmmn" alone."""
     noise_inputs: Count = 10
     """Dimensions of eta for the universal approximator posterior."""
     label_informed: bool = False
@@ -153,6 +211,7 @@ class LabelSettings(Settings):
     """The categorical latent y; as many categories as there are classes unless `categories` is set."""
 
     categories: Annotated[int, Field(ge=2)] | None = None
+    """Number of categories: the clusters to find where no labels are used."""
 
 
 class ClusterHeadSettings(Settings):
@@ -170,9 +229,13 @@ class ModelSettings(Settings):
     """Networks and latents."""
 
     method: Method = "aae"
+    """The adversarial autoencoder, or a baseline: VAE, supervised network, GAN, GMMN+AE."""
     output: Output = "sigmoid"
+    """Activation of the decoder's last layer."""
     init: Initialization = "normal"
+    """Initial weights: N(0, init_sd^2) as in A.1, or He's N(0, 2 / inputs of the layer). Own parts keep theirs."""
     init_sd: Positive = 0.01
+    """For "normal"."""
     likelihood: Likelihood = "bernoulli"
     """Reconstruction term of the VAE; the adversarial autoencoder always uses half the squared error."""
     encoder: EncoderSettings = EncoderSettings()
@@ -209,7 +272,11 @@ class ModelSettings(Settings):
                 raise ValueError("method 'vae' needs exactly the latent [model.style]")
             if self.style.posterior != "gaussian":
                 raise ValueError(f"model.style.posterior is {self.style.posterior!r}; method 'vae' expects 'gaussian'")
-            if self.style.prior.kind in ("swiss-roll", "uniform"):  # the KL term needs a density, and a finite one
+            if self.style.prior.kind in (
+                "swiss-roll",
+                "uniform",
+                "own",
+            ):  # the KL term needs a density, and a finite one
                 raise ValueError(
                     f"model.style.prior.kind is {self.style.prior.kind!r}; method 'vae' needs a prior whose density is known "
                     "everywhere, expected 'gaussian' or 'gaussian-mixture'"
@@ -257,13 +324,16 @@ class ShortSettings(Settings):
     epochs: Count | None = None
     """Not set: as many as the recipe has."""
     seeds: Count = 1
+    """Number of seeds."""
 
 
 class Recipe(Settings):
     """Everything that defines a run; written to the run directory in full."""
 
     name: str
+    """Given by its file."""
     title: str
+    """One line on what it trains."""
     reference: str = ""
     """Where in the paper this comes from."""
     cost: str = ""

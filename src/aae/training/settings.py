@@ -23,9 +23,13 @@ class OptimizerSettings(Settings):
     """
 
     optimizer: Literal["sgd", "adam"] = "sgd"
+    """Gradient descent, which takes `momentum`, or Adam, which takes `betas`."""
     rate: Positive | dict[Annotated[int, Field(ge=0)], Positive] = 0.1
+    """Learning rate, or a schedule: { 0 = 0.01, 50 = 0.001 } changes it when 50 epochs are done."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Of gradient descent; 0: none."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    """Of Adam: decay of its mean of gradients, and of their squares."""
 
     @field_validator("rate")
     @classmethod
@@ -49,17 +53,25 @@ class TrainingSettings(Settings):
     """
 
     epochs: Annotated[int, Field(ge=1)]
+    """Passes over the training rows."""
     batch_size: Annotated[int, Field(ge=1)] = 100
+    """Rows in a mini-batch; at most all of them are used."""
     labelled_batch_size: Annotated[int, Field(ge=1)] | None = None
+    """Rows in a mini-batch of the classification phase; not set: as many as `batch_size`."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Decides initial weights, the labelled subset, the order of the rows and everything drawn in training."""
     precision: Precision = "fp32"
+    """Of the matrix products in training; "tf32" needs a GPU."""
     reduction: Literal["sum", "mean"] = "sum"
+    """How the reconstruction error is taken over the dimensions of a row; "sum" is what the paper's rates are made for."""
     pretraining: Annotated[int, Field(ge=0)] = 0
     """Epochs in which GMMN+AE trains the autoencoder, before the generator of codes."""
     warm_start: Annotated[int, Field(ge=0)] = 0
     """Epochs of moment matching before the adversarial training begins; not in the paper."""
     validate_every: Annotated[int, Field(ge=1)] = 1
+    """Epochs from one measurement on the validation split to the next."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 1
+    """Epochs from one checkpoint to the next."""
     reconstruction: OptimizerSettings = OptimizerSettings(rate=0.01, momentum=0.9)
     discriminator: OptimizerSettings = OptimizerSettings(rate=0.1, momentum=0.1)
     generator: OptimizerSettings = OptimizerSettings(rate=0.1, momentum=0.1)

@@ -1,0 +1,183 @@
+"""Own parts: code of the user's that a recipe names as ``module:attribute``.
+
+A recipe that names some is a program: whoever trains it, or loads a run of it, imports those modules and calls what is in them.
+Training does so, because the recipe is the user's own; `Run.load` does so only if it is told that the modules are trusted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import inspect
+import operator
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from aae.errors import InputError
+from aae.model import takes_noise
+from aae.noise import Noise, seeded
+from aae.priors import FromSampler, Prior
+from aae.recipes.schema import ModelSettings, NetworkSettings, OwnPriorSettings
+
+
+def named_in(model: ModelSettings) -> list[str]:
+    """List the own parts of a model as its recipe names them, each once."""
+    parts = [model.encoder, model.decoder, model.discriminator, model.style.prior if model.style else None]
+    names = [getattr(part, "module", None) for part in parts]
+    return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def network(
+    settings: NetworkSettings, key: str, inputs: int, outputs: int | None, noise: Noise, **sizes: Any
+) -> tuple[nn.Module, int]:
+    """Make a network of the user's, and try it on two rows of zeros.
+
+    Parameters
+    ----------
+    settings : NetworkSettings
+        With `module` and `arguments`.
+    key : str
+        Section of the recipe, such as ``"model.encoder"``; opens every message.
+    inputs : int
+        Width of what it gets, (batch, inputs).
+    outputs : int, optional
+        Width of what it has to give; any, if not given.
+    noise : Noise
+        Seeds torch while the network is made, so that its initial weights are those of the run's seed.
+    **sizes
+        What it may ask for by name, beside `inputs` and `outputs`.
+
+    Returns
+    -------
+    tuple of torch.nn.Module and int
+        The network, and the width of what it gives.
+
+    Raises
+    ------
+    InputError
+        If it cannot be imported, called or tried, is no module, or gives another shape.
+    """
+    assert settings.module is not None
+    key = f"{key}.module"
+    offered = {"inputs": inputs, **({} if outputs is None else {"outputs": outputs}), **sizes}
+    with seeded(int(noise.integers(2**31))):
+        part = _call(_find(settings.module, key), offered, settings.arguments, f"{key}: {settings.module}")
+        if not isinstance(part, nn.Module):
+            raise InputError(f"{key}: {settings.module} gives a {type(part).__name__}; expected a torch.nn.Module")
+        return part, _width(part, inputs, outputs, f"{key}: {settings.module}")
+
+
+def prior(settings: OwnPriorSettings, dim: int, num_classes: int) -> Prior:
+    """Make a prior of the user's, and draw two codes from it.
+
+    Parameters
+    ----------
+    settings : OwnPriorSettings
+        Names a function that samples (see `FromSampler`), or a subclass of `Prior`.
+    dim : int
+        Dimensions of the code.
+    num_classes : int
+        Number of labels for a prior that can be sampled per label; 0: none.
+
+    Raises
+    ------
+    InputError
+        If it cannot be imported, called or sampled, or gives another shape.
+    """
+    key = "model.style.prior.module"
+    where = f"{key}: {settings.module}"
+    found = _find(settings.module, key)
+    labels = num_classes or None
+    made: Prior | None = None
+    if isinstance(found, type) and issubclass(found, Prior):
+        made = _call(found, {"dim": dim, "num_labels": labels}, settings.arguments, where)
+    try:
+        if made is None:
+            inspect.signature(found).bind_partial(**settings.arguments)  # fails with the name of one that is too many
+            sampler = functools.partial(found, **settings.arguments)
+            made = FromSampler(sampler, dim, labels if "labels" in _parameters(sampler) else None)
+        with seeded(0):
+            codes = made.sample(2, None, Noise(0))
+    except Exception as error:
+        raise InputError(f"{where} cannot be sampled ({_reason(error)})") from error
+    if tuple(codes.shape) != (2, dim) or made.dim != dim:
+        raise InputError(
+            f"{where} gives codes of shape {tuple(codes.shape)}; expected {(2, dim)}, as model.style.dim says"
+        )
+    return made
+
+
+def _find(name: str, key: str) -> Callable[..., Any]:
+    """Import ``module:attribute``. Modules are looked for where Python looks, and at last in the current folder."""
+    module_name, _, attribute = name.partition(":")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
+    importlib.invalidate_caches()
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}."):
+            raise InputError(
+                f"{key} is {name!r}; found no module {error.name!r}, expected one where Python looks or in the current folder"
+            ) from None
+        raise InputError(f"{key} is {name!r}; importing {module_name} failed ({_reason(error)})") from error
+    try:
+        found = operator.attrgetter(attribute)(module)
+    except AttributeError:
+        near = difflib.get_close_matches(attribute, vars(module), n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ", expected a name that is in there"
+        raise InputError(f"{key} is {name!r}; module {module_name} has no {attribute!r}{hint}") from None
+    if not callable(found):
+        raise InputError(f"{key} is {name!r}, which is a {type(found).__name__}; expected a class or a function")
+    checked: Callable[..., Any] = found
+    return checked
+
+
+def _call(found: Callable[..., Any], offered: dict[str, Any], arguments: dict[str, Any], where: str) -> Any:
+    """Call it with `arguments`, and of what is `offered` with that which it has parameters for."""
+    asked = _parameters(found)
+    given = {**{name: value for name, value in offered.items() if name in asked}, **arguments}
+    try:
+        return found(**given)
+    except Exception as error:
+        raise InputError(
+            f"{where}({', '.join(given)}) failed ({_reason(error)}); it can have parameters {', '.join(offered)}, and others "
+            "from arguments"
+        ) from error
+
+
+def _width(part: nn.Module, inputs: int, outputs: int | None, where: str) -> int:
+    """Check what a network gives for two rows of zeros, and tell its width."""
+    part.eval()
+    rows = torch.zeros(2, inputs)
+    try:
+        with torch.no_grad():
+            given = part(rows, None) if takes_noise(part) else part(rows)
+    except Exception as error:
+        raise InputError(f"{where} fails on a batch of shape {(2, inputs)} ({_reason(error)})") from error
+    part.train()
+    shape = tuple(given.shape) if isinstance(given, Tensor) else None
+    if shape is None or len(shape) != 2 or shape[0] != 2 or outputs not in (None, shape[1]):
+        found = f"a {type(given).__name__}" if shape is None else f"shape {shape}"
+        expected = f"(2, {'features' if outputs is None else outputs})"
+        raise InputError(f"{where} gives {found} for a batch of shape {(2, inputs)}; expected shape {expected}")
+    return shape[1]
+
+
+def _parameters(found: Callable[..., Any]) -> set[str]:
+    try:
+        return set(inspect.signature(found).parameters)
+    except (TypeError, ValueError):  # some built-in ones do not tell
+        return set()
+
+
+def _reason(error: Exception) -> str:
+    """Say what went wrong on one line."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
