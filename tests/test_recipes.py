@@ -61,6 +61,10 @@ def test_another_kind_replaces_the_keys_of_the_first():
     assert prior.model_dump() == {"kind": "uniform", "low": -3.0, "high": 1.0}
     prior = recipes.read("figure2a", ["model.style.prior.kind=gaussian"]).model.style.prior
     assert (prior.kind, prior.sd) == ("gaussian", 5.0)  # the same kind keeps them
+    for override in ("training.generator.optimizer=adam", 'training.generator={ optimizer = "adam", rate = 0.1 }'):
+        generator = recipes.read("figure2a", [override]).training.generator
+        assert (generator.optimizer, generator.rate_at(0), generator.momentum) == ("adam", 0.1, 0.0)
+    assert recipes.read("figure11a").training.generator.momentum == 0  # momentum 0.1 below belongs to another optimizer
 
 
 def test_an_own_recipe_extends_one_of_the_package_or_a_neighbour(tmp_path):

@@ -100,7 +100,7 @@ def _table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
 
 
 def _merge(base: Table, over: Table) -> Table:
-    """Lay `over` on `base`, table by table; a table with another `kind` or `module` or a schedule replaces the one below."""
+    """Lay `over` on `base`, table by table; see `_stays` for tables of another kind; a schedule replaces the one below."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
@@ -111,11 +111,13 @@ def _merge(base: Table, over: Table) -> Table:
 
 
 def _stays(below: Table, over: Table) -> Table:
-    """Keep of a table what can stay below another: with another `kind` or `module` its keys belong to something else."""
+    """Keep of a table what can stay below another: of another `kind`, `module` or `optimizer` most keys cannot."""
     if over.get("kind", below.get("kind")) != below.get("kind"):
         return {}
     if over.get("module", below.get("module")) != below.get("module"):
         return {key: value for key, value in below.items() if key == "kind"}
+    if over.get("optimizer", below.get("optimizer")) != below.get("optimizer"):
+        return {key: value for key, value in below.items() if key == "rate"}
     return below
 
 
@@ -132,7 +134,7 @@ def _assign(table: Table, override: str) -> None:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
             raise InputError(f"--set {override!r}: {section!r} is a value, not a section")
-    if last in ("kind", "module"):
+    if last in ("kind", "module", "optimizer"):
         for key in table.keys() - _stays(table, {last: value}).keys():
             del table[key]
     table[last] = value
