@@ -155,10 +155,7 @@ def test_many_weights_are_widened_in_groups_that_share_a_buffer():
 def test_an_error_in_a_step_leaves_the_weights_in_full():
     module = nn.Sequential(nn.Linear(2, 2))
     weight = module[0].weight.data
-    seen = []
     with pytest.raises(ZeroDivisionError), Halves(module).in_place():
-        seen.append(module[0].weight.dtype)
-        raise ZeroDivisionError
-    assert seen == [torch.bfloat16]
+        1 / (module[0].weight.dtype != torch.bfloat16)
     assert module[0].weight.data_ptr() == weight.data_ptr()
     assert module[0].weight.dtype == torch.float32
