@@ -70,6 +70,28 @@ def test_a_state_that_is_loaded_goes_on(settings):
     assert all(torch.equal(a, b) for a, b in zip(whole, weights, strict=True))
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_gradient_in_another_memory_layout_moves_the_right_weights(settings, precision):
+    """Gradients of convolutions may have their channels last; the kernels do not look at strides."""
+    for layout in (torch.contiguous_format, torch.channels_last):
+        model = nn.Sequential(nn.Conv2d(5, 4, 3)).to(memory_format=layout)
+        before, gradient = model[0].weight.detach().clone(), Noise(0).normal(4, 5, 3, 3)
+        halves = Halves(model) if precision == "bf16" else None
+        gradient = gradient.bfloat16() if halves else gradient
+        update = Update(settings, [model[0].weight], halves)
+        weight = nn.Parameter(before.clone())
+        weight.grad = gradient.float()
+        for other in (torch.contiguous_format, torch.channels_last):
+            update.step([gradient.contiguous(memory_format=other)])
+        plain = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.SGD
+        constants = {"betas": settings.betas} if settings.optimizer == "adam" else {"momentum": settings.momentum}
+        optimizer = plain([weight], lr=settings.rate, fused=False, **constants)
+        optimizer.step()
+        optimizer.step()
+        torch.testing.assert_close(update.weights[0], weight.detach())
+
+
 class Tied(nn.Module):
     """A person's own network: of its layers nothing is known."""
 

@@ -66,7 +66,10 @@ class Update:
             buffer = torch.empty(max(map(sum, sizes), default=0), device=self.weights[0].device)
             for group, size in zip(groups, sizes, strict=True):
                 parts = torch.split(buffer[: sum(size)], size)
-                wide = [part.view_as(self.weights[i]) for i, part in zip(group, parts, strict=True)]
+                wide = [
+                    part.as_strided(self.weights[i].shape, self.weights[i].stride())
+                    for i, part in zip(group, parts, strict=True)
+                ]
                 self._groups.append(self._group(group, wide, [halves.half[parameters[i]] for i in group]))
 
     @torch.no_grad()
@@ -75,7 +78,7 @@ class Update:
         for group in self._groups:
             own = [gradients[i] for i in group.indices]
             if not group.half:
-                self._move(group, own)
+                self._move(group, [_laid_out(*pair) for pair in zip(own, group.weights, strict=True)])
                 continue
             torch._foreach_copy_(group.wide, own)
             self._move(group, group.wide)
@@ -142,6 +145,11 @@ class _Group:
     state: dict[str, list[Tensor]]
     wide: list[Tensor]
     half: list[Tensor]
+
+
+def _laid_out(gradient: Tensor, weight: Tensor) -> Tensor:
+    """Give a gradient the strides of its weight: the kernels take numbers in the order of memory, and check nothing."""
+    return gradient if gradient.stride() == weight.stride() else torch.empty_like(weight).copy_(gradient)
 
 
 def _share_out(which: Sequence[int], weights: Sequence[Tensor]) -> Iterator[list[int]]:
