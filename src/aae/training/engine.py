@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from aae.errors import InputError, TrainingError
 from aae.networks import Scaling
-from aae.noise import Noise
+from aae.noise import Noise, SharedNoise
 from aae.training.phases import Batch, Phase
 from aae.training.precision import Halves, cast_to
+from aae.training.processes import Processes
 from aae.training.settings import OptimizerSettings, TrainingSettings
 from aae.training.updates import Update
 
@@ -99,6 +100,9 @@ class Trainer:
         Epochs, batches, precision and optimizers.
     device : torch.device
         Where everything lives.
+    processes : Processes, optional
+        The processes that train together, each on its slice of every mini-batch; a batch normalization in the module has been
+        synchronized (`aae.training.processes.synchronize`).
 
     Attributes
     ----------
@@ -117,6 +121,7 @@ class Trainer:
         data: TrainingData,
         settings: TrainingSettings,
         device: torch.device,
+        processes: Processes | None = None,
     ) -> None:
         if any(phase.needs_labels for phase in phases) and (data.labelled is None or len(data.labelled) == 0):
             raise InputError("a phase needs labels but no row is labelled; expected at least one label")
@@ -124,11 +129,17 @@ class Trainer:
         self.module, self.phases, self.data, self.settings, self.device = module, phases, data, settings, device
         self._halves = Halves(module) if settings.precision == "bf16" else None
         self.updates = {p.name: Update(getattr(settings, p.name), p.parameters, self._halves) for p in phases}
+        self.processes = processes or Processes()
         self.noise = Noise(settings.seed, STEPS, device=device)
+        if self.processes.count > 1:
+            shared = self.processes.rank, self.processes.count
+            self.noise = SharedNoise(*shared, settings.seed, STEPS, device=device)
         self.batch_size = min(settings.batch_size, len(data.rows))
         self.steps_per_epoch = len(data.rows) // self.batch_size
         self.epoch = 0
         self.step = 0
+        if self.processes.count > 1:
+            self._order(), self._labelled_order()  # which refuse mini-batches that cannot be shared evenly
         self._cast = cast_to(settings.precision, device)
         self._names: list[str] = []
         self._history: list[Tensor] = []  # one (metrics,) tensor per step of the epoch under way
@@ -162,7 +173,7 @@ class Trainer:
                 labelled = None if labelled_order is None else labelled_order[self.step]
                 self._run_step(order[self.step], labelled)
                 self.step += 1
-                if on_step() and self.step < self.steps_per_epoch:
+                if self.processes.any(on_step()) and self.step < self.steps_per_epoch:
                     break
         if self.step < self.steps_per_epoch:
             self._finite_history()  # a state that is not finite is no state to go on from
@@ -170,33 +181,45 @@ class Trainer:
         return self._close_epoch()
 
     def _run_step(self, indices: Tensor, labelled: Tensor | None) -> None:
+        batch = self._batch(indices, labelled)
+        losses = {}
+        for phase in self.phases:
+            if not phase.runs_in(self.epoch):
+                continue
+            if isinstance(self.noise, SharedNoise):
+                rows = batch.labelled_rows if phase.needs_labels else batch.rows
+                assert rows is not None
+                self.noise.rows = len(rows)
+            with self._cast:
+                loss = phase.loss(batch)
+            gradients = torch.autograd.grad(loss, phase.parameters)
+            self.updates[phase.name].step(self.processes.average(gradients))
+            losses[f"{phase.name}_loss"] = loss.detach()
+        metrics = losses | batch.metrics
+        self._names = list(metrics)
+        self._history += self.processes.average([torch.stack(list(metrics.values()))])
+
+    def _batch(self, indices: Tensor, labelled: Tensor | None) -> Batch:
+        """Gather the mini-batch of one step."""
         data = self.data
         batch = Batch(
             rows=data.scaling(data.rows.index_select(0, indices)),
             labels=None if data.labels is None else data.labels[indices],
             noise=self.noise,
+            gather=self.processes.gather,
         )
         if labelled is not None:
             assert data.labels is not None
             batch.labelled_rows = data.scaling(data.rows[labelled])
             batch.labelled_labels = data.labels[labelled]
-        losses = {}
-        for phase in self.phases:
-            if not phase.runs_in(self.epoch):
-                continue
-            with self._cast:
-                loss = phase.loss(batch)
-            self.updates[phase.name].step(torch.autograd.grad(loss, phase.parameters))
-            losses[f"{phase.name}_loss"] = loss.detach()
-        metrics = losses | batch.metrics
-        self._names = list(metrics)
-        self._history.append(torch.stack(list(metrics.values())))
+        return batch
 
     def _order(self) -> Tensor:
         """Derive the batches of the present epoch: indices (steps, batch)."""
         used = self.steps_per_epoch * self.batch_size
         order = Noise(self.settings.seed, ORDER, self.epoch).permutation(len(self.data.rows))[:used]
-        return order.view(self.steps_per_epoch, self.batch_size).to(self.device)
+        batches = order.view(self.steps_per_epoch, self.batch_size).to(self.device)
+        return self.processes.slice(batches, "training.batch_size")
 
     def _labelled_order(self) -> Tensor | None:
         """Derive the labelled batches of the present epoch, (steps, labelled batch): as many passes as it takes."""
@@ -207,7 +230,8 @@ class Trainer:
         noise = Noise(self.settings.seed, LABELLED_ORDER, self.epoch)
         passes = math.ceil(self.steps_per_epoch * size / len(labelled))
         order = torch.cat([noise.permutation(len(labelled)) for _ in range(passes)])[: self.steps_per_epoch * size]
-        return labelled[order.to(self.device)].view(self.steps_per_epoch, size)
+        batches = labelled[order.to(self.device)].view(self.steps_per_epoch, size)
+        return self.processes.slice(batches, "training.labelled_batch_size")
 
     def _close_epoch(self) -> dict[str, float]:
         history = self._finite_history()
