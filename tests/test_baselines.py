@@ -38,16 +38,16 @@ def moved(trainer, model):
     """Run one step; returns for each phase the names of the parameters that it moved."""
     seen = {}
 
-    def spy_on(name, optimizer):
-        def step():
+    def spy_on(name, update):
+        def step(gradients):
             before = {key: p.detach().clone() for key, p in model.named_parameters()}
-            type(optimizer).step(optimizer)
+            type(update).step(update, gradients)
             seen[name] = {key for key, p in model.named_parameters() if not torch.equal(p, before[key])}
 
-        optimizer.step = step
+        update.step = step
 
-    for name, optimizer in trainer.optimizers.items():
-        spy_on(name, optimizer)
+    for name, update in trainer.updates.items():
+        spy_on(name, update)
     trainer.run_epoch(lambda: True)
     return seen
 

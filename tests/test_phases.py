@@ -85,13 +85,13 @@ def moved_by_phase(model, phases, data):
     trainer = Trainer(model, phases, data, TrainingSettings(epochs=1, batch_size=30), CPU)
     moved = {}
 
-    def spy_on(name, optimizer):
+    def spy_on(name, update):
         def snapshot():
             return {part: [p.detach().clone() for p in owner.parameters()] for part, owner in parts(model).items()}
 
-        def step():
+        def step(gradients):
             before = snapshot()
-            type(optimizer).step(optimizer)
+            type(update).step(update, gradients)
             after = snapshot()
             moved[name] = set()
             for part in before:
@@ -100,10 +100,10 @@ def moved_by_phase(model, phases, data):
                 if all(differs):
                     moved[name].add(part)
 
-        optimizer.step = step
+        update.step = step
 
-    for name, optimizer in trainer.optimizers.items():
-        spy_on(name, optimizer)
+    for name, update in trainer.updates.items():
+        spy_on(name, update)
     trainer.run_epoch(lambda: True)
     return moved
 

@@ -22,8 +22,9 @@ from aae.posteriors import GaussianPosterior, Softmax, UniversalApproximator
 from aae.priors import Categorical, FromSampler, GaussianMixture
 from aae.training import loop
 from aae.training.checkpoints import latest_checkpoint, read_tensors, save_checkpoint
-from aae.training.engine import Trainer, TrainingData, TrainingError, cast_to, choose_device
+from aae.training.engine import Trainer, TrainingData, TrainingError, choose_device
 from aae.training.phases import Phase, adversarial_phases
+from aae.training.precision import cast_to
 from aae.training.rundir import RunDirectory
 from aae.training.settings import OptimizerSettings, TrainingSettings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from aae.experiment import describe_device
 from aae.noise import Noise
 from aae.recipes import Recipe
 from aae.training.engine import INIT, Trainer, choose_device
+from aae.training.updates import Update
 
 WARM_UP = 3  # steps before anything is measured
 STREAM = 2**25  # float32 numbers in each buffer of the bandwidth measurement (128 MiB, larger than any cache)
@@ -210,7 +211,7 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
     step, product = statistics.median(step_times), statistics.median(product_times)
     bandwidth = 3 * STREAM * 4 / statistics.median(stream_times)
     flops = sum(product.flops for product in products)
-    moved = sum(_moved_bytes(optimizer) for optimizer in trainer.optimizers.values())
+    moved = sum(_moved_bytes(update) for update in trainer.updates.values())
     floor = product + moved / bandwidth
     each = {product.describe(): product.flops for product in products}
     counts = Counter(product.describe() for product in products)
@@ -348,17 +349,14 @@ def _as_one(work: Callable[[], object], place: torch.device) -> Callable[[], obj
     return graph.replay
 
 
-def _moved_bytes(optimizer: torch.optim.Optimizer) -> int:
-    """Count the bytes that one update must move: gradient read; weight and state read and written."""
+def _moved_bytes(update: Update) -> int:
+    """Count the bytes that one update must move: gradient read; weight and state read and written, all in fp32.
 
-    def tensors() -> Iterator[tuple[Tensor, int]]:
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                yield parameter, 3
-                state = optimizer.state[parameter].values()
-                yield from ((value, 2) for value in state if isinstance(value, Tensor) and value.dim() > 0)
-
-    return sum(passes * tensor.numel() * tensor.element_size() for tensor, passes in tensors())
+    In bf16 it is as much: the gradient takes half of that, and the copy of the weight that is written the other half.
+    """
+    states = [value for values in update.state.values() for value in values if value.dim() > 0]
+    numbers = 3 * sum(weight.numel() for weight in update.weights) + 2 * sum(value.numel() for value in states)
+    return 4 * numbers
 
 
 def _duration(seconds: float) -> str:

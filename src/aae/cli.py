@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -97,7 +98,9 @@ def _usage(error: typer.TyperException) -> str:
 
 
 def _complain(message: str, status: int) -> int:
-    print(f"aae: {message}", file=sys.stderr)
+    """Say what is wrong; of the processes of ``torchrun`` on a machine, which all find the same, one says it."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        print(f"aae: {message}", file=sys.stderr)
     return status
 
 
@@ -138,13 +141,19 @@ def train(
 ) -> None:
     """Train a recipe into a run folder.
 
+    Under `torchrun --nproc-per-node 2 -m aae train ...` every mini-batch is shared out to all processes.
+
     Example: aae train figure2a --data digits --set training.epochs=20 --run runs/first
     """
     from aae.experiment import read_recipe, train_seeds
     from aae.results import summarize
+    from aae.training import processes
 
+    processes.join()
     checked = read_recipe(recipe, overrides or [], data)
     runs = train_seeds(checked, seeds, run=run, device=device.value, resume=resume)
+    if not processes.Processes.joined().first:
+        return
     last = [r.folder.read_metrics()[-1] for r in runs]
     table = _table("metric after the last epoch", "mean", "sd")
     for name, found in summarize(last).items():
@@ -215,8 +224,9 @@ def parzen(
     from aae import likelihood
     from aae.building import load_data
     from aae.sharing import load
+    from aae.training import processes
 
-    likelihood.join_processes()
+    processes.join()
     finished = load(run, device.value, trust_modules=trust)
     dataset = load_data(finished.recipe)
     rows = getattr(dataset, split.value)

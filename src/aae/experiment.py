@@ -6,6 +6,7 @@ import json
 import platform
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ from aae.building import build_model, fingerprint, labelled_rows, load_data, mak
 from aae.data import NAMES, Dataset
 from aae.errors import InputError
 from aae.measure import validate
+from aae.networks import Scaling
 from aae.noise import Noise
 from aae.recipes import Recipe
 from aae.run import Run
 from aae.sharing import load
 from aae.training.checkpoints import latest_checkpoint, write_json, write_tensors
 from aae.training.engine import INIT, Trainer, choose_device
-from aae.training.loop import run_to_end
+from aae.training.loop import Course, run_to_end
+from aae.training.processes import Processes, synchronize
 from aae.training.rundir import RunDirectory
 
 
@@ -152,22 +155,81 @@ def train(
         raise InputError(
             f"data is {data!r}; a recipe already read expects a Dataset, or read_recipe(..., data={data!r})"
         )
-    place = choose_device(device)
-    folder = RunDirectory(run or Path("runs") / recipe.name)
+    dataset = data if isinstance(data, Dataset) else None
+    prepared = prepare(recipe, run or Path("runs") / recipe.name, choose_device(device), resume, dataset)
+    run_to_end([prepared.course], f"{recipe.name} seed {recipe.training.seed}")
+    prepared.finish()
+    return Run.load(
+        prepared.course.folder.path, device, trust_modules=True
+    )  # those of the very recipe that was trained
+
+
+@dataclass
+class Prepared:
+    """A run with everything ready to go on: `run_to_end` trains it, and then it can be finished."""
+
+    recipe: Recipe
+    course: Course
+    scaling: Scaling
+    facts: dict[str, Any]
+
+    def finish(self) -> None:
+        """Write the weights of the trained run."""
+        trainer, folder = self.course.trainer, self.course.folder
+        if trainer.processes.first:
+            tensors = {f"model.{name}": tensor for name, tensor in trainer.module.state_dict().items()}
+            tensors |= {f"scaling.{name}": tensor for name, tensor in self.scaling.state_dict().items()}
+            write_tensors(folder.weights, tensors)
+            write_json(folder.facts, {**self.facts, "epochs": trainer.epoch, "seconds": round(self.course.seconds, 1)})
+        trainer.processes.wait()
+
+
+def prepare(
+    recipe: Recipe,
+    run: str | Path,
+    place: torch.device,
+    resume: bool = False,
+    dataset: Dataset | None = None,
+    checkpoint: str | None = None,
+) -> Prepared:
+    """Build what a run needs, or what it needs to go on, and write what defines it into its folder.
+
+    Parameters
+    ----------
+    recipe, run, resume, dataset
+        As for `train`.
+    place : torch.device
+        Where to train.
+    checkpoint : str, optional
+        Name of the checkpoint to go on from, by default the newest.
+
+    Returns
+    -------
+    Prepared
+        At the epoch and step to go on from.
+
+    Raises
+    ------
+    InputError
+        As for `train`.
+    """
+    processes = Processes.joined()
+    folder = RunDirectory(run)
     resume = resume and not folder.is_new()  # a run killed before its first file was complete starts afresh
     if resume:
         _check_same_recipe(folder, recipe)
     else:
         folder.require_new()
-    dataset = data if isinstance(data, Dataset) else load_data(recipe)
+    dataset = dataset or load_data(recipe)
     seed = recipe.training.seed
     labelled = labelled_rows(recipe, dataset)
     model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(seed, INIT))
     model.to(place)
+    synchronize(model, processes)
     torch.manual_seed(seed)  # for modules and samplers of the user that draw from torch itself
     scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows)
     on_device = training_data(recipe, dataset.train, scaling, labelled).to(place)
-    trainer = Trainer(model, make_phases(recipe, model), on_device, recipe.training, place)
+    trainer = Trainer(model, make_phases(recipe, model), on_device, recipe.training, place, processes)
 
     facts = {
         "recipe": recipe.name,
@@ -177,41 +239,31 @@ def train(
         "rows": str(dataset.train.rows.dtype),
         "data": fingerprint(dataset),
         "training_rows": len(dataset.train),
-        "device": describe_device(place),
+        "device": describe_device(place) + (f", {processes.count} processes" if processes.count > 1 else ""),
         "version": aae.__version__,
         "torch": torch.__version__,
         "command": command(recipe),
     }
     seconds = 0.0
-    checkpoint = None
     if resume:
         _check_same_data(folder, facts)
-        checkpoint = latest_checkpoint(folder.checkpoints)
-    if checkpoint is not None:
-        trainer.load_state(*checkpoint)
-        seconds = checkpoint[1]["seconds"]
-    folder.keep_metrics(trainer.epoch)
+        found = latest_checkpoint(folder.checkpoints, checkpoint)
+        if found is not None:
+            trainer.load_state(*found)
+            seconds = found[1]["seconds"]
     if trainer.epoch > recipe.training.epochs:
         raise InputError(
             f"training.epochs is {recipe.training.epochs}; {folder.path} has {trainer.epoch} epochs already"
         )
-    if resume and trainer.epoch < recipe.training.epochs:
-        for result in (folder.weights, folder.evaluation):  # the run is not finished (any more)
-            result.unlink(missing_ok=True)
-    folder.start(recipes.dump(recipe), facts)
-
-    seconds = run_to_end(
-        trainer,
-        folder,
-        title=f"{recipe.name} seed {seed}",
-        validate=lambda: validate(model, scaling, dataset.validation, recipe),
-        seconds=seconds,
-    )
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    tensors |= {f"scaling.{name}": tensor for name, tensor in scaling.state_dict().items()}
-    write_tensors(folder.weights, tensors)
-    write_json(folder.facts, {**facts, "epochs": trainer.epoch, "seconds": round(seconds, 1)})
-    return Run.load(folder.path, device, trust_modules=True)  # those of the very recipe that was trained
+    processes.wait()  # all have seen the folder as it was
+    if processes.first:
+        folder.keep_metrics(trainer.epoch)
+        if resume and trainer.epoch < recipe.training.epochs:
+            for result in (folder.weights, folder.evaluation):  # the run is not finished (any more)
+                result.unlink(missing_ok=True)
+        folder.start(recipes.dump(recipe), facts)
+    course = Course(trainer, folder, lambda: validate(model, scaling, dataset.validation, recipe), seconds)
+    return Prepared(recipe, course, scaling, facts)
 
 
 def command(recipe: Recipe) -> str:

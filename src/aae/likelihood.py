@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,14 +82,6 @@ def parzen(run: Run, dataset: Dataset, test: Split, samples: int, folder: str | 
         device=run.device,
         folder=folder,
     )
-
-
-def join_processes() -> None:
-    """Join the other processes of ``torchrun``, if it started this one; `parzen` then shares the samples out to all."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
 
 
 def likelihood(run: Run, dataset: Dataset, test: Split, samples: int) -> dict[str, float]:

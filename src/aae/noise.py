@@ -50,6 +50,51 @@ class Noise:
         return torch.randperm(n, generator=self.generator, device=self.device)
 
 
+class SharedNoise(Noise):
+    """The part of one process of a stream that several processes share.
+
+    Every process draws for the whole mini-batch and keeps what belongs to its own rows, so that all of them together use the
+    numbers that one process would.
+
+    Parameters
+    ----------
+    rank, count : int
+        Which of how many processes this is.
+    seed, *stream, device
+        As for `Noise`.
+
+    Attributes
+    ----------
+    rows : int
+        Rows of this process in the mini-batch at hand. What is drawn is for so many rows, or for several such blocks below
+        each other (prior samples and codes).
+    """
+
+    def __init__(self, rank: int, count: int, seed: int, *stream: int, device: str | torch.device = "cpu") -> None:
+        super().__init__(seed, *stream, device=device)
+        self.rank, self.count = rank, count
+        self.rows = 1
+
+    def normal(self, *shape: int) -> Tensor:
+        """Draw standard normal numbers of the given shape."""
+        return self._own(super().normal(*self._whole(shape)))
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Draw uniform numbers in [0, 1) of the given shape."""
+        return self._own(super().uniform(*self._whole(shape)))
+
+    def integers(self, high: int, *shape: int) -> Tensor:
+        """Draw uniform integers in [0, high) of the given shape, as int64."""
+        return self._own(super().integers(high, *self._whole(shape)))
+
+    def _whole(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (shape[0] * self.count, *shape[1:])
+
+    def _own(self, whole: Tensor) -> Tensor:
+        blocks = len(whole) // (self.count * self.rows)
+        return whole.view(blocks, self.count, self.rows, *whole.shape[1:])[:, self.rank].flatten(0, 1)
+
+
 @contextmanager
 def seeded(seed: int, device: str | torch.device = "cpu") -> Iterator[None]:
     """Seed torch's global generators, for the user's own parts that draw from them, and give them back as they were."""

@@ -131,7 +131,7 @@ def moment_matching_phases(
         with torch.no_grad():
             codes = model.encode(batch.rows)["style"]
         generated = prior.sample(len(codes), None, batch.noise)
-        return objectives.maximum_mean_discrepancy(generated, codes, bandwidths)
+        return objectives.maximum_mean_discrepancy(batch.gather(generated), batch.gather(codes), bandwidths)
 
     autoencoder = [*model.encoder_parameters(), *model.decoder_parameters()]
     return [

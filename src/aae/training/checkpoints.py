@@ -58,8 +58,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: not a readable safetensors file ({error})") from None
 
 
-def save_checkpoint(folder: Path, name: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    """Write checkpoint `name` into `folder` and remove older ones.
+def save_checkpoint(
+    folder: Path, name: str, tensors: dict[str, Tensor], facts: dict[str, Any], *, alone: bool = True
+) -> None:
+    """Write checkpoint `name` into `folder` and, if it is to be `alone`, remove older ones.
 
     Parameters
     ----------
@@ -76,23 +78,34 @@ def save_checkpoint(folder: Path, name: str, tensors: dict[str, Tensor], facts: 
     path = folder / f"{name}.safetensors"
     write_tensors(path, tensors)
     write_json(folder / f"{name}.json", {**facts, "bytes": path.stat().st_size})
+    if alone:
+        remove_other_checkpoints(folder, name)
+
+
+def remove_other_checkpoints(folder: Path, name: str) -> None:
+    """Remove all checkpoints in `folder` but `name`."""
     for old in folder.iterdir():
         if old.stem != name:
             old.unlink()
 
 
-def latest_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Read the newest whole checkpoint in `folder`, or None if there is none.
+def checkpoint_names(folder: Path) -> set[str]:
+    """Name the checkpoints in `folder`."""
+    return {side_file.stem for side_file in folder.glob("*.json")}
+
+
+def latest_checkpoint(folder: Path, name: str | None = None) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Read checkpoint `name` in `folder`, by default the newest whole one, or None if there is none.
 
     Raises
     ------
     InputError
         If a checkpoint was damaged after it was written.
     """
-    side_files = sorted(folder.glob("*.json"), reverse=True)
-    if not side_files:
+    names = checkpoint_names(folder)
+    if not names:
         return None
-    side_file = side_files[0]
+    side_file = folder / f"{name or max(names)}.json"
     tensors_file = side_file.with_suffix(".safetensors")
     try:
         facts = json.loads(side_file.read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ import ctypes
 import math
 import platform
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,12 @@ from torch import Tensor, nn
 
 from aae.errors import InputError, TrainingError
 from aae.networks import Scaling
-from aae.noise import Noise
+from aae.noise import Noise, SharedNoise
 from aae.training.phases import Batch, Phase
-from aae.training.settings import OptimizerSettings, Precision, TrainingSettings
+from aae.training.precision import Halves, cast_to
+from aae.training.processes import Processes
+from aae.training.settings import OptimizerSettings, TrainingSettings
+from aae.training.updates import Update
 
 # Streams of one seed: what each is for.
 INIT, SUBSET, ORDER, LABELLED_ORDER, STEPS, SAMPLES, CODES, LIKELIHOOD = range(8)
@@ -68,29 +71,6 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def cast_to(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
-    """Make the context in which forward passes run in the given precision.
-
-    Raises
-    ------
-    InputError
-        For ``tf32`` on a device other than CUDA.
-    """
-    if precision == "tf32" and device.type != "cuda":
-        raise InputError("precision 'tf32' needs a CUDA device; expected fp32 or bf16")
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-    return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
-
-
-def make_optimizer(settings: OptimizerSettings, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-    """Build the optimizer of one phase."""
-    rate = settings.rate_at(0)
-    if settings.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=rate, betas=settings.betas, fused=True)
-    return torch.optim.SGD(parameters, lr=rate, momentum=settings.momentum, fused=True)
-
-
 def keep_freed_memory() -> None:
     """Stop glibc from giving freed memory back to the system: every step would fault it in again, page by page.
 
@@ -120,6 +100,9 @@ class Trainer:
         Epochs, batches, precision and optimizers.
     device : torch.device
         Where everything lives.
+    processes : Processes, optional
+        The processes that train together, each on its slice of every mini-batch; a batch normalization in the module has been
+        synchronized (`aae.training.processes.synchronize`).
 
     Attributes
     ----------
@@ -138,17 +121,25 @@ class Trainer:
         data: TrainingData,
         settings: TrainingSettings,
         device: torch.device,
+        processes: Processes | None = None,
     ) -> None:
         if any(phase.needs_labels for phase in phases) and (data.labelled is None or len(data.labelled) == 0):
             raise InputError("a phase needs labels but no row is labelled; expected at least one label")
         keep_freed_memory()
         self.module, self.phases, self.data, self.settings, self.device = module, phases, data, settings, device
-        self.optimizers = {p.name: make_optimizer(getattr(settings, p.name), p.parameters) for p in phases}
+        self._halves = Halves(module) if settings.precision == "bf16" else None
+        self.updates = {p.name: Update(getattr(settings, p.name), p.parameters, self._halves) for p in phases}
+        self.processes = processes or Processes()
         self.noise = Noise(settings.seed, STEPS, device=device)
+        if self.processes.count > 1:
+            shared = self.processes.rank, self.processes.count
+            self.noise = SharedNoise(*shared, settings.seed, STEPS, device=device)
         self.batch_size = min(settings.batch_size, len(data.rows))
         self.steps_per_epoch = len(data.rows) // self.batch_size
         self.epoch = 0
         self.step = 0
+        if self.processes.count > 1:
+            self._order(), self._labelled_order()  # which refuse mini-batches that cannot be shared evenly
         self._cast = cast_to(settings.precision, device)
         self._names: list[str] = []
         self._history: list[Tensor] = []  # one (metrics,) tensor per step of the epoch under way
@@ -176,53 +167,59 @@ class Trainer:
         labelled_order = self._labelled_order()
         for phase in self.phases:
             settings: OptimizerSettings = getattr(self.settings, phase.name)
-            for group in self.optimizers[phase.name].param_groups:
-                group["lr"] = settings.rate_at(self.epoch)
-        while self.step < self.steps_per_epoch:
-            labelled = None if labelled_order is None else labelled_order[self.step]
-            self._run_step(order[self.step], labelled)
-            self.step += 1
-            if on_step() and self.step < self.steps_per_epoch:
-                self._finite_history()  # a state that is not finite is no state to go on from
-                return None
+            self.updates[phase.name].rate = settings.rate_at(self.epoch)
+        with nullcontext() if self._halves is None else self._halves.in_place():
+            while self.step < self.steps_per_epoch:
+                labelled = None if labelled_order is None else labelled_order[self.step]
+                self._run_step(order[self.step], labelled)
+                self.step += 1
+                if self.processes.any(on_step()) and self.step < self.steps_per_epoch:
+                    break
+        if self.step < self.steps_per_epoch:
+            self._finite_history()  # a state that is not finite is no state to go on from
+            return None
         return self._close_epoch()
 
     def _run_step(self, indices: Tensor, labelled: Tensor | None) -> None:
+        batch = self._batch(indices, labelled)
+        losses = {}
+        for phase in self.phases:
+            if not phase.runs_in(self.epoch):
+                continue
+            if isinstance(self.noise, SharedNoise):
+                rows = batch.labelled_rows if phase.needs_labels else batch.rows
+                assert rows is not None
+                self.noise.rows = len(rows)
+            with self._cast:
+                loss = phase.loss(batch)
+            gradients = torch.autograd.grad(loss, phase.parameters)
+            self.updates[phase.name].step(self.processes.average(gradients))
+            losses[f"{phase.name}_loss"] = loss.detach()
+        metrics = losses | batch.metrics
+        self._names = list(metrics)
+        self._history += self.processes.average([torch.stack(list(metrics.values()))])
+
+    def _batch(self, indices: Tensor, labelled: Tensor | None) -> Batch:
+        """Gather the mini-batch of one step."""
         data = self.data
         batch = Batch(
             rows=data.scaling(data.rows.index_select(0, indices)),
             labels=None if data.labels is None else data.labels[indices],
             noise=self.noise,
+            gather=self.processes.gather,
         )
         if labelled is not None:
             assert data.labels is not None
             batch.labelled_rows = data.scaling(data.rows[labelled])
             batch.labelled_labels = data.labels[labelled]
-        losses = {}
-        for phase in self.phases:
-            if not phase.runs_in(self.epoch):
-                continue
-            with self._cast:
-                loss = phase.loss(batch)
-            self._update(phase, loss)
-            losses[f"{phase.name}_loss"] = loss.detach()
-        metrics = losses | batch.metrics
-        self._names = list(metrics)
-        self._history.append(torch.stack(list(metrics.values())))
-
-    def _update(self, phase: Phase, loss: Tensor) -> None:
-        optimizer = self.optimizers[phase.name]
-        gradients = torch.autograd.grad(loss, phase.parameters)
-        for parameter, gradient in zip(phase.parameters, gradients, strict=True):
-            parameter.grad = gradient
-        optimizer.step()
-        optimizer.zero_grad()  # the next phase's gradients take this memory while it is still in the cache
+        return batch
 
     def _order(self) -> Tensor:
         """Derive the batches of the present epoch: indices (steps, batch)."""
         used = self.steps_per_epoch * self.batch_size
         order = Noise(self.settings.seed, ORDER, self.epoch).permutation(len(self.data.rows))[:used]
-        return order.view(self.steps_per_epoch, self.batch_size).to(self.device)
+        batches = order.view(self.steps_per_epoch, self.batch_size).to(self.device)
+        return self.processes.slice(batches, "training.batch_size")
 
     def _labelled_order(self) -> Tensor | None:
         """Derive the labelled batches of the present epoch, (steps, labelled batch): as many passes as it takes."""
@@ -233,7 +230,8 @@ class Trainer:
         noise = Noise(self.settings.seed, LABELLED_ORDER, self.epoch)
         passes = math.ceil(self.steps_per_epoch * size / len(labelled))
         order = torch.cat([noise.permutation(len(labelled)) for _ in range(passes)])[: self.steps_per_epoch * size]
-        return labelled[order.to(self.device)].view(self.steps_per_epoch, size)
+        batches = labelled[order.to(self.device)].view(self.steps_per_epoch, size)
+        return self.processes.slice(batches, "training.labelled_batch_size")
 
     def _close_epoch(self) -> dict[str, float]:
         history = self._finite_history()
@@ -265,11 +263,8 @@ class Trainer:
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Collect all that a later `load_state` needs to go on with the same bits: tensors, and facts for JSON."""
         tensors = {f"module.{name}": tensor for name, tensor in self.module.state_dict().items()}
-        for phase, optimizer in self.optimizers.items():
-            for index, entries in optimizer.state_dict()["state"].items():
-                for name, value in entries.items():
-                    if value is not None:
-                        tensors[f"optimizer.{phase}.{index}.{name}"] = torch.as_tensor(value)
+        for phase, update in self.updates.items():
+            tensors |= {f"optimizer.{phase}.{name}": value for name, value in update.entries()}
         tensors["noise"] = self.noise.generator.get_state()
         tensors["torch"] = torch.get_rng_state()  # for priors and modules of the user that draw from it
         if self._history:
@@ -289,14 +284,9 @@ class Trainer:
                 f"the checkpoint was made on {facts['device']}; found device {self.device.type}, expected the same"
             )
         load_module(self.module, {k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")})
-        for phase, optimizer in self.optimizers.items():
+        for phase, update in self.updates.items():
             prefix = f"optimizer.{phase}."
-            entries: dict[int, dict[str, Tensor]] = {}
-            for key, value in tensors.items():
-                if key.startswith(prefix):
-                    index, name = key.removeprefix(prefix).split(".")
-                    entries.setdefault(int(index), {})[name] = value
-            optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})
+            update.load({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
         self.noise.generator.set_state(tensors["noise"])
         torch.set_rng_state(tensors["torch"])
         self._history = list(tensors["history"].to(self.device)) if "history" in tensors else []

@@ -34,6 +34,8 @@ class Batch:
         between the two.
     metrics : dict of str to Tensor
         Scalars to log beside the losses.
+    gather : callable
+        Puts the rows that several processes have of something into one tensor, for what is no mean over rows.
     """
 
     rows: Tensor
@@ -43,6 +45,7 @@ class Batch:
     labelled_labels: Tensor | None = None
     codes: Codes | None = None
     metrics: dict[str, Tensor] = field(default_factory=dict)
+    gather: Callable[[Tensor], Tensor] = lambda rows: rows
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,9 @@ def adversarial_phases(
             accuracy = objectives.discriminator_accuracy(logits[:n], logits[n:])
             batch.metrics[f"{name}_discriminator_accuracy"] = accuracy.detach()
         if "label" in batch.codes:
-            batch.metrics["label_entropy_share"] = objectives.mean_entropy_share(batch.codes["label"].detach())
+            batch.metrics["label_entropy_share"] = objectives.mean_entropy_share(
+                batch.gather(batch.codes["label"].detach())
+            )
         return total
 
     def generator_loss(batch: Batch) -> Tensor:
@@ -147,7 +152,7 @@ def adversarial_phases(
         total = torch.zeros((), device=batch.rows.device)
         for name, codes in model.encode(batch.rows, batch.noise).items():
             prior = model.latent(name).prior.sample(len(codes), None, batch.noise)
-            total = total + objectives.moment_matching_loss(codes, prior)
+            total = total + objectives.moment_matching_loss(batch.gather(codes), batch.gather(prior))
         return total
 
     heads = model.cluster_heads

@@ -26,15 +26,18 @@ class Progress:
         Size of the whole run.
     done : int
         Epochs finished before (a resumed run).
+    visible : bool
+        Whether anything is shown.
     """
 
-    def __init__(self, title: str, epochs: int, steps_per_epoch: int, done: int = 0) -> None:
+    def __init__(self, title: str, epochs: int, steps_per_epoch: int, done: int = 0, *, visible: bool = True) -> None:
         self.title, self.epochs, self.steps_per_epoch, self.done = title, epochs, steps_per_epoch, done
         self._started = time.monotonic()
         self._first = done
         self._printed = 0.0
         self._bar: Bar | None = None
-        if sys.stderr.isatty():
+        self._visible = visible
+        if visible and sys.stderr.isatty():
             self._bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -69,7 +72,7 @@ class Progress:
         line = f"warning: epoch {self.done}: {text}"
         if self._bar is not None:
             self._bar.console.print(line, highlight=False)
-        else:
+        elif self._visible:
             print(line, file=sys.stderr)
 
     def epoch(self, metrics: Mapping[str, float]) -> None:
@@ -79,7 +82,7 @@ class Progress:
         if self._bar is not None:
             self._bar.update(self._task, description=f"{self.title} epoch {self.done}/{self.epochs}")
             self._bar.console.print(f"epoch {self.done}: {text}", highlight=False)
-        elif self.done == self.epochs or time.monotonic() - self._printed > QUIET_SECONDS:
+        elif self._visible and (self.done == self.epochs or time.monotonic() - self._printed > QUIET_SECONDS):
             self._printed = time.monotonic()
             each = (time.monotonic() - self._started) / (self.done - self._first)
             left = each * (self.epochs - self.done)
