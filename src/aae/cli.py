@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +25,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="List, describe and fetch the named data sets.")
 app.add_typer(data_app, name="data")
+
+OTHERS_WAIT = 20  # seconds for which the other processes of torchrun leave it to the first to say what is wrong
 
 
 class Device(StrEnum):
@@ -98,9 +101,13 @@ def _usage(error: typer.TyperException) -> str:
 
 
 def _complain(message: str, status: int) -> int:
-    """Say what is wrong; of the processes of ``torchrun`` on a machine, which all find the same, one says it."""
-    if os.environ.get("LOCAL_RANK", "0") == "0":
-        print(f"aae: {message}", file=sys.stderr)
+    """Say what is wrong; of the processes of ``torchrun`` on a machine, which mostly find the same, one says it.
+
+    The others wait for it: as soon as one ends, ``torchrun`` stops all. What the first one did not find they say themselves.
+    """
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        time.sleep(OTHERS_WAIT)
+    print(f"aae: {message}", file=sys.stderr)
     return status
 
 
