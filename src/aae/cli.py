@@ -148,7 +148,7 @@ def train(
 ) -> None:
     """Train a recipe into a run folder.
 
-    Under `torchrun --nproc-per-node 2 -m aae train ...` every mini-batch is shared out to all processes.
+    Under `torchrun --nproc-per-node 2 -m -- aae train ...` every mini-batch is shared out to all processes.
 
     Example: aae train figure2a --data digits --set training.epochs=20 --run runs/first
     """
