@@ -221,7 +221,7 @@ def parzen(
 ) -> None:
     """Estimate the log-likelihood of held-out rows by a Parzen window on samples of a run (section 3).
 
-    An interrupted estimate goes on where it stopped. Under `torchrun --nproc-per-node 2 -m aae parzen ...` the samples are
+    An interrupted estimate goes on where it stopped. Under `torchrun --nproc-per-node 2 -m -- aae parzen ...` the samples are
     shared out to all processes.
 
     Example: aae parzen runs/table1-mnist -n 10000000
