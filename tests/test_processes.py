@@ -97,7 +97,7 @@ def test_a_run_of_two_processes_resumes_exactly(together):
 
 def test_a_mini_batch_that_cannot_be_shared_is_one_line(tmp_path):
     words = ["train", "figure2a", "--data", "digits", "--set", "training.batch_size=25", "--run", str(tmp_path / "run")]
-    done = torchrun("-m", "aae", *words, "--device", "cpu")
+    done = torchrun("-m", "--", "aae", *words, "--device", "cpu")
     assert done.returncode != 0
     lines = [line for line in done.stderr.splitlines() if line.startswith("aae: ")]
     assert lines == ["aae: training.batch_size is 25; 2 processes expect a multiple of 2"]
