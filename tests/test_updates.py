@@ -10,7 +10,7 @@ from aae.networks import MLP, Scaling
 from aae.noise import Noise
 from aae.training.engine import Trainer, TrainingData
 from aae.training.phases import Phase
-from aae.training.precision import Halves
+from aae.training.precision import Halves, known_weights
 from aae.training.settings import OptimizerSettings, TrainingSettings
 from aae.training.updates import WIDENED, Update
 
@@ -77,7 +77,7 @@ def test_a_gradient_in_another_memory_layout_moves_the_right_weights(settings, p
     for layout in (torch.contiguous_format, torch.channels_last):
         model = nn.Sequential(nn.Conv2d(5, 4, 3)).to(memory_format=layout)
         before, gradient = model[0].weight.detach().clone(), Noise(0).normal(4, 5, 3, 3)
-        halves = Halves(model) if precision == "bf16" else None
+        halves = Halves(known_weights(model)) if precision == "bf16" else None
         gradient = gradient.bfloat16() if halves else gradient
         update = Update(settings, [model[0].weight], halves)
         weight = nn.Parameter(before.clone())
@@ -107,8 +107,8 @@ class Tied(nn.Module):
 
 
 def halves_of(module):
-    full = Halves(module).full
-    return {name for name, parameter in module.named_parameters() if parameter in full}
+    known = set(known_weights(module))
+    return {name for name, parameter in module.named_parameters() if parameter in known}
 
 
 def test_only_weights_whose_every_use_is_known_get_a_copy():
@@ -135,7 +135,7 @@ def trained(settings, make, use_halves, monkeypatch):
     training = TrainingSettings(epochs=2, batch_size=20, precision="bf16", reconstruction=settings, generator=settings)
     with monkeypatch.context() as patch:
         if not use_halves:
-            patch.setattr("aae.training.precision._known_weights", lambda module: [])
+            patch.setattr("aae.training.engine.known_weights", lambda module: [])
         trainer = Trainer(module, phases, data, training, CPU)
         metrics = [trainer.run_epoch() for _ in range(2)]
     return metrics, trainer.state()[0]
@@ -160,7 +160,7 @@ def test_copies_change_no_bit_of_what_autocast_computes(settings, make, monkeypa
 
 def test_many_weights_are_widened_in_groups_that_share_a_buffer():
     module = nn.Sequential(*(nn.Linear(700, 700) for _ in range(5)))
-    halves = Halves(module)
+    halves = Halves(module.parameters())
     update = Update(SETTINGS[1], list(module.parameters()), halves)
     assert [group.indices for group in update._groups] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert all(sum(w.numel() for w in group.wide) <= WIDENED for group in update._groups)
@@ -177,7 +177,7 @@ def test_many_weights_are_widened_in_groups_that_share_a_buffer():
 def test_an_error_in_a_step_leaves_the_weights_in_full():
     module = nn.Sequential(nn.Linear(2, 2))
     weight = module[0].weight.data
-    with pytest.raises(ZeroDivisionError), Halves(module).in_place():
+    with pytest.raises(ZeroDivisionError), Halves(module.parameters()).in_place():
         1 / (module[0].weight.dtype != torch.bfloat16)
     assert module[0].weight.data_ptr() == weight.data_ptr()
     assert module[0].weight.dtype == torch.float32

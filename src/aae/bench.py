@@ -24,6 +24,7 @@ from aae.experiment import describe_device
 from aae.noise import Noise
 from aae.recipes import Recipe
 from aae.training.engine import INIT, Trainer, choose_device
+from aae.training.replicas import Replicas
 from aae.training.updates import Update
 
 WARM_UP = 3  # steps before anything is measured
@@ -186,10 +187,10 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
         if value < 1:
             raise InputError(f"{name} is {value}; expected 1 or larger")
     place = choose_device(device)
-    trainer = _make_trainer(recipe, place)
-    _run_steps(trainer, WARM_UP)
-    with Recorder() as recorder:
+    trainer = make_trainer(recipe, place)
+    with Recorder() as recorder:  # the first step, which is no replay of a graph
         trainer.run_epoch(lambda: True)
+    run_steps(trainer, WARM_UP)
     products = recorder.products
     if not products:
         raise InputError(f"recipe {recipe.name}: a step has no matrix product to measure it by")
@@ -203,7 +204,7 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
         run_products()
         y.add_(x)
     for _ in range(rounds):
-        step_times.append(_run_steps(trainer, steps))
+        step_times.append(run_steps(trainer, steps))
         with torch.no_grad():
             product_times.append(_time(run_products, steps, place))
             stream_times.append(_time(lambda: y.add_(x), 3, place))
@@ -275,7 +276,7 @@ def table(results: Sequence[dict[str, Any]]) -> Table:
     return grid
 
 
-def _make_trainer(recipe: Recipe, place: torch.device) -> Trainer:
+def make_trainer(recipe: Recipe, place: torch.device) -> Trainer:
     """Build what `aae.experiment.train` builds, on made-up rows."""
     dataset = _make_up(recipe)
     model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(recipe.training.seed, INIT)).to(
@@ -300,7 +301,7 @@ def _make_up(recipe: Recipe) -> Dataset:
     return Dataset(known.name, Split(rows, labels), None, None, known.shape, known.class_names)
 
 
-def _run_steps(trainer: Trainer, steps: int) -> float:
+def run_steps(trainer: Trainer | Replicas, steps: int) -> float:
     """Train for one step, then for `steps` more; returns the seconds of each of those.
 
     An epoch that ends on the way is closed and the next one opened, as in training.

@@ -143,6 +143,14 @@ def train(
     run: Annotated[Path | None, typer.Option(help="Run folder; by default runs/RECIPE.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds to train, from training.seed on.")] = 1,
+    batched: Annotated[
+        bool | None,
+        typer.Option(
+            "--batched/--in-turn",
+            help="Train the seeds as one batched program, or one after another; by default batched on a GPU.",
+            show_default=False,
+        ),
+    ] = None,
     device: DeviceOption = Device.auto,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
 ) -> None:
@@ -158,7 +166,7 @@ def train(
 
     processes.join()
     checked = read_recipe(recipe, overrides or [], data)
-    runs = train_seeds(checked, seeds, run=run, device=device.value, resume=resume)
+    runs = train_seeds(checked, seeds, run=run, device=device.value, resume=resume, batched=batched)
     if not processes.Processes.joined().first:
         return
     last = [r.folder.read_metrics()[-1] for r in runs]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,11 @@ from aae.noise import Noise
 from aae.recipes import Recipe
 from aae.run import Run
 from aae.sharing import load
-from aae.training.checkpoints import latest_checkpoint, write_json, write_tensors
+from aae.training.checkpoints import checkpoint_names, latest_checkpoint, write_json, write_tensors
 from aae.training.engine import INIT, Trainer, choose_device
 from aae.training.loop import Course, run_to_end
 from aae.training.processes import Processes, synchronize
+from aae.training.replicas import Replicas
 from aae.training.rundir import RunDirectory
 
 
@@ -69,7 +71,13 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), data: str | N
 
 
 def train_seeds(
-    recipe: Recipe, seeds: int, *, run: str | Path | None = None, device: str = "auto", resume: bool = False
+    recipe: Recipe,
+    seeds: int,
+    *,
+    run: str | Path | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    batched: bool | None = None,
 ) -> list[Run]:
     """Train a recipe with several seeds, from ``training.seed`` on.
 
@@ -81,12 +89,17 @@ def train_seeds(
         How many. One trains into the run folder itself, several into ``seed-<seed>`` folders inside it.
     run, device, resume
         As for `train`.
+    batched : bool, optional
+        Whether the seeds are trained together as one batched program, or one after another. Each finds the same up to
+        rounding. By default together on a GPU, which one seed alone does not fill, and one after another on a CPU.
 
     Returns
     -------
     list of Run
         The finished runs, by seed.
     """
+    if batched and Processes.joined().count > 1:
+        raise InputError("seeds are trained together by one process; expected no other processes, or seeds in turn")
     if seeds == 1:
         return [train(recipe, run=run, device=device, resume=resume)]
     folder = Path(run or Path("runs") / recipe.name)
@@ -94,15 +107,53 @@ def train_seeds(
         RunDirectory(folder).require_new()
     elif not any(folder.glob("seed-*")):
         raise InputError(f"{folder}: no run of several seeds to go on with; expected folders seed-0, seed-1, ... in it")
-    dataset = load_data(recipe)
+    place, dataset = choose_device(device), load_data(recipe)
     first = recipe.training.seed
-    finished = []
-    for seed in range(first, first + seeds):
-        training = recipe.training.model_copy(update={"seed": seed})
-        one = recipe.model_copy(update={"training": training})
-        path = folder / f"seed-{seed}"
-        finished.append(train(one, dataset, run=path, device=device, resume=resume and path.exists()))
-    return finished
+    ones = [
+        recipe.model_copy(update={"training": recipe.training.model_copy(update={"seed": seed})})
+        for seed in range(first, first + seeds)
+    ]
+    paths = {one.training.seed: folder / f"seed-{one.training.seed}" for one in ones}
+    alone = Processes.joined().count == 1
+    if batched if batched is not None else place.type == "cuda" and alone:
+        names = [checkpoint_names(RunDirectory(path).checkpoints) for path in paths.values()]
+        common = max(set.intersection(*names), default=None) if resume else None
+        prepared = []
+        for one in ones:
+            path = paths[one.training.seed]
+            prepared.append(prepare(one, path, place, resume and path.exists(), dataset, common))
+            Replicas.share_rows([p.course.trainer for p in prepared])
+        train_together(prepared)
+        return [Run.load(path, device, trust_modules=True) for path in paths.values()]
+    return [
+        train(one, dataset, run=path, device=device, resume=resume and path.exists())
+        for one, path in zip(ones, paths.values(), strict=True)
+    ]
+
+
+def train_together(prepared: Sequence[Prepared]) -> None:
+    """Train runs of one recipe with different seeds to the end: as one batched program those that are equally far."""
+    places: dict[tuple[int, int], list[Prepared]] = {}
+    for one in prepared:
+        trainer = one.course.trainer
+        places.setdefault((trainer.epoch, trainer.step), []).append(one)
+    for (epoch, _), group in places.items():
+        name = group[0].recipe.name
+        courses = [one.course for one in group]
+        several = len(group) > 1 and epoch < group[0].recipe.training.epochs
+        try:
+            replicas = Replicas([course.trainer for course in courses]) if several else None
+        except (RuntimeError, NotImplementedError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            print(f"note: {name}: the seeds are trained one after another, not together: {reason}", file=sys.stderr)
+            replicas = None
+        if replicas is not None:
+            run_to_end(courses, f"{name}, {len(group)} seeds", replicas.run_epoch)
+        for one in group:
+            if replicas is None:
+                seed = one.recipe.training.seed
+                run_to_end([one.course], f"{name} seed {seed}")
+            one.finish()
 
 
 def load_runs(folder: str | Path, device: str = "auto", *, trust_modules: bool = False) -> list[Run]:

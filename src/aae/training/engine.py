@@ -6,7 +6,6 @@ import ctypes
 import math
 import platform
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +15,9 @@ from torch import Tensor, nn
 from aae.errors import InputError, TrainingError
 from aae.networks import Scaling
 from aae.noise import Noise, SharedNoise
+from aae.training.graphs import StepGraph, obstacle
 from aae.training.phases import Batch, Phase
-from aae.training.precision import Halves, cast_to
+from aae.training.precision import Halves, cast_to, known_weights
 from aae.training.processes import Processes
 from aae.training.settings import OptimizerSettings, TrainingSettings
 from aae.training.updates import Update
@@ -127,7 +127,7 @@ class Trainer:
             raise InputError("a phase needs labels but no row is labelled; expected at least one label")
         keep_freed_memory()
         self.module, self.phases, self.data, self.settings, self.device = module, phases, data, settings, device
-        self._halves = Halves(module) if settings.precision == "bf16" else None
+        self._halves = Halves(known_weights(module) if settings.precision == "bf16" else [])
         self.updates = {p.name: Update(getattr(settings, p.name), p.parameters, self._halves) for p in phases}
         self.processes = processes or Processes()
         self.noise = Noise(settings.seed, STEPS, device=device)
@@ -140,8 +140,9 @@ class Trainer:
         self.step = 0
         if self.processes.count > 1:
             self._order(), self._labelled_order()  # which refuse mini-batches that cannot be shared evenly
-        self._cast = cast_to(settings.precision, device)
+        self.cast = cast_to(settings.precision, device)
         self._names: list[str] = []
+        self._graph: StepGraph | None = None
         self._history: list[Tensor] = []  # one (metrics,) tensor per step of the epoch under way
 
     def run_epoch(self, on_step: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
@@ -162,25 +163,59 @@ class Trainer:
         TrainingError
             If a loss or a weight is not finite, at the end of the epoch in which that happened.
         """
-        self.module.train()
-        order = self._order()
-        labelled_order = self._labelled_order()
-        for phase in self.phases:
-            settings: OptimizerSettings = getattr(self.settings, phase.name)
-            self.updates[phase.name].rate = settings.rate_at(self.epoch)
-        with nullcontext() if self._halves is None else self._halves.in_place():
+        order, labelled_order = self.open_epoch()
+        with self._halves.in_place():
             while self.step < self.steps_per_epoch:
                 labelled = None if labelled_order is None else labelled_order[self.step]
                 self._run_step(order[self.step], labelled)
                 self.step += 1
                 if self.processes.any(on_step()) and self.step < self.steps_per_epoch:
                     break
+        return self.close_epoch()
+
+    def open_epoch(self) -> tuple[Tensor, Tensor | None]:
+        """Prepare the present epoch; gives its mini-batches and its labelled ones, indices (steps, batch)."""
+        self.module.train()
+        for phase in self.phases:
+            settings: OptimizerSettings = getattr(self.settings, phase.name)
+            self.updates[phase.name].rate = settings.rate_at(self.epoch)
+        return self._order(), self._labelled_order()
+
+    def close_epoch(self) -> dict[str, float] | None:
+        """Finish the present epoch if all its steps are done; as `run_epoch`."""
+        history = self._finite_history()  # a state that is not finite is no state to go on from
         if self.step < self.steps_per_epoch:
-            self._finite_history()  # a state that is not finite is no state to go on from
             return None
-        return self._close_epoch()
+        self.epoch += 1
+        self.step = 0
+        self._history = []
+        return dict(zip(self._names, history.mean(0).tolist(), strict=True))
+
+    def note(self, names: Sequence[str], metrics: Sequence[Tensor]) -> None:
+        """Take note of the metrics of steps, each (metrics,), that were made on this trainer's behalf."""
+        self._names = list(names)
+        self._history += metrics
+        self.step += len(metrics)
+
+    @property
+    def captured(self) -> StepGraph | None:
+        """What runs steps as a CUDA graph; None where there is none to run, or several processes share the steps."""
+        if self._graph is None and self.device.type == "cuda" and self.processes.count == 1:
+            self._graph = StepGraph(self._compute, [self.noise.generator], obstacle(self.module))
+        return self._graph
+
+    @property
+    def key(self) -> tuple[tuple[str, float], ...]:
+        """The phases that run in the present epoch, with their learning rates."""
+        return tuple((p.name, self.updates[p.name].rate) for p in self.phases if p.runs_in(self.epoch))
 
     def _run_step(self, indices: Tensor, labelled: Tensor | None) -> None:
+        graph = self.captured
+        metrics = self._compute(indices, labelled) if graph is None else graph(self.key, indices, labelled)
+        self._history.append(metrics)
+
+    def _compute(self, indices: Tensor, labelled: Tensor | None) -> Tensor:
+        """Run all phases on one mini-batch; gives their metrics."""
         batch = self._batch(indices, labelled)
         losses = {}
         for phase in self.phases:
@@ -190,14 +225,14 @@ class Trainer:
                 rows = batch.labelled_rows if phase.needs_labels else batch.rows
                 assert rows is not None
                 self.noise.rows = len(rows)
-            with self._cast:
+            with self.cast:
                 loss = phase.loss(batch)
             gradients = torch.autograd.grad(loss, phase.parameters)
             self.updates[phase.name].step(self.processes.average(gradients))
             losses[f"{phase.name}_loss"] = loss.detach()
         metrics = losses | batch.metrics
         self._names = list(metrics)
-        self._history += self.processes.average([torch.stack(list(metrics.values()))])
+        return self.processes.average([torch.stack(list(metrics.values()))])[0]
 
     def _batch(self, indices: Tensor, labelled: Tensor | None) -> Batch:
         """Gather the mini-batch of one step."""
@@ -232,13 +267,6 @@ class Trainer:
         order = torch.cat([noise.permutation(len(labelled)) for _ in range(passes)])[: self.steps_per_epoch * size]
         batches = labelled[order.to(self.device)].view(self.steps_per_epoch, size)
         return self.processes.slice(batches, "training.labelled_batch_size")
-
-    def _close_epoch(self) -> dict[str, float]:
-        history = self._finite_history()
-        self.epoch += 1
-        self.step = 0
-        self._history = []
-        return dict(zip(self._names, history.mean(0).tolist(), strict=True))
 
     def _finite_history(self) -> Tensor:
         """Fetch the metrics of the epoch's steps so far, (steps, metrics), and check that they and the weights are finite."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -36,14 +36,10 @@ class Halves:
     Autocast computes a layer in bf16 from a copy of its weights that it makes again in every phase. Here the copies last:
     an `aae.training.updates.Update` renews those of the weights that it moves. What is computed is the same to the bit.
 
-    A weight gets a copy if all that is done with it is known: it belongs to a linear or convolutional layer of torch, which
-    belongs to a module of this package or of torch. All other weights, such as those of batch normalization and of layers
-    in a person's own modules, stay in fp32, and autocast does with them what it always does.
-
     Parameters
     ----------
-    module : torch.nn.Module
-        The model, in fp32.
+    parameters : iterable of torch.nn.Parameter
+        Those that get a copy, in fp32; see `known_weights`.
 
     Attributes
     ----------
@@ -53,8 +49,8 @@ class Halves:
         The copies.
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        self.full = {parameter: parameter.data for parameter in _known_weights(module)}
+    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+        self.full = {parameter: parameter.data for parameter in parameters}
         self.half = {parameter: weight.bfloat16() for parameter, weight in self.full.items()}
 
     @contextmanager
@@ -70,8 +66,13 @@ class Halves:
                 parameter.data = weight
 
 
-def _known_weights(module: nn.Module) -> list[nn.Parameter]:
-    """List the weights that are used in nothing but the products of known layers."""
+def known_weights(module: nn.Module) -> list[nn.Parameter]:
+    """List the weights of a model that may be replaced by bf16 copies, because all that is done with them is known.
+
+    Such a weight belongs to a linear or convolutional layer of torch, which belongs to a module of this package or of torch.
+    All others, such as those of batch normalization and of layers in a person's own modules, stay in fp32, and autocast does
+    with them what it always does.
+    """
     known: dict[nn.Parameter, None] = {}
     layers = [
         child

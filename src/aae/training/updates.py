@@ -47,7 +47,8 @@ class Update:
     def __init__(
         self, settings: OptimizerSettings, parameters: Sequence[nn.Parameter], halves: Halves | None = None
     ) -> None:
-        full: Mapping[nn.Parameter, Tensor] = {} if halves is None else halves.full
+        halves = halves or Halves([])
+        full = halves.full
         self.settings = settings
         self.rate = settings.rate_at(0)
         self.weights = [full.get(p, p.data) for p in parameters]
@@ -60,17 +61,13 @@ class Update:
             self.state["momentum_buffer"] = [torch.zeros_like(w) for w in self.weights]
         whole = [i for i, p in enumerate(parameters) if p not in full]
         self._groups = [self._group(whole)] if whole else []
-        if halves is not None:
-            groups = list(_share_out([i for i, p in enumerate(parameters) if p in full], self.weights))
-            sizes = [[self.weights[i].numel() for i in group] for group in groups]
-            buffer = torch.empty(max(map(sum, sizes), default=0), device=self.weights[0].device)
-            for group, size in zip(groups, sizes, strict=True):
-                parts = torch.split(buffer[: sum(size)], size)
-                wide = [
-                    part.as_strided(self.weights[i].shape, self.weights[i].stride())
-                    for i, part in zip(group, parts, strict=True)
-                ]
-                self._groups.append(self._group(group, wide, [halves.half[parameters[i]] for i in group]))
+        groups = list(_share_out([i for i, p in enumerate(parameters) if p in full], self.weights))
+        sizes = [[self.weights[i].numel() for i in group] for group in groups]
+        buffer = torch.empty(max(map(sum, sizes), default=0), device=self.weights[0].device)
+        for group, size in zip(groups, sizes, strict=True):
+            parts = zip(group, torch.split(buffer[: sum(size)], size), strict=True)
+            wide = [part.as_strided(self.weights[i].shape, self.weights[i].stride()) for i, part in parts]
+            self._groups.append(self._group(group, wide, [halves.half[parameters[i]] for i in group]))
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:
