@@ -19,7 +19,7 @@ from aae.figures import (
     style_and_content,
     training_curves,
 )
-from aae.figures.canvas import GAP, PALETTE, as_pictures, mosaic
+from aae.figures.canvas import GAP, PALETTE, as_pictures, mosaic, sheet
 
 
 def plain(values, size=8):
@@ -41,6 +41,18 @@ def test_mosaic_places_pictures_and_leaves_the_rest_white():
     assert image.shape == (2 * 80 + GAP, 2 * 80 + GAP, 3)
     assert [cell(image, *place) for place in ((0, 0), (0, 1), (1, 0), (1, 1))] == [0.1, 0.2, 0.3, 1.0]
     assert (image[80 : 80 + GAP] == 1).all()
+
+
+@pytest.mark.parametrize(
+    "title", ["Short", "Women whom mammoths swam with " * 3, "Style and content: 15-D Gaussian style, label given"]
+)
+@pytest.mark.parametrize("width", [300, 1000])
+def test_titles_stay_inside_their_sheet(title, width):
+    figure, (panel,) = sheet([np.zeros((200, width, 3))], title=title)
+    (text,) = figure.texts
+    box, whole = text.get_window_extent(), figure.bbox
+    assert whole.x0 <= box.x0 < box.x1 <= whole.x1
+    assert panel.get_window_extent().y1 <= box.y0 < box.y1 <= whole.y1
 
 
 def test_pictures_are_clipped_and_colour_is_kept():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ GAP = 2  # pixels between pictures
 MARGIN = 0.1  # inches of white around a sheet
 INK, FAINT, CLOUD = "#262626", "#8a8a8a", "#dcdcdc"
 TITLE_SIZE, LABEL_SIZE = 10, 8
+GLYPH = 0.6  # mean width of a letter of a title, in units of its size
 PALETTE = (
     "#1f77b4",
     "#ff7f0e",
@@ -142,16 +144,18 @@ def sheet(
         One per mosaic, without ticks.
     """
     between = 0.22
-    heading = 0.3 if title else 0.0
     caption = 0.24 if any(titles) else 0.0
     widths = [image.shape[1] / DPI for image in images]
     heights = [image.shape[0] / DPI for image in images]
     width = 2 * MARGIN + left + sum(widths) + between * (len(images) - 1)
+    lines = textwrap.wrap(title or "", max(10, int(width * 72 / (GLYPH * TITLE_SIZE))))
+    heading = 0.1 + 0.2 * len(lines) if lines else 0.0
     height = 2 * MARGIN + heading + caption + top + max(heights)
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    if title:
+    if lines:
         middle = (MARGIN + left + (width - 2 * MARGIN - left) / 2) / width
-        figure.text(middle, 1 - (MARGIN + 0.02) / height, title, size=TITLE_SIZE, color=INK, ha="center", va="top")
+        top_edge = 1 - (MARGIN + 0.02) / height
+        figure.text(middle, top_edge, "\n".join(lines), size=TITLE_SIZE, color=INK, ha="center", va="top")
     axes, start = [], MARGIN + left
     for place, image in enumerate(images):
         bottom = height - MARGIN - heading - caption - top - heights[place]
