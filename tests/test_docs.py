@@ -238,6 +238,17 @@ def test_the_example_in_plain_torch_runs():
     assert history[1]["reconstruction_loss"] < history[0]["reconstruction_loss"]
 
 
+def test_the_first_screen_of_the_readme_is_true(capsys):
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    code, shown = re.search(r"```python\n(.*?)```\n\n```\n(.*?)\n```", readme, re.DOTALL).groups()
+    assert len(code.strip().splitlines()) < 15
+    exec(compile(code, "README.md", "exec"), {})
+    found = capsys.readouterr().out.strip()
+    share = re.compile(r"^[\d.]+(?=%)")
+    assert share.sub("", found) == share.sub("", shown)
+    assert abs(float(share.search(found)[0]) - float(share.search(shown)[0])) < 2  # other processors round otherwise
+
+
 def test_the_example_of_a_recipe_with_own_parts_runs(tmp_path, monkeypatch):
     page = DOCS / "guide" / "own-parts.md"
     (module,) = (block for block in blocks(page, "python") if block.startswith("# mynet.py"))

@@ -29,7 +29,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
     latent_dim : int, default=5
         Number of dimensions of the style, what differs within a cluster.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
-        As for `AAE`; `prior` is that of the style, and `batch_norm` is ``"all"`` by default (A.3).
+        As for `AAE`; `prior` is that of the style, and by default `batch_norm` is ``"all"`` (A.3) and `input_noise` is 0.3.
     scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
         As for `AAE`.
 
@@ -66,7 +66,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         hidden_layer_sizes: Sequence[int] = (200, 200),
         discriminator_layer_sizes: Sequence[int] = (200, 200),
         batch_norm: Literal["none", "hidden", "all"] = "all",
-        input_noise: float = 0.1,
+        input_noise: float = 0.3,
         discriminator_noise: float = 0.0,
         scaling: Literal["auto", "standardize", "minmax", "none"] = "auto",
         output: Literal["auto", "linear", "sigmoid"] = "auto",

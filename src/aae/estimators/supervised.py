@@ -29,7 +29,7 @@ class _Labelled(AdversarialTransformer):
         posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
         hidden_layer_sizes: Sequence[int] = (200, 200),
         discriminator_layer_sizes: Sequence[int] = (200, 200),
-        batch_norm: Literal["none", "hidden", "all"] = "none",
+        batch_norm: Literal["none", "hidden", "all"] = "all",
         input_noise: float = 0.1,
         discriminator_noise: float = 0.0,
         scaling: Literal["auto", "standardize", "minmax", "none"] = "auto",
@@ -178,7 +178,7 @@ class SupervisedAAE(_Labelled):
         Number of dimensions of the style. With more of them more of a row survives, but the style then also tells what
         class a row has, and less is left for the label to decide: rows drawn with a label look less like their class.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
-        As for `AAE`.
+        As for `AAE`, but `batch_norm` is ``"all"`` by default.
     scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
         As for `AAE`.
 
@@ -232,7 +232,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         Number of dimensions of the style. With more of them more of a row survives, but the style then also tells what
         class a row has, and less is left for the label to decide: rows drawn with a label look less like their class.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
-        As for `AAE`; `prior` is that of the style.
+        As for `AAE`; `prior` is that of the style, and `input_noise` is 0.3 by default (A.2.1).
     scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
         As for `AAE`; `optimizers` knows ``"classification"`` too.
 
@@ -259,6 +259,51 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
     >>> model.predict_proba(rows).shape
     (150, 3)
     """
+
+    def __init__(
+        self,
+        latent_dim: int = 2,
+        *,
+        prior: Any = "gaussian",
+        posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
+        hidden_layer_sizes: Sequence[int] = (200, 200),
+        discriminator_layer_sizes: Sequence[int] = (200, 200),
+        batch_norm: Literal["none", "hidden", "all"] = "none",
+        input_noise: float = 0.3,
+        discriminator_noise: float = 0.0,
+        scaling: Literal["auto", "standardize", "minmax", "none"] = "auto",
+        output: Literal["auto", "linear", "sigmoid"] = "auto",
+        epochs: int | Literal["auto"] = "auto",
+        batch_size: int = 50,
+        learning_rate: float = 0.001,
+        optimizers: dict[str, dict[str, Any]] | None = None,
+        precision: Literal["fp32", "bf16", "tf32"] = "fp32",
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        warm_start: bool = False,
+        verbose: bool | int = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        super().__init__(
+            latent_dim,
+            prior=prior,
+            posterior=posterior,
+            hidden_layer_sizes=hidden_layer_sizes,
+            discriminator_layer_sizes=discriminator_layer_sizes,
+            batch_norm=batch_norm,
+            input_noise=input_noise,
+            discriminator_noise=discriminator_noise,
+            scaling=scaling,
+            output=output,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            optimizers=optimizers,
+            precision=precision,
+            device=device,
+            warm_start=warm_start,
+            verbose=verbose,
+            random_state=random_state,
+        )
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Name the class of each row: (n_samples, n_features) to (n_samples,)."""
