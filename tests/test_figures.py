@@ -44,7 +44,12 @@ def test_mosaic_places_pictures_and_leaves_the_rest_white():
 
 
 @pytest.mark.parametrize(
-    "title", ["Short", "Women whom mammoths swam with " * 3, "Style and content: 15-D Gaussian style, label given"]
+    "title",
+    [
+        "Short",
+        "Likelihood of MNIST, GMMN in the code of a dropout autoencoder " * 2,
+        "Style and content: 15-D Gaussian style, label given",
+    ],
 )
 @pytest.mark.parametrize("width", [300, 1000])
 def test_titles_stay_inside_their_sheet(title, width):
