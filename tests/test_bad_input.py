@@ -192,7 +192,7 @@ SETTINGS = {
     ),
     "key of another prior": (
         "model.style.prior.radius=3",
-        r"unknown key 'model\.style\.prior\.radius'; expected one of: kind, sd$",
+        r"unknown key 'model\.style\.prior\.radius'; expected one of: kind, sd, slices$",
     ),
     "no equals sign": ("training.epochs", r"--set 'training\.epochs': expected section\.key=value"),
     "no key": ("=3", r"--set '=3': expected section\.key=value"),
