@@ -1,0 +1,87 @@
+"""Training by two processes of one thread each beside training by one process of two threads, on a CPU.
+
+    python benchmarks/processes.py --rounds 5 --output processes.json
+
+Both take turns, on made-up rows in the size of the recipe's data; the ratio is the median over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from aae import recipes
+from aae.bench import make_trainer, run_steps
+from aae.training.engine import Trainer
+from aae.training.processes import Processes, join
+
+WARM_UP = 5
+
+
+def samples_per_second(recipe: str, precision: str, steps: int) -> float:
+    """Train in this process, together with those that ``torchrun`` started beside it."""
+    join()
+    processes = Processes.joined()
+    torch.set_num_threads(2 // processes.count)
+    alone = make_trainer(recipes.read(recipe, [f"training.precision={precision}"]), torch.device("cpu"))
+    trainer = Trainer(alone.module, alone.phases, alone.data, alone.settings, alone.device, processes)
+    run_steps(trainer, WARM_UP)
+    return trainer.batch_size / run_steps(trainer, steps)
+
+
+def measure(count: int, options: argparse.Namespace) -> float:
+    """Start `count` processes and read what the first of them found."""
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", "--"]
+    words = [
+        __file__,
+        "--one",
+        "--recipe",
+        options.recipe,
+        "--precision",
+        options.precision,
+        "--steps",
+        str(options.steps),
+    ]
+    done = subprocess.run([*start, *words], capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def main() -> None:
+    """Compare, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="table2-mnist-100")
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--output", type=Path, help="JSON file")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        found = samples_per_second(options.recipe, options.precision, options.steps)
+        if Processes.joined().first:
+            print(found)
+        return
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(options.rounds):
+        for count, values in rates.items():
+            values.append(measure(count, options))
+    ratio = statistics.median(two / one for one, two in zip(rates[1], rates[2], strict=True))
+    print(
+        f"{options.recipe}, {options.precision}: one process {statistics.median(rates[1]):.0f} samples/s, two processes"
+    )
+    print(f"  {statistics.median(rates[2]):.0f} samples/s, {ratio:.2f} times")
+    if options.output:
+        report = {"recipe": options.recipe, "precision": options.precision, "steps": options.steps, "ratio": ratio}
+        options.output.write_text(
+            json.dumps({**report, "samples_per_second": rates}, indent=1) + "\n", encoding="utf-8"
+        )
+
+
+if __name__ == "__main__":
+    main()
