@@ -70,3 +70,23 @@ def test_labels_beyond_the_classes_of_the_model_are_one_clear_error():
     model = aae.AdversarialAutoencoder(torch.nn.Linear(6, 8), {"label": head}, torch.nn.Linear(2, 6))
     with pytest.raises(InputError, match="labels are 0 to 2; the model expects -1 to 1"):
         aae.fit(model, flat_rows(3), np.arange(3))
+
+
+def test_frozen_weights_stay_and_weights_that_a_cost_does_not_reach_do_no_harm():
+    torch.manual_seed(0)
+    model, rows = own_model(), flat_rows()
+    model.encoder.register_parameter("unused", torch.nn.Parameter(torch.ones(2)))
+    model.encoder.requires_grad_(False)
+    model.encoder.unused.requires_grad_(True)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    history = aae.fit(model, rows, epochs=5)
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {name for name in before if not name.startswith("encoder.")}
+    assert history[-1]["reconstruction_loss"] < history[0]["reconstruction_loss"]
+
+
+def test_a_phase_with_all_weights_frozen_is_one_clear_error():
+    model = own_model()
+    model.latent("style").discriminator.requires_grad_(False)
+    with pytest.raises(InputError, match=r"^phase discriminator: all of its 4 parameters are frozen; expected"):
+        aae.fit(model, flat_rows(), epochs=1)

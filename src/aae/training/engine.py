@@ -126,6 +126,7 @@ class Trainer:
         if any(phase.needs_labels for phase in phases) and (data.labelled is None or len(data.labelled) == 0):
             raise InputError("a phase needs labels but no row is labelled; expected at least one label")
         keep_freed_memory()
+        phases = [phase.without_frozen() for phase in phases]
         self.module, self.phases, self.data, self.settings, self.device = module, phases, data, settings, device
         self._halves = Halves(known_weights(module) if settings.precision == "bf16" else [])
         self.updates = {p.name: Update(getattr(settings, p.name), p.parameters, self._halves) for p in phases}
@@ -227,7 +228,7 @@ class Trainer:
                 self.noise.rows = len(rows)
             with self.cast:
                 loss = phase.loss(batch)
-            gradients = torch.autograd.grad(loss, phase.parameters)
+            gradients = torch.autograd.grad(loss, phase.parameters, materialize_grads=True)
             self.updates[phase.name].step(self.processes.average(gradients))
             losses[f"{phase.name}_loss"] = loss.detach()
         metrics = losses | batch.metrics

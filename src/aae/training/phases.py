@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +61,22 @@ class Phase:
     """First epoch (counted from 0) in which it runs."""
     stop: int | None = None
     """First epoch in which it no longer runs; never stops by default."""
+
+    def without_frozen(self) -> Phase:
+        """Leave out the parameters that ask for no gradient.
+
+        Raises
+        ------
+        InputError
+            If that leaves none.
+        """
+        trained = [parameter for parameter in self.parameters if parameter.requires_grad]
+        if not trained:
+            raise InputError(
+                f"phase {self.name}: all of its {len(self.parameters)} parameters are frozen; expected at least one that "
+                "requires a gradient"
+            )
+        return replace(self, parameters=trained)
 
     def runs_in(self, epoch: int) -> bool:
         """Tell whether it runs in `epoch` (counted from 0)."""

@@ -133,7 +133,7 @@ class Replicas:
             if not phase.runs_in(self.trainers[0].epoch):
                 continue
             loss = self._loss(phase, tensors, batch, self.noise)
-            gradients = torch.autograd.grad(loss.sum(), self._owned[phase.name])
+            gradients = torch.autograd.grad(loss.sum(), self._owned[phase.name], materialize_grads=True)
             self.updates[phase.name].step(gradients)
             losses[f"{phase.name}_loss"] = loss.detach()
         metrics = losses | batch.metrics
