@@ -240,6 +240,13 @@ def test_constants_of_clustering():
     assert tuned.model.encoder == recipe.model.encoder.model_copy(update={"hidden": [1000, 1000]})
 
 
+def test_tuned_likelihood_keeps_data_and_model_of_the_paper_but_for_dropout():
+    recipe, tuned = recipes.read("table1-mnist"), recipes.read("table1-mnist-tuned")
+    encoder = recipe.model.encoder.model_copy(update={"dropout": 0.5})
+    assert tuned.model == recipe.model.model_copy(update={"init": "he", "encoder": encoder})
+    assert (tuned.data, tuned.evaluation, tuned.paper) == (recipe.data, recipe.evaluation, recipe.paper)
+
+
 def test_constants_of_dimensionality_reduction():
     for name, labels, error in (("figure11a", 1000, 4.20), ("figure11b", 100, 6.08), ("figure11c", None, None)):
         recipe = recipes.read(name)
