@@ -40,7 +40,6 @@ def test_npy_without_splits_stays_a_memory_map(tmp_path):
     np.save(tmp_path / "x.npy", COLUMNS.astype(np.float32))
     data = load(str(tmp_path / "x.npy"), test=0)
     assert isinstance(data.train.rows, np.memmap)
-    assert not data.train.rows.flags.writeable
     np.testing.assert_array_equal(data.train.rows, COLUMNS.astype(np.float32))
     assert (data.name, data.shape, data.class_names) == ("x.npy", (3,), ())
     assert data.train.labels is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -113,8 +114,9 @@ def _label_informed(recipe: Recipe) -> bool:
 def training_data(recipe: Recipe, split: Split, scaling: Scaling, labelled: NDArray[np.int64] | None) -> TrainingData:
     """Gather what the engine trains on: labels outside the labelled subset are hidden from it."""
     rows = split.rows
+    read = partial(rows.take, axis=0) if isinstance(rows, np.memmap) and rows.flags.writeable else None
     if labelled is None:
-        return TrainingData(_tensor(rows), scaling)
+        return TrainingData(_tensor(rows), scaling, read=read)
     assert split.labels is not None
     labels = np.full(len(rows), -1, dtype=np.int64)
     labels[labelled] = split.labels[labelled]
@@ -122,7 +124,7 @@ def training_data(recipe: Recipe, split: Split, scaling: Scaling, labelled: NDAr
         return TrainingData(
             _tensor(rows[labelled]), scaling, torch.from_numpy(labels[labelled]), torch.arange(len(labelled))
         )
-    return TrainingData(_tensor(rows), scaling, torch.from_numpy(labels), torch.from_numpy(labelled))
+    return TrainingData(_tensor(rows), scaling, torch.from_numpy(labels), torch.from_numpy(labelled), read)
 
 
 def _tensor(rows: NDArray[Any]) -> torch.Tensor:

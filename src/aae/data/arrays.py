@@ -17,7 +17,7 @@ _ROWS, _LABELS = ("X", "x", "images", "rows"), ("y", "labels")
 
 
 def read_npy(path: Path) -> NDArray[Any]:
-    """Memory-map one array, read-only, of any type and shape but Python objects.
+    """Memory-map one array of any type and shape but Python objects; the file never changes.
 
     Raises
     ------
@@ -25,7 +25,7 @@ def read_npy(path: Path) -> NDArray[Any]:
         Not a NumPy file, cut short, or an array of objects.
     """
     try:
-        return np.lib.format.open_memmap(path, mode="r")
+        return np.lib.format.open_memmap(path, mode="c")  # PyTorch shares these, and copies read-only maps
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path}: found a file that cannot be read ({_line(error)}), expected a .npy array") from error
 

@@ -76,8 +76,8 @@ def load(
     Returns
     -------
     Dataset
-        Classes are numbered 0..K-1 in sorted order. Without a validation or shuffled test split, plain IDX files and
-        float32 or picture ``.npy`` files stay read-only memory maps. SVHN always stays a copy-on-write memory map.
+        Classes are numbered 0..K-1 in sorted order. Without a validation or shuffled test split, plain IDX files stay
+        read-only memory maps and float32 or picture ``.npy`` files copy-on-write ones; SVHN always stays one of these.
 
     Raises
     ------

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aae.errors import InputError, TrainingError
@@ -19,6 +21,7 @@ from aae.training.graphs import StepGraph, obstacle
 from aae.training.phases import Batch, Phase
 from aae.training.precision import Halves, cast_to, known_weights
 from aae.training.processes import Processes
+from aae.training.readahead import ReadAhead
 from aae.training.settings import OptimizerSettings, TrainingSettings
 from aae.training.updates import Update
 
@@ -40,12 +43,15 @@ class TrainingData:
         Labels, -1 where unlabelled.
     labelled : Tensor of int64, (l,), optional
         Indices of the labelled subset, for phases that need labels.
+    read : callable, optional
+        Reads rows of given indices, an int64 array (n,), from the file that `rows` are a memory map of, for `ReadAhead`.
     """
 
     rows: Tensor
     scaling: Scaling
     labels: Tensor | None = None
     labelled: Tensor | None = None
+    read: Callable[[NDArray[np.int64]], object] | None = None
 
     def to(self, device: torch.device) -> TrainingData:
         """Move everything to `device`."""
@@ -53,7 +59,9 @@ class TrainingData:
         def move(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor.to(device)
 
-        return TrainingData(self.rows.to(device), self.scaling.to(device), move(self.labels), move(self.labelled))
+        rows = self.rows.to(device)
+        read = self.read if rows is self.rows else None
+        return TrainingData(rows, self.scaling.to(device), move(self.labels), move(self.labelled), read)
 
 
 def choose_device(name: str) -> torch.device:
@@ -165,8 +173,9 @@ class Trainer:
             If a loss or a weight is not finite, at the end of the epoch in which that happened.
         """
         order, labelled_order = self.open_epoch()
-        with self._halves.in_place():
+        with self._halves.in_place(), ReadAhead(self.data.read, order) as ahead:
             while self.step < self.steps_per_epoch:
+                ahead.reach(self.step)
                 labelled = None if labelled_order is None else labelled_order[self.step]
                 self._run_step(order[self.step], labelled)
                 self.step += 1

@@ -21,6 +21,7 @@ from aae.training.engine import Trainer
 from aae.training.graphs import StepGraph, obstacle
 from aae.training.phases import Batch, Phase
 from aae.training.precision import Halves, known_weights
+from aae.training.readahead import ReadAhead
 from aae.training.updates import Update
 
 
@@ -109,8 +110,9 @@ class Replicas:
         for name, update in self.updates.items():
             update.rate = first.updates[name].rate
         history: list[Tensor] = []  # one (replicas, metrics) per step
-        with self._halves.in_place():
+        with self._halves.in_place(), ReadAhead(first.data.read if self._shared else None, order) as ahead:
             for step in range(first.step, first.steps_per_epoch):
+                ahead.reach(step)
                 labelled = None if labelled_order is None else labelled_order[step]
                 if self._graph is None:
                     history.append(self._compute(order[step], labelled))
