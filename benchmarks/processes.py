@@ -2,7 +2,9 @@
 
     python benchmarks/processes.py --rounds 5 --output processes.json
 
-Both take turns, on made-up rows in the size of the recipe's data; the ratio is the median over the rounds.
+Both take turns, on made-up rows in the size of the recipe's data; the ratio is the median over the rounds. Every step averages
+the gradients of all weights over the processes, whatever the size of the mini-batch, so that larger ones (``--batch-size``) pay
+less for it.
 """
 
 from __future__ import annotations
@@ -24,12 +26,12 @@ from aae.training.processes import Processes, join
 WARM_UP = 5
 
 
-def samples_per_second(recipe: str, precision: str, steps: int) -> float:
+def samples_per_second(recipe: str, changes: list[str], steps: int) -> float:
     """Train in this process, together with those that ``torchrun`` started beside it."""
     join()
     processes = Processes.joined()
     torch.set_num_threads(2 // processes.count)
-    alone = make_trainer(recipes.read(recipe, [f"training.precision={precision}"]), torch.device("cpu"))
+    alone = make_trainer(recipes.read(recipe, changes), torch.device("cpu"))
     trainer = Trainer(alone.module, alone.phases, alone.data, alone.settings, alone.device, processes)
     run_steps(trainer, WARM_UP)
     return trainer.batch_size / run_steps(trainer, steps)
@@ -38,16 +40,8 @@ def samples_per_second(recipe: str, precision: str, steps: int) -> float:
 def measure(count: int, options: argparse.Namespace) -> float:
     """Start `count` processes and read what the first of them found."""
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", "--"]
-    words = [
-        __file__,
-        "--one",
-        "--recipe",
-        options.recipe,
-        "--precision",
-        options.precision,
-        "--steps",
-        str(options.steps),
-    ]
+    words = [__file__, "--one", "--recipe", options.recipe, "--steps", str(options.steps)]
+    words += ["--precision", options.precision, "--batch-size", str(options.batch_size)]
     done = subprocess.run([*start, *words], capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1])
 
@@ -57,13 +51,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="table2-mnist-100")
     parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--output", type=Path, help="JSON file")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        found = samples_per_second(options.recipe, options.precision, options.steps)
+        changes = [f"training.precision={options.precision}", f"training.batch_size={options.batch_size}"]
+        found = samples_per_second(options.recipe, changes, options.steps)
         if Processes.joined().first:
             print(found)
         return
@@ -72,15 +68,13 @@ def main() -> None:
         for count, values in rates.items():
             values.append(measure(count, options))
     ratio = statistics.median(two / one for one, two in zip(rates[1], rates[2], strict=True))
-    print(
-        f"{options.recipe}, {options.precision}: one process {statistics.median(rates[1]):.0f} samples/s, two processes"
-    )
-    print(f"  {statistics.median(rates[2]):.0f} samples/s, {ratio:.2f} times")
+    one, two = (statistics.median(values) for values in rates.values())
+    print(f"{options.recipe}, {options.precision}, batches of {options.batch_size}:")
+    print(f"  one process {one:.0f} samples/s, two processes {two:.0f} samples/s, {ratio:.2f} times")
     if options.output:
-        report = {"recipe": options.recipe, "precision": options.precision, "steps": options.steps, "ratio": ratio}
-        options.output.write_text(
-            json.dumps({**report, "samples_per_second": rates}, indent=1) + "\n", encoding="utf-8"
-        )
+        asked = {name: getattr(options, name) for name in ("recipe", "precision", "batch_size", "steps")}
+        report = {**asked, "ratio": ratio, "samples_per_second": rates}
+        options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
