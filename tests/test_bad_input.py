@@ -332,6 +332,11 @@ DATA = {
         "data.labels=all --set model.label.categories=2",
         r"model\.label\.categories is 2; the data has 3 classes, expected at least as many",
     ),
+    "probabilities of other categories": (
+        "three.npz",
+        "data.labels=all --set model.label.probabilities=[0.5,0.5]",
+        r"model\.label\.probabilities are 2; expected 3, one for each category",
+    ),
     "clusters of no number": (
         "rows.npy",
         "model.label={}",

@@ -170,6 +170,33 @@ def test_semi_supervised_learns_from_unlabelled_rows(digits):
     )
 
 
+def test_known_shares_of_uneven_classes_are_kept():
+    rows, labels = make_blobs([360, 40], n_features=4, centers=[[0] * 4, [1.5] * 4], cluster_std=1.0, random_state=0)
+    few = np.full(len(labels), -1)
+    for k in (0, 1):
+        few[np.flatnonzero(labels == k)[:5]] = k
+    found = {}
+    for shares in (None, [0.9, 0.1]):
+        model = fitted("SemiSupervisedAAE", rows, few, class_prior=shares, epochs=40)
+        found[shares is None] = (model.predict(rows) == 1).mean(), model.score(rows, labels)
+    assert found[False][0] < 0.2 < found[True][0]
+    assert found[False][1] > found[True][1] + 0.05
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ([0.5, 0.5], r"^class_prior is \[0\.5, 0\.5\]: probabilities are 2; expected 4, one for each category$"),
+        ("even", "^class_prior is 'even': "),
+        (0.5, "^class_prior is 0.5: "),
+    ],
+)
+def test_bad_shares_of_classes_are_one_clear_error(shares, message):
+    rows, labels = blobs()
+    with pytest.raises(InputError, match=message):
+        fitted("SemiSupervisedAAE", rows, labels, class_prior=shares)
+
+
 def test_names_of_classes_change_nothing_but_the_names():
     rows, labels = blobs()
     few = np.where(np.arange(len(labels)) % 5 == 0, labels, -1)

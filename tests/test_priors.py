@@ -173,6 +173,34 @@ def test_categorical_draws_even_one_hot_vectors():
     assert torch.equal(prior.sample(3, labels, Noise(0)), torch.eye(5)[labels])
 
 
+def test_categorical_draws_with_its_probabilities():
+    shares = torch.tensor([0.5, 0.0, 0.1, 0.4])
+    prior = Categorical(4, shares.tolist())
+    codes = prior.sample(N, noise=Noise(11))
+    assert torch.equal(codes.sum(1), torch.ones(N))
+    torch.testing.assert_close(codes.mean(0), shares, atol=0.01, rtol=0)
+    assert codes[:, 1].sum() == 0
+    labels = torch.tensor([-1, 1]).repeat(N // 2)
+    mixed = prior.sample(len(labels), labels, Noise(12))
+    torch.testing.assert_close(mixed[0::2].mean(0), shares, atol=0.02, rtol=0)
+    assert torch.equal(mixed[1::2].mean(0), torch.eye(4)[1])
+    torch.testing.assert_close(prior.log_prob(torch.eye(4)), shares.log())
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "message"),
+    [
+        ([0.5, 0.5], "probabilities are 2; expected 3, one for each category"),
+        ([0.6, 0.6, -0.2], "probabilities are 0.6, 0.6, -0.2, with sum 1; expected 0 or larger, with sum 1"),
+        ([0.3, 0.3, 0.3], "probabilities are 0.3, 0.3, 0.3, with sum 0.9; expected 0 or larger, with sum 1"),
+        ([0.5, math.nan, 0.5], "probabilities are 0.5, nan, 0.5, with sum nan; expected 0 or larger, with sum 1"),
+    ],
+)
+def test_probabilities_that_are_none_are_one_clear_error(probabilities, message):
+    with pytest.raises(InputError, match=f"^{message}$"):
+        Categorical(3, probabilities)
+
+
 def test_categorical_mass_is_minus_inf_off_the_vertices():
     points = torch.tensor([[0.0, 1, 0], [0.2, 0.8, 0], [1, 1, 0], [0, 0, 0], [2, -1, 0]])
     expected = torch.tensor([-math.log(3)] + 4 * [-math.inf])

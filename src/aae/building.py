@@ -314,8 +314,13 @@ def _categories(settings: ModelSettings, num_classes: int) -> int:
 
 
 def _label(settings: ModelSettings, features: int, categories: int, seed_noise: Noise) -> Latent:
+    assert settings.label is not None
+    try:
+        prior = priors.Categorical(categories, settings.label.probabilities)
+    except InputError as error:
+        raise InputError(f"model.label.{error}") from None
     return Latent(
-        priors.Categorical(categories),
+        prior,
         Softmax(features, categories, batch_norm=_heads_normalized(settings)),
         make_discriminator(settings.discriminator, categories, seed_noise),
         discriminator_noise=settings.discriminator.input_noise,

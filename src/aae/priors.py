@@ -2,8 +2,8 @@
 
 Every prior can also be sampled per label (section 2.3): label k of K owns the k-th part of the distribution, a part that
 carries 1/K of the mass, so that labels drawn evenly give back the whole prior. The parts are the components of a mixture,
-the categories of a categorical distribution, and otherwise the k-th of K equal slices along the first coordinate's
-quantiles (for the swiss roll: along the roll).
+the categories of a categorical distribution (each with the mass it was given), and otherwise the k-th of K equal slices along
+the first coordinate's quantiles (for the swiss roll: along the roll).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -278,23 +278,53 @@ class Uniform(Prior):
 
 
 class Categorical(Prior):
-    """Categorical distribution over one-hot vectors, p(y) = Cat(y) of section 5, every category equally likely."""
+    """Categorical distribution over one-hot vectors, p(y) = Cat(y) of section 5.
+
+    Parameters
+    ----------
+    categories : int
+        Number of categories, 1 or larger.
+    probabilities : sequence of float, optional
+        Of each category: 0 or larger, with sum 1. By default every category is equally likely.
+
+    Raises
+    ------
+    InputError
+        If there is not one probability for each category, or they are none.
+    """
 
     has_density = True
 
-    def __init__(self, categories: int) -> None:
+    def __init__(self, categories: int, probabilities: Sequence[float] | None = None) -> None:
         super().__init__(categories, categories)
+        self.probabilities = None if probabilities is None else tuple(map(float, probabilities))
+        if self.probabilities is None:
+            return
+        if len(self.probabilities) != categories:
+            raise InputError(
+                f"probabilities are {len(self.probabilities)}; expected {categories}, one for each category"
+            )
+        total = math.fsum(self.probabilities)
+        if not (min(self.probabilities) >= 0 and math.isclose(total, 1, abs_tol=1e-3)):
+            found = ", ".join(f"{p:g}" for p in self.probabilities)
+            raise InputError(f"probabilities are {found}, with sum {total:g}; expected 0 or larger, with sum 1")
 
     def _sample(self, n: int, labels: Tensor | None, noise: Noise) -> Tensor:
-        categories = noise.integers(self.dim, n)
+        if self.probabilities is None:
+            categories = noise.integers(self.dim, n)
+        else:
+            steps = torch.tensor(self.probabilities[:-1], device=noise.device).cumsum(0)
+            categories = (noise.uniform(n)[:, None] >= steps).sum(1)
         if labels is not None:
             categories = torch.where(labels < 0, categories, labels)
         return torch.nn.functional.one_hot(categories, self.dim).float()
 
     def log_prob(self, codes: Tensor) -> Tensor:
-        """Compute the log-mass in nats, (n,): -log(categories) for every one-hot vector, -inf elsewhere."""
+        """Compute the log-mass in nats, (n,): the log-probability of the category of a one-hot vector, -inf elsewhere."""
         one_hot = ((codes == 0) | (codes == 1)).all(dim=1) & (codes.sum(dim=1) == 1)
-        return torch.where(one_hot, torch.full_like(codes[:, 0], -math.log(self.dim)), -math.inf)
+        even = [1 / self.dim] * self.dim
+        masses = torch.tensor(self.probabilities or even, dtype=codes.dtype, device=codes.device).log()
+        return torch.where(one_hot, masses[codes.argmax(dim=1)], -math.inf)
 
 
 class FromSampler(Prior):

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from aae.errors import InputError
 from aae.estimators.base import AdversarialTransformer, Rows
 from aae.estimators.labels import UNLABELLED, find_classes, number_labels, wanted_labels
+from aae.priors import Categorical
 from aae.recipes.schema import LabelSettings
 
 
@@ -231,6 +232,9 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
     latent_dim : int, default=2
         Number of dimensions of the style. With more of them more of a row survives, but the style then also tells what
         class a row has, and less is left for the label to decide: rows drawn with a label look less like their class.
+    class_prior : sequence of float, optional
+        Share of each class among all rows, in the order of `classes_`, with sum 1. By default all classes are taken to be
+        equally frequent, which makes a classifier worse where they are far from it.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`; `prior` is that of the style, and `input_noise` is 0.3 by default (A.2.1).
     scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
@@ -264,6 +268,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         self,
         latent_dim: int = 2,
         *,
+        class_prior: Sequence[float] | None = None,
         prior: Any = "gaussian",
         posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
         hidden_layer_sizes: Sequence[int] = (200, 200),
@@ -304,6 +309,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
             verbose=verbose,
             random_state=random_state,
         )
+        self.class_prior = class_prior
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Name the class of each row: (n_samples, n_features) to (n_samples,)."""
@@ -322,4 +328,8 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
             raise InputError(f"y has 1 class, {self.classes_.tolist()[0]!r}; expected at least 2")
 
     def _parts(self) -> dict[str, Any]:
-        return {"label": LabelSettings(categories=len(self.classes_))}
+        try:
+            shares = Categorical(len(self.classes_), self.class_prior).probabilities
+        except (TypeError, ValueError) as error:
+            raise InputError(f"class_prior is {self.class_prior!r}: {error}") from None
+        return {"label": LabelSettings(categories=len(self.classes_), probabilities=shares)}

@@ -212,6 +212,9 @@ class LabelSettings(Settings):
 
     categories: Annotated[int, Field(ge=2)] | None = None
     """Number of categories: the clusters to find where no labels are used."""
+    probabilities: tuple[float, ...] | None = None
+    """p(y), one for each category, with sum 1: the share of each class in the rows where it is known and not even. Not in the
+    paper; not set: all alike."""
 
 
 class ClusterHeadSettings(Settings):
@@ -296,6 +299,8 @@ class ModelSettings(Settings):
             raise ValueError(f"model.decoder_sees_label does not fit method {self.method!r}")
         if self.method != "aae" and self.style is not None and self.style.label_informed:
             raise ValueError(f"method {self.method!r} has no discriminator; style.label_informed needs method 'aae'")
+        if self.method != "aae" and self.label is not None and self.label.probabilities is not None:
+            raise ValueError(f"method {self.method!r} matches no prior; model.label.probabilities need method 'aae'")
         if self.method == "network" and (self.label is None or self.style is not None):
             raise ValueError("method 'network' needs exactly the latent [model.label]")
         if (
