@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from aae import experiment, results
+from aae import experiment, recipes, results
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "results").glob("*.json"))
@@ -31,7 +31,10 @@ KEYS = {
 def test_a_result_says_how_it_was_made(path):
     result = json.loads(path.read_text())
     assert set(result) == KEYS
-    assert path.name == f"{result['recipe']}.{result['epochs']}ep.{results.hardware(result['device'])}.json"
+    name = result["recipe"]
+    if name in recipes.names() and recipes.read(name).data.source != result["data"]:
+        name += f".{result['data']}"
+    assert path.name == f"{name}.{result['epochs']}ep.{results.hardware(result['device'])}.json"
     for metric in result["metrics"].values():
         assert set(metric) == {"values", "mean", "sd"}
         assert len(metric["values"]) == len(result["seeds"]) == len(result["wall_seconds"])
