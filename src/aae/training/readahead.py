@@ -30,20 +30,16 @@ class ReadAhead:
 
     def __init__(self, read: Callable[[NDArray[np.int64]], object] | None, order: Tensor) -> None:
         self._read, self._order, self._asked = read, order, 0
-        self._thread = None if read is None else ThreadPoolExecutor(1)
+        self._thread = ThreadPoolExecutor(1)  # starts with what is first asked for
 
     def reach(self, step: int) -> None:
         """Say that `step` (counted from 0) is about to begin; asks for the rows of the next ones where they are due."""
-        if self._thread is None or step + STEPS < self._asked:
+        if self._read is None or step + STEPS < self._asked:
             return
         start = max(self._asked, step + 1)
         self._asked = step + 2 * STEPS
         for indices in self._order[start : self._asked]:
-            self._thread.submit(self._read_rows, indices.flatten().numpy())
-
-    def _read_rows(self, indices: NDArray[np.int64]) -> None:
-        assert self._read is not None
-        self._read(indices)
+            self._thread.submit(self._read, indices.flatten().numpy())
 
     def __enter__(self) -> ReadAhead:
         return self
@@ -51,5 +47,4 @@ class ReadAhead:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._thread is not None:
-            self._thread.shutdown(cancel_futures=True)
+        self._thread.shutdown(cancel_futures=True)
