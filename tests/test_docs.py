@@ -15,7 +15,7 @@ import pytest
 import typer
 
 import aae
-from aae import recipes, results
+from aae import recipes, tables
 from aae.cli import app
 from aae.experiment import read_recipe
 from aae.recipes import Recipe
@@ -209,7 +209,7 @@ def test_every_page_can_be_reached():
 def test_tables_of_results_exist(page):
     text = page.read_text(encoding="utf-8")
     for name, recipe_pattern in re.findall(r"^```\{measured\} (\S+)\n(?::recipes: (\S+)\n)?```$", text, re.MULTILINE):
-        assert name in results.TABLES, name
+        assert name in tables.TABLES, name
         assert any(re.fullmatch(recipe_pattern or ".*", recipe) for recipe in recipes.names()), recipe_pattern
     assert text.count("```{measured}") == len(re.findall(r"^```\{measured\} \S+\n(?::recipes: \S+\n)?```$", text, re.M))
 

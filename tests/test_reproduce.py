@@ -49,10 +49,15 @@ def test_smoke_of_table_3_compares_with_the_paper_and_a_second_call_trains_nothi
     assert (tmp_path / "runs/smoke/table3-16/figures/clusters.png").exists()
     assert {result["recipe"] for result in results.read("results")} == {"table3-16", "table3-30", "table3-30-tuned"}
     weights = tmp_path / "runs/smoke/table3-16/model.safetensors"
-    before = weights.stat().st_mtime_ns, weights.read_bytes()
+    before = weights.read_bytes()
+
+    def again(*_, **__):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(reproduce, "evaluate", again)
     assert command(words) == 0
     assert json.loads(capsys.readouterr().out) == rows
-    assert weights.read_bytes() == before[1]
+    assert weights.read_bytes() == before
     assert "epoch 2/2" not in capsys.readouterr().err
 
 
@@ -66,6 +71,17 @@ def test_seeds_are_resumed_where_they_stopped(tmp_path, monkeypatch):
     assert (place / "seed-0/model.safetensors").read_bytes() == kept
     assert Run.load(place / "seed-1").facts["epochs"] == 2
     assert len(outcome.metrics["label_control_percent"]["values"]) == 2
+
+
+def test_what_was_measured_on_validation_rows_is_measured_on_test_rows(tmp_path):
+    place = tmp_path / "smoke/table3-16"
+    run = reproduce.train_seeds(reproduce.plan("table3-16", "smoke")[0], 1, run=place)[0]
+    reproduce.evaluate(run, "validation")
+    assert reproduce._measured(run) is None
+    found = reproduce.evaluate(run)
+    assert reproduce._measured(run) == found
+    run.folder.evaluation.write_text("{")
+    assert reproduce._measured(run) is None
 
 
 def test_what_has_no_data_is_skipped_and_said(tmp_path, monkeypatch):

@@ -41,12 +41,6 @@ def test_a_result_says_how_it_was_made(path):
         assert metric == results.summarize([{"x": value} for value in metric["values"]])["x"]
 
 
-@pytest.mark.parametrize("name", ["README.md", "REPRODUCTION.md"])
-def test_the_tables_in_a_document_are_those_of_the_results(name):
-    document = (ROOT / name).read_text()
-    assert results.renew(document, results.read(ROOT / "results")) == document
-
-
 def test_summary_has_the_mean_and_the_sample_deviation_of_what_every_seed_has():
     summary = results.summarize([{"a": 1.0, "b": 5.0}, {"a": 3.0}])
     assert summary == {"a": {"values": [1.0, 3.0], "mean": 2.0, "sd": pytest.approx(2**0.5)}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ from aae.building import load_data
 from aae.drawing import draw
 from aae.errors import InputError, unknown
 from aae.experiment import read_recipe, train_seeds
-from aae.measure import evaluate
+from aae.measure import Report, evaluate
 from aae.recipes import Recipe
+from aae.run import Run
 
 Profile = Literal["smoke", "short", "full"]
 PROFILES: tuple[Profile, ...] = get_args(Profile)
@@ -129,7 +131,7 @@ def reproduce(
 ) -> list[Outcome]:
     """Train, measure and draw every recipe of a target.
 
-    Finished runs in the folder are used again, interrupted ones go on where they stopped.
+    Finished runs in the folder are used again with what was measured of them, interrupted ones go on where they stopped.
 
     Parameters
     ----------
@@ -171,7 +173,7 @@ def reproduce(
         place = Path(folder) / profile / name
         started = place.exists() if count == 1 else any(place.glob("seed-*"))
         runs = train_seeds(recipe, count, run=place, device=device, resume=started)
-        reports = [evaluate(run, dataset=dataset) for run in runs]
+        reports = [_measured(run) or evaluate(run, dataset=dataset) for run in runs]
         draw(runs[0], dataset=dataset)
         if record is not None:
             results.record(runs, reports, record)
@@ -179,6 +181,16 @@ def reproduce(
     if all(outcome.skipped for outcome in outcomes):
         raise InputError(outcomes[0].skipped)
     return outcomes
+
+
+def _measured(run: Run) -> Report | None:
+    """Read what an earlier call measured of this run on test rows, if it did."""
+    try:
+        report = json.loads(run.folder.evaluation.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    finished = report["split"] == "test" and report["epochs"] == run.facts["epochs"]
+    return report if finished else None
 
 
 def comparison(outcomes: Sequence[Outcome]) -> list[tuple[str, str, str, str, int, int]]:
