@@ -59,6 +59,7 @@ def write_files():
     np.save("few.npy", rows[:5])
     np.savez("three.npz", X=rows, y=three)
     np.savez("far.npz", X=20 * rows - 3, y=three)
+    np.savez("alone.npz", X=rows, y=np.zeros(60, int))
     np.savez("nobody.npz", X=rows, y=np.full(60, -1))
     np.savez("partly.npz", X=rows, y=np.where(np.arange(60) % 2, three, -1))
     np.savez("halves.npz", X=rows, y=three + 0.5)
@@ -158,6 +159,26 @@ RECIPES = {
     "extends a number": ("number.toml", r"recipe number\.toml: extends is 3; expected the name of a recipe"),
     "misplaced section": ("nested.toml", r"nested\.toml: unknown key 'model\.prior'; expected one of: .*label.*style"),
     "section is a number": ("section.toml", r"section\.toml: data is 3; expected a table of keys"),
+    "warm start of another method": (
+        "figure2c-digits --set training.warm_start=1",
+        r"training\.warm_start is 1; method 'vae' has no such start, expected 0",
+    ),
+    "batches of one row, batch normalization": (
+        "table3-16 --data three.npz --set training.batch_size=1",
+        r"batch normalization takes 2 rows or more; found training\.batch_size 1 for \d+ training rows",
+    ),
+    "one training row, batch normalization": (
+        "table3-16 --data three.npz --set data.validation=0 --set data.test=0.98",
+        r"batch normalization takes 2 rows or more; found training\.batch_size 100 for 1 training rows",
+    ),
+    "labelled batches of one row, batch normalization": (
+        "table2-svhn-1000 --data three.npz --set training.labelled_batch_size=1",
+        r"takes 2 labelled rows or more; found training\.labelled_batch_size 1 for \d+ labelled rows",
+    ),
+    "one class": (
+        "demo --data alone.npz",
+        r"alone\.npz: all labels are '0'; expected two classes or more",
+    ),
     "bad value in a file": ("low.toml", r"low\.toml: training\.epochs is 0; expected .*greater than or equal to 1"),
 }
 SETTINGS = {
@@ -174,6 +195,14 @@ SETTINGS = {
     "no density": (
         "model={discriminator = {add_log_prior = true}, style = {dim = 2, prior = {kind = 'swiss-roll'}}}",
         r"add_log_prior needs a style with a prior whose density is known everywhere, expected 'gaussian' or",
+    ),
+    "nothing but a warm start": (
+        "training={epochs = 2, warm_start = 2}",
+        r"training\.warm_start is 2; expected less than training\.epochs, 2",
+    ),
+    "count with a point": (
+        "data.validation=1.0",
+        r"data\.validation is 1\.0; expected a valid integer or .*less than 1",
     ),
     "negative warm start": ("training.warm_start=-1", r"training\.warm_start is -1; .*greater than or equal to 0"),
     # keys
@@ -366,6 +395,10 @@ DATA = {
 }
 COMMANDS = {
     # where a run goes
+    "setting of a Parzen window": (
+        "bench parzen --set training.epochs=3",
+        r"--set training\.epochs=3: a Parzen window has no recipe; expected none",
+    ),
     "existing run": (
         f"train demo --run runs/demo {SMALL}",
         r"runs/demo: already exists; expected a new run folder, or --res",

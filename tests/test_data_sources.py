@@ -131,6 +131,13 @@ def test_table_labels(tmp_path, labels, class_names, numbers, suffix):
     np.testing.assert_array_equal(data.train.rows, np.array([[1, 0.5], [2, 1.5], [3, 2.5], [4, 3.5]], np.float32))
 
 
+@pytest.mark.parametrize("kind", [pa.uint8(), pa.int16(), pa.uint64()])
+def test_missing_labels_of_any_whole_type_are_unlabelled(tmp_path, kind):
+    labels = pa.array([1, None, 4], kind)
+    pa.parquet.write_table(pa.table({"x": [1, 2, 3], "label": labels}), tmp_path / "t.parquet")
+    np.testing.assert_array_equal(read_rows(tmp_path / "t.parquet").labels, [0, -1, 1])
+
+
 def test_dictionary_labels_and_row_names_of_pandas(tmp_path):
     kinds = pa.array(["b", "a", "b"]).dictionary_encode()
     pa.parquet.write_table(

@@ -154,6 +154,18 @@ def test_codes_take_the_prior_they_are_given(prior):
 # Labels
 
 
+def test_score_counts_rows_without_a_label_as_wrong_whatever_the_labels_are():
+    rows, numbers = make_blobs(60, centers=[[0, 0], [9, 9]], random_state=0)
+    names = np.array(["no", "yes"], object)[numbers]
+    for labels in (numbers, names):
+        model = aae.SemiSupervisedAAE(epochs=30, random_state=0).fit(rows, labels)
+        half = np.where(np.arange(60) < 30, labels, -1)
+        predicted = model.predict(rows)
+        assert model.score(rows, labels) == (predicted == labels).mean() > 0.9
+        assert model.score(rows, half) == (predicted == labels)[:30].sum() / 60
+        assert model.score(rows, half, np.arange(60) < 30) == (predicted == labels)[:30].mean()
+
+
 def test_semi_supervised_learns_from_unlabelled_rows(digits):
     train, test, labels, truth = digits
     some = np.concatenate([np.flatnonzero(labels == k)[:5] for k in range(10)])

@@ -52,7 +52,17 @@ def test_unlabelled_rows_of_fit_never_reach_the_classifier():
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [
-        (np.zeros(3), {}, r"rows have shape \(3,\)"),
+        (np.zeros(3), {}, r"rows are float64 of shape \(3,\)"),
+        (np.full((3, 6), "a"), {}, r"rows are <U1 of shape \(3, 6\); expected"),
+        (np.zeros((3, 5)), {}, r"^rows have 5 values each; the model expects others \("),
+        (np.zeros((3, 6)), {"labels": ["a", "b", "a"]}, "labels: found <U1 .* expected one whole number per row"),
+        (np.zeros((3, 6)), {"labels": [0.9, 1.9, 0]}, "expected one whole number per row"),
+        (np.zeros((3, 6)), {"labels": [0, np.nan, 0]}, "expected one whole number per row"),
+        (
+            np.zeros((3, 6)),
+            {"epochs": 1, "warm_start": 1},
+            "^training.warm_start is 1; expected less than training.epochs, 1$",
+        ),
         (np.full((3, 6), np.nan), {}, "finite"),
         (np.zeros((3, 6)), {"labels": np.zeros(2, int)}, r"labels have shape \(2,\); expected \(3,\)"),
         (np.zeros((3, 6)), {"epochs": 0}, "epochs"),

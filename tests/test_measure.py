@@ -7,6 +7,7 @@ import torch
 from aae import experiment, measure
 from aae.building import load_data
 from aae.errors import InputError
+from aae.evaluation import trustworthiness
 from aae.measure import _label_placement
 from aae.noise import Noise
 from aae.priors import GaussianMixture, SwissRoll
@@ -43,3 +44,44 @@ def test_codes_are_placed_right_when_they_come_from_the_part_of_their_label(prio
     assert _label_placement(prior, codes, labels) > 90
     assert _label_placement(prior, codes, (labels + 1) % 5) < 10
     assert _label_placement(prior, codes, np.where(labels == 0, 0, -1)) > 85  # rows without a label do not count
+
+
+def test_neighbourhoods_are_those_of_the_rows_as_the_model_sees_them(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(300, 4))
+    rows[:, 3] *= 1e6  # in units of its own
+    np.savez(tmp_path / "units.npz", X=rows.astype(np.float32), y=(rows[:, 0] > 0).astype(int))
+    recipe = experiment.read_recipe(
+        "figure11a", [*SMALL, "data.scaling=standardize", "model.output=linear"], str(tmp_path / "units.npz")
+    )
+    run = experiment.train(recipe, run=tmp_path / "run", device="cpu")
+    found = measure.evaluate(run)["metrics"]
+    test = load_data(recipe).test
+    seen = run.scaling(torch.from_numpy(test.rows)).numpy()
+    assert found["trustworthiness"] == pytest.approx(trustworthiness(seen, run.embed(test.rows), 12))
+    assert found["trustworthiness"] != pytest.approx(trustworthiness(test.rows, run.embed(test.rows), 12))
+
+
+def test_a_validation_split_of_one_row_is_measured_as_far_as_it_goes(tmp_path):
+    recipe = experiment.read_recipe("figure2a-digits", [*SMALL, "data.validation=1"])
+    run = experiment.train(recipe, run=tmp_path / "run", device="cpu")
+    (metrics,) = run.folder.read_metrics()
+    assert "validation_reconstruction" in metrics
+    assert "validation_energy_distance" not in metrics
+
+
+@pytest.mark.parametrize(
+    ("recipe", "categories", "names"),
+    [
+        ("table3-16", 3, ("0", "1", "2")),  # as many clusters as classes, and still not the classes
+        ("demo", 5, ("5", "6", "7", "extra 1", "extra 2")),
+        ("demo", 3, ("5", "6", "7")),
+    ],
+)
+def test_categories_have_the_names_of_classes_only_where_labels_were_used(tmp_path, recipe, categories, names):
+    rows = np.random.default_rng(0).random((90, 4), dtype=np.float32)
+    np.savez(tmp_path / "three.npz", X=rows, y=np.arange(90) % 3 + 5)
+    settings = [*SMALL, f"model.label.categories={categories}", "training.batch_size=20"]
+    recipe = experiment.read_recipe(recipe, settings, str(tmp_path / "three.npz"))
+    run = experiment.train(recipe, run=tmp_path / "run", device="cpu")
+    assert run.label_names == names
+    assert [run.label_index(name) for name in names] == list(range(categories))

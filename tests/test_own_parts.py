@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file
 
 import aae
-from aae import measure, recipes
+from aae import likelihood, measure, recipes
 from aae.building import build_model
 from aae.cli import run as command_line
 from aae.errors import InputError
-from aae.experiment import read_recipe, train
+from aae.experiment import read_recipe, train, train_seeds
 from aae.noise import Noise
 
 MYNET = '''
@@ -137,6 +137,44 @@ def _there(tmp_path, monkeypatch):
 
 def built(*overrides, recipe="mine.toml", shape=(8, 8), classes=10, seed=0):
     return build_model(read_recipe(recipe, overrides).model, shape, classes, Noise(seed))
+
+
+# --- what it draws -----------------------------------------------------------------------------------------------------
+
+
+def test_a_sampler_that_draws_from_torch_itself_draws_the_same_for_the_same_seed():
+    run = train("mine.toml", run="first", device="cpu")
+    draw = likelihood.sampler(run)
+    torch.manual_seed(3)
+    first = draw(0, 5)
+    assert torch.equal(draw(0, 5), first)
+    assert not torch.equal(draw(5, 10), first)
+    prior = run.model.latent("style").prior
+    one, other, again = (prior.sample(4, None, Noise(seed)) for seed in (0, 1, 0))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
+def test_measuring_on_validation_rows_changes_no_weight():
+    every, last = (
+        train(read_recipe("mine.toml", [f"training.validate_every={n}"]), run=f"every-{n}", device="cpu")
+        for n in (1, 2)
+    )
+    assert len([m for m in every.folder.read_metrics() if "validation_reconstruction" in m]) == 2
+    for name, tensor in every.model.state_dict().items():
+        assert torch.equal(tensor, last.model.state_dict()[name]), name
+
+
+def test_seeds_whose_prior_draws_from_torch_itself_are_trained_in_turn(capfd):
+    recipe = read_recipe("mine.toml", ["model.encoder={}", "model.decoder={}", "model.discriminator={}"])
+    together = train_seeds(recipe, 2, run="together", device="cpu", batched=True)
+    assert "note: mine: the seeds are trained one after another, not together: a part of the model draws from a" in (
+        capfd.readouterr().err
+    )
+    alone = train_seeds(recipe, 2, run="alone", device="cpu", batched=False)
+    for one, other in zip(together, alone, strict=True):
+        for name, tensor in one.model.state_dict().items():
+            assert torch.equal(tensor, other.model.state_dict()[name]), name
 
 
 # --- training and using ------------------------------------------------------------------------------------------------

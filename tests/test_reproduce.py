@@ -46,9 +46,9 @@ def test_smoke_of_table_3_compares_with_the_paper_and_a_second_call_trains_nothi
         ("table3-30-tuned", "clustering_error_percent", "4.10"),
     ]
     assert all(0 <= float(row["ours"]) <= 100 and row["epochs"] == 2 for row in rows)
-    assert (tmp_path / "runs/smoke/table3-16/figures/clusters.png").exists()
+    assert (tmp_path / "runs/smoke/table3-16/seed-0/figures/clusters.png").exists()
     assert {result["recipe"] for result in results.read("results")} == {"table3-16", "table3-30", "table3-30-tuned"}
-    weights = tmp_path / "runs/smoke/table3-16/model.safetensors"
+    weights = tmp_path / "runs/smoke/table3-16/seed-0/model.safetensors"
     before = weights.read_bytes()
 
     def again(*_, **__):
@@ -71,6 +71,18 @@ def test_seeds_are_resumed_where_they_stopped(tmp_path, monkeypatch):
     assert (place / "seed-0/model.safetensors").read_bytes() == kept
     assert Run.load(place / "seed-1").facts["epochs"] == 2
     assert len(outcome.metrics["label_control_percent"]["values"]) == 2
+
+
+def test_seeds_can_be_added_and_left_out(tmp_path):
+    def trained(seeds):
+        outcome, *_ = reproduce.reproduce("figure9", "smoke", tmp_path, seeds=seeds, note=lambda _: None)
+        return outcome.metrics["clustering_error_percent"]["values"]
+
+    one = trained(1)
+    three = trained(3)
+    assert three[:1] == one
+    assert trained(2) == three[:2]
+    assert trained(1) == one
 
 
 def test_what_was_measured_on_validation_rows_is_measured_on_test_rows(tmp_path):

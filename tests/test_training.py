@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -513,3 +514,19 @@ def test_a_style_discriminator_that_sees_the_label_separates_style_from_label(tm
     # Without the label in the discriminator (figure7a, 40 epochs): 75 % obeyed, 55 % told.
     assert metrics["label_control_percent"] > 95
     assert metrics["style_label_accuracy_percent"] < 50
+
+
+def test_data_is_a_name_a_path_or_a_dataset(tmp_path, monkeypatch):
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).random((60, 4), dtype=np.float32))
+    np.save(tmp_path / "labels.npy", np.arange(60) % 2)
+    small = 'extends = "figure2a-digits"\n[data]\nlabels_file = "labels.npy"\n[training]\nepochs = 1\n'
+    (tmp_path / "small.toml").write_text(small)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        InputError, match=r"^data is of type ndarray; expected a name or path, or a Dataset \(for arrays"
+    ):
+        experiment.train("small.toml", np.zeros((50, 4), np.float32), run="array")
+    run = experiment.train("small.toml", Path("rows.npy"), run=tmp_path / "run", device="cpu")
+    assert run.facts["shape"] == [4]
+    monkeypatch.chdir("run")  # paths hold from other folders too
+    assert evaluate(run)["metrics"]["knn_accuracy_percent"] > 0

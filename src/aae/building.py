@@ -81,6 +81,8 @@ def labelled_rows(recipe: Recipe, dataset: Dataset) -> NDArray[np.int64] | None:
     labels, classes = dataset.train.labels, len(dataset.class_names)
     if labels is None or not (labels >= 0).any():
         raise InputError(f"{dataset.name}: no row has a label; data.labels {recipe.data.labels!r} expects some")
+    if classes < 2:
+        raise InputError(f"{dataset.name}: all labels are {dataset.class_names[0]!r}; expected two classes or more")
     categories = recipe.model.label.categories if recipe.model.label else None
     if categories is not None and categories < classes:
         raise InputError(

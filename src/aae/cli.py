@@ -169,9 +169,9 @@ def train(
     runs = train_seeds(checked, seeds, run=run, device=device.value, resume=resume, batched=batched)
     if not processes.Processes.joined().first:
         return
-    last = [r.folder.read_metrics()[-1] for r in runs]
+    last = [metrics[-1] for r in runs if (metrics := r.folder.read_metrics())]
     table = _table("metric after the last epoch", "mean", "sd")
-    for name, found in summarize(last).items():
+    for name, found in (summarize(last) if last else {}).items():
         if name not in ("epoch", "seconds"):
             table.add_row(name.replace("_", " "), f"{found['mean']:.4g}", f"{found['sd']:.2g}" if seeds > 1 else "")
     _print(table)
@@ -464,6 +464,8 @@ def bench(
     from aae.experiment import read_recipe
 
     if names == ["parzen"]:
+        if overrides:
+            raise InputError(f"--set {overrides[0]}: a Parzen window has no recipe; expected none")
         from aae.parzen_bench import bench_parzen
 
         found = bench_parzen(device=device.value)

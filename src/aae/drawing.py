@@ -159,7 +159,7 @@ def _style_and_content(run: Run, model: AdversarialAutoencoder, held_out: Split)
     if model.has_labels:
         codes["label"] = np.eye(labels, dtype=np.float32)[wanted]
     pictures = run.pictures(run.decode(codes, wanted if model.decoder_classes else None))
-    names = run.class_names if len(run.class_names) == labels else None
+    names = run.class_names if model.decoder_classes else run.label_names
     return style_and_content(
         pictures.reshape(len(sources), labels, *pictures.shape[1:]), run.pictures(sources), names, run.recipe.title
     )

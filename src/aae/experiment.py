@@ -20,7 +20,7 @@ from aae.data import NAMES, Dataset
 from aae.errors import InputError
 from aae.measure import validate
 from aae.networks import Scaling
-from aae.noise import Noise
+from aae.noise import Noise, seeded
 from aae.recipes import Recipe
 from aae.run import Run
 from aae.sharing import load
@@ -57,17 +57,27 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), data: str | N
     """
     own = recipes.read(recipe)
     if data is None or data == own.data.source:
-        return recipes.read(recipe, overrides)
+        return _with_full_paths(recipes.read(recipe, overrides))
     labels = []
     if data not in NAMES and Path(data).expanduser().exists():
-        data = str(Path(data).expanduser().absolute())  # a run is used from other folders too
         labels = [] if own.data.labels is None else ['data.labels="all"']
     fit = [
         f"data.source={json.dumps(data, ensure_ascii=False)}",
         f"data.validation={0.15 if own.data.validation else 0}",
         *labels,
     ]
-    return recipes.read(recipe, [*fit, *overrides]).model_copy(update={"paper": {}})
+    return _with_full_paths(recipes.read(recipe, [*fit, *overrides])).model_copy(update={"paper": {}})
+
+
+def _with_full_paths(recipe: Recipe) -> Recipe:
+    """Make paths absolute that lead somewhere: a run is used from other folders too."""
+    given = {"source": recipe.data.source, "labels_file": recipe.data.labels_file}
+    full = {
+        key: str(path.absolute())
+        for key, value in given.items()
+        if value is not None and value not in NAMES and (path := Path(value).expanduser()).exists()
+    }
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update=full)})
 
 
 def train_seeds(
@@ -165,7 +175,7 @@ def load_runs(folder: str | Path, device: str = "auto", *, trust_modules: bool =
 
 def train(
     recipe: str | Path | Recipe,
-    data: str | Dataset | None = None,
+    data: str | Path | Dataset | None = None,
     *,
     run: str | Path | None = None,
     device: str = "auto",
@@ -177,7 +187,7 @@ def train(
     ----------
     recipe : str, Path or Recipe
         Name of a recipe, a ``.toml`` file, or a recipe already read.
-    data : str or Dataset, optional
+    data : str, Path or Dataset, optional
         In place of the recipe's: a named data set or path (see `read_recipe`), or data already loaded.
     run : str or Path, optional
         The run directory, by default ``runs/<recipe name>``.
@@ -200,6 +210,12 @@ def train(
     InterruptedTrainingError
         Ctrl-C; a checkpoint was written.
     """
+    if isinstance(data, Path):
+        data = str(data)
+    if not isinstance(data, str | Dataset | None):
+        raise InputError(
+            f"data is of type {type(data).__name__}; expected a name or path, or a Dataset (for arrays: aae.fit)"
+        )
     if not isinstance(recipe, Recipe):
         recipe = read_recipe(recipe, data=data if isinstance(data, str) else None)
     elif isinstance(data, str):
@@ -313,7 +329,12 @@ def prepare(
             for result in (folder.weights, folder.evaluation):  # the run is not finished (any more)
                 result.unlink(missing_ok=True)
         folder.start(recipes.dump(recipe), facts)
-    course = Course(trainer, folder, lambda: validate(model, scaling, dataset.validation, recipe), seconds)
+
+    def measure() -> dict[str, float]:
+        with seeded(0, place):  # own parts may draw from torch itself; training goes on as if nothing had been measured
+            return validate(model, scaling, dataset.validation, recipe)
+
+    course = Course(trainer, folder, measure, seconds)
     return Prepared(recipe, course, scaling, facts)
 
 

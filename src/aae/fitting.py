@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from aae.errors import InputError
+from aae.evaluation.arrays import ArrayLike, as_labels
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
+from aae.noise import Noise, seeded
 from aae.training.engine import Trainer, TrainingData, choose_device
 from aae.training.phases import adversarial_phases
 from aae.training.settings import TrainingSettings
@@ -20,7 +22,7 @@ from aae.training.settings import TrainingSettings
 def fit(
     model: AdversarialAutoencoder,
     rows: NDArray[Any],
-    labels: NDArray[np.int64] | None = None,
+    labels: ArrayLike | None = None,
     *,
     device: str = "auto",
     **settings: Any,
@@ -33,7 +35,7 @@ def fit(
         Changed in place: trained, on `device`, in evaluation mode.
     rows : array, (n, inputs)
         Training rows, as the encoder is to see them.
-    labels : int64 array, (n,), optional
+    labels : array of whole numbers, (n,), optional
         Class numbers, -1 for unlabelled rows. They reach whatever part of the model uses labels.
     device : {"auto", "cpu", "cuda"}
         Where to train.
@@ -54,11 +56,14 @@ def fit(
         If a loss is not finite.
     """
     values = np.asarray(rows)
-    if values.ndim != 2 or not len(values) or not np.isfinite(values).all():
-        raise InputError(f"rows have shape {values.shape}; expected (n, inputs), n at least 1, all values finite")
+    numbers = values.dtype.kind in "biuf"
+    if values.ndim != 2 or not len(values) or not numbers or not np.isfinite(values).all():
+        raise InputError(
+            f"rows are {values.dtype} of shape {values.shape}; expected (n, inputs), n at least 1, all values finite"
+        )
     known, labelled = None, None
     if labels is not None:
-        known = torch.tensor(np.asarray(labels), dtype=torch.int64)
+        known = torch.from_numpy(as_labels(labels, "labels"))
         if known.shape != (len(values),):
             raise InputError(f"labels have shape {tuple(known.shape)}; expected ({len(values)},)")
         labelled = (known >= 0).nonzero()[:, 0]
@@ -71,10 +76,12 @@ def fit(
         training = TrainingSettings(**{"epochs": 20, **settings})
     except ValidationError as error:
         first = error.errors()[0]
-        raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"{where}: {first['msg']}" if where else first["msg"].removeprefix("Value error, ")) from None
     place = choose_device(device)
     torch.manual_seed(training.seed)  # for samplers and modules that draw from torch itself
     model.to(place)
+    _try(model, values.shape[1], place)
     scaling = Scaling(torch.tensor(0.0), torch.tensor(1.0))
     data = TrainingData(torch.tensor(values, dtype=torch.float32), scaling, known, labelled).to(place)
     classify = labelled is not None and len(labelled) > 0
@@ -87,6 +94,17 @@ def fit(
         history.append(losses)
     model.eval()
     return history
+
+
+def _try(model: AdversarialAutoencoder, inputs: int, place: torch.device) -> None:
+    """Check that the model encodes rows of so many values."""
+    model.eval()
+    try:
+        with torch.no_grad(), seeded(0, place):
+            model.encode(torch.zeros(2, inputs, device=place), Noise(0, device=place))
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"rows have {inputs} values each; the model expects others ({reason})") from error
 
 
 def _classes(model: AdversarialAutoencoder) -> int | None:

@@ -15,7 +15,7 @@ from aae.errors import InputError
 from aae.evaluation.parzen import ParzenEstimate, parzen_log_likelihood, reference_scores
 from aae.evaluation.quality import frechet_distance, precision_recall
 from aae.judge import Judge
-from aae.noise import Noise
+from aae.noise import Noise, seeded
 from aae.run import Run
 from aae.training.engine import LIKELIHOOD
 
@@ -32,7 +32,10 @@ def sampler(run: Run, seed: int = 0) -> Callable[[int, int], torch.Tensor]:
 
     def draw(start: int, stop: int) -> torch.Tensor:
         noise = Noise(seed, LIKELIHOOD, start, device=run.device)
-        with torch.no_grad():
+        with (
+            torch.no_grad(),
+            seeded(noise.generator.initial_seed(), run.device),
+        ):  # own parts may draw from torch itself
             rows = run.generative.sample(stop - start, None, noise)
         return run.scaling.inverse(rows) / unit(run)
 

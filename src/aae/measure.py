@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -58,7 +59,7 @@ def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe
         squared += 0.5 * (model.decode(drawn, labels) - rows).square().sum().item()
     if isinstance(model, AdversarialAutoencoder):
         metrics["validation_reconstruction"] = squared / len(split)
-        if "style" in model.latents:
+        if "style" in model.latents and len(split) > 1:
             every = torch.cat([drawn["style"] for drawn in codes])
             some = every[torch.from_numpy(_some(len(every), VALIDATION_CODES)).to(device)]
             prior = model.latent("style").prior
@@ -227,7 +228,7 @@ def _embedding_metrics(run: Run, train: Split, held_out: Split) -> dict[str, flo
             k=min(run.recipe.evaluation.neighbours, len(rows)),
         )
     if run.recipe.model.cluster_heads is not None and len(embedded) > 2 * NEIGHBOURHOOD:
-        scaled = held_out.rows.reshape(len(held_out), -1)
+        scaled = torch.cat([rows for rows, _ in _scaled(run, held_out)]).cpu().numpy()
         metrics["trustworthiness"] = evaluation.trustworthiness(scaled, embedded, NEIGHBOURHOOD)
         metrics["continuity"] = evaluation.continuity(scaled, embedded, NEIGHBOURHOOD)
     return metrics
@@ -236,10 +237,15 @@ def _embedding_metrics(run: Run, train: Split, held_out: Split) -> dict[str, flo
 def _reconstruction(run: Run, held_out: Split) -> float:
     """Compute half the squared error in network units, mean over rows."""
     model, total = run.autoencoder, 0.0
-    for start in range(0, len(held_out), 1000):
-        part = held_out.take(slice(start, start + 1000))
-        rows = run.scaling(torch.from_numpy(np.array(part.rows)).to(run.device))
-        labels = None if part.labels is None else torch.from_numpy(part.labels).to(run.device)
+    for rows, labels in _scaled(run, held_out):
         with torch.no_grad():
             total += 0.5 * (model.reconstruct(rows, labels) - rows).square().sum().item()
     return total / len(held_out)
+
+
+def _scaled(run: Run, split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+    """Give rows as the network sees them, flat, with their labels, part by part."""
+    for start in range(0, len(split), 1000):
+        part = split.take(slice(start, start + 1000))
+        labels = None if part.labels is None else torch.from_numpy(part.labels).to(run.device)
+        yield run.scaling(torch.from_numpy(np.array(part.rows)).to(run.device)), labels

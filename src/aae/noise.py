@@ -45,6 +45,10 @@ class Noise:
         """Draw uniform integers in [0, high) of the given shape, as int64."""
         return torch.randint(high, shape, generator=self.generator, device=self.device)
 
+    def seed(self) -> int:
+        """Draw a seed for a generator that is not of this package."""
+        return int(torch.randint(2**62, (), generator=self.generator, device=self.device))
+
     def permutation(self, n: int) -> Tensor:
         """Draw a random order of ``0 .. n - 1``, as int64."""
         return torch.randperm(n, generator=self.generator, device=self.device)
@@ -86,6 +90,10 @@ class SharedNoise(Noise):
     def integers(self, high: int, *shape: int) -> Tensor:
         """Draw uniform integers in [0, high) of the given shape, as int64."""
         return self._own(super().integers(high, *self._whole(shape)))
+
+    def seed(self) -> int:
+        """Draw a seed, for each process another."""
+        return super().seed() + self.rank
 
     def _whole(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (shape[0] * self.count, *shape[1:])

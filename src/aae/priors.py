@@ -12,13 +12,14 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from aae.errors import InputError
-from aae.noise import Noise
+from aae.noise import Noise, seeded
 
 
 class Prior(ABC):
@@ -334,7 +335,8 @@ class FromSampler(Prior):
     ----------
     sampler : callable
         Called as ``sampler(n)`` and returns a tensor (n, dim). If it has parameters named `labels` or `noise` it is given
-        the labels (int64 (n,), -1 for the whole prior, or None) and the `Noise` to draw from.
+        the labels (int64 (n,), -1 for the whole prior, or None) and the `Noise` to draw from. Without the latter it draws
+        from torch itself, whose global generators are seeded from the `Noise` for the call.
     dim : int
         Number of code dimensions.
     num_labels : int, optional
@@ -355,7 +357,8 @@ class FromSampler(Prior):
 
     def _sample(self, n: int, labels: Tensor | None, noise: Noise) -> Tensor:
         offered: dict[str, Any] = {"labels": labels, "noise": noise}
-        codes = self._sampler(n, **{name: offered[name] for name in self._accepts})
+        with nullcontext() if "noise" in self._accepts else seeded(noise.seed(), noise.device):
+            codes = self._sampler(n, **{name: offered[name] for name in self._accepts})
         if not isinstance(codes, Tensor):
             raise InputError(f"sampler returned a {type(codes).__name__}; expected a tensor of shape {(n, self.dim)}")
         if tuple(codes.shape) != (n, self.dim):

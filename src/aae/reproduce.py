@@ -12,7 +12,7 @@ from aae import recipes, results
 from aae.building import load_data
 from aae.drawing import draw
 from aae.errors import InputError, unknown
-from aae.experiment import read_recipe, train_seeds
+from aae.experiment import read_recipe, train, train_seeds
 from aae.measure import Report, evaluate
 from aae.recipes import Recipe
 from aae.run import Run
@@ -140,7 +140,7 @@ def reproduce(
     profile : {"smoke", "short", "full"}
         Lengths and seeds, see `plan`.
     folder : str or Path
-        Runs are in ``folder/profile/recipe``.
+        Runs are in ``folder/profile/recipe/seed-0`` and so on.
     seeds : int, optional
         In place of the profile's number.
     record : str or Path, optional
@@ -171,8 +171,11 @@ def reproduce(
             continue
         note(f"{name}: {recipe.training.epochs} epochs, {count} seed{'s' if count > 1 else ''}")
         place = Path(folder) / profile / name
-        started = place.exists() if count == 1 else any(place.glob("seed-*"))
-        runs = train_seeds(recipe, count, run=place, device=device, resume=started)
+        if count == 1:
+            one = place / f"seed-{recipe.training.seed}"
+            runs = [train(recipe, dataset, run=one, device=device, resume=one.exists())]
+        else:
+            runs = train_seeds(recipe, count, run=place, device=device, resume=any(place.glob("seed-*")))
         reports = [_measured(run) or evaluate(run, dataset=dataset) for run in runs]
         draw(runs[0], dataset=dataset)
         if record is not None:

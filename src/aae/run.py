@@ -190,13 +190,17 @@ class Run:
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Names of the categories of q(y|x): the classes, or numbers where the model finds clusters."""
+        """Names of the categories of q(y|x): the classes, or numbers where no label was used and the model finds clusters.
+
+        Categories beyond the classes are called ``extra 1``, ``extra 2``, ...
+        """
         if not self.infers_labels:
             raise InputError(f"{self.folder.path}: the run infers no labels; expected one with a label latent")
-        categories = self.recipe.model.label.categories if self.recipe.model.label else None
-        if categories is None or categories == len(self.class_names):
-            return self.class_names
-        return tuple(str(k) for k in range(categories))
+        categories = (self.recipe.model.label and self.recipe.model.label.categories) or len(self.class_names)
+        if self.recipe.data.labels is None:
+            return tuple(str(k) for k in range(categories))
+        extra = range(1, categories - len(self.class_names) + 1)
+        return (*self.class_names, *(f"extra {k}" for k in extra))
 
     def label_index(self, name: str) -> int:
         """Look up a class (or cluster) by name.

@@ -94,6 +94,8 @@ def label_values(column: pa.ChunkedArray) -> NDArray[Any]:
                 break
             except pa.ArrowInvalid:
                 continue
+    if pa.types.is_integer(column.type):
+        column = column.cast(pa.int64())  # unsigned ones have no -1
     missing = "" if pa.types.is_string(column.type) else -1
     values: NDArray[Any] = column.fill_null(missing).to_numpy()
     return values.astype(np.str_) if missing == "" else values

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from aae.errors import InputError
 from aae.estimators.base import AdversarialTransformer, Rows
@@ -144,7 +144,8 @@ class _Labelled(AdversarialTransformer):
         n : int
             How many, 1 or larger.
         label : label or array-like of them, (n,), optional
-            Class of all rows, or of each; without it classes are drawn, all of them equally likely.
+            Class of all rows, or of each; without it classes are drawn: all of them equally likely, or
+            as `class_prior` says.
         random_state : int, RandomState or None
             Decides the draw.
 
@@ -320,6 +321,13 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
     def predict_proba(self, X: ArrayLike) -> Rows:
         """Compute q(y|x), (n_samples, n_classes), for rows (n_samples, n_features); columns follow `classes_`."""
         return self._probabilities(self._rows(X))
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Compute the share of rows whose class is predicted; a label -1 (and any other that is no class) counts as wrong."""
+        predicted, labels = self.predict(X), column_or_1d(y)
+        check_consistent_length(predicted, labels, sample_weight)
+        right = labels.astype(object) == predicted.astype(object)
+        return float(np.average(right, weights=None if sample_weight is None else np.asarray(sample_weight)))
 
     def _check_labels(self, labels: NDArray[np.int64]) -> None:
         if not len(self.classes_):

@@ -33,7 +33,7 @@ class DataSettings(Settings):
 
     source: str
     """A named data set or a path."""
-    validation: Annotated[int, Field(ge=0)] | Share = 0
+    validation: Annotated[int, Field(ge=0, strict=True)] | Share = 0
     """Rows taken from the training set for validation: a count or a share."""
     test: Share = 0.2
     """Share held out for testing where the source brings no test split of its own."""
@@ -359,4 +359,9 @@ class Recipe(Settings):
         if (self.model.method == "gmmn") != (pretraining > 0) or pretraining >= self.training.epochs:
             expected = "1 or more epochs, less than training.epochs" if self.model.method == "gmmn" else "0"
             raise ValueError(f"training.pretraining is {pretraining}; method {self.model.method!r} expects {expected}")
+        warm_start = self.training.warm_start
+        if warm_start and self.model.method != "aae":
+            raise ValueError(
+                f"training.warm_start is {warm_start}; method {self.model.method!r} has no such start, expected 0"
+            )
         return self

@@ -144,6 +144,7 @@ class Trainer:
             shared = self.processes.rank, self.processes.count
             self.noise = SharedNoise(*shared, settings.seed, STEPS, device=device)
         self.batch_size = min(settings.batch_size, len(data.rows))
+        self._check_batch_norm()
         self.steps_per_epoch = len(data.rows) // self.batch_size
         self.epoch = 0
         self.step = 0
@@ -259,6 +260,29 @@ class Trainer:
             batch.labelled_labels = data.labels[labelled]
         return batch
 
+    def _check_batch_norm(self) -> None:
+        """Refuse mini-batches of one row where it would be normalized by itself."""
+        if not any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in self.module.modules()):
+            return
+        if self.batch_size < 2:
+            raise InputError(
+                f"batch normalization takes 2 rows or more; found training.batch_size {self.settings.batch_size} "
+                f"for {len(self.data.rows)} training rows"
+            )
+        if self._labelled_batch_size == 1:
+            assert self.data.labelled is not None
+            raise InputError(
+                "batch normalization takes 2 labelled rows or more; found training.labelled_batch_size "
+                f"{self.settings.labelled_batch_size or self.settings.batch_size} for {len(self.data.labelled)} labelled rows"
+            )
+
+    @property
+    def _labelled_batch_size(self) -> int:
+        """Rows in a labelled mini-batch; 0 where no phase needs labels."""
+        if self.data.labelled is None or not any(phase.needs_labels for phase in self.phases):
+            return 0
+        return min(self.settings.labelled_batch_size or self.settings.batch_size, len(self.data.labelled))
+
     def _order(self) -> Tensor:
         """Derive the batches of the present epoch: indices (steps, batch)."""
         used = self.steps_per_epoch * self.batch_size
@@ -268,10 +292,9 @@ class Trainer:
 
     def _labelled_order(self) -> Tensor | None:
         """Derive the labelled batches of the present epoch, (steps, labelled batch): as many passes as it takes."""
-        labelled = self.data.labelled
-        if labelled is None or not any(phase.needs_labels for phase in self.phases):
+        labelled, size = self.data.labelled, self._labelled_batch_size
+        if labelled is None or size == 0:
             return None
-        size = min(self.settings.labelled_batch_size or self.settings.batch_size, len(labelled))
         noise = Noise(self.settings.seed, LABELLED_ORDER, self.epoch)
         passes = math.ceil(self.steps_per_epoch * size / len(labelled))
         order = torch.cat([noise.permutation(len(labelled)) for _ in range(passes)])[: self.steps_per_epoch * size]

@@ -56,6 +56,10 @@ class ReplicaNoise(Noise):
         """Draw uniform integers in [0, high) of the given shape, as int64."""
         return self._own([stream.integers(high, *shape) for stream in self.streams])
 
+    def seed(self) -> int:
+        """Refuse: what draws from a generator of its own cannot do so for every replica at once."""
+        raise NotImplementedError("a part of the model draws from a generator of its own")
+
     def _own(self, draws: list[Tensor]) -> Tensor:
         return torch.stack(draws)[self.replica]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Precision = Literal["fp32", "bf16", "tf32"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -79,3 +79,11 @@ class TrainingSettings(Settings):
     repulsion: OptimizerSettings = OptimizerSettings(rate=0.01)
     moment_matching: OptimizerSettings = OptimizerSettings(optimizer="adam", rate=0.001)
     elbo: OptimizerSettings = OptimizerSettings(optimizer="adam", rate=0.001)
+
+    @model_validator(mode="after")
+    def _trains_adversarially_too(self) -> Self:
+        if self.warm_start >= self.epochs:
+            raise ValueError(
+                f"training.warm_start is {self.warm_start}; expected less than training.epochs, {self.epochs}"
+            )
+        return self
