@@ -5,6 +5,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import multivariate_normal
@@ -465,6 +466,8 @@ def test_names_of_the_codes():
             "the string '-1'; to mark rows as unlabelled use dtype object",
         ),
         ("SemiSupervisedAAE", {}, np.array(["a", None] * 10), "y holds None; expected labels, or -1"),
+        ("SemiSupervisedAAE", {}, pd.Series(["a", None] * 10, dtype="string"), "y has missing values; expected labels"),
+        ("SupervisedAAE", {}, pd.Categorical(["a", None] * 10), "y has missing values; expected labels"),
         ("SupervisedAAE", {}, np.array([0, -1] * 10), r"10 of 20 rows are unlabelled \(-1\).* SemiSupervisedAAE takes"),
         ("AAEClusterer", {"n_clusters": 21}, None, "n_samples=20 should be >= n_clusters=21"),
     ],

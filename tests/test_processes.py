@@ -38,7 +38,9 @@ def short(name: str, **changes) -> Recipe:
     """Ten steps or so on digits, in sizes that two processes can share."""
     recipe, _ = reproduce.plan(name, "smoke")
     training = {"batch_size": 100, "labelled_batch_size": 60, "warm_start": int(name == "figure4a"), **changes}
-    if name == "table1-mnist-gan":  # Adam would scale up the rounding in the gradient of a bias that batch norm takes away
+    if (
+        name == "table1-mnist-gan"
+    ):  # Adam would scale up the rounding in the gradient of a bias that batch norm takes away
         training["generator"] = OptimizerSettings(rate=0.1)
     return recipe.model_copy(update={"training": recipe.training.model_copy(update=training)})
 

@@ -13,6 +13,18 @@ from aae.errors import InputError
 UNLABELLED = -1
 
 
+def refuse_gaps(y: Any) -> None:
+    """Check that a pandas column of labels has no missing ones, which it writes in ways of its own.
+
+    Raises
+    ------
+    InputError
+        If it has some.
+    """
+    if hasattr(y, "isna") and np.asarray(y.isna()).any():
+        raise InputError("y has missing values; expected labels, or -1 for unlabelled rows")
+
+
 def is_labelled(y: NDArray[Any]) -> NDArray[np.bool_]:
     """Tell which of the labels (n,) are not -1.
 
