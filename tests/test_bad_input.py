@@ -484,7 +484,7 @@ COMMANDS = {
         "encode runs/demo grey -o z.npz",
         r"grey: found pictures of 8 bits, 0 to 255; the run expects float32",
     ),
-    "new class": ("encode runs/demo ninety.npz -o z.npz", r"ninety\.npz: unknown class '90'; did you mean '9'\?"),
+    "new class": ("reconstruct runs/seen ninety.npz -o z.npz", r"ninety\.npz: unknown class '90'; did you mean '9'\?"),
     "codes of a network": (
         "encode runs/network pictures.npy -o z.npz",
         r"runs/network: .* no codes; expected an autoencoder",

@@ -414,7 +414,9 @@ def test_samples_of_one_class(place, tmp_path, command, name, label):
 
 def test_samples_of_plain_columns_are_in_the_units_of_the_data(place, tmp_path, command):
     command("sample", "runs/iris", "-n", "50", "--label", "setosa", "-o", tmp_path / "rows.csv")
-    rows = read_output(tmp_path / "rows.csv", "rows")
+    table = pa_csv.read_csv(tmp_path / "rows.csv")
+    assert table.column_names == list(Run.load("runs/iris").facts["columns"])
+    rows = np.stack([column.to_numpy() for column in table.columns], axis=1)
     low, high = load_iris().data.min(0), load_iris().data.max(0)
     assert rows.shape == (50, 4)
     assert ((rows >= low - 1e-4) & (rows <= high + 1e-4)).all()  # a sigmoid output, scaled back
@@ -584,3 +586,23 @@ def test_demo_compares_and_draws_and_replaces_an_earlier_one(command, monkeypatc
     figures = [line for line in out.splitlines() if line.endswith(".png")]
     assert {Path(path).stem for path in figures} == FIGURES["demo"]
     assert all(Path(path).is_file() for path in figures)
+
+
+def test_columns_keep_their_names_and_labels_that_are_not_needed_do_no_harm(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    lines = [f"{rng.normal():.3f},{rng.normal():.3f},{'mn'[k % 2]}" for k in range(80)]
+    Path("rows.csv").write_text("a,b,species\n" + "\n".join(lines))
+    column = ["--set", "data.label_column=species"]
+    command("train", "demo", "--data", "rows.csv", *column, *SMALL, "--run", "run")
+    facts = json.loads(command("data", "info", "rows.csv", "--label-column", "species", "--json"))
+    assert facts["classes"] == ["m", "n"]
+    for file in ("new.csv", "new.parquet"):
+        command("sample", "run", "-n", 3, "-o", file)
+        assert pa_csv.read_csv("new.csv").column_names == ["a", "b"]
+        command("predict", "run", file, "-o", "labels.csv")
+    Path("unknown.csv").write_text("a,b,species\n1,2,?\n3,4,\n")
+    command("predict", "run", "unknown.csv", "-o", "labels.csv")
+    command("encode", "run", "unknown.csv", "-o", "codes.csv")
+    command("reconstruct", "run", "unknown.csv", "-o", "back.csv")
+    assert pa_csv.read_csv("back.csv").num_rows == 2

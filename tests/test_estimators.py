@@ -22,7 +22,7 @@ from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import check_classifiers_classes, parametrize_with_checks
 
 import aae
-from aae.errors import InputError
+from aae.errors import InputError, TrainingError
 from aae.evaluation import energy_distance, knn_accuracy_percent
 from aae.priors import FromSampler, GaussianMixture, SwissRoll, Uniform
 
@@ -537,3 +537,43 @@ def test_a_model_trained_on_an_accelerator_is_pickled_for_the_cpu():
     loaded = pickle.loads(pickle.dumps(model))
     assert not next(loaded.model_.parameters()).is_cuda
     np.testing.assert_allclose(loaded.predict_proba(rows), model.predict_proba(rows), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["AAE", "SemiSupervisedAAE", "AAEEmbedding"])
+@pytest.mark.parametrize("way", ["diverges", "is stopped", "is a new fit that diverges"])
+def test_an_estimator_whose_fitting_fails_is_as_before(monkeypatch, name, way):
+    rows, labels = blobs(40)
+    model = fitted(name, rows, labels, batch_norm="all", warm_start=True, epochs=2)
+    before = model.transform(rows)
+    history = list(model.history_)
+    if way == "is stopped":
+
+        def stop(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("aae.training.engine.Trainer.close_epoch", stop)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(rows, labels)
+        monkeypatch.undo()
+    elif way == "diverges":
+        with pytest.raises(TrainingError, match=r"Try a lower rate for that phase$|Try lower rates$"):
+            model.fit(rows * 1e25, labels)
+    else:
+        with pytest.raises(TrainingError):
+            model.set_params(warm_start=False, scaling="none", output="linear").fit(rows[:, :3] * 1e25, labels)
+    assert np.array_equal(model.transform(rows), before)
+    assert np.abs(model.transform(rows)[:5] - model.transform(rows[:5])).max() < 1e-5  # a row by itself
+    assert model.history_ == history
+    model.set_params(warm_start=True).fit(rows, labels)
+    assert np.isfinite(model.transform(rows)).all()
+
+
+def test_rows_that_cannot_be_written_to_are_taken_without_a_warning(recwarn):
+    rows, _ = blobs(40)
+    fixed = rows.astype(np.float32)
+    fixed.flags.writeable = False
+    model = aae.AAE(epochs=1, scaling="none", output="linear", random_state=0).fit(fixed)
+    codes = model.transform(fixed)
+    codes.flags.writeable = False
+    model.inverse_transform(codes)
+    assert not [w for w in recwarn if "writable" in str(w.message)]

@@ -232,3 +232,18 @@ def test_training_curves_choose_their_axes():
     assert nll.get_yscale() == "log"
     assert nll.lines[0].get_xdata().tolist() == [1, 2, 3, 4]
     assert accuracy.lines[0].get_ydata() == [0.5, 0.5]
+
+
+def test_dollars_in_names_and_titles_are_no_formulas(tmp_path):
+    names, title = ["$5_$", "b"], "a $_{ $"
+    codes = np.random.default_rng(0).normal(size=(20, 2))
+    labels = np.arange(20) % 2
+    figures = [
+        code_scatter(codes, labels, class_names=names, title=title),
+        style_and_content(plain(np.linspace(0, 1, 4)).reshape(2, 2, 8, 8), plain([0.1, 0.2]), names, title),
+        cluster_rows(plain([0.1, 0.2]), plain(np.linspace(0, 1, 20)), labels, names=names, title=title),
+        training_curves([{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": 0.5}], title=title),
+    ]
+    for figure in figures:
+        save(figure, tmp_path / "figure.png")
+    assert r"\$5_\$" in [text.get_text() for text in figures[0].axes[0].get_legend().get_texts()]

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 import aae
-from aae.errors import InputError
+from aae.errors import InputError, TrainingError
 from aae.evaluation import energy_distance
 from aae.posteriors import Deterministic, Softmax
 from aae.priors import Categorical, FromSampler
@@ -100,3 +100,10 @@ def test_a_phase_with_all_weights_frozen_is_one_clear_error():
     model.latent("style").discriminator.requires_grad_(False)
     with pytest.raises(InputError, match=r"^phase discriminator: all of its 4 parameters are frozen; expected"):
         aae.fit(model, flat_rows(), epochs=1)
+
+
+def test_a_model_is_in_evaluation_mode_after_a_fit_that_failed_too():
+    model = own_model()
+    with pytest.raises(TrainingError):
+        aae.fit(model, flat_rows(), epochs=3, reconstruction={"rate": 1e30})
+    assert not model.training

@@ -6,6 +6,7 @@ import torch
 
 from aae import experiment, measure
 from aae.building import load_data
+from aae.drawing import draw
 from aae.errors import InputError
 from aae.evaluation import trustworthiness
 from aae.measure import _label_placement
@@ -85,3 +86,49 @@ def test_categories_have_the_names_of_classes_only_where_labels_were_used(tmp_pa
     run = experiment.train(recipe, run=tmp_path / "run", device="cpu")
     assert run.label_names == names
     assert [run.label_index(name) for name in names] == list(range(categories))
+
+
+def test_pictures_of_any_range_are_drawn_from_black_to_white(tmp_path):
+    rows = np.random.default_rng(0).uniform(-3, 16, (80, 8, 8)).astype(np.float32)
+    np.save(tmp_path / "wide.npy", rows)
+    recipe = experiment.read_recipe("figure2a", [*SMALL, "training.batch_size=20"], str(tmp_path / "wide.npy"))
+    run = experiment.train(recipe, run=tmp_path / "run", device="cpu")
+    train = load_data(recipe).train.rows
+    drawn = run.pictures(train)
+    assert (drawn.min(), drawn.max()) == (0, 1)
+    np.testing.assert_allclose(drawn, (train - train.min()) / (train.max() - train.min()), atol=1e-6)
+
+
+def test_nothing_is_drawn_or_measured_of_other_data(vae, tmp_path):
+    dataset = load_data(vae.recipe)
+    other = replace(dataset, train=dataset.train.take(slice(0, 100)))
+    for call in (lambda: draw(vae, tmp_path, other), lambda: measure.evaluate(vae, dataset=other)):
+        with pytest.raises(InputError, match=r"not the data of .* its fingerprint is"):
+            call()
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_decoded_is_one_clear_error(vae, tmp_path):
+    codes = np.zeros((3, 2), np.float32)
+    assert vae.decode({"style": codes}).shape == (3, 8, 8)
+    assert vae.encode(np.zeros((0, 8, 8), np.uint8))["style"].shape == (0, 2)
+    for given, message in (
+        ({}, "codes are of nothing; the run expects style"),
+        ({"style": codes, "label": codes}, "codes are of style, label; the run expects style"),
+        ({"style": codes[:, :1]}, r"codes of style have shape \(3, 1\); expected \(3, 2\)"),
+    ):
+        with pytest.raises(InputError, match=message):
+            vae.decode(given)
+    with pytest.raises(InputError, match="n is 0; expected 1 or more rows"):
+        vae.sample(0)
+    recipe = experiment.read_recipe("figure7a", SMALL, "digits")
+    run = experiment.train(recipe, run=tmp_path / "run", device="cpu")
+    styles = {"style": np.zeros((2, 15), np.float32)}
+    assert run.decode(styles, [1, 9]).shape == (2, 8, 8)
+    for labels, message in (
+        ([1, 10], "labels are up to 10; the run expects 0 to 9"),
+        ([1], r"labels have shape \(1,\); expected \(2,\)"),
+        (None, "2 of 2 rows have no label"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run.decode(styles, labels)

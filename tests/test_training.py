@@ -2,8 +2,11 @@
 
 import copy
 import multiprocessing
+import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -22,7 +25,7 @@ from aae.noise import Noise
 from aae.posteriors import GaussianPosterior, Softmax, UniversalApproximator
 from aae.priors import Categorical, FromSampler, GaussianMixture
 from aae.training import loop
-from aae.training.checkpoints import latest_checkpoint, read_tensors, save_checkpoint
+from aae.training.checkpoints import latest_checkpoint, read_tensors, save_checkpoint, write_tensors
 from aae.training.engine import Trainer, TrainingData, TrainingError, choose_device
 from aae.training.phases import Phase, adversarial_phases
 from aae.training.precision import cast_to
@@ -124,7 +127,7 @@ def test_loss_that_is_not_finite_names_phase_epoch_and_step(value):
     module, trainer = one_weight(lambda step: value if step == 6 else 1.0, settings, steps=4)
     nn.init.ones_(module.weight)
     trainer.run_epoch()
-    with pytest.raises(TrainingError, match=rf"^generator loss is {value} in epoch 2, step 3; "):
+    with pytest.raises(TrainingError, match=rf"^generator loss is {value} in epoch 2, step 3\. "):
         trainer.run_epoch()
 
 
@@ -152,7 +155,7 @@ def test_last_good_checkpoint_survives_a_loss_that_is_not_finite(tmp_path, digit
     recipe = recipe.model_copy(
         update={"training": recipe.training.model_copy(update={"reconstruction": exploding, "checkpoint_every": 1})}
     )
-    with pytest.raises(TrainingError, match=r"in epoch 3, step \d; the last good checkpoint is kept"):
+    with pytest.raises(TrainingError, match=r"in epoch 3, step \d\. Try .*; the last good checkpoint is kept$"):
         experiment.train(recipe, run=tmp_path / "run", device="cpu", data=digits)
     tensors, facts = latest_checkpoint(tmp_path / "run" / "checkpoints")
     assert (facts["epoch"], facts["step"]) == (2, 0)
@@ -530,3 +533,32 @@ def test_data_is_a_name_a_path_or_a_dataset(tmp_path, monkeypatch):
     assert run.facts["shape"] == [4]
     monkeypatch.chdir("run")  # paths hold from other folders too
     assert evaluate(run)["metrics"]["knn_accuracy_percent"] > 0
+
+
+def test_weights_can_be_read_by_whoever_can_read_the_folder(tmp_path):
+    old = os.umask(0o022)
+    try:
+        write_tensors(tmp_path / "model.safetensors", {"weight": torch.ones(2)})
+    finally:
+        os.umask(old)
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    script = (
+        "import torch; from aae.training.checkpoints import write_tensors as w; w({!r}, {{'x': torch.ones(100_000)}})"
+    )
+    limited = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); from pathlib import Path; {script}"
+    )
+    limited = limited.format(str(tmp_path / "x")).replace("w('", "w(Path('").replace("', {", "'), {")
+    done = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True, check=False)
+    assert done.stderr.strip().splitlines()[-1].startswith("OSError: [Errno 27] File too large: "), done.stderr
+    assert str(tmp_path / "x") in done.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_checkpoint_is_not_promised_where_there_is_none(tmp_path):
+    recipe = experiment.read_recipe("figure2a-digits", ["training.reconstruction.rate=1e30", "training.epochs=2"])
+    with pytest.raises(TrainingError, match=r"in epoch 1, step \d+\. Try a lower rate for that phase$"):
+        experiment.train(recipe, run=tmp_path / "run", device="cpu")

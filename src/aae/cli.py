@@ -195,11 +195,10 @@ def evaluate(
     Example: aae evaluate runs/figure2a
     """
     from aae import measure, results
-    from aae.building import load_data
     from aae.experiment import load_runs
 
     runs = load_runs(run, device.value, trust_modules=trust)
-    dataset = load_data(runs[0].recipe)
+    dataset = runs[0].load_data()
     reports = [measure.evaluate(r, split.value, dataset) for r in runs]
     summary = results.summarize([report["metrics"] for report in reports])
     if record is not None:
@@ -237,13 +236,12 @@ def parzen(
     from dataclasses import asdict
 
     from aae import likelihood
-    from aae.building import load_data
     from aae.sharing import load
     from aae.training import processes
 
     processes.join()
     finished = load(run, device.value, trust_modules=trust)
-    dataset = load_data(finished.recipe)
+    dataset = finished.load_data()
     rows = getattr(dataset, split.value)
     if rows is None:
         raise InputError(f"{dataset.name}: has no {split.value} split; expected one to score")
@@ -278,7 +276,7 @@ def predict(
 
     finished = load(run, device.value, trust_modules=trust)
     names = finished.label_names
-    probabilities = finished.predict_proba(finished.read(source).rows)
+    probabilities = finished.predict_proba(finished.read(source, labels=False).rows)
     columns = {"label": np.array(names)[probabilities.argmax(1)]}
     columns |= {f"probability_{name}": probabilities[:, k] for k, name in enumerate(names)}
     _write(output, columns)
@@ -301,7 +299,7 @@ def encode(
     from aae.sharing import load
 
     finished = load(run, device.value, trust_modules=trust)
-    rows = finished.read(source).rows
+    rows = finished.read(source, labels=False).rows
     columns = finished.encode(rows)
     if finished.autoencoder.cluster_heads is not None:
         codes = columns if output.suffix.lower() != ".npy" else {}
@@ -324,7 +322,7 @@ def reconstruct(
     from aae.sharing import load
 
     finished = load(run, device.value, trust_modules=trust)
-    split = finished.read(source)
+    split = finished.read(source, labels=finished.autoencoder.decoder_classes is not None)
     _write_rows(finished, finished.reconstruct(split.rows, split.labels), output)
 
 
@@ -507,15 +505,19 @@ def data_list(as_json: JsonOption = False) -> None:
 @data_app.command("info")
 def data_info(
     source: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Named data set or path.")],
+    label_column: Annotated[str | None, typer.Option(help="Column of a table that holds the labels.")] = None,
+    labels_file: Annotated[str | None, typer.Option(help="File with the label of every row.")] = None,
+    image_size: Annotated[int | None, typer.Option(min=1, help="Height and width of the pictures of a folder.")] = None,
+    colour: Annotated[bool, typer.Option("--colour", help="Read the pictures of a folder in colour.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Describe a data set: sizes, types, ranges, classes.
+    """Describe a data set: sizes, types, ranges, classes. The options are those of a recipe's [data] section.
 
-    Example: aae data info my-rows.csv
+    Example: aae data info my-rows.csv --label-column species
     """
     from aae.data import load
 
-    dataset = load(source, test=0)
+    dataset = load(source, test=0, label_column=label_column, labels=labels_file, image_size=image_size, colour=colour)
     splits = {name: getattr(dataset, name) for name in ("train", "validation", "test")}
     facts: dict[str, Any] = {"name": dataset.name, "shape": list(dataset.shape), "classes": list(dataset.class_names)}
     for name, split in splits.items():
@@ -570,7 +572,8 @@ def _write(path: Path, columns: dict[str, Any]) -> None:
 def _write_rows(run: Any, rows: Any, path: Path) -> None:
     """Write rows as a table or array, or as one sheet of pictures."""
     if path.suffix.lower() != ".png":
-        _write(path, {"rows": rows})
+        columns = run.facts.get("columns") if path.suffix.lower() in (".csv", ".parquet") else None
+        _write(path, {name: rows[:, k] for k, name in enumerate(columns)} if columns else {"rows": rows})
         return
     import math
 

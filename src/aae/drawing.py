@@ -9,7 +9,6 @@ import torch
 from matplotlib.figure import Figure
 
 from aae.baselines import SupervisedNetwork
-from aae.building import load_data
 from aae.data import Dataset, Split
 from aae.errors import InputError
 from aae.evaluation.neighbours import nearest_rows
@@ -58,7 +57,7 @@ def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = N
     figures: dict[str, Figure] = {"curves": _curves(run)} if run.folder.read_metrics() else {}
     if isinstance(run.model, SupervisedNetwork):
         return _save(figures, out)
-    dataset = dataset or load_data(run.recipe)
+    dataset = run.load_data(dataset)
     if len(run.shape) >= 2:
         figures["samples"] = _samples(run, dataset.train)
     if isinstance(run.model, AdversarialAutoencoder):

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import aae
 from aae import recipes
@@ -304,6 +306,7 @@ def prepare(
         "class_names": list(dataset.class_names),
         "columns": list(dataset.columns),
         "rows": str(dataset.train.rows.dtype),
+        "row_range": _range(dataset.train.rows),
         "data": fingerprint(dataset),
         "training_rows": len(dataset.train),
         "device": describe_device(place) + (f", {processes.count} processes" if processes.count > 1 else ""),
@@ -336,6 +339,14 @@ def prepare(
 
     course = Course(trainer, folder, measure, seconds)
     return Prepared(recipe, course, scaling, facts)
+
+
+def _range(rows: NDArray[Any]) -> tuple[float, float]:
+    """Find the range of stored values: that of their kind, or what is found where they leave [0, 1]."""
+    if rows.dtype == np.uint8:
+        return 0.0, 255.0
+    low, high = float(rows.min()), float(rows.max())
+    return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
 
 
 def command(recipe: Recipe) -> str:

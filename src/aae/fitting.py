@@ -88,11 +88,13 @@ def fit(
     phases = adversarial_phases(model, training.reduction, classify=classify, warm_start=training.warm_start)
     trainer = Trainer(model, phases, data, training, place)
     history = []
-    while trainer.epoch < training.epochs:
-        losses = trainer.run_epoch()
-        assert losses is not None
-        history.append(losses)
-    model.eval()
+    try:
+        while trainer.epoch < training.epochs:
+            losses = trainer.run_epoch()
+            assert losses is not None
+            history.append(losses)
+    finally:
+        model.eval()
     return history
 
 

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from aae import own_parts, recipes
 from aae.baselines import GenerativeAdversarialNetwork, SupervisedNetwork
-from aae.building import Model, build_model
-from aae.data import Split, read_rows
+from aae.building import Model, build_model, fingerprint, load_data
+from aae.data import Dataset, Split, read_rows
 from aae.errors import InputError
+from aae.evaluation.arrays import as_labels
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
 from aae.noise import Noise, seeded
@@ -217,8 +218,31 @@ class Run:
             )
         return names.index(name)
 
-    def read(self, path: str | Path) -> Split:
-        """Read rows of this run's shape from a file or folder, with labels numbered as in training.
+    def load_data(self, dataset: Dataset | None = None) -> Dataset:
+        """Load the data of the run with its splits, or check that `dataset` is it.
+
+        Raises
+        ------
+        InputError
+            If it cannot be loaded or is not what the run was trained on.
+        """
+        dataset = dataset or load_data(self.recipe)
+        if fingerprint(dataset) != self.facts.get("data"):
+            raise InputError(
+                f"{dataset.name}: not the data of {self.folder.path}; its fingerprint is {fingerprint(dataset)}, "
+                f"the run has {self.facts.get('data')}"
+            )
+        return dataset
+
+    def read(self, path: str | Path, labels: bool = True) -> Split:
+        """Read rows of this run's shape from a file or folder.
+
+        Parameters
+        ----------
+        path : str or Path
+            What `data.read_rows` reads.
+        labels : bool
+            Whether to read labels too, numbered as in training; otherwise whatever they are does not matter.
 
         Raises
         ------
@@ -235,6 +259,7 @@ class Run:
                 colour=len(self.shape) == 3,
                 class_names=self.class_names or None,
                 columns=tuple(self.facts.get("columns", ())),
+                labels=labels,
             )
         except InputError as error:
             raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
@@ -289,15 +314,7 @@ class Run:
     @torch.no_grad()
     def reconstruct(self, rows: NDArray[Any], labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
         """Encode and decode rows (n, *shape); `labels` (n,) where the decoder sees them. Same type and shape as stored."""
-        model = self.autoencoder
-        if model.decoder_classes is not None:
-            unlabelled = len(rows) if labels is None else int((np.asarray(labels) < 0).sum())
-            if unlabelled:
-                raise InputError(
-                    f"{unlabelled} of {len(rows)} rows have no label; the decoder of this run sees the label (section 4), "
-                    "expected one for every row"
-                )
-        wanted = None if labels is None else torch.from_numpy(np.asarray(labels)).to(self.device)
+        model, wanted = self.autoencoder, self._labels(labels, len(rows))
         parts = [
             model.reconstruct(batch, None if wanted is None else wanted[i * BATCH : (i + 1) * BATCH])
             for i, batch in enumerate(self._batches(rows))
@@ -306,10 +323,31 @@ class Run:
 
     @torch.no_grad()
     def decode(self, codes: dict[str, NDArray[np.float32]], labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
-        """Decode codes (n, dim) by latent to rows (n, *shape); `labels` (n,) where the decoder sees them."""
-        tensors = {name: torch.from_numpy(np.asarray(c, np.float32)).to(self.device) for name, c in codes.items()}
-        wanted = None if labels is None else torch.from_numpy(np.asarray(labels)).to(self.device)
-        return self._stored(self.autoencoder.decode(tensors, wanted))
+        """Decode codes (n, dim) by latent to rows (n, *shape); `labels` (n,) where the decoder sees them.
+
+        Raises
+        ------
+        InputError
+            If a latent is missing, codes have another shape, or labels are missing or out of range.
+        """
+        model = self.autoencoder
+        if codes.keys() != set(model.latents):
+            raise InputError(
+                f"codes are of {', '.join(codes) or 'nothing'}; the run expects {', '.join(model.latents)}"
+            )
+        tensors = {name: torch.from_numpy(np.array(code, np.float32)).to(self.device) for name, code in codes.items()}
+        n = len(next(iter(tensors.values())))
+        for name, tensor in tensors.items():
+            expected = (n, model.latent(name).prior.dim)
+            if tuple(tensor.shape) != expected:
+                raise InputError(f"codes of {name} have shape {tuple(tensor.shape)}; expected {expected}")
+        wanted = self._labels(labels, n)
+        parts = [
+            model.decode({name: tensor[start : start + BATCH] for name, tensor in tensors.items()}, part)
+            for start in range(0, max(1, n), BATCH)
+            for part in [None if wanted is None else wanted[start : start + BATCH]]
+        ]
+        return self._stored(torch.cat(parts))
 
     @torch.no_grad()
     def sample(self, n: int, label: int | None = None, seed: int = 0) -> NDArray[Any]:
@@ -332,9 +370,11 @@ class Run:
         Raises
         ------
         InputError
-            If the model knows no labels or `label` is out of range.
+            If the model knows no labels, `label` is out of range or `n` smaller than 1.
         """
         model = self.generative
+        if n < 1:
+            raise InputError(f"n is {n}; expected 1 or more rows")
         noise = Noise(seed, SAMPLES, device=self.device)
         labels = None
         if label is not None:
@@ -356,16 +396,33 @@ class Run:
         return codes
 
     def pictures(self, rows: NDArray[Any]) -> NDArray[np.float32]:
-        """Turn stored rows (n, *shape) into values in [0, 1] for drawing."""
-        scale = 255 if self.facts["rows"] == "uint8" else 1
-        return np.clip(np.asarray(rows, np.float32) / scale, 0, 1)
+        """Turn stored rows (n, *shape) into values in [0, 1] for drawing: black and white are the ends of the training rows."""
+        low, high = (0, 255) if self.facts["rows"] == "uint8" else self.facts.get("row_range") or (0, 1)
+        return np.clip((np.asarray(rows, np.float32) - low) / ((high - low) or 1), 0, 1)
 
     def _batches(self, rows: NDArray[Any]) -> Iterator[Tensor]:
         """Scale rows batch by batch; checks their shape."""
         if tuple(rows.shape[1:]) != self.shape:
             raise InputError(f"rows have shape {tuple(rows.shape[1:])}; the run expects {self.shape}")
-        for start in range(0, len(rows), BATCH):
+        for start in range(0, max(1, len(rows)), BATCH):  # no rows are a batch too
             yield self.scaling(torch.from_numpy(np.array(rows[start : start + BATCH])).to(self.device))
+
+    def _labels(self, labels: NDArray[np.int64] | None, n: int) -> Tensor | None:
+        """Check the labels (n,) of rows to decode; None where the decoder sees none."""
+        classes = self.autoencoder.decoder_classes
+        if classes is None:
+            return None
+        given = np.full(n, -1) if labels is None else as_labels(labels, "labels")
+        if given.shape != (n,):
+            raise InputError(f"labels have shape {given.shape}; expected {(n,)}")
+        if (given < 0).any():
+            raise InputError(
+                f"{int((given < 0).sum())} of {n} rows have no label; the decoder of this run sees the label (section 4), "
+                "expected one for every row"
+            )
+        if n and given.max() >= classes:
+            raise InputError(f"labels are up to {given.max()}; the run expects 0 to {classes - 1}")
+        return torch.from_numpy(given).to(self.device)
 
     def _stored(self, rows: Tensor) -> NDArray[Any]:
         """Undo the scaling and give rows the type and shape they are stored with."""

@@ -73,6 +73,8 @@ class Config(Settings):
     class_names: list[str]
     columns: list[str]
     rows: Literal["uint8", "float32"]
+    row_range: tuple[float, float] = (0.0, 1.0)
+    """Of the values of the training rows."""
     data: str
     """Fingerprint of the training data."""
     training_rows: Count

@@ -124,6 +124,7 @@ def read_rows(
     colour: bool = False,
     class_names: tuple[str, ...] | None = None,
     columns: tuple[str, ...] = (),
+    labels: bool = True,
 ) -> Split:
     """Read all rows of one file or folder, to encode, reconstruct or predict.
 
@@ -143,6 +144,8 @@ def read_rows(
     columns : tuple of str, optional
         The columns of the table a model was trained on. Columns of another table are brought into that order by name;
         columns beyond those are left out.
+    labels : bool
+        Whether labels are of interest; otherwise there are none in what is returned, and any will do.
 
     Returns
     -------
@@ -164,6 +167,8 @@ def read_rows(
     part, test = _read(path, label_column, image_size if pictured else None, colour and pictured)
     if test is not None:
         raise InputError(f"{path}: found training and test rows, expected one set of rows")
+    if not labels:
+        part = replace(part, labels=None)
     if columns and part.columns:
         part = _in_order(part, columns)
     if shape is not None and part.rows.ndim == 2 and part.rows.shape[1] == math.prod(shape):

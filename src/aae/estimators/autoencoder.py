@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from aae.estimators.base import BATCH, AdversarialTransformer, Rows
+from aae.estimators.base import BATCH, AdversarialTransformer, Rows, all_or_nothing
 from aae.priors import Uniform
 
 
@@ -123,6 +123,7 @@ class AAE(AdversarialTransformer):
         """
         return self._fit(X, partial=True)
 
+    @all_or_nothing
     def _fit(self, X: ArrayLike, *, partial: bool) -> Self:
         goes_on = self._goes_on(partial)
         checked = self._check_fit(X, goes_on=goes_on)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import numpy as np
 import torch
@@ -39,6 +40,7 @@ from aae.training.progress import Progress
 from aae.training.settings import TrainingSettings
 
 Rows = NDArray[np.float32]
+Fit = TypeVar("Fit", bound=Callable[..., Any])
 Labels = NDArray[np.int64]
 
 BATCH = 4096  # rows pushed through the networks at once
@@ -170,20 +172,20 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
         """
         seed = self._seed if goes_on else draw_seed(self.random_state)
         scaler = self.scaler_ if goes_on else self._make_scaler(X)
-        history = self.history_ if goes_on else []
+        history = list(self.history_) if goes_on else []
         epochs = 1 if partial else self._epochs(len(X))
         settings = self._training_settings(epochs, seed)
         place = choose_device(self.device)
         rows = _scale(scaler, X)
         data = _training_data(rows, labels).to(place)
         with seeded(seed, place):
-            model = self.model_ if goes_on else self._build(rows, seed)
+            model = copy.deepcopy(self.model_) if goes_on else self._build(rows, seed)
             model.to(place)
             classify = data.labelled is not None and len(data.labelled) > 0
             trainer = Trainer(model, adversarial_phases(model, classify=classify), data, settings, place)
             if goes_on:
                 weights = {f"module.{name}": tensor for name, tensor in model.state_dict().items()}
-                trainer.load_state(weights | self._state[0], self._state[1])
+                trainer.load_state(weights | copy.deepcopy(self._state[0]), self._state[1])
             for losses in self._run(trainer, epochs):
                 history.append({"epoch": trainer.epoch, **losses})
             tensors, facts = trainer.state()
@@ -320,7 +322,7 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
         expected = self.model_.latent("style").prior.dim
         if values.shape[1] != expected:
             raise InputError(f"codes have {values.shape[1]} columns; expected {expected}")
-        return torch.from_numpy(np.ascontiguousarray(values))
+        return torch.from_numpy(_writable(values))
 
     @torch.no_grad()
     def _draw(self, n: int, labels: Labels | None, random_state: Any) -> Rows:
@@ -356,11 +358,32 @@ def _refuse_images(X: Any) -> None:
         )
 
 
+def all_or_nothing(fit: Fit) -> Fit:
+    """Leave an estimator as it was if its fitting fails or is stopped."""
+
+    @functools.wraps(fit)
+    def fit_or_restore(self: Any, *args: Any, **options: Any) -> Any:
+        before = dict(vars(self))
+        try:
+            return fit(self, *args, **options)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    return cast("Fit", fit_or_restore)
+
+
 def _scale(scaler: Any, X: NDArray[Any]) -> Rows:
     with np.errstate(over="ignore"):  # what is too large is reported below
-        rows = np.ascontiguousarray(X if scaler is None else scaler.transform(X), dtype=np.float32)
+        rows = _writable(X if scaler is None else scaler.transform(X))
     assert_all_finite(rows, input_name="scaled X")
     return rows
+
+
+def _writable(values: NDArray[Any]) -> Rows:
+    """Give values as torch takes them without a warning: of 32 bits, in one piece, not read-only."""
+    return np.require(values, np.float32, ["C", "W"])
 
 
 def _sizes(name: str, sizes: Any) -> list[int]:

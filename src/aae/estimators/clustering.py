@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from aae.errors import InputError
-from aae.estimators.base import AdversarialEstimator, Rows
+from aae.estimators.base import AdversarialEstimator, Rows, all_or_nothing
 from aae.estimators.labels import wanted_labels
 from aae.recipes.schema import LabelSettings
 
@@ -134,6 +134,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         """
         return self._fit(X, partial=True)
 
+    @all_or_nothing
     def _fit(self, X: ArrayLike, *, partial: bool) -> Self:
         goes_on = self._goes_on(partial)
         checked = self._check_fit(X, goes_on=goes_on)

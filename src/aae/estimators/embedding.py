@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from aae.estimators.base import AdversarialEstimator, AdversarialTransformer, Rows
+from aae.estimators.base import AdversarialEstimator, AdversarialTransformer, Rows, all_or_nothing
 from aae.estimators.labels import find_classes, number_labels, wanted_labels
 from aae.recipes.schema import ClusterHeadSettings, LabelSettings
 
@@ -110,6 +110,7 @@ class AAEEmbedding(AdversarialTransformer):
         self.verbose = verbose
         self.random_state = random_state
 
+    @all_or_nothing
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Train.
 

@@ -13,7 +13,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from aae.errors import InputError
-from aae.estimators.base import AdversarialTransformer, Rows
+from aae.estimators.base import AdversarialTransformer, Rows, all_or_nothing
 from aae.estimators.labels import UNLABELLED, find_classes, number_labels, refuse_gaps, wanted_labels
 from aae.priors import Categorical
 from aae.recipes.schema import LabelSettings
@@ -110,6 +110,7 @@ class _Labelled(AdversarialTransformer):
         """
         return self._fit(X, y, classes, partial=True)
 
+    @all_or_nothing
     def _fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None, *, partial: bool) -> Self:
         goes_on = self._goes_on(partial)
         refuse_gaps(y)

@@ -35,6 +35,11 @@ PALETTE = (
 )
 
 
+def plain(text: str) -> str:
+    """Have a `$` drawn as it is, and not as the beginning of a formula."""
+    return text.replace("$", r"\$")
+
+
 def as_pictures(rows: ArrayLike, name: str = "rows") -> Array:
     """Bring rows to colour pictures.
 
@@ -155,7 +160,7 @@ def sheet(
     if lines:
         middle = (MARGIN + left + (width - 2 * MARGIN - left) / 2) / width
         top_edge = 1 - (MARGIN + 0.02) / height
-        figure.text(middle, top_edge, "\n".join(lines), size=TITLE_SIZE, color=INK, ha="center", va="top")
+        figure.text(middle, top_edge, plain("\n".join(lines)), size=TITLE_SIZE, color=INK, ha="center", va="top")
     axes, start = [], MARGIN + left
     for place, image in enumerate(images):
         bottom = height - MARGIN - heading - caption - top - heights[place]
@@ -166,7 +171,7 @@ def sheet(
         panel.set(xticks=[], yticks=[])
         panel.tick_params(length=0, labelsize=LABEL_SIZE, labelcolor=INK, labeltop=True, labelbottom=False, pad=3)
         if place < len(titles):
-            panel.set_title(titles[place], size=TITLE_SIZE - 1, color=INK, pad=4)
+            panel.set_title(plain(titles[place]), size=TITLE_SIZE - 1, color=INK, pad=4)
         axes.append(panel)
         start += widths[place] + between
     return figure, axes

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from aae.errors import InputError
 from aae.evaluation.arrays import Array
-from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, PALETTE, TITLE_SIZE
+from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, PALETTE, TITLE_SIZE, plain
 
 
 def training_curves(
@@ -66,7 +66,7 @@ def training_curves(
     for panel in panels[len(series) :]:
         panel.remove()
     if title:
-        figure.suptitle(title, size=TITLE_SIZE + 1, color=INK)
+        figure.suptitle(plain(title), size=TITLE_SIZE + 1, color=INK)
     return figure
 
 

@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from aae.errors import InputError
 from aae.evaluation.arrays import UNLABELLED, Array, ArrayLike, as_labels, as_matrix, same_length
-from aae.figures.canvas import CLOUD, DPI, FAINT, INK, LABEL_SIZE, PALETTE, TITLE_SIZE, fit, mosaic, sheet
+from aae.figures.canvas import CLOUD, DPI, FAINT, INK, LABEL_SIZE, PALETTE, TITLE_SIZE, fit, mosaic, plain, sheet
 
 MARKERS = "o^sDv"  # each goes through the palette once, from light to dark shades
 SHADES = (1.0, 0.7, 0.5, 0.85, 0.35)
@@ -104,7 +104,7 @@ def code_scatter(
     axes.tick_params(length=3, width=0.6, color=FAINT, labelsize=LABEL_SIZE, labelcolor=INK)
     axes.spines[:].set(color=FAINT, linewidth=0.6)
     if title:
-        axes.set_title(title, size=TITLE_SIZE, color=INK)
+        axes.set_title(plain(title), size=TITLE_SIZE, color=INK)
     if outside:
         note = f"{outside} code{'s' if outside > 1 else ''} outside"
         axes.text(
@@ -209,5 +209,12 @@ def _style(label: int) -> tuple[str, str]:
 
 def _key(colour: str, marker: str, name: str) -> Line2D:
     return Line2D(
-        [], [], linestyle="", marker=marker, markersize=5, color=colour, markeredgewidth=marker == "x", label=name
+        [],
+        [],
+        linestyle="",
+        marker=marker,
+        markersize=5,
+        color=colour,
+        markeredgewidth=marker == "x",
+        label=plain(name),
     )

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from aae.errors import InputError
 from aae.evaluation.arrays import Array, ArrayLike, as_numpy
-from aae.figures.canvas import GAP, as_pictures, cell_scale, centres, mosaic, sheet
+from aae.figures.canvas import GAP, as_pictures, cell_scale, centres, mosaic, plain, sheet
 
 
 def style_and_content(
@@ -63,7 +63,7 @@ def style_and_content(
     figure, (panel,) = sheet(
         [mosaic(flat, styles, len(names), lead)], title=title, top=0.08 + 0.056 * longest if upright else 0.2
     )
-    panel.set_xticks(centres(len(names), flat.shape[2] * cell_scale(flat), lead), names)
+    panel.set_xticks(centres(len(names), flat.shape[2] * cell_scale(flat), lead), [plain(name) for name in names])
     if upright:
         panel.tick_params(axis="x", labelrotation=90)
     return figure

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from aae.errors import InputError
 from aae.evaluation.arrays import ArrayLike, as_labels, same_length
-from aae.figures.canvas import GAP, as_pictures, cell_scale, centres, mosaic, sheet
+from aae.figures.canvas import GAP, as_pictures, cell_scale, centres, mosaic, plain, sheet
 
 
 def cluster_rows(
@@ -70,6 +70,6 @@ def cluster_rows(
     left = 0.1 + 0.055 * max(len(label) for label in labels)
     figure, (panel,) = sheet([mosaic(flat, count, 1 + per_row, lead)], title=title, left=left, top=0.2)
     height, width = (side * cell_scale(flat) for side in first.shape[1:3])
-    panel.set_yticks(centres(count, height), labels)
+    panel.set_yticks(centres(count, height), [plain(label) for label in labels])
     panel.set_xticks(centres(1, width), ["head"])
     return figure

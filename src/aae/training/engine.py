@@ -309,15 +309,14 @@ class Trainer:
             step, metric = broken[0].tolist()
             raise TrainingError(
                 f"{self._names[metric].replace('_', ' ')} is {history[step, metric].item()} in epoch {self.epoch + 1}, "
-                f"step {step + 1}; the last good checkpoint is kept. Try a lower rate for that phase"
+                f"step {step + 1}. Try a lower rate for that phase"
             )
         weights = dict(self.module.named_parameters())
         finite = torch.stack([torch.isfinite(weight).all() for weight in weights.values()])
         for name, whole in zip(weights, finite.tolist(), strict=True):
             if not whole:
                 raise TrainingError(
-                    f"{name} is not finite after epoch {self.epoch + 1}, step {self.step}; "
-                    "the last good checkpoint is kept. Try lower rates"
+                    f"{name} is not finite after epoch {self.epoch + 1}, step {self.step}. Try lower rates"
                 )
         return history
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from aae.errors import InterruptedTrainingError
-from aae.training.checkpoints import remove_other_checkpoints, save_checkpoint
+from aae.errors import InterruptedTrainingError, TrainingError
+from aae.training.checkpoints import checkpoint_names, remove_other_checkpoints, save_checkpoint
 from aae.training.collapse import signs
 from aae.training.engine import Trainer
 from aae.training.progress import Progress
@@ -83,7 +83,11 @@ def run_to_end(courses: Sequence[Course], title: str, advance: Advance | None = 
                 course.seconds = seconds + (time.monotonic() - started) / len(courses)
 
         while trainer.epoch < settings.epochs:
-            losses = advance(on_step)
+            try:
+                losses = advance(on_step)
+            except TrainingError as error:
+                kept = "; the last good checkpoint is kept" if checkpoint_names(courses[0].folder.checkpoints) else ""
+                raise TrainingError(f"{error}{kept}") from None
             if losses is not None:
                 last = trainer.epoch == settings.epochs
                 metrics = losses
