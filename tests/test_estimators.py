@@ -467,6 +467,7 @@ def test_names_of_the_codes():
         ),
         ("SemiSupervisedAAE", {}, np.array(["a", None] * 10), "y holds None; expected labels, or -1"),
         ("SemiSupervisedAAE", {}, pd.Series(["a", None] * 10, dtype="string"), "y has missing values; expected labels"),
+        ("AAEEmbedding", {}, pd.Series(["a", None] * 10, dtype="string"), "y has missing values; expected labels"),
         ("SupervisedAAE", {}, pd.Categorical(["a", None] * 10), "y has missing values; expected labels"),
         ("SupervisedAAE", {}, np.array([0, -1] * 10), r"10 of 20 rows are unlabelled \(-1\).* SemiSupervisedAAE takes"),
         ("AAEClusterer", {"n_clusters": 21}, None, "n_samples=20 should be >= n_clusters=21"),

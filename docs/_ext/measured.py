@@ -59,19 +59,16 @@ def comparison(name: str, task: str, folder: Path = RESULTS) -> str:
     measures = [key for key in MEASURES if any(key in summary for summary in methods.values())]
     first = measures[0]
     ranked = sorted(methods, key=lambda m: methods[m][first]["mean"], reverse="error" not in first)
-    lines = [["method", *(MEASURES[key][0] for key in measures)], ["---"] * (len(measures) + 1)]
+    rows = []
     for method in ranked:
         label = f"**{method}**" if "AAE" in method else method
-        cells = [_cell(methods[method][key], MEASURES[key][1]) if key in methods[method] else "" for key in measures]
-        lines.append([label, *cells])
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        found_of = methods[method]
+        cells = [results.with_sd(found_of[key], MEASURES[key][1]) if key in found_of else "" for key in measures]
+        rows.append([label, *cells])
+    made = tables.markdown(["method", *(MEASURES[key][0] for key in measures)], rows)
     versions = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
     seeds = f"{len(found['seeds'])} seeds, mean ± standard deviation, {found['split']} rows of the 8x8 digits"
-    return f"{table}\n\n*{seeds}; {versions}. Made by `{found['command']}`.*"
-
-
-def _cell(summary: dict[str, Any], digits: int) -> str:
-    return f"{summary['mean']:.{digits}f} ± {summary['sd']:.{digits}f}"
+    return f"{made}\n\n*{seeds}; {versions}. Made by `{found['command']}`.*"
 
 
 class Beside(SphinxDirective):

@@ -134,7 +134,24 @@ def _tensor(rows: NDArray[Any]) -> torch.Tensor:
     return torch.from_numpy(rows if rows.flags.writeable else np.array(rows))
 
 
-def make_scaling(settings: DataSettings, model: ModelSettings, rows: NDArray[Any]) -> Scaling:
+def value_range(rows: NDArray[Any]) -> tuple[float, float]:
+    """Find the range of stored values (n, ...): of 8 bits what they can be, otherwise the lowest and the highest there is."""
+    if rows.dtype == np.uint8:
+        return 0.0, 255.0
+    lows, highs = zip(*((block.min(), block.max()) for block in _blocks(rows)), strict=True)
+    return float(min(lows)), float(max(highs))
+
+
+def _blocks(rows: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
+    """Give stored rows flat, block by block: they may be larger than memory."""
+    for start in range(0, len(rows), BLOCK):
+        block = np.asarray(rows[start : start + BLOCK], dtype=np.float64)
+        yield block.reshape(len(block), -1)
+
+
+def make_scaling(
+    settings: DataSettings, model: ModelSettings, rows: NDArray[Any], ends: tuple[float, float] | None = None
+) -> Scaling:
     """Find the scaling of rows from the training rows alone, block by block.
 
     Parameters
@@ -145,6 +162,8 @@ def make_scaling(settings: DataSettings, model: ModelSettings, rows: NDArray[Any
         A sigmoid output needs rows inside [0, 1].
     rows : array, (n, ...)
         Training rows.
+    ends : tuple of float, optional
+        Their `value_range`, if it is known already.
 
     Returns
     -------
@@ -157,21 +176,15 @@ def make_scaling(settings: DataSettings, model: ModelSettings, rows: NDArray[Any
         If the output is a sigmoid and the scaled rows are not inside [0, 1].
     """
 
-    def blocks() -> Iterator[NDArray[Any]]:
-        for start in range(0, len(rows), BLOCK):
-            block = np.asarray(rows[start : start + BLOCK], dtype=np.float64)
-            yield block.reshape(len(block), -1)
-
     def fitted(scaler: Any) -> Any:
-        for block in blocks():
+        for block in _blocks(rows):
             scaler.partial_fit(block)
         return scaler
 
     kind = settings.scaling
-    picture = rows.dtype == np.uint8
-    if kind == "auto" and picture:
+    if kind == "auto" and rows.dtype == np.uint8:
         return Scaling(torch.tensor(0.0), torch.tensor(1 / 255))
-    low, high = (0.0, 255.0) if picture else (min(b.min() for b in blocks()), max(b.max() for b in blocks()))
+    low, high = ends or value_range(rows)
     if kind == "auto":
         kind = "none" if low >= 0 and high <= 1 else "minmax"
     if kind == "standardize":

@@ -195,10 +195,11 @@ def evaluate(
     Example: aae evaluate runs/figure2a
     """
     from aae import measure, results
+    from aae.building import load_data
     from aae.experiment import load_runs
 
     runs = load_runs(run, device.value, trust_modules=trust)
-    dataset = runs[0].load_data()
+    dataset = load_data(runs[0].recipe)
     reports = [measure.evaluate(r, split.value, dataset) for r in runs]
     summary = results.summarize([report["metrics"] for report in reports])
     if record is not None:

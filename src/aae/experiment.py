@@ -11,13 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 import aae
 from aae import recipes
-from aae.building import build_model, fingerprint, labelled_rows, load_data, make_phases, make_scaling, training_data
+from aae.building import (
+    build_model,
+    fingerprint,
+    labelled_rows,
+    load_data,
+    make_phases,
+    make_scaling,
+    training_data,
+    value_range,
+)
 from aae.data import NAMES, Dataset
 from aae.errors import InputError
 from aae.measure import validate
@@ -296,7 +303,8 @@ def prepare(
     model.to(place)
     synchronize(model, processes)
     torch.manual_seed(seed)  # for modules and samplers of the user that draw from torch itself
-    scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows)
+    low, high = value_range(dataset.train.rows)
+    scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows, (low, high))
     on_device = training_data(recipe, dataset.train, scaling, labelled).to(place)
     trainer = Trainer(model, make_phases(recipe, model), on_device, recipe.training, place, processes)
 
@@ -306,7 +314,7 @@ def prepare(
         "class_names": list(dataset.class_names),
         "columns": list(dataset.columns),
         "rows": str(dataset.train.rows.dtype),
-        "row_range": _range(dataset.train.rows),
+        "row_range": (low, high) if low < 0 or high > 1 else (0.0, 1.0),
         "data": fingerprint(dataset),
         "training_rows": len(dataset.train),
         "device": describe_device(place) + (f", {processes.count} processes" if processes.count > 1 else ""),
@@ -339,14 +347,6 @@ def prepare(
 
     course = Course(trainer, folder, measure, seconds)
     return Prepared(recipe, course, scaling, facts)
-
-
-def _range(rows: NDArray[Any]) -> tuple[float, float]:
-    """Find the range of stored values: that of their kind, or what is found where they leave [0, 1]."""
-    if rows.dtype == np.uint8:
-        return 0.0, 255.0
-    low, high = float(rows.min()), float(rows.max())
-    return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
 
 
 def command(recipe: Recipe) -> str:

@@ -16,7 +16,7 @@ from aae.networks import Scaling
 from aae.noise import Noise, seeded
 from aae.training.engine import Trainer, TrainingData, choose_device
 from aae.training.phases import adversarial_phases
-from aae.training.settings import TrainingSettings
+from aae.training.settings import TrainingSettings, complaint
 
 
 def fit(
@@ -75,9 +75,7 @@ def fit(
     try:
         training = TrainingSettings(**{"epochs": 20, **settings})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(f"{where}: {first['msg']}" if where else first["msg"].removeprefix("Value error, ")) from None
+        raise InputError(complaint(error)) from None
     place = choose_device(device)
     torch.manual_seed(training.seed)  # for samplers and modules that draw from torch itself
     model.to(place)

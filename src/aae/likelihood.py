@@ -32,10 +32,8 @@ def sampler(run: Run, seed: int = 0) -> Callable[[int, int], torch.Tensor]:
 
     def draw(start: int, stop: int) -> torch.Tensor:
         noise = Noise(seed, LIKELIHOOD, start, device=run.device)
-        with (
-            torch.no_grad(),
-            seeded(noise.generator.initial_seed(), run.device),
-        ):  # own parts may draw from torch itself
+        # Own parts may draw from torch itself.
+        with torch.no_grad(), seeded(noise.generator.initial_seed(), run.device):
             rows = run.generative.sample(stop - start, None, noise)
         return run.scaling.inverse(rows) / unit(run)
 

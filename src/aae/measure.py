@@ -47,15 +47,13 @@ def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe
             return {}
     infers_labels = isinstance(model, SupervisedNetwork) or model.has_labels
     scores, codes, squared = [], [], 0.0
-    for start in range(0, len(split), 1000):
-        rows = scaling(torch.from_numpy(np.array(split.rows[start : start + 1000])).to(device))
+    for rows, labels in _scaled(scaling, split):
         if infers_labels:
             scores.append(model.label_logits(rows))
         if isinstance(model, SupervisedNetwork):
             continue
         drawn = model.encode(rows, noise)
         codes.append(drawn)
-        labels = None if split.labels is None else torch.from_numpy(split.labels[start : start + 1000]).to(device)
         squared += 0.5 * (model.decode(drawn, labels) - rows).square().sum().item()
     if isinstance(model, AdversarialAutoencoder):
         metrics["validation_reconstruction"] = squared / len(split)
@@ -223,7 +221,7 @@ def _embedding_metrics(run: Run, train: Split, held_out: Split) -> dict[str, flo
             k=min(run.recipe.evaluation.neighbours, len(rows)),
         )
     if run.recipe.model.cluster_heads is not None and len(embedded) > 2 * NEIGHBOURHOOD:
-        scaled = torch.cat([rows for rows, _ in _scaled(run, held_out)]).cpu().numpy()
+        scaled = torch.cat([rows for rows, _ in _scaled(run.scaling, held_out)]).cpu().numpy()
         metrics["trustworthiness"] = evaluation.trustworthiness(scaled, embedded, NEIGHBOURHOOD)
         metrics["continuity"] = evaluation.continuity(scaled, embedded, NEIGHBOURHOOD)
     return metrics
@@ -232,15 +230,16 @@ def _embedding_metrics(run: Run, train: Split, held_out: Split) -> dict[str, flo
 def _reconstruction(run: Run, held_out: Split) -> float:
     """Compute half the squared error in network units, mean over rows."""
     model, total = run.autoencoder, 0.0
-    for rows, labels in _scaled(run, held_out):
+    for rows, labels in _scaled(run.scaling, held_out):
         with torch.no_grad():
             total += 0.5 * (model.reconstruct(rows, labels) - rows).square().sum().item()
     return total / len(held_out)
 
 
-def _scaled(run: Run, split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+def _scaled(scaling: Scaling, split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
     """Give rows as the network sees them, flat, with their labels, part by part."""
+    device = scaling.offset.device
     for start in range(0, len(split), 1000):
         part = split.take(slice(start, start + 1000))
-        labels = None if part.labels is None else torch.from_numpy(part.labels).to(run.device)
-        yield run.scaling(torch.from_numpy(np.array(part.rows)).to(run.device)), labels
+        labels = None if part.labels is None else torch.from_numpy(part.labels).to(device)
+        yield scaling(torch.from_numpy(np.array(part.rows)).to(device)), labels

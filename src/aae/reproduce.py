@@ -210,8 +210,7 @@ def comparison(outcomes: Sequence[Outcome]) -> list[tuple[str, str, str, str, in
         headlines = [metric for metric in (*HEADLINES, *outcome.metrics) if metric in outcome.metrics]
         for metric in paper or headlines[:1]:
             found = outcome.metrics.get(metric)
-            sd = f" ± {found['sd']:.2f}" if found and outcome.seeds > 1 else ""
-            ours = f"{found['mean']:.2f}{sd}" if found else f"skipped: {outcome.skipped}"
+            ours = results.with_sd(found, 2) if found else f"skipped: {outcome.skipped}"
             number = f"{paper[metric]:.2f}" if metric in paper else ""
             rows.append((recipe.name, metric, number, ours, recipe.training.epochs, outcome.seeds))
     return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,12 @@ def summarize(reports: Sequence[dict[str, float]]) -> Summary:
             sd = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
             summary[name] = {"values": values, "mean": float(np.mean(values)), "sd": sd}
     return summary
+
+
+def with_sd(metric: Mapping[str, Any], digits: int) -> str:
+    """Write a metric as ``mean ± sd``; of a single seed the mean alone."""
+    sd = f" ± {metric['sd']:.{digits}f}" if len(metric["values"]) > 1 else ""
+    return f"{metric['mean']:.{digits}f}{sd}"
 
 
 def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -> Path:

@@ -227,9 +227,10 @@ class Run:
             If it cannot be loaded or is not what the run was trained on.
         """
         dataset = dataset or load_data(self.recipe)
-        if fingerprint(dataset) != self.facts.get("data"):
+        found = fingerprint(dataset)
+        if found != self.facts.get("data"):
             raise InputError(
-                f"{dataset.name}: not the data of {self.folder.path}; its fingerprint is {fingerprint(dataset)}, "
+                f"{dataset.name}: not the data of {self.folder.path}; its fingerprint is {found}, "
                 f"the run has {self.facts.get('data')}"
             )
         return dataset
@@ -342,11 +343,11 @@ class Run:
             if tuple(tensor.shape) != expected:
                 raise InputError(f"codes of {name} have shape {tuple(tensor.shape)}; expected {expected}")
         wanted = self._labels(labels, n)
-        parts = [
-            model.decode({name: tensor[start : start + BATCH] for name, tensor in tensors.items()}, part)
-            for start in range(0, max(1, n), BATCH)
-            for part in [None if wanted is None else wanted[start : start + BATCH]]
-        ]
+        parts = []
+        for start in range(0, max(1, n), BATCH):
+            some = slice(start, start + BATCH)
+            part = {name: tensor[some] for name, tensor in tensors.items()}
+            parts.append(model.decode(part, None if wanted is None else wanted[some]))
         return self._stored(torch.cat(parts))
 
     @torch.no_grad()

@@ -13,8 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from aae.reproduce import Outcome, comparison, names, plan
-from aae.results import read
+from aae.results import read, with_sd
 from aae.training.checkpoints import write_text
+
+
+def markdown(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a Markdown table."""
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 @dataclass(frozen=True)
@@ -42,20 +48,19 @@ class ResultTable:
         """Write the table; of runs that differ in length alone the longest."""
         paper = ["paper"] if self.paper else []
         titles = ["recipe", "what", *(title for title, _ in self.columns.values()), *paper, "epochs", "seeds", "data"]
-        lines = [titles, ["---"] * len(titles)]
         longest = {(result["recipe"], result["data"]): result for result in sorted(results, key=lambda r: r["epochs"])}
-        for _, result in sorted(longest.items()):
-            if re.fullmatch(self.recipes, result["recipe"]) and next(iter(self.columns)) in result["metrics"]:
-                lines.append(self._row(result))
-        if len(lines) == 2:
-            return "Not measured yet."
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        rows = [
+            self._row(result)
+            for _, result in sorted(longest.items())
+            if re.fullmatch(self.recipes, result["recipe"]) and next(iter(self.columns)) in result["metrics"]
+        ]
+        return markdown(titles, rows) if rows else "Not measured yet."
 
     def _row(self, result: dict[str, Any]) -> list[str]:
         metrics = result["metrics"]
         cells = []
         for name, (_, digits) in self.columns.items():
-            text = _with_sd(metrics[name], digits) if name in metrics else ""
+            text = with_sd(metrics[name], digits) if name in metrics else ""
             compared = metrics.get(f"{name}_baseline") if self.baseline else None
             cells.append(f"{text} ({compared['mean']:.{digits}f})" if compared else text)
         if self.paper is not None:
@@ -138,7 +143,7 @@ TABLES = {
 def short_profile(results: Sequence[dict[str, Any]]) -> str:
     """Write what ``aae reproduce all --profile short`` measured: the paper's numbers beside ours, and the minutes of training."""
     found = {(result["recipe"], result["epochs"], len(result["seeds"]), result["data"]): result for result in results}
-    lines, total = [], 0.0
+    rows, total = [], 0.0
     for name in names("all"):
         recipe, seeds = plan(name, "short")
         result = found.get((name, recipe.training.epochs, seeds, recipe.data.source))
@@ -147,10 +152,9 @@ def short_profile(results: Sequence[dict[str, Any]]) -> str:
         minutes = sum(result["wall_seconds"]) / 60
         total += minutes
         for row in comparison([Outcome(recipe, seeds, result["metrics"])]):
-            lines.append([f"`{row[0]}`", row[1].replace("_", " "), *map(str, row[2:]), f"{minutes:.0f}"])
+            rows.append([f"`{row[0]}`", row[1].replace("_", " "), *map(str, row[2:]), f"{minutes:.0f}"])
     titles = ["recipe", "metric", "paper", "ours", "epochs", "seeds", "minutes"]
-    lines = [titles, ["---"] * len(titles), *lines, ["total", "", "", "", "", "", f"{total:.0f}"]]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown(titles, [*rows, ["total", "", "", "", "", "", f"{total:.0f}"]])
 
 
 def renew(document: str, results: Sequence[dict[str, Any]]) -> str:
@@ -162,11 +166,6 @@ def renew(document: str, results: Sequence[dict[str, Any]]) -> str:
             head, _, rest = document.partition(begin)
             document = f"{head}{begin}\n{write(results)}\n{end}{rest.partition(end)[2]}"
     return document
-
-
-def _with_sd(metric: dict[str, Any], digits: int) -> str:
-    sd = f" ± {metric['sd']:.{digits}f}" if len(metric["values"]) > 1 else ""
-    return f"{metric['mean']:.{digits}f}{sd}"
 
 
 if __name__ == "__main__":

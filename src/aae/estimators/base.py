@@ -22,6 +22,7 @@ from torch import Tensor
 
 from aae.building import build_model
 from aae.errors import InputError, unknown
+from aae.estimators.labels import refuse_gaps
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
 from aae.noise import Noise, seeded
@@ -37,7 +38,7 @@ from aae.recipes.schema import (
 from aae.training.engine import INIT, SAMPLES, Trainer, TrainingData, choose_device
 from aae.training.phases import adversarial_phases
 from aae.training.progress import Progress
-from aae.training.settings import TrainingSettings
+from aae.training.settings import TrainingSettings, complaint
 
 Rows = NDArray[np.float32]
 Fit = TypeVar("Fit", bound=Callable[..., Any])
@@ -163,6 +164,7 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
     def _check_fit(self, X: Any, y: Any = "no_validation", *, goes_on: bool) -> Any:
         """Check rows, and labels where there are some, for training."""
         _refuse_images(X)
+        refuse_gaps(y)
         return validate_data(self, X, y, reset=not goes_on, dtype=_DTYPES, ensure_min_samples=2)
 
     def _train(self, X: NDArray[Any], labels: Labels | None = None, *, goes_on: bool, partial: bool = False) -> None:
@@ -185,7 +187,7 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
             trainer = Trainer(model, adversarial_phases(model, classify=classify), data, settings, place)
             if goes_on:
                 weights = {f"module.{name}": tensor for name, tensor in model.state_dict().items()}
-                trainer.load_state(weights | copy.deepcopy(self._state[0]), self._state[1])
+                trainer.load_state(weights | self._state[0], self._state[1])
             for losses in self._run(trainer, epochs):
                 history.append({"epoch": trainer.epoch, **losses})
             tensors, facts = trainer.state()
@@ -277,8 +279,7 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
         try:
             return TrainingSettings.model_validate({**sizes, "seed": seed, "precision": self.precision, **phases})
         except ValidationError as error:
-            first = error.errors()[0]
-            raise InputError(f"optimizers: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            raise InputError(f"optimizers: {complaint(error)}") from None
 
     # Use
 

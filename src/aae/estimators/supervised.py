@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 
 from aae.errors import InputError
 from aae.estimators.base import AdversarialTransformer, Rows, all_or_nothing
-from aae.estimators.labels import UNLABELLED, find_classes, number_labels, refuse_gaps, wanted_labels
+from aae.estimators.labels import UNLABELLED, find_classes, number_labels, wanted_labels
 from aae.priors import Categorical
 from aae.recipes.schema import LabelSettings
 
@@ -113,7 +113,6 @@ class _Labelled(AdversarialTransformer):
     @all_or_nothing
     def _fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None, *, partial: bool) -> Self:
         goes_on = self._goes_on(partial)
-        refuse_gaps(y)
         rows, given = self._check_fit(X, y, goes_on=goes_on)
         declared = find_classes(given if classes is None else np.asarray(classes))
         if not goes_on:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 Precision = Literal["fp32", "bf16", "tf32"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -87,3 +87,10 @@ class TrainingSettings(Settings):
                 f"training.warm_start is {self.warm_start}; expected less than training.epochs, {self.epochs}"
             )
         return self
+
+
+def complaint(error: ValidationError) -> str:
+    """Say in one line what pydantic found wrong first with settings that a program gave."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else first["msg"].removeprefix("Value error, ")
