@@ -5,6 +5,7 @@ import math
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -586,6 +587,26 @@ def test_demo_compares_and_draws_and_replaces_an_earlier_one(command, monkeypatc
     figures = [line for line in out.splitlines() if line.endswith(".png")]
     assert {Path(path).stem for path in figures} == FIGURES["demo"]
     assert all(Path(path).is_file() for path in figures)
+
+
+def test_demo_leaves_other_runs_alone(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr("aae.demo.train", None)
+    assert run(["train", "demo", *SMALL, "--run", str(tmp_path / "demo")]) == 0
+    assert run(["demo", "--run", str(tmp_path)]) == 2
+    assert "demo: already exists; expected a new run folder" in capfd.readouterr().err
+    assert (tmp_path / "demo" / "model.safetensors").is_file()
+
+
+def test_ctrl_c_in_any_command_is_told_and_no_success(place, capfd, monkeypatch):
+    monkeypatch.setattr("aae.measure.evaluate", lambda *_: signal.raise_signal(signal.SIGINT))
+    assert run(["evaluate", "runs/demo", "--json"]) == 130
+    assert capfd.readouterr() == ("", "aae: interrupted\n")
+
+
+def test_what_cannot_be_recorded_is_not_measured(place, capfd, monkeypatch):
+    monkeypatch.setattr("aae.measure.evaluate", None)
+    assert run(["evaluate", "runs/demo", "--split", "validation", "--record", "results"]) == 2
+    assert capfd.readouterr().err == "aae: results are measured on the test split; found validation\n"
 
 
 def test_columns_keep_their_names_and_labels_that_are_not_needed_do_no_harm(tmp_path, monkeypatch, command):

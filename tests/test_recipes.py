@@ -80,9 +80,12 @@ def test_an_own_recipe_extends_one_of_the_package_or_a_neighbour(tmp_path):
     assert recipe.training.reconstruction == base.training.reconstruction
 
 
-def test_other_data_keeps_the_settings_and_drops_the_papers_numbers():
+def test_other_data_keeps_the_settings_and_drops_what_is_true_of_its_own_alone():
     own, moved = recipes.read("table2-mnist-100"), experiment.read_recipe("table2-mnist-100", [], "rows 🌸.csv")
     assert (moved.data.source, moved.data.validation, moved.paper) == ("rows 🌸.csv", 0.15, {})
+    assert moved.title == "rows 🌸.csv, as in: Semi-supervised MNIST, 100 labels"
+    overridden = experiment.read_recipe("table2-mnist-100", ["data.source=digits"])
+    assert (overridden.paper, overridden.title) == ({}, "digits, as in: Semi-supervised MNIST, 100 labels")
     assert (moved.model, moved.training) == (own.model, own.training)
     assert experiment.read_recipe("table2-mnist-100", [], "mnist") == own
     assert experiment.read_recipe("figure2a", ["data.validation=3"], "rows.csv").data.validation == 3

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from aae import experiment, recipes, results
+from aae import experiment, measure, recipes, results
+from aae.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "results").glob("*.json"))
@@ -49,10 +50,41 @@ def test_summary_has_the_mean_and_the_sample_deviation_of_what_every_seed_has():
 
 @pytest.mark.parametrize(
     ("device", "short"),
-    [("AMD EPYC, 2 threads", "cpu2"), ("x86_64, 1 threads", "cpu1"), ("NVIDIA H100 80GB HBM3", "h100")],
+    [
+        ("AMD EPYC, 2 threads", "cpu2"),
+        ("x86_64, 1 threads", "cpu1"),
+        ("NVIDIA H100 80GB HBM3", "h100"),
+        ("Intel Xeon 8481C, 1 threads, 2 processes", "cpu1x2"),
+        ("NVIDIA H100 80GB HBM3, 2 processes", "h100x2"),
+    ],
 )
 def test_hardware_has_a_short_name(device, short):
     assert results.hardware(device) == short
+
+
+def test_the_result_of_other_settings_is_not_replaced(tmp_path):
+    def trained(*changes):
+        recipe = experiment.read_recipe("demo", ["training.epochs=1", "model.encoder.hidden=[8]", *changes])
+        run = experiment.train(recipe, run=tmp_path / str(len(list(tmp_path.iterdir()))), device="cpu")
+        return [run], [measure.evaluate(run)]
+
+    wide = trained()
+    path = results.record(*wide, tmp_path / "results")
+    before = path.read_bytes()
+    with pytest.raises(
+        InputError, match=r"demo\.1ep.*: is the result of 'aae train .*'; found '.*dim=3 .*', expected another"
+    ):
+        results.record(*trained("model.style.dim=3"), tmp_path / "results")
+    assert path.read_bytes() == before
+    assert results.record(*wide, tmp_path / "results") == path
+
+
+def test_a_file_with_the_name_of_a_recipe_is_not_taken_for_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = recipes.dump(recipes.read("demo"))
+    assert "labels = 50" in text
+    Path("demo.toml").write_text(text.replace("labels = 50\n", ""))
+    assert experiment.command(experiment.read_recipe("demo.toml")) == "aae train recipe.toml"
 
 
 def test_the_command_of_a_recipe_trains_that_recipe():

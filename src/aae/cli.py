@@ -73,7 +73,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(args=given or ["--help"], prog_name="aae", standalone_mode=False)
+        if app(args=given or ["--help"], prog_name="aae", standalone_mode=False) == 130:
+            raise KeyboardInterrupt  # which typer makes an exit status of, and returns it
     except typer.TyperException as error:
         return _complain(_usage(error), error.exit_code)
     except InputError as error:
@@ -198,6 +199,8 @@ def evaluate(
     from aae.building import load_data
     from aae.experiment import load_runs
 
+    if record is not None:
+        results.check_split(split.value)
     runs = load_runs(run, device.value, trust_modules=trust)
     dataset = load_data(runs[0].recipe)
     reports = [measure.evaluate(r, split.value, dataset) for r in runs]
@@ -427,7 +430,7 @@ def reproduce(
 
 @app.command()
 def demo(
-    run: Annotated[Path, typer.Option(help="Folder for the demonstration's runs.")] = Path("runs/demo"),
+    run: Annotated[Path, typer.Option(help="Folder for the demonstration's runs.")] = Path("runs"),
     device: DeviceOption = Device.auto,
 ) -> None:
     """Learn handwritten digits from five labels per class, with and without the unlabelled rows.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from aae import recipes
 from aae.building import load_data
 from aae.drawing import draw
 from aae.experiment import read_recipe, train
 from aae.measure import evaluate
+from aae.training.rundir import RunDirectory
 
 
 def demo(folder: Path, device: str = "auto") -> tuple[dict[str, float], list[Path]]:
@@ -17,7 +19,7 @@ def demo(folder: Path, device: str = "auto") -> tuple[dict[str, float], list[Pat
     Parameters
     ----------
     folder : Path
-        Replaced if it holds an earlier demonstration.
+        Gets a run folder `demo` and one `demo-supervised`; those of an earlier demonstration are replaced.
     device : {"auto", "cpu", "cuda"}
         Where to train.
 
@@ -31,13 +33,15 @@ def demo(folder: Path, device: str = "auto") -> tuple[dict[str, float], list[Pat
     Raises
     ------
     InputError
-        If the folder holds something else.
+        If something else is in their place.
     """
     names = {"demo": "50 labels and 1,188 unlabelled rows", "demo-supervised": "50 labels alone"}
-    for name in names:
-        earlier = folder / name
-        if (earlier / "recipe.toml").is_file():
-            shutil.rmtree(earlier)
+    earlier = [RunDirectory(folder / name) for name in names]
+    for run_folder, name in zip(earlier, names, strict=True):
+        if not run_folder.recipe.is_file() or recipes.read(run_folder.recipe) != read_recipe(name):
+            run_folder.require_new()
+    for run_folder in earlier:
+        shutil.rmtree(run_folder.path, ignore_errors=True)
     comparison: dict[str, float] = {}
     figures: list[Path] = []
     for name, learnt_from in names.items():

@@ -51,13 +51,13 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), data: str | N
     overrides : sequence of str
         ``section.key=value``; they win over everything else.
     data : str, optional
-        Named data set or path. What fits the recipe's own data alone is replaced: the validation split becomes 15 %, a number
-        of labels becomes all that the rows of a path have, and the paper's numbers are dropped.
+        Named data set or path. What fits the recipe's own data alone is replaced: the validation split becomes 15 %, and a
+        number of labels becomes all that the rows of a path have.
 
     Returns
     -------
     Recipe
-        Complete and checked.
+        Complete and checked. On other data than its own it says so in its title, and is without the paper's numbers.
 
     Raises
     ------
@@ -65,17 +65,24 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), data: str | N
         As `recipes.read`.
     """
     own = recipes.read(recipe)
-    if data is None or data == own.data.source:
-        return _with_full_paths(recipes.read(recipe, overrides))
+    fitted = [] if data is None or data == own.data.source else _fitted(own, data)
+    found = recipes.read(recipe, [*fitted, *overrides])
+    if found.data.source != own.data.source:
+        title = f"{Path(found.data.source).name}, as in: {own.title}"
+        found = found.model_copy(update={"title": title, "paper": {}})
+    return _with_full_paths(found)
+
+
+def _fitted(own: Recipe, data: str) -> list[str]:
+    """List what has to change in a recipe for other data."""
     labels = []
     if data not in NAMES and Path(data).expanduser().exists():
         labels = [] if own.data.labels is None else ['data.labels="all"']
-    fit = [
+    return [
         f"data.source={json.dumps(data, ensure_ascii=False)}",
         f"data.validation={0.15 if own.data.validation else 0}",
         *labels,
     ]
-    return _with_full_paths(recipes.read(recipe, [*fit, *overrides])).model_copy(update={"paper": {}})
 
 
 def _with_full_paths(recipe: Recipe) -> Recipe:
@@ -354,14 +361,13 @@ def command(recipe: Recipe) -> str:
     if recipe.name not in recipes.names():
         return "aae train recipe.toml"  # the run folder's own copy
     source = recipe.data.source
-    base = recipes.read(recipe.name)
-    words = ["aae", "train", recipe.name]
-    if source != base.data.source and not recipe.paper:  # the paper's numbers go where the data goes
-        base = read_recipe(recipe.name, data=source)
-        words += ["--data", source]
-    before, now = _flat(base), _flat(recipe)
-    changed = [f"{key}={_inline(now[key])}" for key in now if now[key] != before.get(key) and _shapes_the_run(key)]
-    return shlex.join([*words, *(word for change in changed for word in ("--set", change))])
+    base = read_recipe(recipe.name, data=source)
+    before, now = _shaping(base), _shaping(recipe)
+    changed = [f"{key}={_inline(value)}" for key, value in now.items() if value != before.get(key)]
+    if _shaping(read_recipe(recipe.name, changed, source)) != now:  # a file of one's own that has the same name
+        return "aae train recipe.toml"
+    data = ["--data", source] if source != recipes.read(recipe.name).data.source else []
+    return shlex.join(["aae", "train", recipe.name, *data, *(word for change in changed for word in ("--set", change))])
 
 
 def _inline(value: Any) -> str:
@@ -386,22 +392,17 @@ def describe_device(device: torch.device) -> str:
 
 def _check_same_recipe(folder: RunDirectory, recipe: Recipe) -> None:
     folder.require()
-    before, now = _flat(recipes.read(folder.recipe)), _flat(recipe)
+    before, now = _shaping(recipes.read(folder.recipe)), _shaping(recipe)
     free = {"training.epochs", "training.validate_every", "training.checkpoint_every"}
     for key in sorted(before.keys() | now.keys(), key=lambda key: (key != "data.source", key)):
-        if before.get(key) != now.get(key) and key not in free and _shapes_the_run(key):
+        if before.get(key) != now.get(key) and key not in free:
             raise InputError(
                 f"{folder.path}: cannot resume with another recipe; {key} is {now.get(key)!r}, the run has {before.get(key)!r}"
             )
 
 
-def _shapes_the_run(key: str) -> bool:
-    """Tell whether a key of a recipe says more than where the recipe comes from and how often it is run."""
-    return key.partition(".")[0] not in {"title", "reference", "cost", "seeds", "short", "paper"}
-
-
-def _flat(recipe: Recipe) -> dict[str, Any]:
-    """List what is set in a recipe by ``section.key``; an empty section stands for itself."""
+def _shaping(recipe: Recipe) -> dict[str, Any]:
+    """List what a recipe says of a run, by ``section.key``, and not where it comes from; an empty section stands for itself."""
 
     def flatten(table: dict[str, Any], prefix: str) -> dict[str, Any]:
         flat: dict[str, Any] = {}
@@ -410,7 +411,8 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
             flat |= flatten(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
         return flat
 
-    return flatten(recipe.model_dump(mode="json", exclude_none=True), "")
+    around = {"title", "reference", "cost", "seeds", "short", "paper"}
+    return flatten(recipe.model_dump(mode="json", exclude_none=True, exclude=around), "")
 
 
 def _check_same_data(folder: RunDirectory, facts: dict[str, Any]) -> None:

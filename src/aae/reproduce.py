@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from aae import recipes, results
 from aae.building import load_data
@@ -18,7 +18,6 @@ from aae.recipes import Recipe
 from aae.run import Run
 
 Profile = Literal["smoke", "short", "full"]
-PROFILES: tuple[Profile, ...] = get_args(Profile)
 
 TARGETS: dict[str, tuple[str, ...]] = {
     "table1": (
@@ -192,9 +191,9 @@ def _measured(run: Run) -> Report | None:
     """Read what an earlier call measured of this run on test rows, if it did."""
     try:
         report = json.loads(run.folder.evaluation.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        finished = report["split"] == "test" and report["epochs"] == run.facts["epochs"]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    finished = report["split"] == "test" and report["epochs"] == run.facts["epochs"]
     return report if finished else None
 
 

@@ -19,6 +19,7 @@ from aae.run import Run
 from aae.training.checkpoints import write_json
 
 Summary = dict[str, dict[str, Any]]
+SEEDS = " --seeds "
 
 
 def summarize(reports: Sequence[dict[str, float]]) -> Summary:
@@ -53,7 +54,7 @@ def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -
     reports : sequence of dict
         What `measure.evaluate` gave for each.
     folder : str or Path
-        Created if needed; a file of the same name is replaced.
+        Created if needed; an earlier result of the same recipe is replaced.
 
     Returns
     -------
@@ -63,11 +64,11 @@ def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -
     Raises
     ------
     InputError
-        If they were not measured on the test split, the runs differ in recipe or epochs, or their seeds are not in a row.
+        If they were not measured on the test split, the runs differ in recipe or epochs, their seeds are not in a row, or the
+        result of a recipe with other settings is in the place of theirs.
     """
     first = runs[0]
-    if reports[0]["split"] != "test":
-        raise InputError(f"results are measured on the test split; found {reports[0]['split']}")
+    check_split(reports[0]["split"])
     for seed, (run, report) in enumerate(zip(runs, reports, strict=True), first.recipe.training.seed):
         if run.recipe.training.seed != seed:
             raise InputError(f"{run.folder.path}: seed is {run.recipe.training.seed}; expected {seed}, seeds in a row")
@@ -86,24 +87,44 @@ def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -
         **{key: first.facts[key] for key in ("device", "version", "torch")},
         "precision": first.recipe.training.precision,
         "wall_seconds": [run.facts["seconds"] for run in runs],
-        "command": command(first.recipe) + (f" --seeds {len(runs)}" if len(runs) > 1 else ""),
+        "command": command(first.recipe) + (f"{SEEDS}{len(runs)}" if len(runs) > 1 else ""),
         "date": datetime.now(UTC).date().isoformat(),
     }
     own_data = first.recipe.name in recipes.names() and recipes.read(first.recipe.name).data.source == result["data"]
     data = "" if own_data else f".{Path(result['data']).stem}"
     path = Path(folder) / f"{first.recipe.name}{data}.{result['epochs']}ep.{hardware(first.facts['device'])}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        trained = [json.loads(path.read_text(encoding="utf-8"))["command"], result["command"]]
+        before, now = (words.partition(SEEDS)[0] for words in trained)
+        if before != now:
+            raise InputError(f"{path}: is the result of '{before}'; found '{now}', expected another folder for it")
     write_json(path, result)
     return path
 
 
+def check_split(split: str) -> None:
+    """Refuse results of anything but test rows.
+
+    Raises
+    ------
+    InputError
+        For another split.
+    """
+    if split != "test":
+        raise InputError(f"results are measured on the test split; found {split}")
+
+
 def hardware(device: str) -> str:
-    """Shorten the description of a device for a file name: ``h100``, ``cpu2``."""
+    """Shorten the description of a device for a file name: ``h100``, ``cpu2``, of two processes ``h100x2``, ``cpu2x2``."""
+    together = re.search(r", (\d+) processes$", device)
+    several = f"x{together[1]}" if together else ""
+    device = device[: together.start()] if together else device
     threads = re.search(r"(\d+) threads?$", device)
     if threads:
-        return f"cpu{threads[1]}"
+        return f"cpu{threads[1]}{several}"
     words = [word for word in re.split(r"[^A-Za-z0-9]+", device) if any(c.isdigit() for c in word)]
-    return (words[0] if words else re.sub(r"[^A-Za-z0-9]+", "-", device)).lower()
+    return (words[0] if words else re.sub(r"[^A-Za-z0-9]+", "-", device)).lower() + several
 
 
 def read(folder: str | Path) -> list[dict[str, Any]]:

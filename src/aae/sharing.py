@@ -298,7 +298,11 @@ def _card(run: Run, recipe: Recipe, report: dict[str, Any] | None, license: str 
         "Recipe": f"`{recipe.name}`" + (f" ({recipe.reference} of the paper)" if recipe.reference else ""),
         "Method": f"`{recipe.model.method}`",
         "Data": f"{recipe.data.source}, {facts['training_rows']} training rows of {_form(run)}",
-        "Labels": "not used in training" if labels is None else f"those of {labels} rows",
+        "Labels": "not used in training"
+        if labels is None
+        else "all there are"
+        if labels == "all"
+        else f"those of {labels} rows",
         "Classes": ", ".join(run.class_names) or "unknown",
         "Epochs": facts["epochs"],
         "Seed": recipe.training.seed,
