@@ -87,6 +87,14 @@ def test_report_fits_together(precision):
     assert found["schedule_seconds"] == pytest.approx(found["step_ms"] / 1000 * found["epochs"] * (1438 // BATCH))
 
 
+def test_a_warm_start_is_passed_over():
+    warm = ["training.warm_start=3", "training.batch_size=20", *SMALL]
+    found, plain = (bench(recipes.read("table3-16-digits", w), "cpu", steps=1, rounds=1) for w in (warm, warm[1:]))
+    assert {"discriminator", "generator"} <= set(found["phases"])
+    for key in ("phases", "gflop_per_step", "moved_mb", "parameters"):
+        assert found[key] == plain[key], key
+
+
 def test_moved_bytes_by_hand():
     biases = {"encoder": 7 + 5 + CODE, "decoder": 3 + INPUTS, "discriminator": 9 + 4 + 1}
     encoder, decoder = sum(ENCODER) + biases["encoder"], sum(DECODER) + biases["decoder"]

@@ -66,6 +66,15 @@ def test_a_run_is_reported_with_what_its_number_is_to_be_compared_with(trained, 
     assert 0 <= metrics["recall_percent"] <= 100
 
 
+def test_rows_that_choose_sigma_are_none_of_the_references(trained, monkeypatch):
+    monkeypatch.setattr(likelihood, "VALIDATION_ROWS", 200)
+    rows = load("digits")
+    with_split = likelihood.likelihood(trained, load("digits", validation=200), rows.test, 200)
+    without = likelihood.likelihood(trained, rows, rows.test, 200)
+    # other rows of the same kind, and so nearly the same score; with distances of 0 sigma would be the smallest there is
+    assert without["parzen_training_rows_nats"] == pytest.approx(with_split["parzen_training_rows_nats"], abs=3)
+
+
 def test_the_command_goes_on_where_it_stopped_and_says_what_the_number_is_worth(trained, tmp_path, capsys):
     words = ["parzen", str(trained.folder.path), "-n", "5000", "--json", "--folder", str(tmp_path / "state")]
     assert command(words) == 0

@@ -93,12 +93,13 @@ def test_every_replica_draws_from_its_own_stream():
 
     def draw(replica):
         noise.replica = replica
-        return noise.normal(4, 2), noise.uniform(3), noise.integers(9, 5)
+        return noise.normal(4, 2), noise.uniform(3), noise.integers(9, 5), noise.permutation(7)
 
-    normal, uniform, integers = torch.func.vmap(draw, randomness="same")(torch.arange(3))
+    normal, uniform, integers, orders = torch.func.vmap(draw, randomness="same")(torch.arange(3))
     assert torch.equal(normal, torch.stack([single.normal(4, 2) for single in singles]))
     assert torch.equal(uniform, torch.stack([single.uniform(3) for single in singles]))
     assert torch.equal(integers, torch.stack([single.integers(9, 5) for single in singles]))
+    assert torch.equal(orders, torch.stack([single.permutation(7) for single in singles]))
 
 
 def outcomes(folder, seeds):
@@ -182,6 +183,31 @@ def test_what_cannot_be_batched_is_trained_in_turn_and_said_in_one_line(recipe, 
     torch.manual_seed(99)
     alone = experiment.train(recipe, run=tmp_path / "alone", device="cpu")
     assert alone.folder.weights.read_bytes() == runs[0].folder.weights.read_bytes()
+
+
+class Forgetful(nn.Module):
+    """Draws from torch itself, which has one stream for everything."""
+
+    def forward(self, x):
+        return torch.relu(nn.functional.dropout(x, 0.3, self.training))
+
+
+def test_seeds_that_draw_from_torch_itself_share_no_random_numbers(recipe, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(ACTIVATIONS, "relu", Forgetful)
+    experiment.train_seeds(recipe, 2, run=tmp_path / "together", device="cpu", batched=True)
+    assert "a part of the model draws from torch itself" in capsys.readouterr().err
+    experiment.train_seeds(recipe, 2, run=tmp_path / "turn", device="cpu", batched=False)
+    assert outcomes(tmp_path / "together", (0, 1)) == outcomes(tmp_path / "turn", (0, 1))
+    fewer = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": 1})})
+    experiment.train_seeds(fewer, 2, run=tmp_path / "resumed", device="cpu", batched=True)
+    experiment.train_seeds(recipe, 2, run=tmp_path / "resumed", device="cpu", batched=True, resume=True)
+    assert outcomes(tmp_path / "resumed", (0, 1))[0] == outcomes(tmp_path / "turn", (0, 1))[0]
+
+
+def test_a_part_that_asks_for_the_generator_itself_is_not_batched():
+    noise = ReplicaNoise([Noise(seed) for seed in range(2)])
+    with pytest.raises(NotImplementedError, match="draws from the generator itself"):
+        torch.randn(3, generator=noise.generator)
 
 
 def test_a_cpu_trains_seeds_in_turn_unless_told_otherwise(tmp_path, monkeypatch):

@@ -24,6 +24,7 @@ from aae.experiment import describe_device
 from aae.noise import Noise
 from aae.recipes import Recipe
 from aae.training.engine import INIT, Trainer, choose_device
+from aae.training.phases import Phase
 from aae.training.replicas import Replicas
 from aae.training.updates import Update
 
@@ -145,7 +146,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5) -> dict[str, Any]:
     """Measure one training step of a recipe against the machine's ceiling for the same matrix products.
 
-    A step is what training runs: batch gather, noise, all phases, optimizer updates. Its matrix products are recorded, and
+    A step is what training runs: batch gather, noise, all phases, optimizer updates. A warm start or pretraining, which runs
+    other phases, is passed over. Its matrix products are recorded, and
     timed alone, back to back, at the same shapes, types and layouts, on memory of their
     own that no allocation interrupts. Steps and products take turns
     (`rounds` times: some steps, the products as often, the memory), so that other load on the machine spoils both alike;
@@ -188,6 +190,7 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
             raise InputError(f"{name} is {value}; expected 1 or larger")
     place = choose_device(device)
     trainer = make_trainer(recipe, place)
+    phases = _fullest_epoch(trainer)
     with Recorder() as recorder:  # the first step, which is no replay of a graph
         trainer.run_epoch(lambda: True)
     run_steps(trainer, WARM_UP)
@@ -212,7 +215,7 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
     step, product = statistics.median(step_times), statistics.median(product_times)
     bandwidth = 3 * STREAM * 4 / statistics.median(stream_times)
     flops = sum(product.flops for product in products)
-    moved = sum(_moved_bytes(update) for update in trainer.updates.values())
+    moved = sum(_moved_bytes(trainer.updates[phase.name]) for phase in phases)
     floor = product + moved / bandwidth
     each = {product.describe(): product.flops for product in products}
     counts = Counter(product.describe() for product in products)
@@ -222,7 +225,7 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
         "torch": torch.__version__,
         "precision": recipe.training.precision,
         "batch_size": trainer.batch_size,
-        "phases": [phase.name for phase in trainer.phases],
+        "phases": [phase.name for phase in phases],
         "steps": steps,
         "rounds": rounds,
         "step_ms": 1e3 * step,
@@ -236,7 +239,7 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
         "product_ms": 1e3 * product,
         "ceiling_gflop_per_second": flops / product / 1e9,
         "share": product / step,
-        "parameters": sum(p.numel() for phase in trainer.phases for p in phase.parameters),
+        "parameters": sum(p.numel() for phase in phases for p in phase.parameters),
         "moved_mb": moved / 1e6,
         "bandwidth_gb_per_second": bandwidth / 1e9,
         "update_ms": 1e3 * moved / bandwidth,
@@ -293,6 +296,14 @@ def make_trainer(recipe: Recipe, place: torch.device) -> Trainer:
     scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows)
     rows = training_data(recipe, dataset.train, scaling, labelled_rows(recipe, dataset)).to(place)
     return Trainer(model, make_phases(recipe, model), rows, recipe.training, place)
+
+
+def _fullest_epoch(trainer: Trainer) -> list[Phase]:
+    """Go to the last epoch with as many phases as any, past a beginning that runs others; gives the phases that run in it."""
+    starts = {phase.start for phase in trainer.phases}
+    running = {epoch: [phase for phase in trainer.phases if phase.runs_in(epoch)] for epoch in starts}
+    trainer.epoch = max(starts, key=lambda epoch: (len(running[epoch]), epoch))
+    return running[trainer.epoch]
 
 
 def _make_up(recipe: Recipe) -> Dataset:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import aae
 from aae import recipes
@@ -29,7 +30,7 @@ from aae.data import NAMES, Dataset
 from aae.errors import InputError
 from aae.measure import validate
 from aae.networks import Scaling
-from aae.noise import Noise, seeded
+from aae.noise import Noise, seeded, set_torch_state, torch_state
 from aae.recipes import Recipe
 from aae.run import Run
 from aae.sharing import load
@@ -178,6 +179,7 @@ def train_together(prepared: Sequence[Prepared]) -> None:
         for one in group:
             if replicas is None:
                 seed = one.recipe.training.seed
+                set_torch_state(one.torch_state, one.course.trainer.device)
                 run_to_end([one.course], f"{name} seed {seed}")
             one.finish()
 
@@ -255,6 +257,8 @@ class Prepared:
     course: Course
     scaling: Scaling
     facts: dict[str, Any]
+    torch_state: dict[str, Tensor]
+    """Of torch's global generators, from which own parts may draw."""
 
     def finish(self) -> None:
         """Write the weights of the trained run."""
@@ -353,7 +357,7 @@ def prepare(
             return validate(model, scaling, dataset.validation, recipe)
 
     course = Course(trainer, folder, measure, seconds)
-    return Prepared(recipe, course, scaling, facts)
+    return Prepared(recipe, course, scaling, facts, torch_state(place))
 
 
 def command(recipe: Recipe) -> str:

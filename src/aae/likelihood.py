@@ -72,9 +72,7 @@ def parzen(run: Run, dataset: Dataset, test: Split, samples: int, folder: str | 
     ParzenEstimate
         In nats, on pixels in [0, 1]; a standardization of the rows is undone first.
     """
-    choosers = dataset.validation or dataset.train
-    if run.recipe.data.validation or dataset.validation is None:
-        choosers = choosers.take(slice(VALIDATION_ROWS))
+    choosers, _ = _split(run, dataset)
     return parzen_log_likelihood(
         sampler(run),
         unit_rows(run, choosers.rows),
@@ -98,9 +96,9 @@ def likelihood(run: Run, dataset: Dataset, test: Split, samples: int) -> dict[st
     dict of str to float
         ``parzen_log_likelihood_nats`` with ``parzen_standard_error_nats`` over test rows and ``parzen_sigma`` from the
         paper's grid; the same with ``_fine`` for the best sigma in between. References under the same protocol, with at most
-        10,000 rows: ``parzen_training_rows_nats`` and ``parzen_centroids_nats``. With labels, in the features of a classifier
-        trained on the training rows: ``frechet_distance``, ``precision_percent`` and ``recall_percent``, each from as many
-        samples as test rows, at most 10,000.
+        10,000 rows that choose no sigma: ``parzen_training_rows_nats`` and ``parzen_centroids_nats``. With labels, in the
+        features of a classifier trained on the training rows: ``frechet_distance``, ``precision_percent`` and
+        ``recall_percent``, each from as many samples as test rows, at most 10,000.
     """
     found = parzen(run, dataset, test, samples)
     metrics = {
@@ -112,19 +110,28 @@ def likelihood(run: Run, dataset: Dataset, test: Split, samples: int) -> dict[st
         assert found.fine_log_likelihood_nats is not None
         metrics["parzen_fine_log_likelihood_nats"] = found.fine_log_likelihood_nats
         metrics["parzen_fine_sigma"] = found.fine_sigma
-    choosers = (dataset.validation or dataset.train).take(slice(VALIDATION_ROWS))
-    references = reference_scores(
-        unit_rows(run, dataset.train.rows),
-        unit_rows(run, choosers.rows),
-        unit_rows(run, test.rows),
-        n=min(10_000, len(dataset.train)),
-        device=run.device,
-    )
-    metrics |= {f"parzen_{name}_nats": estimate.log_likelihood_nats for name, estimate in references.items()}
+    choosers, others = _split(run, dataset)
+    if len(others):
+        references = reference_scores(
+            unit_rows(run, others.rows),
+            unit_rows(run, choosers.rows),
+            unit_rows(run, test.rows),
+            n=min(10_000, len(others)),
+            device=run.device,
+        )
+        metrics |= {f"parzen_{name}_nats": estimate.log_likelihood_nats for name, estimate in references.items()}
     labels = dataset.train.labels
     if labels is not None and (labels >= 0).any():
         metrics |= _second_opinion(run, dataset, test)
     return metrics
+
+
+def _split(run: Run, dataset: Dataset) -> tuple[Split, Split]:
+    """Give the rows that choose sigma, and training rows that are none of them."""
+    if dataset.validation is None:
+        return dataset.train.take(slice(VALIDATION_ROWS)), dataset.train.take(slice(VALIDATION_ROWS, None))
+    own = not run.recipe.data.validation
+    return dataset.validation if own else dataset.validation.take(slice(VALIDATION_ROWS)), dataset.train
 
 
 def _second_opinion(run: Run, dataset: Dataset, test: Split) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -101,6 +101,19 @@ class SharedNoise(Noise):
     def _own(self, whole: Tensor) -> Tensor:
         blocks = len(whole) // (self.count * self.rows)
         return whole.view(blocks, self.count, self.rows, *whole.shape[1:])[:, self.rank].flatten(0, 1)
+
+
+def torch_state(device: torch.device) -> dict[str, Tensor]:
+    """Fetch the states of torch's global generators, for the user's own parts that draw from them; named as in a checkpoint."""
+    states = {"torch": torch.get_rng_state()}
+    return states | {"torch_cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else states
+
+
+def set_torch_state(states: Mapping[str, Tensor], device: torch.device) -> None:
+    """Go back to what `torch_state` fetched; what is not in it stays as it is."""
+    torch.set_rng_state(states["torch"])
+    if "torch_cuda" in states:
+        torch.cuda.set_rng_state(states["torch_cuda"], device)
 
 
 @contextmanager

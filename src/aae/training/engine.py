@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from aae.errors import InputError, TrainingError
 from aae.networks import Scaling
-from aae.noise import Noise, SharedNoise
+from aae.noise import Noise, SharedNoise, set_torch_state, torch_state
 from aae.training.graphs import StepGraph, obstacle
 from aae.training.phases import Batch, Phase
 from aae.training.precision import Halves, cast_to, known_weights
@@ -326,7 +326,7 @@ class Trainer:
         for phase, update in self.updates.items():
             tensors |= {f"optimizer.{phase}.{name}": value for name, value in update.entries()}
         tensors["noise"] = self.noise.generator.get_state()
-        tensors["torch"] = torch.get_rng_state()  # for priors and modules of the user that draw from it
+        tensors |= torch_state(self.device)
         if self._history:
             tensors["history"] = torch.stack(self._history)
         return tensors, {"epoch": self.epoch, "step": self.step, "names": self._names, "device": self.device.type}
@@ -348,7 +348,7 @@ class Trainer:
             prefix = f"optimizer.{phase}."
             update.load({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
         self.noise.generator.set_state(tensors["noise"])
-        torch.set_rng_state(tensors["torch"])
+        set_torch_state(tensors, self.device)
         self._history = list(tensors["history"].to(self.device)) if "history" in tensors else []
         self.epoch, self.step, self._names = facts["epoch"], facts["step"], facts["names"]
 

@@ -26,7 +26,7 @@ def cast_to(precision: Precision, device: torch.device) -> AbstractContextManage
     if precision == "tf32" and device.type != "cuda":
         raise InputError("precision 'tf32' needs a CUDA device; expected fp32 or bf16")
     if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
 
 

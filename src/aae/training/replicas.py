@@ -1,9 +1,9 @@
 """Replicas: several seeds of one recipe trained as one batched program.
 
 Weights, buffers and optimizer states of all trainers are stacked, and every phase runs once for all of them (`torch.func.vmap`
-over `torch.func.functional_call`). The trainers hold views of the stacks, so each of them can be measured, saved and gone on
-with at any time as if it had been trained alone. Each keeps its own initial weights, labelled subset, mini-batches and random
-numbers; what differs from training it alone is rounding.
+over `torch.func.functional_call`). The trainers hold views of the stacks, so each of them can be measured and saved at any
+time as if it had been trained alone; they go on training together. Each keeps its own initial weights, labelled subset,
+mini-batches and random numbers; what differs from training it alone is rounding.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from aae.noise import Noise
+from aae.noise import Noise, set_torch_state, torch_state
 from aae.training.engine import Trainer
 from aae.training.graphs import StepGraph, obstacle
 from aae.training.phases import Batch, Phase
@@ -56,9 +56,18 @@ class ReplicaNoise(Noise):
         """Draw uniform integers in [0, high) of the given shape, as int64."""
         return self._own([stream.integers(high, *shape) for stream in self.streams])
 
+    def permutation(self, n: int) -> Tensor:
+        """Draw a random order of ``0 .. n - 1``, as int64."""
+        return self._own([stream.permutation(n) for stream in self.streams])
+
     def seed(self) -> int:
         """Refuse: what draws from a generator of its own cannot do so for every replica at once."""
         raise NotImplementedError("a part of the model draws from a generator of its own")
+
+    @property
+    def generator(self) -> torch.Generator:  # type: ignore[override]
+        """Refuse: one generator cannot draw for every replica at once."""
+        raise NotImplementedError("a part of the model draws from the generator itself")
 
     def _own(self, draws: list[Tensor]) -> Tensor:
         return torch.stack(draws)[self.replica]
@@ -239,9 +248,13 @@ class Replicas:
         orders = [trainer.open_epoch() for trainer in self.trainers]
         given = [labelled[0] for _, labelled in orders if labelled is not None]
         batch = self._batch(torch.stack([batches[0] for batches, _ in orders]), torch.stack(given) if given else None)
+        before = torch_state(self.device)
         with torch.no_grad():
             for phase in self.phases:
                 self._loss(phase, tensors, batch, noise)
+        if any(not torch.equal(state, before[name]) for name, state in torch_state(self.device).items()):
+            set_torch_state(before, self.device)
+            raise RuntimeError("a part of the model draws from torch itself, which has one stream for all seeds")
 
 
 class _Cost(nn.Module):
