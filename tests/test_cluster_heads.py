@@ -97,6 +97,9 @@ def test_repulsion_drives_heads_apart_until_the_threshold_and_moves_nothing_else
 def test_entropy_share_of_the_mean_label():
     assert objectives.mean_entropy_share(torch.eye(4)).item() == pytest.approx(1)
     assert objectives.mean_entropy_share(torch.eye(4)[[1, 1, 1]]).item() == 0
+    uneven = torch.eye(4)[[0] * 9 + [2]]
+    assert objectives.mean_entropy_share(uneven, [0.9, 0, 0.1, 0]).item() == pytest.approx(1)
+    assert objectives.mean_entropy_share(torch.ones(5, 1)).item() == 1
     two = torch.eye(4)[[0, 1, 0, 1]]
     assert objectives.mean_entropy_share(two).item() == pytest.approx(math.log(2) / math.log(4))
 
@@ -150,7 +153,7 @@ def test_signs_of_collapse_are_named_with_what_helps():
     found = dict(signs({"style_discriminator_accuracy": 0.99, "label_entropy_share": 0.3}))
     assert found["style_discriminator_accuracy"].startswith("the style discriminator tells codes from prior samples")
     assert "99.0%" in found["style_discriminator_accuracy"]
-    assert "30% of its maximum" in found["label_entropy_share"]
+    assert "30% of the prior's" in found["label_entropy_share"]
 
 
 def test_a_collapsing_run_is_warned_about_once(tmp_path, capsys):

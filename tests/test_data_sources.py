@@ -118,6 +118,8 @@ def test_labels_from_a_file_of_their_own(tmp_path, suffix):
         ([3.0, 1.0, None, 3.0], ("1", "3"), [1, 0, -1, 1]),
         ([True, False, None, True], ("false", "true"), [1, 0, -1, 1]),
         ([None, None, None, None], (), [-1, -1, -1, -1]),
+        (["007", "12", None, "007"], ("007", "12"), [0, 1, -1, 0]),
+        (["01", "1", None, "01"], ("01", "1"), [0, 1, -1, 0]),
     ],
 )
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -211,6 +213,17 @@ def test_folders_of_splits(tmp_path):
     data = load(str(tmp_path))
     np.testing.assert_array_equal(data.test.labels, [0, 1])
     assert len(data.train) == 2
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_pictures_lie_on_white(tmp_path, mode):
+    ink = Image.new("RGBA", (5, 4), (0, 0, 0, 0))
+    ink.putpixel((1, 2), (0, 0, 0, 255))
+    ink.convert(mode).save(tmp_path / "x.png")
+    for colour in (False, True):
+        rows = read_rows(tmp_path / "x.png", colour=colour).rows[0].reshape(4, 5, -1)
+        assert rows[2, 1].max() == 0
+        assert np.delete(rows.reshape(20, -1), 11, axis=0).min() == 255
 
 
 def test_colour_and_size(tmp_path):
@@ -441,13 +454,26 @@ def test_not_finite_is_found_in_a_later_block(tmp_path, monkeypatch):
         read_rows(tmp_path / "x.npy")
 
 
+def test_a_feature_called_label_stays_one_where_the_labels_are_missing(tmp_path):
+    (tmp_path / "new.csv").write_text("label,a\n3,4\n")
+    split = read_rows(tmp_path / "new.csv", label_column="species", columns=("label", "a"))
+    assert (split.rows.tolist(), split.labels) == ([[3, 4]], None)
+
+
+def test_labels_from_a_table_that_pandas_wrote_with_row_names(tmp_path):
+    np.save(tmp_path / "x.npy", COLUMNS[:2])
+    pa.parquet.write_table(pa.table({"kind": ["b", "a"], "__index_level_0__": [7, 8]}), tmp_path / "y.parquet")
+    assert load(str(tmp_path / "x.npy"), labels=str(tmp_path / "y.parquet"), test=0).train.labels.tolist() == [1, 0]
+
+
 def test_columns_of_new_rows_are_found_by_name(tmp_path):
     (tmp_path / "old.csv").write_text("a,b,label\n1,2,x\n3,4,y\n")
-    (tmp_path / "new.csv").write_text("note,b,a\n9,20,10\n")
+    (tmp_path / "new.csv").write_text("note,b,a,empty\nnine,20,10,\n")
+    pa.parquet.write_table(pa.table({"b": [20], "note": ["nine"], "a": [10]}), tmp_path / "new.parquet")
     (tmp_path / "short.csv").write_text("b,c\n1,2\n")
     known = load(str(tmp_path / "old.csv"), test=0)
     assert known.columns == ("a", "b")
-    rows = read_rows(tmp_path / "new.csv", shape=known.shape, columns=known.columns).rows
-    assert rows.tolist() == [[10, 20]]
+    for file in ("new.csv", "new.parquet"):
+        assert read_rows(tmp_path / file, shape=known.shape, columns=known.columns).rows.tolist() == [[10, 20]]
     with pytest.raises(InputError, match="found no column 'a'"):
         read_rows(tmp_path / "short.csv", shape=known.shape, columns=known.columns)

@@ -319,6 +319,13 @@ def test_training_in_parts_gives_the_same_bits(name):
     assert [record["epoch"] for record in whole.history_] == [1, 2, 3]
 
 
+def test_an_embedding_that_goes_on_without_classes_refuses_labels():
+    rows, labels = blobs(100)
+    model = fitted("AAEEmbedding", rows, warm_start=True, epochs=1)
+    with pytest.raises(InputError, match="a warm start goes on without classes; expected -1 for every row"):
+        model.fit(rows, labels)
+
+
 def test_without_warm_start_training_begins_anew():
     rows, _ = blobs(100)
     model = fitted("AAE", rows, epochs=2)

@@ -6,7 +6,7 @@ import aae
 from aae.errors import InputError, TrainingError
 from aae.evaluation import energy_distance
 from aae.posteriors import Deterministic, Softmax
-from aae.priors import Categorical, FromSampler
+from aae.priors import Categorical, FromSampler, Gaussian
 
 
 def own_model():
@@ -68,11 +68,31 @@ def test_unlabelled_rows_of_fit_never_reach_the_classifier():
         (np.zeros((3, 6)), {"epochs": 0}, "epochs"),
         (np.zeros((3, 6)), {"epoch": 1}, "epoch"),
         (np.zeros((3, 6)), {"device": "tpu"}, "unknown device 'tpu'"),
+        (np.zeros((3, 6)), {"validate_every": 3}, "^validate_every is 3; fit does nothing of the kind"),
     ],
 )
 def test_bad_input_to_fit_is_one_clear_error(rows, options, message):
     with pytest.raises(InputError, match=message):
         aae.fit(own_model(), rows, **options)
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"decoder": torch.nn.Linear(2, 1)}, r"^the decoder gives shape \(2, 1\) for two rows; expected \(2, 6\)$"),
+        ({"decoder": torch.nn.Linear(3, 6)}, "^the parts of the model do not fit together"),
+        (
+            {"discriminator": torch.nn.Linear(2, 3)},
+            r"^the discriminator of style gives shape \(2, 3\) for two rows; exp",
+        ),
+    ],
+)
+def test_parts_of_another_width_are_one_clear_error(part, message):
+    model = own_model()
+    latent = aae.Latent(Gaussian(2), Deterministic(32, 2), part.get("discriminator", torch.nn.Linear(2, 1)))
+    model = aae.AdversarialAutoencoder(model.encoder, {"style": latent}, part.get("decoder", model.decoder))
+    with pytest.raises(InputError, match=message):
+        aae.fit(model, np.zeros((3, 6)), epochs=1)
 
 
 def test_labels_beyond_the_classes_of_the_model_are_one_clear_error():

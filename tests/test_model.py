@@ -204,6 +204,15 @@ def test_sampling_a_label_of_a_label_informed_model_draws_its_petal():
     torch.testing.assert_close(codes.mean(0), torch.tensor([0.0, 10.0]), atol=0.3, rtol=0)
 
 
+def test_labels_that_are_drawn_too_are_those_of_the_style():
+    style = Latent(GaussianMixture(3, distance=10.0), Deterministic(8, 2), Spy(2 + 4, 1), label_informed=True)
+    label = Latent(Categorical(3), Softmax(8, 3), Spy(3, 1))
+    model = AdversarialAutoencoder(MLP(6, [8]), {"label": label, "style": style}, Spy(5, 6))
+    codes = model.sample_codes(300, None, Noise(0))
+    means = torch.stack([codes["style"][codes["label"].argmax(1) == k].mean(0) for k in range(3)])
+    torch.testing.assert_close(means.norm(dim=1), torch.full((3,), 10.0), atol=0.5, rtol=0)  # each of one petal
+
+
 def test_sampling_a_label_needs_a_model_that_knows_labels():
     with pytest.raises(InputError, match="knows no labels"):
         basic(Deterministic(8, 2)).sample(3, torch.zeros(3, dtype=torch.int64))

@@ -17,6 +17,7 @@ from aae.cli import run as command_line
 from aae.errors import InputError
 from aae.experiment import read_recipe, train, train_seeds
 from aae.noise import Noise
+from aae.training.checkpoints import read_tensors, write_tensors
 
 MYNET = '''
 """Parts for pictures, and some that do not fit."""
@@ -218,6 +219,16 @@ def test_networks_of_ones_own_keep_their_weights_and_follow_the_seed():
     assert (head.bias == 0).all()
     assert first.training
     assert first.encoder.training
+
+
+def test_a_weight_with_two_names_is_saved_under_both(tmp_path):
+    tied, other = torch.ones(2, 3), torch.zeros(2)
+    write_tensors(tmp_path / "x.safetensors", {"a": tied, "b": other, "c": tied})
+    assert {name: tensor.tolist() for name, tensor in read_tensors(tmp_path / "x.safetensors").items()} == {
+        "a": tied.tolist(),
+        "b": other.tolist(),
+        "c": tied.tolist(),
+    }
 
 
 def test_the_other_weights_are_those_of_a_run_without_own_parts():

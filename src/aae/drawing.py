@@ -44,10 +44,15 @@ def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = N
     Returns
     -------
     list of Path
-        The files: ``curves`` (losses and metrics by epoch); for a 2-D code ``codes`` (figures 2a to 2d, 4a, 4c), and ``grid``
-        (2e), ``manifold`` (4b) or ``walk`` (4d) by its prior; ``embedding`` (11) with cluster heads; ``clusters`` (9) where
-        labels were found without labels; ``style-and-content`` (7) where the decoder sees a label; ``samples`` (5). Pictures
-        are drawn only where rows are pictures.
+        The files, at least one: ``curves`` (losses and metrics by epoch); for a 2-D code ``codes`` (figures 2a to 2d, 4a,
+        4c), and ``grid`` (2e), ``manifold`` (4b) or ``walk`` (4d) by its prior; ``embedding`` (11) with cluster heads;
+        ``clusters`` (9) where labels were found without labels; ``style-and-content`` (7) where the decoder sees a label;
+        ``samples`` (5). Pictures are drawn only where rows are pictures.
+
+    Raises
+    ------
+    InputError
+        If no figure fits the run, or there is no writing to the folder.
     """
     out = Path(folder) if folder is not None else run.folder.figures
     try:
@@ -72,13 +77,17 @@ def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = N
 
 
 def _save(figures: dict[str, Figure], folder: Path) -> list[Path]:
+    if not figures:
+        raise InputError(
+            f"{folder}: no figure fits this run, whose rows are no pictures and which has no metrics and no 2-D code"
+        )
     return [save(figure, folder / f"{name}.png") for name, figure in figures.items()]
 
 
 def _curves(run: Run) -> Figure:
     history = run.folder.read_metrics()
-    keys = [key for key in history[-1] if key not in ("epoch", "seconds")]
-    return training_curves(history, keys, run.recipe.title)
+    keys = dict.fromkeys(key for record in history for key in record)
+    return training_curves(history, [key for key in keys if key not in ("epoch", "seconds")], run.recipe.title)
 
 
 def _codes(run: Run, held_out: Split) -> Figure:

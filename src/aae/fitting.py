@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from torch import Tensor
 
 from aae.errors import InputError
 from aae.evaluation.arrays import ArrayLike, as_labels
@@ -72,6 +73,9 @@ def fit(
         if classes is not None and len(known) and not (lowest <= int(known.min()) and int(known.max()) < classes):
             found = f"{int(known.min())} to {int(known.max())}"
             raise InputError(f"labels are {found}; the model expects {lowest} to {classes - 1}")
+    for name in ("pretraining", "validate_every", "checkpoint_every"):
+        if name in settings:
+            raise InputError(f"{name} is {settings[name]!r}; fit does nothing of the kind and expects none")
     try:
         training = TrainingSettings(**{"epochs": 20, **settings})
     except ValidationError as error:
@@ -97,14 +101,27 @@ def fit(
 
 
 def _try(model: AdversarialAutoencoder, inputs: int, place: torch.device) -> None:
-    """Check that the model encodes rows of so many values."""
+    """Check that the model encodes rows of so many values, decodes to as many, and tells codes from samples by one logit."""
     model.eval()
+    rows, labels = torch.zeros(2, inputs, device=place), torch.zeros(2, dtype=torch.int64, device=place)
+    noise = Noise(0, device=place)
+    given: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
+    where = f"rows have {inputs} values each; the model expects others"
     try:
         with torch.no_grad(), seeded(0, place):
-            model.encode(torch.zeros(2, inputs, device=place), Noise(0, device=place))
+            codes = model.encode(rows, noise)
+            where = "the parts of the model do not fit together"
+            given["the decoder"] = (model.decode(codes, labels), (2, inputs))
+            for name, code in codes.items():
+                latent = model.latent(name)
+                if latent.discriminator is not None:
+                    given[f"the discriminator of {name}"] = (latent.discriminate(code, labels, noise), (2,))
     except (RuntimeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError(f"rows have {inputs} values each; the model expects others ({reason})") from error
+        raise InputError(f"{where} ({reason})") from error
+    for part, (found, expected) in given.items():
+        if tuple(found.shape) != expected:
+            raise InputError(f"{part} gives shape {tuple(found.shape)} for two rows; expected {expected}")
 
 
 def _classes(model: AdversarialAutoencoder) -> int | None:

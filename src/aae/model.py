@@ -313,8 +313,13 @@ class AdversarialAutoencoder(nn.Module):
         return self.decode(self.encode(rows), labels)
 
     def sample_codes(self, n: int, labels: Tensor | None = None, noise: Noise | None = None) -> Codes:
-        """Draw `n` codes from the priors; with `labels` (n,) from the parts of the priors that belong to them."""
-        codes = {}
+        """Draw `n` codes from the priors; with `labels` (n,) from the parts of the priors that belong to them.
+
+        Without `labels`, what is drawn for a latent that depends on labels belongs to what is drawn for the label.
+        """
+        codes: Codes = {}
+        if labels is None and self.has_labels and any(self.latent(name).label_informed for name in self.latents):
+            labels = self.latent("label").prior.sample(n, None, noise).argmax(1)
         for name in self.latents:
             latent = self.latent(name)
             per_label = latent.label_informed or name == "label"

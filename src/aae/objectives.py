@@ -73,13 +73,26 @@ def classification_loss(label_logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(label_logits, labels)
 
 
-def mean_entropy_share(probabilities: Tensor) -> Tensor:
-    """Compute the entropy of the mean of q(y|x) (batch, categories) over the batch, as a share of its maximum log K.
+def mean_entropy_share(probabilities: Tensor, prior: Sequence[float] | None = None) -> Tensor:
+    """Compute the entropy of the mean of q(y|x) (batch, categories) over the batch, as a share of that of the prior.
 
-    1 where all categories are used alike, 0 where one is used for everything: a sign of collapse.
+    About 1 where the categories are used as often as under the prior, 0 where one is used for everything: a sign of collapse.
+
+    Parameters
+    ----------
+    probabilities : Tensor, (batch, categories)
+        q(y|x) of every row.
+    prior : sequence of float, optional
+        Probability of every category, by default the same for each. Where one has them all there is nothing to share: 1.
+
+    Returns
+    -------
+    Tensor, ()
+        The share.
     """
     entropy: Tensor = torch.special.entr(probabilities.mean(0)).sum()
-    return entropy / math.log(probabilities.shape[1])
+    expected = sum(-p * math.log(p) for p in prior if p > 0) if prior else math.log(probabilities.shape[1])
+    return entropy / expected if expected > 0 else torch.ones_like(entropy)
 
 
 def repulsion(heads: Tensor, threshold: float) -> Tensor:

@@ -100,7 +100,11 @@ def _read_file(file: Path, image_size: int | None, colour: bool) -> NDArray[np.u
         with Image.open(file) as opened:
             if opened.mode.startswith(_DEEP_MODES):
                 raise InputError(f"{file}: found a picture of more than 8 bits per value, expected 8 bits")
-            picture = ImageOps.exif_transpose(opened).convert("RGB" if colour else "L")
+            picture = ImageOps.exif_transpose(opened)
+            if picture.has_transparency_data:  # shown as on a white page
+                layer = picture.convert("RGBA")
+                picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+            picture = picture.convert("RGB" if colour else "L")
             if image_size is not None:
                 picture = picture.resize((image_size, image_size), Image.Resampling.BICUBIC)
             return np.asarray(picture, np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,7 @@ def read_rows(
         classes that occur are numbered in sorted order.
     columns : tuple of str, optional
         The columns of the table a model was trained on. Columns of another table are brought into that order by name;
-        columns beyond those are left out.
+        columns beyond those are not read, but for that of the labels.
     labels : bool
         Whether labels are of interest; otherwise there are none in what is returned, and any will do.
 
@@ -164,7 +165,7 @@ def read_rows(
     if label_column is not None and not (_is_table(path) and label_column in tables.column_names(path)):
         label_column = None
     pictured = _is_picture_source(path)
-    part, test = _read(path, label_column, image_size if pictured else None, colour and pictured)
+    part, test = _read(path, label_column, image_size if pictured else None, colour and pictured, columns)
     if test is not None:
         raise InputError(f"{path}: found training and test rows, expected one set of rows")
     if not labels:
@@ -179,13 +180,15 @@ def read_rows(
     return split
 
 
-def _read(path: Path, label_column: str | None, image_size: int | None, colour: bool) -> tuple[Part, Part | None]:
+def _read(
+    path: Path, label_column: str | None, image_size: int | None, colour: bool, columns: Sequence[str] = ()
+) -> tuple[Part, Part | None]:
     if _is_picture_source(path):
         _refuse(path, label_column=label_column)
         return pictures.read_pictures(path, image_size, colour)
     _refuse(path, image_size=image_size, colour=colour)
     if _is_table(path):
-        return tables.read_table(path, label_column), None
+        return tables.read_table(path, label_column, columns), None
     _refuse(path, label_column=label_column)
     if path.is_dir():
         return svhn.read_folder(path) if svhn.is_folder(path) else idx.read_folder(path)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ DEFAULT_LABEL = "label"
 _INDEX = re.compile(r"__index_level_\d+__")  # row names that pandas writes beside the data
 
 
-def read_table(path: Path, label_column: str | None) -> Part:
+def read_table(path: Path, label_column: str | None, only: Sequence[str] = ()) -> Part:
     """Read a table: every column a number, but for one column of labels.
 
     Parameters
@@ -34,7 +35,9 @@ def read_table(path: Path, label_column: str | None) -> Part:
         line of names; its columns are then called 0, 1, 2, ...
     label_column : str or None
         The column of labels: integers or text, empty or -1 for unlabelled. None takes a column ``label`` if there is
-        one.
+        one that is not among `only`.
+    only : sequence of str
+        Read no other columns, but for that of the labels; by default all.
 
     Returns
     -------
@@ -46,11 +49,12 @@ def read_table(path: Path, label_column: str | None) -> Part:
     InputError
         Ragged lines, text or a missing value where a number is expected, columns without a name or with the same name.
     """
+    names = column_names(path)
+    label_column = _check_names(path, names, label_column, only)
+    columns = tuple(name for name in names if name != label_column and (name in only or not only))
+    wanted = [*columns, *([] if label_column is None else [label_column])]
     with _readable(path):
-        table = _read_csv(path, label_column) if _is_csv(path) else pa_parquet.ParquetFile(path).read()
-    names = [name for name in table.column_names if not _INDEX.fullmatch(name)]
-    label_column = _check_names(path, names, label_column)
-    columns = tuple(name for name in names if name != label_column)
+        table = _read_csv(path, wanted, label_column) if _is_csv(path) else pa_parquet.ParquetFile(path).read(wanted)
     rows = np.empty((table.num_rows, len(columns)), np.float32)
     for index, name in enumerate(columns):
         rows[:, index] = _numbers(table.column(name), f"{path}: column {name!r}")
@@ -62,7 +66,8 @@ def read_table(path: Path, label_column: str | None) -> Part:
 def column_names(path: Path) -> list[str]:
     """List the columns of a ``.csv`` or ``.parquet`` file; InputError if it cannot be read."""
     with _readable(path):
-        return _header(path)[0] if _is_csv(path) else list(pa_parquet.read_schema(path).names)
+        names = _header(path)[0] if _is_csv(path) else pa_parquet.read_schema(path).names
+    return [name for name in names if not _INDEX.fullmatch(name)]
 
 
 def read_label_file(path: Path) -> NDArray[Any]:
@@ -73,8 +78,7 @@ def read_label_file(path: Path) -> NDArray[Any]:
     array, (n,)
         Integers or floats with -1 for unlabelled, or text with an empty text for unlabelled.
     """
-    with _readable(path):
-        names = _header(path)[0] if _is_csv(path) else pa_parquet.read_schema(path).names
+    names = column_names(path)
     if len(names) != 1:
         raise InputError(f"{path}: found {len(names)} columns, expected one column of labels")
     labels = read_table(path, names[0]).labels
@@ -88,7 +92,8 @@ def label_values(column: pa.ChunkedArray) -> NDArray[Any]:
         column = column.cast(column.type.value_type)
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         column = column.cast(pa.string())
-        for numeric in (pa.int64(), pa.float64()):
+        codes = pc.any(pc.match_substring_regex(column, r"^[+-]?0\d")).as_py()  # 007 is a name, not the number 7
+        for numeric in () if codes else (pa.int64(), pa.float64()):
             try:
                 column = column.cast(numeric)
                 break
@@ -115,17 +120,18 @@ def _readable(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: found a file that cannot be read ({reason}), expected a table of numbers") from error
 
 
-def _read_csv(path: Path, label_column: str | None) -> pa.Table:
+def _read_csv(path: Path, wanted: Sequence[str], label_column: str | None) -> pa.Table:
     names, has_header = _header(path)
-    label_column = _check_names(path, names, label_column)
-    types = {name: pa.string() if name == label_column else pa.float32() for name in names}
+    types = {name: pa.string() if name == label_column else pa.float32() for name in wanted}
     return pa_csv.read_csv(
         path,
         # One thread, because only then do errors tell the line. Types are given, because Arrow would guess them from
         # the first block alone.
         read_options=pa_csv.ReadOptions(use_threads=False, column_names=None if has_header else names),
         parse_options=pa_csv.ParseOptions(ignore_empty_lines=len(names) > 1),
-        convert_options=pa_csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True),
+        convert_options=pa_csv.ConvertOptions(
+            include_columns=wanted, column_types=types, null_values=[""], strings_can_be_null=True
+        ),
     )
 
 
@@ -148,14 +154,14 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _check_names(path: Path, names: list[str], label_column: str | None) -> str | None:
+def _check_names(path: Path, names: list[str], label_column: str | None, only: Sequence[str]) -> str | None:
     if "" in names:
         raise InputError(f"{path}: found no name for column {names.index('')} (counted from 0), expected one")
     name, times = Counter(names).most_common(1)[0] if names else ("", 0)
     if times > 1:
         raise InputError(f"{path}: found {times} columns called {name!r}, expected each name once")
     if label_column is None:
-        return DEFAULT_LABEL if DEFAULT_LABEL in names else None
+        return DEFAULT_LABEL if DEFAULT_LABEL in names and DEFAULT_LABEL not in only else None
     if label_column not in names:
         raise InputError(f"{path}: {unknown('column', label_column, names)}")
     return label_column

@@ -13,8 +13,9 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from aae.errors import InputError
 from aae.estimators.base import AdversarialEstimator, AdversarialTransformer, Rows, all_or_nothing
-from aae.estimators.labels import find_classes, number_labels, wanted_labels
+from aae.estimators.labels import find_classes, is_labelled, number_labels, wanted_labels
 from aae.recipes.schema import ClusterHeadSettings, LabelSettings
 
 
@@ -142,6 +143,10 @@ class AAEEmbedding(AdversarialTransformer):
             rows, given = self._check_fit(X, y, goes_on=goes_on)
         if not goes_on:
             self.classes_ = find_classes(given)
+        elif not len(self.classes_) and is_labelled(given).any():
+            raise InputError(
+                "labels: a warm start goes on without classes; expected -1 for every row, as in the first fit"
+            )
         if len(self.classes_):
             labels = number_labels(given, self.classes_)
         self._train(rows, labels, goes_on=goes_on)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from aae.baselines.vae import Likelihood
 from aae.model import Output
@@ -25,6 +25,10 @@ def _module_and_attribute(name: str) -> str:
     return name
 
 
+def _as_text(name: Any) -> Any:
+    return str(name) if isinstance(name, int) and not isinstance(name, bool) else name
+
+
 OwnPart = Annotated[str, AfterValidator(_module_and_attribute)]
 
 
@@ -39,8 +43,8 @@ class DataSettings(Settings):
     """Share held out for testing where the source brings no test split of its own."""
     labels: Count | Literal["all"] | None = None
     """Size of the labelled subset; "all" labels in the source; not set: labels are used for evaluation only."""
-    label_column: str | None = None
-    """Column of a table that holds the labels; not set: "label", where there is one."""
+    label_column: Annotated[str | None, BeforeValidator(_as_text)] = None
+    """Column of a table that holds the labels; not set: "label", where there is one. A file without names has 0, 1, 2, ..."""
     labels_file: str | None = None
     """File with the label of every row, for a source that has none of its own: npy, or csv or parquet with one column."""
     image_size: Count | None = None
@@ -270,6 +274,11 @@ class ModelSettings(Settings):
                 )
             if self.style.label_informed:
                 raise ValueError("model.discriminator.add_log_prior does not fit model.style.label_informed")
+        if self.method != "aae" and (self.discriminator.input_noise or self.discriminator.add_log_prior):
+            key = "input_noise" if self.discriminator.input_noise else "add_log_prior"
+            raise ValueError(
+                f"method {self.method!r} has no discriminator of codes; discriminator.{key} needs method 'aae'"
+            )
         if self.method == "vae":
             if self.style is None or self.label is not None:
                 raise ValueError("method 'vae' needs exactly the latent [model.style]")

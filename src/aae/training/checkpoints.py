@@ -43,8 +43,14 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a safetensors file whole or not at all."""
-    _write(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
+    """Write a safetensors file whole or not at all; a tied weight is written under each of its names."""
+    whole: dict[str, Tensor] = {}
+    written = set()
+    for name, tensor in tensors.items():
+        held = tensor.detach().cpu().contiguous()
+        whole[name] = held.clone() if held.data_ptr() in written else held
+        written.add(held.data_ptr())
+    _write(path, save(whole))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

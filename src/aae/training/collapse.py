@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 DISCRIMINATOR_WINS = 0.97  # accuracy; about 0.5 to 0.75 in healthy runs
-LABELS_UNUSED = 0.5  # entropy of the mean of q(y|x) as a share of log K; above 0.9 in healthy runs
+LABELS_UNUSED = 0.5  # entropy of the mean of q(y|x) as a share of that of the prior; above 0.9 in healthy runs
 
 
 def signs(metrics: Mapping[str, float]) -> Iterator[tuple[str, str]]:
@@ -32,6 +32,6 @@ def signs(metrics: Mapping[str, float]) -> Iterator[tuple[str, str]]:
         if name == "label_entropy_share" and value < LABELS_UNUSED:
             yield (
                 name,
-                f"most rows share a few labels: the entropy of the mean of q(y|x) is {value:.0%} of its maximum; "
+                f"most rows share a few labels: the entropy of the mean of q(y|x) is {value:.0%} of the prior's; "
                 "encoder.batch_norm='all', model.discriminator.input_noise=0.3 or training.warm_start=1 may help",
             )

@@ -145,8 +145,9 @@ def adversarial_phases(
             accuracy = objectives.discriminator_accuracy(logits[:n], logits[n:])
             batch.metrics[f"{name}_discriminator_accuracy"] = accuracy.detach()
         if "label" in batch.codes:
+            shares = getattr(model.latent("label").prior, "probabilities", None)
             batch.metrics["label_entropy_share"] = objectives.mean_entropy_share(
-                batch.gather(batch.codes["label"].detach())
+                batch.gather(batch.codes["label"].detach()), shares
             )
         return total
 
