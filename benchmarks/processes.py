@@ -21,7 +21,7 @@ import torch
 from aae import recipes
 from aae.bench import make_trainer, run_steps
 from aae.training.engine import Trainer
-from aae.training.processes import Processes, join
+from aae.training.processes import Processes, join, synchronize
 
 WARM_UP = 5
 
@@ -32,6 +32,7 @@ def samples_per_second(recipe: str, changes: list[str], steps: int) -> float:
     processes = Processes.joined()
     torch.set_num_threads(2 // processes.count)
     alone = make_trainer(recipes.read(recipe, changes), torch.device("cpu"))
+    synchronize(alone.module, processes)
     trainer = Trainer(alone.module, alone.phases, alone.data, alone.settings, alone.device, processes)
     run_steps(trainer, WARM_UP)
     return trainer.batch_size / run_steps(trainer, steps)

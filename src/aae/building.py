@@ -196,7 +196,7 @@ def make_scaling(
         scaling = Scaling(torch.from_numpy(scaler.data_min_), torch.from_numpy(scaler.scale_))
         low, high = 0.0, 1.0
     else:
-        scaling = Scaling(torch.tensor(0.0), torch.tensor(1.0))
+        scaling = Scaling.identity()
     if model.output == "sigmoid" and not (low >= 0 and high <= 1) and model.method != "network":
         raise InputError(
             f"data.scaling is {settings.scaling!r} and leaves values outside [0, 1], which model.output 'sigmoid' cannot "

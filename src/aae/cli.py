@@ -250,7 +250,10 @@ def parzen(
     if rows is None:
         raise InputError(f"{dataset.name}: has no {split.value} split; expected one to score")
     state = folder or finished.folder.path / "parzen" / f"{split.value}-{n}"
-    estimate = asdict(likelihood.parzen(finished, dataset, rows, n, state))
+    found = likelihood.parzen(finished, dataset, rows, n, state)
+    estimate = asdict(found)
+    if found.sigma_at_end_of_grid:
+        print(f"note: sigma {found.sigma:.3g} is at the end of its grid; a better one may lie beyond", file=sys.stderr)
     if as_json:
         print(json.dumps({**estimate, "caveat": likelihood.CAVEAT}))
         return
@@ -513,15 +516,24 @@ def data_info(
     labels_file: Annotated[str | None, typer.Option(help="File with the label of every row.")] = None,
     image_size: Annotated[int | None, typer.Option(min=1, help="Height and width of the pictures of a folder.")] = None,
     colour: Annotated[bool, typer.Option("--colour", help="Read the pictures of a folder in colour.")] = False,
+    fold: Annotated[int | None, typer.Option(min=0, max=4, help="Which of the official folds, for TFD.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Describe a data set: sizes, types, ranges, classes. The options are those of a recipe's [data] section.
+    """Describe a data set: sizes, types, ranges, classes. The options are keys of a recipe's [data] section.
 
     Example: aae data info my-rows.csv --label-column species
     """
     from aae.data import load
 
-    dataset = load(source, test=0, label_column=label_column, labels=labels_file, image_size=image_size, colour=colour)
+    dataset = load(
+        source,
+        test=0,
+        label_column=label_column,
+        labels=labels_file,
+        image_size=image_size,
+        colour=colour,
+        fold=fold,
+    )
     splits = {name: getattr(dataset, name) for name in ("train", "validation", "test")}
     facts: dict[str, Any] = {"name": dataset.name, "shape": list(dataset.shape), "classes": list(dataset.class_names)}
     for name, split in splits.items():

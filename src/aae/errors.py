@@ -37,6 +37,11 @@ def unknown(kind: str, found: str, known: Iterable[str]) -> InputError:
     return InputError(f"unknown {kind} {found!r}; {hint}")
 
 
+def reason(error: Exception) -> str:
+    """Say on one line what an exception of another library says, or of what kind it is."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 class TrainingError(RuntimeError):
     """Training cannot go on; the message is one line that names phase, epoch and step."""
 

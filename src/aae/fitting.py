@@ -84,7 +84,7 @@ def fit(
     torch.manual_seed(training.seed)  # for samplers and modules that draw from torch itself
     model.to(place)
     _try(model, values.shape[1], place)
-    scaling = Scaling(torch.tensor(0.0), torch.tensor(1.0))
+    scaling = Scaling.identity()
     data = TrainingData(torch.tensor(values, dtype=torch.float32), scaling, known, labelled).to(place)
     classify = labelled is not None and len(labelled) > 0
     phases = adversarial_phases(model, training.reduction, classify=classify, warm_start=training.warm_start)

@@ -43,6 +43,11 @@ class Scaling(nn.Module):
         self.register_buffer("offset", offset.float())
         self.register_buffer("factor", factor.float())
 
+    @classmethod
+    def identity(cls) -> Scaling:
+        """Make one that leaves every number as it is."""
+        return cls(torch.tensor(0.0), torch.tensor(1.0))
+
     def forward(self, rows: Tensor) -> Tensor:
         """Flatten rows (batch, ...) of any dtype and scale them: (batch, inputs), float32."""
         return (rows.flatten(1).float() - self.offset) * self.factor

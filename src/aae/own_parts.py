@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from aae.errors import InputError
+from aae.errors import InputError, reason
 from aae.model import takes_noise
 from aae.noise import Noise, seeded
 from aae.priors import FromSampler, Prior
@@ -179,5 +179,5 @@ def _parameters(found: Callable[..., Any]) -> set[str]:
 
 def _reason(error: Exception) -> str:
     """Say what went wrong on one line."""
-    text = " ".join(str(error).split())
+    text = reason(error)
     return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from aae import own_parts
 from aae.data import NAMES
-from aae.errors import InputError, unknown
+from aae.errors import InputError, reason, unknown
 from aae.model import AdversarialAutoencoder
 from aae.recipes import Recipe, reader
 from aae.recipes.schema import Count
@@ -368,5 +368,4 @@ def _hub(where: str) -> Iterator[ModuleType]:
     try:
         yield hub
     except failures as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{where}the Hugging Face Hub refuses or cannot be reached ({reason})") from None
+        raise InputError(f"{where}the Hugging Face Hub refuses or cannot be reached ({reason(error)})") from None

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae.data.checks import Part
-from aae.errors import InputError
+from aae.errors import InputError, reason
 
 _ROWS, _LABELS = ("X", "x", "images", "rows"), ("y", "labels")
 
@@ -27,7 +27,9 @@ def read_npy(path: Path) -> NDArray[Any]:
     try:
         return np.lib.format.open_memmap(path, mode="c")  # PyTorch shares these, and copies read-only maps
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: found a file that cannot be read ({_line(error)}), expected a .npy array") from error
+        raise InputError(
+            f"{path}: found a file that cannot be read ({reason(error)}), expected a .npy array"
+        ) from error
 
 
 def read_npz(path: Path) -> tuple[Part, Part | None]:
@@ -57,7 +59,7 @@ def read_npz(path: Path) -> tuple[Part, Part | None]:
     except InputError:
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: found a file that cannot be read ({_line(error)}), expected .npz arrays") from error
+        raise InputError(f"{path}: found a file that cannot be read ({reason(error)}), expected .npz arrays") from error
 
 
 def _part(path: Path, archive: np.lib.npyio.NpzFile, rows: tuple[str, ...], labels: tuple[str, ...]) -> Part:
@@ -67,7 +69,3 @@ def _part(path: Path, archive: np.lib.npyio.NpzFile, rows: tuple[str, ...], labe
         keys = ", ".join(archive.files) or "nothing"
         raise InputError(f"{path}: found the keys {keys}; expected x_train, or one of {', '.join(rows)}")
     return Part(f"{path}, key {row_key!r}", archive[row_key], archive[label_key] if label_key else None)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

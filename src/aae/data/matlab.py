@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from aae.errors import InputError
+from aae.errors import InputError, reason
 
 SUFFIX = ".mat"
 
@@ -252,5 +252,6 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     except InputError:
         raise
     except (OSError, EOFError, ValueError, MemoryError, struct.error, zlib.error) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: found a file that cannot be read ({reason}), expected a whole .mat file") from error
+        raise InputError(
+            f"{path}: found a file that cannot be read ({reason(error)}), expected a whole .mat file"
+        ) from error

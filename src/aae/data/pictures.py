@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from aae.data.checks import Part
-from aae.errors import InputError
+from aae.errors import InputError, reason
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 _UNLABELLED = ("unlabelled", "unlabeled")
@@ -111,11 +111,7 @@ def _read_file(file: Path, image_size: int | None, colour: bool) -> NDArray[np.u
     except InputError:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{file}: found a file that cannot be read as a picture ({_line(error)})") from error
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+        raise InputError(f"{file}: found a file that cannot be read as a picture ({reason(error)})") from error
 
 
 def _size(picture: NDArray[Any]) -> str:

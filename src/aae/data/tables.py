@@ -18,7 +18,7 @@ import pyarrow.parquet as pa_parquet
 from numpy.typing import NDArray
 
 from aae.data.checks import Part
-from aae.errors import InputError, unknown
+from aae.errors import InputError, reason, unknown
 
 SUFFIXES = frozenset({".csv", ".parquet"})
 DEFAULT_LABEL = "label"
@@ -116,8 +116,8 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = re.sub(r"\bRow #", "line ", " ".join(str(error).split()))
-        raise InputError(f"{path}: found a file that cannot be read ({reason}), expected a table of numbers") from error
+        found = re.sub(r"\bRow #", "line ", reason(error))
+        raise InputError(f"{path}: found a file that cannot be read ({found}), expected a table of numbers") from error
 
 
 def _read_csv(path: Path, wanted: Sequence[str], label_column: str | None) -> pa.Table:

@@ -396,7 +396,7 @@ def _sizes(name: str, sizes: Any) -> list[int]:
 
 def _training_data(rows: Rows, labels: Labels | None) -> TrainingData:
     """Gather what the engine trains on; the rows are scaled already."""
-    as_they_are = Scaling(torch.tensor(0.0), torch.tensor(1.0))
+    as_they_are = Scaling.identity()
     if labels is None:
         return TrainingData(torch.from_numpy(rows), as_they_are)
     labelled = torch.from_numpy(np.flatnonzero(labels >= 0))

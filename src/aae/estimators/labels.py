@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils.multiclass import check_classification_targets
 
 from aae.errors import InputError
-
-UNLABELLED = -1
+from aae.evaluation.arrays import UNLABELLED
 
 
 def refuse_gaps(y: Any) -> None:

@@ -14,7 +14,8 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 
 from aae.errors import InputError
 from aae.estimators.base import AdversarialTransformer, Rows, all_or_nothing
-from aae.estimators.labels import UNLABELLED, find_classes, number_labels, wanted_labels
+from aae.estimators.labels import find_classes, number_labels, wanted_labels
+from aae.evaluation.arrays import UNLABELLED
 from aae.priors import Categorical
 from aae.recipes.schema import LabelSettings
 

@@ -363,7 +363,7 @@ class Recipe(Settings):
     """The paper's numbers by metric name."""
 
     @model_validator(mode="after")
-    def _pretrains_for_its_method(self) -> Recipe:
+    def _trains_as_its_method_does(self) -> Recipe:
         pretraining = self.training.pretraining
         if (self.model.method == "gmmn") != (pretraining > 0) or pretraining >= self.training.epochs:
             expected = "1 or more epochs, less than training.epochs" if self.model.method == "gmmn" else "0"
@@ -372,5 +372,10 @@ class Recipe(Settings):
         if warm_start and self.model.method != "aae":
             raise ValueError(
                 f"training.warm_start is {warm_start}; method {self.model.method!r} has no such start, expected 0"
+            )
+        labelled = self.training.labelled_batch_size
+        if labelled is not None and self.model.method == "network":
+            raise ValueError(
+                f"training.labelled_batch_size is {labelled}; a network sees labelled rows alone, expected training.batch_size"
             )
         return self
