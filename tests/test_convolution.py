@@ -31,8 +31,16 @@ def recipe(*overrides: str) -> Recipe:
     channels = ["model.encoder.channels=[6, 8]", "model.decoder.channels=[8, 6]"]
     hidden = [f"model.{part}.hidden=[32]" for part in ("encoder", "decoder", "discriminator")]
     return recipes.read(
-        "table2-svhn-1000-conv",
-        [*channels, *hidden, "training.precision=fp32", "data.labels=all", "data.validation=0", *overrides],
+        "table2-svhn-1000",
+        [
+            *channels,
+            *hidden,
+            "model.init=he",
+            "training.precision=fp32",
+            "data.labels=all",
+            "data.validation=0",
+            *overrides,
+        ],
     )
 
 

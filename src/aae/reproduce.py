@@ -27,7 +27,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "table2": (
         *("table2-mnist-100", "table2-mnist-1000", "table2-mnist-all"),
         *("table2-nn-100", "table2-nn-1000", "table2-nn-all"),
-        *("table2-svhn-1000", "table2-svhn-1000-conv", "table2-svhn-nn-1000"),
+        *("table2-svhn-1000", "table2-svhn-1000-conv", "table2-svhn-nn-1000", "table2-svhn-nn-1000-conv"),
     ),
     "table3": ("table3-16", "table3-30", "table3-30-tuned"),
     "figure2": ("figure2a", "figure2b", "figure2c", "figure2d"),

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from aae import objectives
-from aae.baselines.vae import Likelihood
+from aae.baselines.vae import Likelihood, reconstruction_error
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder
 from aae.noise import Noise
@@ -117,15 +117,11 @@ def moment_matching_phases(
         raise InputError(f"bandwidths are {list(bandwidths)}; expected at least one, each larger than 0")
     if pretraining < 1:
         raise InputError(f"pretraining is {pretraining}; expected 1 epoch or more")
-    if likelihood == "bernoulli" and model.output != "sigmoid":
-        raise InputError(f"a Bernoulli likelihood needs a sigmoid output; found {model.output}")
+    error = reconstruction_error(model, likelihood, reduction)
 
     def reconstruction_loss(batch: Batch) -> Tensor:
         codes = model.encode(batch.rows, batch.noise)
-        logits = model.decoder_logits(codes, batch.labels, batch.noise)
-        if likelihood == "bernoulli":
-            return objectives.bernoulli_error(logits, batch.rows, reduction)
-        return objectives.half_squared_error(model.activate(logits), batch.rows, reduction)
+        return error(model.decoder_logits(codes, batch.labels, batch.noise), batch.rows)
 
     def moment_matching_loss(batch: Batch) -> Tensor:
         with torch.no_grad():

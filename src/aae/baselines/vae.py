@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -51,22 +52,34 @@ def variational_phases(
         raise InputError(f"a VAE needs a Gaussian posterior; found {type(posterior).__name__}")
     if not prior.has_density:
         raise InputError(f"a VAE needs a prior with a known density; {type(prior).__name__} can only be sampled")
-    if likelihood == "bernoulli" and model.output != "sigmoid":
-        raise InputError(f"a Bernoulli likelihood needs a sigmoid output; found {model.output}")
+    error = reconstruction_error(model, likelihood, reduction)
 
     def loss(batch: Batch) -> Tensor:
         mean, log_sd = posterior.moments(model.features(batch.rows, batch.noise))
         codes = mean + torch.exp(log_sd) * batch.noise.normal(*mean.shape)
         logits = model.decoder_logits({"style": codes}, batch.labels, batch.noise)
-        if likelihood == "bernoulli":
-            reconstruction = objectives.bernoulli_error(logits, batch.rows, reduction)
-        else:
-            reconstruction = objectives.half_squared_error(model.activate(logits), batch.rows, reduction)
         if isinstance(prior, Gaussian):
             kl = objectives.gaussian_kl(mean, log_sd, prior.sd)
         else:
             kl = objectives.monte_carlo_kl(log_sd, prior.log_prob(codes))
         batch.metrics["kl"] = kl.detach()
-        return reconstruction + kl
+        return error(logits, batch.rows) + kl
 
     return [Phase("elbo", [*model.encoder_parameters(), *model.decoder.parameters()], loss)]
+
+
+def reconstruction_error(
+    model: AdversarialAutoencoder, likelihood: Likelihood, reduction: Reduction
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Give the cost of the decoder's logits (batch, inputs) beside the rows (batch, inputs): -log p(x|z) up to a constant.
+
+    Raises
+    ------
+    InputError
+        If the likelihood does not fit the output of the model.
+    """
+    if likelihood == "gaussian":
+        return lambda logits, rows: objectives.half_squared_error(model.activate(logits), rows, reduction)
+    if model.output != "sigmoid":
+        raise InputError(f"a Bernoulli likelihood needs a sigmoid output; found {model.output}")
+    return lambda logits, rows: objectives.bernoulli_error(logits, rows, reduction)
