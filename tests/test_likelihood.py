@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from aae import likelihood, reproduce
+from aae import likelihood, reproduce, results
 from aae.cli import run as command
 from aae.data import load
 from aae.evaluation.parzen import parzen_log_density
 from aae.experiment import train
 from aae.measure import evaluate
+from aae.tables import many_samples
 
 DIGITS = load("digits", validation=200)
 
@@ -83,6 +84,12 @@ def test_the_command_goes_on_where_it_stopped_and_says_what_the_number_is_worth(
     assert "k-means" in first["caveat"] or "centroids" in first["caveat"]
     files = sorted((tmp_path / "state").iterdir())
     assert files
+    assert command([*words, "--record", str(tmp_path / "results")]) == 0
+    capsys.readouterr()
+    (recorded,) = results.read(tmp_path / "results" / "parzen")
+    assert {key: recorded[key] for key in ("log_likelihood_nats", "samples")}.items() <= first.items()
+    assert recorded["seconds"] is None  # it went on with what was done
+    assert f"| `{trained.recipe.name}` | 5,000 | {first['log_likelihood_nats']:.1f} |" in many_samples([recorded])
     assert command(words) == 0
     assert json.loads(capsys.readouterr().out) == first
     assert command([*words[:3], "6000", *words[4:]]) == 2

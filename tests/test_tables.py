@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from aae import recipes, reproduce, results, tables
+from aae.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,7 +27,12 @@ def result(recipe, epochs, error, *, data="mnist", seeds=1, seconds=60.0):
 @pytest.mark.parametrize("name", ["README.md", "REPRODUCTION.md"])
 def test_the_tables_in_a_document_are_those_of_the_results(name):
     document = (ROOT / name).read_text()
-    assert tables.renew(document, results.read(ROOT / "results")) == document
+    assert tables.renew(document, ROOT / "results") == document
+
+
+def test_no_results_are_no_reason_to_empty_a_document(tmp_path):
+    with pytest.raises(InputError, match="results: no such folder"):
+        tables.renew("<!-- errors:begin -->\nsomething\n<!-- errors:end -->", tmp_path / "results")
 
 
 def test_of_runs_that_differ_in_length_the_longest_is_shown_for_each_data_set():

@@ -226,6 +226,7 @@ def parzen(
     folder: Annotated[
         Path | None, typer.Option(help="Keeps what was done so far; by default a folder in the run.")
     ] = None,
+    record: Annotated[Path | None, typer.Option(help="Folder of result files to write one into.")] = None,
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
     as_json: JsonOption = False,
@@ -239,10 +240,12 @@ def parzen(
     """
     from dataclasses import asdict
 
-    from aae import likelihood
+    from aae import likelihood, results
     from aae.sharing import load
     from aae.training import processes
 
+    if record is not None:
+        results.check_split(split.value)
     processes.join()
     finished = load(run, device.value, trust_modules=trust)
     dataset = finished.load_data()
@@ -250,7 +253,11 @@ def parzen(
     if rows is None:
         raise InputError(f"{dataset.name}: has no {split.value} split; expected one to score")
     state = folder or finished.folder.path / "parzen" / f"{split.value}-{n}"
+    begun, started = state.exists(), time.perf_counter()
     found = likelihood.parzen(finished, dataset, rows, n, state)
+    if record is not None and processes.Processes.joined().first:
+        seconds = None if begun else round(time.perf_counter() - started, 1)
+        print(results.record_parzen(finished, found, split.value, seconds, record), file=sys.stderr)
     estimate = asdict(found)
     if found.sigma_at_end_of_grid:
         print(f"note: sigma {found.sigma:.3g} is at the end of its grid; a better one may lie beyond", file=sys.stderr)

@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+import aae
 from aae import recipes
 from aae.errors import InputError
-from aae.experiment import command
+from aae.evaluation.parzen import ParzenEstimate
+from aae.experiment import command, describe_device
 from aae.measure import Report
 from aae.run import Run
 from aae.training.checkpoints import write_json
+from aae.training.processes import Processes
 
 Summary = dict[str, dict[str, Any]]
 SEEDS = " --seeds "
@@ -103,6 +108,56 @@ def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -
     return path
 
 
+def record_parzen(run: Run, estimate: ParzenEstimate, split: str, seconds: float | None, folder: str | Path) -> Path:
+    """Write the likelihood of one run under so many samples as ``parzen/RECIPE.SAMPLES.HARDWARE.json``.
+
+    Parameters
+    ----------
+    run : Run
+        The run.
+    estimate : ParzenEstimate
+        What `likelihood.parzen` gave for it.
+    split : str
+        The split it was measured on.
+    seconds : float or None
+        What that took; None if it went on with what was done before.
+    folder : str or Path
+        Created if needed; an earlier estimate of the same recipe and number of samples is replaced.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If it was not measured on the test split.
+    """
+    check_split(split)
+    processes = Processes.joined().count
+    device = describe_device(run.device) + (f", {processes} processes" if processes > 1 else "")
+    result = {
+        "recipe": run.recipe.name,
+        "title": run.recipe.title,
+        "epochs": run.facts["epochs"],
+        "seed": run.recipe.training.seed,
+        "split": split,
+        "data": run.recipe.data.source,
+        **asdict(estimate),
+        "device": device,
+        "version": aae.__version__,
+        "torch": torch.__version__,
+        "seconds": seconds,
+        "command": f"{command(run.recipe)} && aae parzen RUN -n {estimate.samples}",
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    path = Path(folder) / "parzen" / f"{run.recipe.name}.{estimate.samples}.{hardware(device)}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, result)
+    return path
+
+
 def check_split(split: str) -> None:
     """Refuse results of anything but test rows.
 
@@ -128,6 +183,6 @@ def hardware(device: str) -> str:
 
 
 def read(folder: str | Path) -> list[dict[str, Any]]:
-    """Read all results of a folder, by recipe and epochs."""
+    """Read all result files of a folder, by recipe and epochs."""
     found = [json.loads(path.read_text(encoding="utf-8")) for path in Path(folder).glob("*.json")]
     return sorted(found, key=lambda result: (result["recipe"], result["epochs"]))

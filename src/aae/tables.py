@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aae.errors import InputError
 from aae.reproduce import Outcome, comparison, names, plan
 from aae.results import read, with_sd
 from aae.training.checkpoints import write_text
@@ -157,18 +158,58 @@ def short_profile(results: Sequence[dict[str, Any]]) -> str:
     return markdown(titles, [*rows, ["total", "", "", "", "", "", f"{total:.0f}"]])
 
 
-def renew(document: str, results: Sequence[dict[str, Any]]) -> str:
-    """Replace what stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->`` by the table of that name."""
-    writers = {name: table.markdown for name, table in TABLES.items()} | {"short": short_profile}
-    for name, write in writers.items():
+def many_samples(estimates: Sequence[dict[str, Any]]) -> str:
+    """Write what ``aae parzen --record`` measured: the likelihood of one run by the number of samples."""
+    titles = ["recipe", "samples", "Parzen, nats", "standard error", "sigma", "fine sigma, nats"]
+    titles += ["seed", "epochs", "data", "minutes", "device"]
+    rows = [
+        [
+            f"`{found['recipe']}`",
+            f"{found['samples']:,}",
+            f"{found['log_likelihood_nats']:.1f}",
+            f"{found['standard_error_nats']:.1f}",
+            f"{found['sigma']:.3f}",
+            f"{found['fine_log_likelihood_nats']:.1f}",
+            str(found["seed"]),
+            str(found["epochs"]),
+            found["data"],
+            "" if found["seconds"] is None else f"{found['seconds'] / 60:.0f}",
+            found["device"],
+        ]
+        for found in sorted(estimates, key=lambda found: (found["recipe"], found["samples"]))
+    ]
+    return markdown(titles, rows) if rows else "Not measured yet."
+
+
+def renew(document: str, folder: Path) -> str:
+    """Replace what stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->`` by the table of that name.
+
+    Parameters
+    ----------
+    document : str
+        Markdown.
+    folder : Path
+        The folder of results.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected one of result files beside the document")
+    results = read(folder)
+    written = {name: table.markdown(results) for name, table in TABLES.items()}
+    written |= {"short": short_profile(results), "samples": many_samples(read(folder / "parzen"))}
+    for name, table in written.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
         if begin in document and end in document:
             head, _, rest = document.partition(begin)
-            document = f"{head}{begin}\n{write(results)}\n{end}{rest.partition(end)[2]}"
+            document = f"{head}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
     return document
 
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
         path = Path(name)
-        write_text(path, renew(path.read_text(encoding="utf-8"), read(path.parent / "results")))
+        write_text(path, renew(path.read_text(encoding="utf-8"), path.parent / "results"))
