@@ -5,7 +5,6 @@ import math
 import os
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -598,7 +597,10 @@ def test_demo_leaves_other_runs_alone(tmp_path, capfd, monkeypatch):
 
 
 def test_ctrl_c_in_any_command_is_told_and_no_success(place, capfd, monkeypatch):
-    monkeypatch.setattr("aae.measure.evaluate", lambda *_: signal.raise_signal(signal.SIGINT))
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("aae.measure.evaluate", interrupted)
     assert run(["evaluate", "runs/demo", "--json"]) == 130
     assert capfd.readouterr() == ("", "aae: interrupted\n")
 
