@@ -37,7 +37,8 @@ NAMES = [
 def short(name: str, **changes) -> Recipe:
     """Ten steps or so on digits, in sizes that two processes can share."""
     recipe, _ = reproduce.plan(name, "smoke")
-    training = {"batch_size": 100, "labelled_batch_size": 60, "warm_start": int(name == "figure4a"), **changes}
+    labelled = None if recipe.model.method == "network" else 60
+    training = {"batch_size": 100, "labelled_batch_size": labelled, "warm_start": int(name == "figure4a"), **changes}
     if (
         name == "table1-mnist-gan"
     ):  # Adam would scale up the rounding in the gradient of a bias that batch norm takes away
