@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from aae import experiment, reproduce
+from aae import experiment, recipes, reproduce
 from aae.errors import InputError, InterruptedTrainingError
 from aae.noise import Noise, SharedNoise
 from aae.recipes import Recipe
@@ -39,10 +39,13 @@ def short(name: str, **changes) -> Recipe:
     recipe, _ = reproduce.plan(name, "smoke")
     labelled = None if recipe.model.method == "network" else 60
     training = {"batch_size": 100, "labelled_batch_size": labelled, "warm_start": int(name == "figure4a"), **changes}
-    if (
-        name == "table1-mnist-gan"
-    ):  # Adam would scale up the rounding in the gradient of a bias that batch norm takes away
+    # Adam would scale up the rounding in the gradient of a bias that batch norm takes away.
+    if name == "table1-mnist-gan":
         training["generator"] = OptimizerSettings(rate=0.1)
+    if name == "table2-svhn-1000-conv":
+        descent = recipes.read("table2-svhn-1000").training
+        phases = ("reconstruction", "discriminator", "generator", "classification")
+        training |= {phase: getattr(descent, phase) for phase in phases}
     return recipe.model_copy(update={"training": recipe.training.model_copy(update=training)})
 
 
