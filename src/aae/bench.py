@@ -147,11 +147,9 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
     """Measure one training step of a recipe against the machine's ceiling for the same matrix products.
 
     A step is what training runs: batch gather, noise, all phases, optimizer updates. A warm start or pretraining, which runs
-    other phases, is passed over. Its matrix products are recorded, and
-    timed alone, back to back, at the same shapes, types and layouts, on memory of their
-    own that no allocation interrupts. Steps and products take turns
-    (`rounds` times: some steps, the products as often, the memory), so that other load on the machine spoils both alike;
-    times are medians over the rounds.
+    other phases, is passed over. Its matrix products are recorded, and timed alone, back to back, at the same shapes, types and
+    layouts, on memory of their own that no allocation interrupts. Steps and products take turns (`rounds` times: some steps, the
+    products as often, the memory), so that other load on the machine spoils both alike; times are medians over the rounds.
 
     The floor of a step is the time of its products plus the time to move what its updates must move: every update reads
     the gradient, and reads and writes the weight and the optimizer's state. The bandwidth for it is that of ``y += x`` on
@@ -251,39 +249,31 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
     }
 
 
-# What of a result is shown: a title, and the text for it.
-QUANTITIES: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
-    ("precision", lambda r: str(r["precision"])),
-    ("batch size", lambda r: f"{r['batch_size']}"),
-    ("step", lambda r: f"{r['step_ms']:.2f} ms"),
-    ("samples per second", lambda r: f"{r['samples_per_second']:,.0f}"),
-    ("matrix products", lambda r: f"{sum(p['count'] for p in r['products'])}, {r['gflop_per_step']:.3f} GFLOP"),
-    ("speed in the step", lambda r: f"{r['gflop_per_second']:.0f} GFLOP/s"),
-    ("ceiling: the products alone", lambda r: f"{r['ceiling_gflop_per_second']:.0f} GFLOP/s"),
-    ("share of the ceiling", lambda r: f"{r['share']:.1%}"),
-    ("floor: products", lambda r: f"{r['product_ms']:.2f} ms"),
-    ("floor: updates", lambda r: f"{r['update_ms']:.2f} ms"),
-    ("bytes they move", lambda r: f"{r['moved_mb']:.0f} MB"),
-    ("bandwidth of y += x", lambda r: f"{r['bandwidth_gb_per_second']:.1f} GB/s"),
-    ("everything else", lambda r: f"{r['step_ms'] - r['floor_ms']:.2f} ms"),
-    ("share of the floor", lambda r: f"{r['share_of_floor']:.1%}"),
-    ("full schedule", lambda r: f"{r['epochs']} epochs, {_duration(r['schedule_seconds'])}"),
-]
-
-
-def lines(results: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Lay out what `bench` found: both terms of the floor, and what is left above it; a title and one text per result."""
-    return [[title, *map(text, results)] for title, text in QUANTITIES]
-
-
 def table(results: Sequence[dict[str, Any]]) -> Table:
-    """Make the table for the terminal: one column per recipe."""
+    """Lay out what `bench` found: one column per recipe, both terms of the floor, and what is left above it."""
+    lines: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
+        ("precision", lambda r: str(r["precision"])),
+        ("batch size", lambda r: f"{r['batch_size']}"),
+        ("step", lambda r: f"{r['step_ms']:.2f} ms"),
+        ("samples per second", lambda r: f"{r['samples_per_second']:,.0f}"),
+        ("matrix products", lambda r: f"{sum(p['count'] for p in r['products'])}, {r['gflop_per_step']:.3f} GFLOP"),
+        ("speed in the step", lambda r: f"{r['gflop_per_second']:.0f} GFLOP/s"),
+        ("ceiling: the products alone", lambda r: f"{r['ceiling_gflop_per_second']:.0f} GFLOP/s"),
+        ("[bold]share of the ceiling", lambda r: f"[bold]{r['share']:.1%}"),
+        ("floor: products", lambda r: f"{r['product_ms']:.2f} ms"),
+        ("floor: updates", lambda r: f"{r['update_ms']:.2f} ms"),
+        ("  bytes they move", lambda r: f"{r['moved_mb']:.0f} MB"),
+        ("  bandwidth of y += x", lambda r: f"{r['bandwidth_gb_per_second']:.1f} GB/s"),
+        ("everything else", lambda r: f"{r['step_ms'] - r['floor_ms']:.2f} ms"),
+        ("share of the floor", lambda r: f"{r['share_of_floor']:.1%}"),
+        ("full schedule", lambda r: f"{r['epochs']} epochs, {_duration(r['schedule_seconds'])}"),
+    ]
     grid = Table(title=" / ".join(dict.fromkeys(str(r["device"]) for r in results)), title_justify="left")
     grid.add_column("")
     for result in results:
         grid.add_column(result["recipe"], justify="right")
-    for line in lines(results):
-        grid.add_row(*line)
+    for title, text in lines:
+        grid.add_row(title, *(text(result) for result in results))
     return grid
 
 

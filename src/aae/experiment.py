@@ -328,7 +328,7 @@ def prepare(
         "row_range": (low, high) if low < 0 or high > 1 else (0.0, 1.0),
         "data": fingerprint(dataset),
         "training_rows": len(dataset.train),
-        "device": describe_device(place) + (f", {processes.count} processes" if processes.count > 1 else ""),
+        "device": describe_device(place, processes.count),
         "version": aae.__version__,
         "torch": torch.__version__,
         "command": command(recipe),
@@ -381,17 +381,18 @@ def _inline(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def describe_device(device: torch.device) -> str:
-    """Name the hardware: the GPU, or the processor and its number of cores."""
+def describe_device(device: torch.device, processes: int = 1) -> str:
+    """Name the hardware: the GPU, or the processor and its number of cores; and how many processes share the work."""
+    together = f", {processes} processes" if processes > 1 else ""
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+        return torch.cuda.get_device_name(device) + together
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    return f"{model}, {torch.get_num_threads()} threads"
+    return f"{model}, {torch.get_num_threads()} threads{together}"
 
 
 def _check_same_recipe(folder: RunDirectory, recipe: Recipe) -> None:

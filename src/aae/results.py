@@ -135,8 +135,7 @@ def record_parzen(run: Run, estimate: ParzenEstimate, split: str, seconds: float
         If it was not measured on the test split.
     """
     check_split(split)
-    processes = Processes.joined().count
-    device = describe_device(run.device) + (f", {processes} processes" if processes > 1 else "")
+    device = describe_device(run.device, Processes.joined().count)
     result = {
         "recipe": run.recipe.name,
         "title": run.recipe.title,
