@@ -36,6 +36,16 @@ def test_own_modules_and_an_own_sampler_learn_prior_and_reconstruction():
     assert energy_distance(3 * prior + 1, prior) > 0.5  # what a code that ignores the prior may score
 
 
+def test_fit_leaves_the_mean_of_the_weights_in_the_model():
+    rows, weights = flat_rows(), []
+    for settings in ({"epochs": 1}, {"epochs": 2}, {"epochs": 2, "average_from": 0}):
+        torch.manual_seed(0)
+        model = own_model()
+        aae.fit(model, rows, batch_size=50, **settings)
+        weights.append(model.decoder.weight.detach())
+    torch.testing.assert_close(weights[2], (weights[0] + weights[1]) / 2)
+
+
 def test_unlabelled_rows_of_fit_never_reach_the_classifier():
     torch.manual_seed(0)
     head = aae.Latent(Categorical(2), Softmax(8, 2), torch.nn.Linear(2, 1))

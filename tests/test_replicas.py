@@ -34,7 +34,7 @@ NAMES = [
 def short(name, seed=0, **changes):
     """A recipe with small networks, on digits."""
     recipe, _ = reproduce.plan(name, "smoke")
-    training = recipe.training.model_copy(update={"seed": seed, "batch_size": 28, **changes})
+    training = recipe.training.model_copy(update={"seed": seed, "batch_size": 28, "average_from": 1, **changes})
     data = recipe.data
     if data.labels is not None and name != "figure4a":
         data = data.model_copy(update={"labels": 300})  # another subset for every seed

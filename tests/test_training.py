@@ -65,6 +65,7 @@ def tiny_recipe(epochs=3, seed=0, checkpoint_every=1, **model):
             "epochs": epochs,
             "batch_size": 400,
             "seed": seed,
+            "average_from": 1,
             "checkpoint_every": checkpoint_every,
             "reconstruction": adam,
             "classification": adam,
@@ -227,6 +228,47 @@ def test_truncated_tensors_are_detected(tmp_path):
         latest_checkpoint(tmp_path)
 
 
+# --- averaged weights --------------------------------------------------------------------------------------------------
+
+
+def test_the_trained_model_is_the_mean_of_the_weights_at_the_ends_of_the_last_epochs():
+    trainer = rich_trainer(GaussianPosterior, "bf16")  # which averages from epoch 1
+    ends, trained = [], []
+    for _ in range(3):
+        trainer.run_epoch()
+        ends.append(copy.deepcopy(trainer.module.state_dict()))
+        trained.append(copy.deepcopy(trainer.trained.state_dict()))
+    assert trainer.trained is not trainer.module
+    for name, value in trained[0].items():
+        assert torch.equal(value, ends[0][name])
+    for name, value in trained[2].items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, (ends[1][name] + ends[2][name]) / 2)
+            assert value.dtype == torch.float32
+        else:
+            assert torch.equal(value, ends[2][name])  # batches that a batch normalization has counted
+    assert not torch.equal(trained[2]["encoder.layers.0.linear.weight"], ends[2]["encoder.layers.0.linear.weight"])
+
+
+def test_the_mean_of_the_weights_is_what_is_validated_and_kept(tmp_path, digits, monkeypatch):
+    means = []
+    original = Trainer.close_epoch
+
+    def close(self):
+        metrics = original(self)
+        means.append(copy.deepcopy(self.trained.state_dict()))
+        return metrics
+
+    monkeypatch.setattr(Trainer, "close_epoch", close)
+    run = experiment.train(tiny_recipe(3), run=tmp_path / "run", device="cpu", data=digits)
+    kept = run.model.state_dict()
+    assert kept.keys() == means[2].keys()
+    assert all(torch.equal(value, means[2][name]) for name, value in kept.items())
+    predicted = run.predict_proba(digits.validation.rows).argmax(1)
+    recorded = run.folder.read_metrics()[-1]["validation_error_percent"]
+    assert recorded == pytest.approx(error_percent(digits.validation.labels, predicted))
+
+
 # --- exact resume ------------------------------------------------------------------------------------------------------
 
 
@@ -251,6 +293,7 @@ def rich_trainer(posterior, precision, seed=0):
         batch_size=20,
         seed=seed,
         precision=precision,
+        average_from=1,
         reconstruction=OptimizerSettings(optimizer="adam", rate=0.01),
         classification=OptimizerSettings(rate={0: 0.1, 2: 0.01}, momentum=0.9),
     )

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from torch import Tensor
 import aae
 from aae import recipes
 from aae.building import (
+    Model,
     build_model,
     fingerprint,
     labelled_rows,
@@ -264,7 +265,7 @@ class Prepared:
         """Write the weights of the trained run."""
         trainer, folder = self.course.trainer, self.course.folder
         if trainer.processes.first:
-            tensors = {f"model.{name}": tensor for name, tensor in trainer.module.state_dict().items()}
+            tensors = {f"model.{name}": tensor for name, tensor in trainer.trained.state_dict().items()}
             tensors |= {f"scaling.{name}": tensor for name, tensor in self.scaling.state_dict().items()}
             write_tensors(folder.weights, tensors)
             write_json(folder.facts, {**self.facts, "epochs": trainer.epoch, "seconds": round(self.course.seconds, 1)})
@@ -354,7 +355,7 @@ def prepare(
 
     def measure() -> dict[str, float]:
         with seeded(0, place):  # own parts may draw from torch itself; training goes on as if nothing had been measured
-            return validate(model, scaling, dataset.validation, recipe)
+            return validate(cast(Model, trainer.trained), scaling, dataset.validation, recipe)
 
     course = Course(trainer, folder, measure, seconds)
     return Prepared(recipe, course, scaling, facts, torch_state(place))

@@ -95,6 +95,8 @@ def fit(
             losses = trainer.run_epoch()
             assert losses is not None
             history.append(losses)
+        if trainer.trained is not model:
+            model.load_state_dict(trainer.trained.state_dict())
     finally:
         model.eval()
     return history

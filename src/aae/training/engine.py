@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from aae.errors import InputError, TrainingError
 from aae.networks import Scaling
@@ -146,6 +147,9 @@ class Trainer:
         self.batch_size = min(settings.batch_size, len(data.rows))
         self._check_batch_norm()
         self.steps_per_epoch = len(data.rows) // self.batch_size
+        self._average: AveragedModel | None = None
+        if settings.average_from is not None:
+            self._average = AveragedModel(module, avg_fn=_running_mean, use_buffers=True)
         self.epoch = 0
         self.step = 0
         if self.processes.count > 1:
@@ -197,6 +201,9 @@ class Trainer:
         history = self._finite_history()  # a state that is not finite is no state to go on from
         if self.step < self.steps_per_epoch:
             return None
+        start = self.settings.average_from
+        if self._average is not None and start is not None and self.epoch >= start:
+            self._average.update_parameters(self.module)
         self.epoch += 1
         self.step = 0
         self._history = []
@@ -207,6 +214,12 @@ class Trainer:
         self._names = list(names)
         self._history += metrics
         self.step += len(metrics)
+
+    @property
+    def trained(self) -> nn.Module:
+        """What training has come to: the mean of the weights if one has begun, otherwise the module itself."""
+        average = self._average
+        return average.module if average is not None and average.n_averaged > 0 else self.module
 
     @property
     def captured(self) -> StepGraph | None:
@@ -325,6 +338,8 @@ class Trainer:
         tensors = {f"module.{name}": tensor for name, tensor in self.module.state_dict().items()}
         for phase, update in self.updates.items():
             tensors |= {f"optimizer.{phase}.{name}": value for name, value in update.entries()}
+        if self._average is not None:
+            tensors |= {f"average.{name}": tensor for name, tensor in self._average.state_dict().items()}
         tensors["noise"] = self.noise.generator.get_state()
         tensors |= torch_state(self.device)
         if self._history:
@@ -343,14 +358,24 @@ class Trainer:
             raise InputError(
                 f"the checkpoint was made on {facts['device']}; found device {self.device.type}, expected the same"
             )
-        load_module(self.module, {k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")})
+
+        def under(prefix: str) -> dict[str, Tensor]:
+            return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+        load_module(self.module, under("module."))
+        if self._average is not None:
+            load_module(self._average, under("average."))
         for phase, update in self.updates.items():
-            prefix = f"optimizer.{phase}."
-            update.load({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+            update.load(under(f"optimizer.{phase}."))
         self.noise.generator.set_state(tensors["noise"])
         set_torch_state(tensors, self.device)
         self._history = list(tensors["history"].to(self.device)) if "history" in tensors else []
         self.epoch, self.step, self._names = facts["epoch"], facts["step"], facts["names"]
+
+
+def _running_mean(mean: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
+    """Take one more value into a mean of `count`; of whole numbers, such as counts of steps, the latest is kept."""
+    return mean + (value - mean) / (count + 1) if mean.is_floating_point() else value
 
 
 def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:

@@ -68,6 +68,9 @@ class TrainingSettings(Settings):
     """Epochs in which GMMN+AE trains the autoencoder, before the generator of codes."""
     warm_start: Annotated[int, Field(ge=0)] = 0
     """Epochs of moment matching before the adversarial training begins; not in the paper."""
+    average_from: Annotated[int, Field(ge=0)] | None = None
+    """Epoch (counted from 0) from which on the trained model is the mean of the weights at the ends of epochs, as in
+    stochastic weight averaging; not set, or not reached: the weights as they are. Not in the paper."""
     validate_every: Annotated[int, Field(ge=1)] = 1
     """Epochs from one measurement on the validation split to the next."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 1
