@@ -26,6 +26,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "measured",
     "recipe_keys",
+    "speed",
 ]
 exclude_patterns = ["_build", "_ext", "examples", "gallery/*.ipynb", "gallery/*.py", "gallery/*.json"]
 nitpicky = False

@@ -249,31 +249,36 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
     }
 
 
+def lines(results: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Write what `bench` found: a title and one value per result in each line, both terms of the floor, and what is left."""
+    shown: dict[str, Callable[[dict[str, Any]], str]] = {
+        "precision": lambda r: str(r["precision"]),
+        "batch size": lambda r: f"{r['batch_size']}",
+        "step": lambda r: f"{r['step_ms']:.2f} ms",
+        "samples per second": lambda r: f"{r['samples_per_second']:,.0f}",
+        "matrix products": lambda r: f"{sum(p['count'] for p in r['products'])}, {r['gflop_per_step']:.3f} GFLOP",
+        "speed in the step": lambda r: f"{r['gflop_per_second']:.0f} GFLOP/s",
+        "ceiling: the products alone": lambda r: f"{r['ceiling_gflop_per_second']:.0f} GFLOP/s",
+        "share of the ceiling": lambda r: f"{r['share']:.1%}",
+        "floor: products": lambda r: f"{r['product_ms']:.2f} ms",
+        "floor: updates": lambda r: f"{r['update_ms']:.2f} ms",
+        "  bytes they move": lambda r: f"{r['moved_mb']:.0f} MB",
+        "  bandwidth of y += x": lambda r: f"{r['bandwidth_gb_per_second']:.1f} GB/s",
+        "everything else": lambda r: f"{r['step_ms'] - r['floor_ms']:.2f} ms",
+        "share of the floor": lambda r: f"{r['share_of_floor']:.1%}",
+        "full schedule": lambda r: f"{r['epochs']} epochs, {_duration(r['schedule_seconds'])}",
+    }
+    return [[title, *(text(result) for result in results)] for title, text in shown.items()]
+
+
 def table(results: Sequence[dict[str, Any]]) -> Table:
-    """Lay out what `bench` found: one column per recipe, both terms of the floor, and what is left above it."""
-    lines: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
-        ("precision", lambda r: str(r["precision"])),
-        ("batch size", lambda r: f"{r['batch_size']}"),
-        ("step", lambda r: f"{r['step_ms']:.2f} ms"),
-        ("samples per second", lambda r: f"{r['samples_per_second']:,.0f}"),
-        ("matrix products", lambda r: f"{sum(p['count'] for p in r['products'])}, {r['gflop_per_step']:.3f} GFLOP"),
-        ("speed in the step", lambda r: f"{r['gflop_per_second']:.0f} GFLOP/s"),
-        ("ceiling: the products alone", lambda r: f"{r['ceiling_gflop_per_second']:.0f} GFLOP/s"),
-        ("[bold]share of the ceiling", lambda r: f"[bold]{r['share']:.1%}"),
-        ("floor: products", lambda r: f"{r['product_ms']:.2f} ms"),
-        ("floor: updates", lambda r: f"{r['update_ms']:.2f} ms"),
-        ("  bytes they move", lambda r: f"{r['moved_mb']:.0f} MB"),
-        ("  bandwidth of y += x", lambda r: f"{r['bandwidth_gb_per_second']:.1f} GB/s"),
-        ("everything else", lambda r: f"{r['step_ms'] - r['floor_ms']:.2f} ms"),
-        ("share of the floor", lambda r: f"{r['share_of_floor']:.1%}"),
-        ("full schedule", lambda r: f"{r['epochs']} epochs, {_duration(r['schedule_seconds'])}"),
-    ]
+    """Lay out what `bench` found: one column per recipe."""
     grid = Table(title=" / ".join(dict.fromkeys(str(r["device"]) for r in results)), title_justify="left")
     grid.add_column("")
     for result in results:
         grid.add_column(result["recipe"], justify="right")
-    for title, text in lines:
-        grid.add_row(title, *(text(result) for result in results))
+    for line in lines(results):
+        grid.add_row(*line, style="bold" if line[0] == "share of the ceiling" else None)
     return grid
 
 

@@ -1,0 +1,96 @@
+"""The directive ``speed``: a table of measured speeds, from files in ``results/benchmarks/`` that the benchmarks wrote.
+
+```{speed} steps
+:files: step-fp32 step-bf16
+```
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from aae import bench
+from aae.tables import markdown
+
+FOLDER = Path(__file__).parents[2] / "results" / "benchmarks"
+
+
+def steps(files: list[list[dict[str, Any]]]) -> str:
+    """Write what ``aae bench RECIPE --json`` printed."""
+    results = [result for found in files for result in found]
+    return markdown(["", *(f"`{result['recipe']}`" for result in results)], bench.lines(results))
+
+
+def parzen(files: list[dict[str, Any]]) -> str:
+    """Write what ``aae bench parzen --json`` printed."""
+    titles = [
+        "samples x rows",
+        "time",
+        "matrix products alone",
+        "share of the ceiling",
+        "peak memory",
+        "scikit-learn's time",
+    ]
+    rows = [
+        [
+            f"{found['n_samples']:,} x {found['n_test']:,}",
+            f"{found['seconds']:.2f} s",
+            f"{found['product_seconds']:.2f} s",
+            f"{found['share']:.1%}",
+            f"{found['peak_memory_mb']:.0f} MB",
+            f"{found['kernel_density_seconds']:.0f} s, {found['speed_up']:.0f} times",
+        ]
+        for found in files
+    ]
+    return markdown(titles, rows)
+
+
+def peers(files: list[dict[str, Any]]) -> str:
+    """Write what ``benchmarks/pythae_comparison.py`` found."""
+    rows = [
+        [name, found["optimizer"], f"{rate:,.0f}", f"{found['ratio_to_pythae'].get(name, 1):.2f}"]
+        for found in files
+        for name, rate in found["samples_per_second"].items()
+    ]
+    return markdown(["library", "optimizer", "samples per second", "times pythae"], rows)
+
+
+def processes(files: list[dict[str, Any]]) -> str:
+    """Write what ``benchmarks/processes.py`` found."""
+    rows = [[found["recipe"], found["precision"], f"{found['batch_size']}", f"{found['ratio']:.2f}"] for found in files]
+    return markdown(["recipe", "precision", "mini-batch", "two processes, times one process"], rows)
+
+
+TABLES: dict[str, Callable[[list[Any]], str]] = {
+    "steps": steps,
+    "parzen": parzen,
+    "peers": peers,
+    "processes": processes,
+}
+
+
+class Speed(SphinxDirective):
+    """Insert the table."""
+
+    required_arguments = 1
+    option_spec: ClassVar[dict[str, Any]] = {"files": directives.unchanged_required}
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the Markdown table in place."""
+        paths = [FOLDER / f"{name}.json" for name in self.options["files"].split()]
+        for path in paths:
+            self.env.note_dependency(str(path))
+        found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        return self.parse_text_to_nodes(TABLES[self.arguments[0]](found))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the directive."""
+    app.add_directive("speed", Speed)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
