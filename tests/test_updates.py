@@ -53,6 +53,22 @@ def test_updates_are_those_of_torch_to_the_bit(settings):
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
+def test_plain_operations_do_the_same_up_to_rounding(settings):
+    fused, plain = parameters(), parameters()
+    updates = [Update(settings, fused), Update(settings, plain)]
+    noise = Noise(1)
+    for rate in (settings.rate, settings.rate / 7):
+        gradients = [noise.normal(*p.shape) for p in fused]
+        updates[0].rate = rate
+        updates[0].step(gradients)
+        updates[1].step(gradients, torch.tensor(rate))
+    for found, expected in zip(plain, fused, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
+    for (name, found), (_, expected) in zip(updates[1].entries(), updates[0].entries(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8, msg=name)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
 def test_a_state_that_is_loaded_goes_on(settings):
     noise = Noise(1)
     gradients = [[noise.normal(*p.shape) for p in parameters()] for _ in range(4)]

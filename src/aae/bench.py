@@ -170,10 +170,10 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
     Returns
     -------
     dict
-        Plain numbers, strings and lists, fit for JSON: ``recipe``, ``device``, ``precision``, ``batch_size``; ``step_ms``,
-        ``samples_per_second``; ``products`` (operation, operands, count, gflop each), ``gflop_per_step``,
-        ``gflop_per_second``, ``product_ms``, ``ceiling_gflop_per_second`` and ``share`` of that ceiling, which is
-        product_ms / step_ms; ``parameters`` (updated per step, counted once per phase), ``moved_mb``,
+        Plain numbers, strings and lists, fit for JSON: ``recipe``, ``device``, ``precision``, ``compile``,
+        ``batch_size``; ``step_ms``, ``samples_per_second``; ``products`` (operation, operands, count, gflop each),
+        ``gflop_per_step``, ``gflop_per_second``, ``product_ms``, ``ceiling_gflop_per_second`` and ``share`` of that
+        ceiling, which is product_ms / step_ms; ``parameters`` (updated per step, counted once per phase), ``moved_mb``,
         ``bandwidth_gb_per_second``, ``update_ms``, ``floor_ms`` = product_ms + update_ms, ``share_of_floor``;
         ``steps_per_epoch``, ``epochs``, ``schedule_seconds`` (training steps only, without validation and checkpoints).
         Prefixes are decimal: 1 GB is 10^9 bytes.
@@ -187,12 +187,10 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
         if value < 1:
             raise InputError(f"{name} is {value}; expected 1 or larger")
     place = choose_device(device)
+    products = _record(recipe, place)
     trainer = make_trainer(recipe, place)
     phases = _fullest_epoch(trainer)
-    with Recorder() as recorder:  # the first step, which is no replay of a graph
-        trainer.run_epoch(lambda: True)
     run_steps(trainer, WARM_UP)
-    products = recorder.products
     if not products:
         raise InputError(f"recipe {recipe.name}: a step has no matrix product to measure it by")
 
@@ -222,6 +220,7 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
         "device": describe_device(place),
         "torch": torch.__version__,
         "precision": recipe.training.precision,
+        "compile": recipe.training.compile,
         "batch_size": trainer.batch_size,
         "phases": [phase.name for phase in phases],
         "steps": steps,
@@ -253,6 +252,7 @@ def lines(results: Sequence[dict[str, Any]]) -> list[list[str]]:
     """Write what `bench` found: a title and one value per result in each line, both terms of the floor, and what is left."""
     shown: dict[str, Callable[[dict[str, Any]], str]] = {
         "precision": lambda r: str(r["precision"]),
+        "compiled": lambda r: "yes" if r["compile"] else "no",
         "batch size": lambda r: f"{r['batch_size']}",
         "step": lambda r: f"{r['step_ms']:.2f} ms",
         "samples per second": lambda r: f"{r['samples_per_second']:,.0f}",
@@ -291,6 +291,17 @@ def make_trainer(recipe: Recipe, place: torch.device) -> Trainer:
     scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows)
     rows = training_data(recipe, dataset.train, scaling, labelled_rows(recipe, dataset)).to(place)
     return Trainer(model, make_phases(recipe, model), rows, recipe.training, place)
+
+
+def _record(recipe: Recipe, place: torch.device) -> list[Product]:
+    """List the matrix products of a step, from one that is neither compiled nor the replay of a graph."""
+    training = recipe.training.model_copy(update={"compile": False})
+    trainer = make_trainer(recipe.model_copy(update={"training": training}), place)
+    _fullest_epoch(trainer)
+    with Recorder() as recorder:
+        trainer.run_epoch(lambda: True)
+    products: list[Product] = recorder.products
+    return products
 
 
 def _fullest_epoch(trainer: Trainer) -> list[Phase]:

@@ -205,6 +205,12 @@ def moment_matching_loss(codes: Tensor, prior_samples: Tensor) -> Tensor:
     Tensor, ()
         |mean - mean'|^2 + |covariance - covariance'|^2, covariances with n - 1 in the denominator.
     """
-    with torch.autocast(codes.device.type, enabled=False):
-        covariances = codes.T.cov() - prior_samples.T.cov()
-    return (codes.mean(0) - prior_samples.mean(0)).square().sum() + covariances.square().sum()
+    means = codes.mean(0) - prior_samples.mean(0)
+    return means.square().sum() + (_covariance(codes) - _covariance(prior_samples)).square().sum()
+
+
+def _covariance(x: Tensor) -> Tensor:
+    """Compute what ``x.T.cov()`` does, which asks for numbers in between: a step with it could not be captured."""
+    centred = x - x.mean(0)
+    with torch.autocast(x.device.type, enabled=False):
+        return centred.T @ centred / (len(x) - 1)

@@ -46,6 +46,7 @@ SMOKE = (
     "training.validate_every=2",
     "training.checkpoint_every=2",
     "training.precision=fp32",
+    "training.compile=false",
     "model.encoder.hidden=[32]",
     "model.decoder.hidden=[32]",
     "model.discriminator.hidden=[32]",

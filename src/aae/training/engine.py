@@ -7,6 +7,7 @@ import math
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 from aae.errors import InputError, TrainingError
 from aae.networks import Scaling
 from aae.noise import Noise, SharedNoise, set_torch_state, torch_state
+from aae.training.compiled import CompiledStep
 from aae.training.graphs import StepGraph, obstacle
 from aae.training.phases import Batch, Phase
 from aae.training.precision import Halves, cast_to, known_weights
@@ -156,7 +158,7 @@ class Trainer:
             self._order(), self._labelled_order()  # which refuse mini-batches that cannot be shared evenly
         self.cast = cast_to(settings.precision, device)
         self._names: list[str] = []
-        self._graph: StepGraph | None = None
+        self._graph: StepGraph | CompiledStep | None = None
         self._history: list[Tensor] = []  # one (metrics,) tensor per step of the epoch under way
 
     def run_epoch(self, on_step: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
@@ -222,11 +224,19 @@ class Trainer:
         return average.module if average is not None and average.n_averaged > 0 else self.module
 
     @property
-    def captured(self) -> StepGraph | None:
-        """What runs steps as a CUDA graph; None where there is none to run, or several processes share the steps."""
-        if self._graph is None and self.device.type == "cuda" and self.processes.count == 1:
-            self._graph = StepGraph(self._compute, [self.noise.generator], obstacle(self.module))
+    def captured(self) -> StepGraph | CompiledStep | None:
+        """What runs a step as a CUDA graph or a compiled program; None where neither is wanted, or several processes share it."""
+        if self._graph is None and self.processes.count == 1:
+            if self.device.type == "cuda":
+                self._graph = StepGraph(self._compute, [self.noise.generator], obstacle(self.module))
+            elif self.settings.compile:
+                self._graph = CompiledStep(self._compute, self.noise, self._changed, obstacle(self.module))
         return self._graph
+
+    def _changed(self) -> list[Tensor]:
+        """List all tensors that a step changes, some of them twice."""
+        updates = [[*update.weights, *(value for _, value in update.entries())] for update in self.updates.values()]
+        return [*chain(*updates), *(p.data for p in self.module.parameters()), *self.module.buffers()]
 
     @property
     def key(self) -> tuple[tuple[str, float], ...]:
@@ -238,9 +248,15 @@ class Trainer:
         metrics = self._compute(indices, labelled) if graph is None else graph(self.key, indices, labelled)
         self._history.append(metrics)
 
-    def _compute(self, indices: Tensor, labelled: Tensor | None) -> Tensor:
+    def _compute(
+        self,
+        indices: Tensor,
+        labelled: Tensor | None,
+        noise: Noise | None = None,
+        rates: dict[str, Tensor] | None = None,
+    ) -> Tensor:
         """Run all phases on one mini-batch; gives their metrics."""
-        batch = self._batch(indices, labelled)
+        batch = self._batch(indices, labelled, noise or self.noise)
         losses = {}
         for phase in self.phases:
             if not phase.runs_in(self.epoch):
@@ -252,19 +268,20 @@ class Trainer:
             with self.cast:
                 loss = phase.loss(batch)
             gradients = torch.autograd.grad(loss, phase.parameters, materialize_grads=True)
-            self.updates[phase.name].step(self.processes.average(gradients))
+            rate = None if rates is None else rates[phase.name]
+            self.updates[phase.name].step(self.processes.average(gradients), rate)
             losses[f"{phase.name}_loss"] = loss.detach()
         metrics = losses | batch.metrics
         self._names = list(metrics)
         return self.processes.average([torch.stack(list(metrics.values()))])[0]
 
-    def _batch(self, indices: Tensor, labelled: Tensor | None) -> Batch:
+    def _batch(self, indices: Tensor, labelled: Tensor | None, noise: Noise) -> Batch:
         """Gather the mini-batch of one step."""
         data = self.data
         batch = Batch(
             rows=data.scaling(data.rows.index_select(0, indices)),
             labels=None if data.labels is None else data.labels[indices],
-            noise=self.noise,
+            noise=noise,
             gather=self.processes.gather,
         )
         if labelled is not None:

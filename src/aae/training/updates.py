@@ -52,6 +52,8 @@ class Update:
         self.settings = settings
         self.rate = settings.rate_at(0)
         self.weights = [full.get(p, p.data) for p in parameters]
+        self._parameters = list(parameters)
+        self._copied = [p in full for p in parameters]
         self.state: dict[str, list[Tensor]] = {}
         if settings.optimizer == "adam":
             self.state["step"] = [torch.zeros((), device=w.device) for w in self.weights]
@@ -70,8 +72,21 @@ class Update:
             self._groups.append(self._group(group, wide, [halves.half[parameters[i]] for i in group]))
 
     @torch.no_grad()
-    def step(self, gradients: Sequence[Tensor]) -> None:
-        """Move the weights once; `gradients` are in the order of the parameters, bf16 for those that hold copies."""
+    def step(self, gradients: Sequence[Tensor], rate: Tensor | None = None) -> None:
+        """Move the weights once.
+
+        Parameters
+        ----------
+        gradients : sequence of Tensor
+            In the order of the parameters, bf16 for those that hold copies.
+        rate : Tensor, (), optional
+            The learning rate. Given as a tensor, the weights are moved by plain operations, which a compiler can put together
+            with those around them.
+        """
+        if rate is not None:
+            for index, gradient in enumerate(gradients):
+                self._move_plainly(index, gradient.float(), rate)
+            return
         for group in self._groups:
             own = [gradients[i] for i in group.indices]
             if not group.half:
@@ -80,6 +95,25 @@ class Update:
             torch._foreach_copy_(group.wide, own)
             self._move(group, group.wide)
             torch._foreach_copy_(group.half, group.weights)
+
+    def _move_plainly(self, index: int, gradient: Tensor, rate: Tensor) -> None:
+        """Do to one weight what torch's fused kernels do."""
+        settings, parameter = self.settings, self._parameters[index]
+        weight = self.weights[index] if self._copied[index] else parameter
+        state = {name: values[index] for name, values in self.state.items()}
+        if settings.optimizer == "adam":
+            first, second = settings.betas
+            step = state["step"].add_(1).double()
+            mean = state["exp_avg"].lerp_(gradient, 1 - first)
+            square = state["exp_avg_sq"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
+            root = (1 - second**step).sqrt().float()
+            weight.sub_((rate / (1 - first**step)).float() * mean / (square.sqrt() / root + 1e-8))
+        elif settings.momentum:
+            weight.sub_(rate * state["momentum_buffer"].mul_(settings.momentum).add_(gradient))
+        else:
+            weight.sub_(rate * gradient)
+        if self._copied[index]:
+            parameter.copy_(weight)
 
     def entries(self) -> Iterator[tuple[str, Tensor]]:
         """Give the state piece by piece, named ``<index of the parameter>.<name>``."""
