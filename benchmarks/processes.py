@@ -4,7 +4,7 @@
 
 Both take turns, on made-up rows in the size of the recipe's data; the ratio is the median over the rounds. Every step averages
 the gradients of all weights over the processes, whatever the size of the mini-batch, so that larger ones (``--batch-size``) pay
-less for it.
+less for it. Steps are not compiled: those that processes share cannot be.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.one:
         changes = [f"training.precision={options.precision}", f"training.batch_size={options.batch_size}"]
+        changes.append("training.compile=false")
         found = samples_per_second(options.recipe, changes, options.steps)
         if Processes.joined().first:
             print(found)

@@ -5,7 +5,8 @@
 
 One process trains with each in turn, so that other load on the machine spoils both alike; an epoch is what is timed, without
 validation, checkpoints and copies of the best model. The networks and the mini-batch are those of the recipe `table1-mnist`;
-pythae runs its `AdversarialTrainer` as it comes, and both use the same optimizers. The two steps are not the same
+pythae runs its `AdversarialTrainer` as it
+comes, `aae` compiled steps, and both use the same optimizers. The two steps are not the same
 arithmetic: `aae` encodes a mini-batch for the reconstruction and, as in the paper, again for the regularization, after the
 weights have moved; pythae encodes it once, and one update of the encoder follows both costs.
 """
@@ -111,7 +112,12 @@ def ours(rows: Tensor, optimizer: str, precision: str) -> Callable[[], object]:
     changes = [f"training.{phase}={{ optimizer = 'adam', rate = 0.001 }}" for phase in phases]
     recipe = recipes.read(
         RECIPE,
-        [f"training.precision={precision}", "training.epochs=1000000", *(changes if optimizer == "adam" else [])],
+        [
+            f"training.precision={precision}",
+            "training.compile=true",
+            "training.epochs=1000000",
+            *(changes if optimizer == "adam" else []),
+        ],
     )
     model = build_model(recipe.model, INPUTS, 10, Noise(0))
     data = TrainingData(rows, Scaling(torch.tensor(0.0), torch.tensor(1.0)))
