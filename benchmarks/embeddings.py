@@ -26,7 +26,7 @@ import torch
 
 import aae
 from aae import data, evaluation
-from aae.experiment import describe_device
+from aae.device import describe_device
 from aae.measure import NEIGHBOURHOOD, REFERENCE_ROWS
 from aae.results import hardware, summarize
 from aae.training.checkpoints import write_json

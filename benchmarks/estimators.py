@@ -45,8 +45,8 @@ from sklearn.svm import SVC, OneClassSVM
 
 import aae
 from aae import data
+from aae.device import describe_device
 from aae.evaluation import clustering_report, error_percent, knn_accuracy_percent, trustworthiness
-from aae.experiment import describe_device
 from aae.results import summarize
 from aae.training.checkpoints import write_json
 

@@ -18,8 +18,7 @@ import torch
 
 from aae import recipes
 from aae.bench import make_trainer, run_steps
-from aae.experiment import describe_device
-from aae.training.engine import choose_device
+from aae.device import choose_device, describe_device
 from aae.training.replicas import Replicas
 
 EPOCHS = 5000  # A.2.1

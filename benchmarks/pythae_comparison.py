@@ -36,7 +36,7 @@ from torch import Tensor, nn
 
 from aae import recipes
 from aae.building import build_model, make_phases
-from aae.experiment import describe_device
+from aae.device import describe_device
 from aae.networks import MLP, Scaling
 from aae.noise import Noise
 from aae.training.engine import Trainer, TrainingData

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from aae import experiment, recipes
+from aae.device import choose_device
 from aae.errors import InputError, InterruptedTrainingError
 from aae.evaluation import error_percent
 from aae.measure import evaluate
@@ -26,7 +27,7 @@ from aae.posteriors import GaussianPosterior, Softmax, UniversalApproximator
 from aae.priors import Categorical, FromSampler, GaussianMixture
 from aae.training import loop
 from aae.training.checkpoints import latest_checkpoint, read_tensors, save_checkpoint, write_tensors
-from aae.training.engine import Trainer, TrainingData, TrainingError, choose_device
+from aae.training.engine import Trainer, TrainingData, TrainingError
 from aae.training.phases import Phase, adversarial_phases
 from aae.training.precision import cast_to
 from aae.training.rundir import RunDirectory

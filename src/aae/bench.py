@@ -19,11 +19,11 @@ from torch.utils.flop_counter import flop_registry
 from aae import data as datasets
 from aae.building import build_model, labelled_rows, load_data, make_phases, make_scaling, training_data
 from aae.data import Dataset, Split
+from aae.device import choose_device, describe_device
 from aae.errors import InputError
-from aae.experiment import describe_device
 from aae.noise import Noise
 from aae.recipes import Recipe
-from aae.training.engine import INIT, Trainer, choose_device
+from aae.training.engine import INIT, Trainer
 from aae.training.phases import Phase
 from aae.training.replicas import Replicas
 from aae.training.updates import Update

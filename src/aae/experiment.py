@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import shlex
 import sys
 from collections.abc import Sequence
@@ -28,6 +27,7 @@ from aae.building import (
     value_range,
 )
 from aae.data import NAMES, Dataset
+from aae.device import choose_device, describe_device
 from aae.errors import InputError
 from aae.measure import validate
 from aae.networks import Scaling
@@ -36,7 +36,7 @@ from aae.recipes import Recipe
 from aae.run import Run
 from aae.sharing import load
 from aae.training.checkpoints import checkpoint_names, latest_checkpoint, write_json, write_tensors
-from aae.training.engine import INIT, Trainer, choose_device
+from aae.training.engine import INIT, Trainer
 from aae.training.loop import Course, run_to_end
 from aae.training.processes import Processes, synchronize
 from aae.training.replicas import Replicas
@@ -380,20 +380,6 @@ def _inline(value: Any) -> str:
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_inline(v)}" for key, v in value.items()) + " }"
     return json.dumps(value, ensure_ascii=False)
-
-
-def describe_device(device: torch.device, processes: int = 1) -> str:
-    """Name the hardware: the GPU, or the processor and its number of cores; and how many processes share the work."""
-    together = f", {processes} processes" if processes > 1 else ""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device) + together
-    model = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    return f"{model}, {torch.get_num_threads()} threads{together}"
 
 
 def _check_same_recipe(folder: RunDirectory, recipe: Recipe) -> None:

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
+from aae.device import choose_device
 from aae.errors import InputError
 from aae.evaluation.arrays import ArrayLike, as_labels
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
 from aae.noise import Noise, seeded
-from aae.training.engine import Trainer, TrainingData, choose_device
+from aae.training.engine import Trainer, TrainingData
 from aae.training.phases import adversarial_phases
 from aae.training.settings import TrainingSettings, complaint
 

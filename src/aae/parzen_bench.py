@@ -13,12 +13,11 @@ import torch
 from sklearn.neighbors import KernelDensity
 from torch import Tensor
 
+from aae.device import choose_device, describe_device
 from aae.errors import InputError
 from aae.evaluation.gaussian_sums import ROWS_AT_ONCE, full_float32
 from aae.evaluation.parzen import BLOCK, parzen_log_density
-from aae.experiment import describe_device
 from aae.noise import Noise
-from aae.training.engine import choose_device
 
 CODES = 16  # dimensions of the surface that the made-up rows lie on
 

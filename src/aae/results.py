@@ -15,9 +15,10 @@ import torch
 
 import aae
 from aae import recipes
+from aae.device import describe_device
 from aae.errors import InputError
 from aae.evaluation.parzen import ParzenEstimate
-from aae.experiment import command, describe_device
+from aae.experiment import command
 from aae.measure import Report
 from aae.run import Run
 from aae.training.checkpoints import write_json

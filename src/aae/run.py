@@ -15,6 +15,7 @@ from aae import own_parts, recipes
 from aae.baselines import GenerativeAdversarialNetwork, SupervisedNetwork
 from aae.building import Model, build_model, fingerprint, load_data
 from aae.data import Dataset, Split, read_rows
+from aae.device import choose_device
 from aae.errors import InputError
 from aae.evaluation.arrays import as_labels
 from aae.model import AdversarialAutoencoder
@@ -22,7 +23,7 @@ from aae.networks import Scaling
 from aae.noise import Noise, seeded
 from aae.recipes import Recipe
 from aae.training.checkpoints import read_tensors
-from aae.training.engine import CODES, SAMPLES, choose_device, load_module
+from aae.training.engine import CODES, SAMPLES, load_module
 from aae.training.rundir import RunDirectory
 
 BATCH = 1000  # rows pushed through the networks at once

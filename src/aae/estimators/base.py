@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from aae.building import build_model
+from aae.device import choose_device
 from aae.errors import InputError, unknown
 from aae.estimators.labels import refuse_gaps
 from aae.model import AdversarialAutoencoder
@@ -35,7 +36,7 @@ from aae.recipes.schema import (
     ModelSettings,
     StyleSettings,
 )
-from aae.training.engine import INIT, SAMPLES, Trainer, TrainingData, choose_device
+from aae.training.engine import INIT, SAMPLES, Trainer, TrainingData
 from aae.training.phases import adversarial_phases
 from aae.training.progress import Progress
 from aae.training.settings import TrainingSettings, complaint

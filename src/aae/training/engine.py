@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from aae.device import keep_freed_memory
 from aae.errors import InputError, TrainingError
 from aae.networks import Scaling
 from aae.noise import Noise, SharedNoise, set_torch_state, torch_state
@@ -65,32 +64,6 @@ class TrainingData:
         rows = self.rows.to(device)
         read = self.read if rows is self.rows else None
         return TrainingData(rows, self.scaling.to(device), move(self.labels), move(self.labelled), read)
-
-
-def choose_device(name: str) -> torch.device:
-    """Resolve ``auto``, ``cpu`` or ``cuda``.
-
-    Raises
-    ------
-    InputError
-        For another name, or for ``cuda`` where there is no such device.
-    """
-    if name not in ("auto", "cpu", "cuda"):
-        raise InputError(f"unknown device {name!r}; expected auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device 'cuda' is not available on this machine; expected auto or cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def keep_freed_memory() -> None:
-    """Stop glibc from giving freed memory back to the system: every step would fault it in again, page by page.
-
-    A step frees gradients of megabytes and needs them again at once. Does nothing with another C library.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(-3, 2**25)  # M_MMAP_THRESHOLD: its maximum, 32 MiB
-        libc.mallopt(-1, 2**30)  # M_TRIM_THRESHOLD: 1 GiB
 
 
 class Trainer:
