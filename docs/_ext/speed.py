@@ -1,7 +1,7 @@
-"""The directive ``speed``: a table of measured speeds, from files in ``results/benchmarks/`` that the benchmarks wrote.
+"""The directive ``speed``: a table of measured speeds, from files in ``results/`` that the benchmarks wrote.
 
 ```{speed} steps
-:files: step-fp32 step-bf16
+:files: benchmarks/step-fp32 benchmarks/step-bf16
 ```
 """
 
@@ -16,9 +16,10 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from aae import bench
+from aae.results import with_sd
 from aae.tables import markdown
 
-FOLDER = Path(__file__).parents[2] / "results" / "benchmarks"
+FOLDER = Path(__file__).parents[2] / "results"
 
 
 def steps(files: list[list[dict[str, Any]]]) -> str:
@@ -67,11 +68,27 @@ def processes(files: list[dict[str, Any]]) -> str:
     return markdown(["recipe", "precision", "mini-batch", "two processes, times one process"], rows)
 
 
+def errors(files: list[dict[str, Any]]) -> str:
+    """Write the error of semi-supervised results, by the precision they were trained in."""
+    rows = [
+        [
+            found["recipe"],
+            found["precision"],
+            f"{found['epochs']}",
+            f"{len(found['seeds'])}",
+            with_sd(found["metrics"]["test_error_percent"], 2),
+        ]
+        for found in files
+    ]
+    return markdown(["recipe", "precision", "epochs", "seeds", "test error, %"], rows)
+
+
 TABLES: dict[str, Callable[[list[Any]], str]] = {
     "steps": steps,
     "parzen": parzen,
     "peers": peers,
     "processes": processes,
+    "errors": errors,
 }
 
 
