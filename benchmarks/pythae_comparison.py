@@ -5,10 +5,9 @@
 
 One process trains with each in turn, so that other load on the machine spoils both alike; an epoch is what is timed, without
 validation, checkpoints and copies of the best model. The networks and the mini-batch are those of the recipe `table1-mnist`;
-pythae runs its `AdversarialTrainer` as it
-comes, `aae` compiled steps, and both use the same optimizers. The two steps are not the same
-arithmetic: `aae` encodes a mini-batch for the reconstruction and, as in the paper, again for the regularization, after the
-weights have moved; pythae encodes it once, and one update of the encoder follows both costs.
+pythae runs its `AdversarialTrainer` as it comes, `aae` compiled steps, and both use the same optimizers. The two steps are not
+the same arithmetic: `aae` encodes a mini-batch for the reconstruction and, as in the paper, again for the regularization, after
+the weights have moved; pythae encodes it once, and one update of the encoder follows both costs.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from aae.measure import _label_placement
 from aae.noise import Noise
 from aae.priors import GaussianMixture, SwissRoll
 
-SMALL = ["model.encoder.hidden=[20]", "model.decoder.hidden=[20]", "training.epochs=1"]
+SMALL = ["model.encoder.hidden=[20]", "model.decoder.hidden=[20]", "training.epochs=1", "training.compile=false"]
 
 
 @pytest.fixture(scope="module")

@@ -42,8 +42,8 @@ def fit(
     device : {"auto", "cpu", "cuda"}
         Where to train.
     **settings
-        As in a recipe's ``[training]`` section: `epochs` (by default 20), `batch_size`, `seed`, `precision`, and a dictionary
-        for the optimizer of each phase.
+        As in a recipe's ``[training]`` section: `epochs` (by default 20), `batch_size`, `seed`, `precision`, `compile`, and a
+        dictionary for the optimizer of each phase.
 
     Returns
     -------

@@ -6,20 +6,29 @@ that they go into. What is traced is a pure tensor program; indices, learning ra
 
 from __future__ import annotations
 
+import signal
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from aae.noise import Noise
 
 Step = Callable[[Tensor, "Tensor | None", "Noise | None", "dict[str, Tensor] | None"], Tensor]
 """From the indices of a mini-batch and a labelled one, what to draw from and the learning rate of each phase, to the metrics."""
 
+Call = tuple[str, tuple[int, ...]]
+"""A method of `Noise` and its arguments."""
+
 BACKEND = "inductor"
+OWN_NUMBERS = "a part draws random numbers of its own"
 
 
 class Draws(Noise):
@@ -37,9 +46,14 @@ class Draws(Noise):
     """
 
     def __init__(self, given: Sequence[Tensor] | None = None) -> None:
-        super().__init__(0)
-        self.calls: list[tuple[str, tuple[int, ...]]] = []
+        self.device = torch.device("cpu")
+        self.calls: list[Call] = []
         self._given = given
+
+    @property
+    def generator(self) -> torch.Generator:  # type: ignore[override]
+        """Refuse, as `seed`."""
+        raise RuntimeError(OWN_NUMBERS)
 
     def normal(self, *shape: int) -> Tensor:
         """Give the next tensor."""
@@ -59,24 +73,31 @@ class Draws(Noise):
 
     def seed(self) -> int:
         """Refuse: what is drawn elsewhere cannot be given to a program."""
-        raise RuntimeError("a part draws random numbers of its own")
+        raise RuntimeError(OWN_NUMBERS)
 
     def _next(self, method: str, arguments: tuple[int, ...], stand_in: Tensor) -> Tensor:
         self.calls.append((method, arguments))
         return stand_in if self._given is None else self._given[len(self.calls) - 1]
 
 
+class NoNumbers(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Refuses to tell Python a number of a tensor: a program would keep it for all steps to come."""
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run `function` if it gives tensors."""
+        if torch.Tag.data_dependent_output in function.tags:
+            raise RuntimeError(f"what a part does depends on a number ({function})")
+        return function(*args, **(kwargs or {}))
+
+
+@dataclass(frozen=True)
 class Program:
-    """A compiled step and what is to be drawn for it."""
+    """A compiled step and what is to be drawn for it, in this order."""
 
+    calls: list[Call]
     run: Callable[..., Tensor]
-
-    def __init__(self, calls: Sequence[tuple[str, tuple[int, ...]]]) -> None:
-        self._calls = list(calls)
-
-    def draw(self, noise: Noise) -> list[Tensor]:
-        """Draw what one step needs, in the order in which it would."""
-        return [getattr(noise, method)(*arguments) for method, arguments in self._calls]
 
 
 class CompiledStep:
@@ -93,35 +114,41 @@ class CompiledStep:
     obstacle : str, optional
         Why nothing can be compiled. It is said in one line on stderr, and every step runs as it is; so it does where tracing
         or compiling fails.
+
+    Attributes
+    ----------
+    compiling : bool
+        Whether nothing has stood in the way so far.
     """
 
     def __init__(
         self, step: Step, noise: Noise, state: Callable[[], Sequence[Tensor]], obstacle: str | None = None
     ) -> None:
         self._step, self._noise, self._state = step, noise, state
-        self._compiling = True
+        self.compiling = True
         self._programs: dict[tuple[str, ...], Program] = {}
         if obstacle is not None:
             self._give_up(obstacle)
 
     def __call__(self, key: Sequence[tuple[str, float]], indices: Tensor, labelled: Tensor | None) -> Tensor:
         """Run one step; `key` has the phases and their learning rates."""
-        if not self._compiling:
+        if not self.compiling:
             return self._step(indices, labelled, None, None)
         names = tuple(name for name, _ in key)
         rates = torch.tensor([rate for _, rate in key])
         inputs = [rates, indices] if labelled is None else [rates, indices, labelled]
         if names in self._programs:
             program = self._programs[names]
-            return program.run(*inputs, *program.draw(self._noise))
+            return program.run(*inputs, *_draw(self._noise, program.calls))
         draws: list[Tensor] | None = None
         try:
-            with warnings.catch_warnings(action="ignore"):  # of torch about itself
+            with warnings.catch_warnings(action="ignore"), _compilers_undisturbed():  # warnings of torch about itself
                 program = self._programs[names] = self._trace(names, inputs)
-                draws = program.draw(self._noise)
+                draws = _draw(self._noise, program.calls)
                 return program.run(*inputs, *draws)  # which compiles it first
         except Exception as error:  # whatever a tracer and a compiler may raise: the step runs without them
-            self._give_up(str(getattr(error, "inner_exception", error)).strip().partition("\n")[0])
+            cause = getattr(error, "inner_exception", error)
+            self._give_up(str(cause).strip().partition("\n")[0] or type(cause).__name__)
             return self._step(indices, labelled, None if draws is None else Draws(draws), None)
 
     def _trace(self, names: tuple[str, ...], inputs: list[Tensor]) -> Program:
@@ -132,21 +159,38 @@ class CompiledStep:
             labelled, given = (rest[0], rest[1:]) if len(inputs) == 3 else (None, rest)
             nonlocal draws
             draws = Draws(given or None)
-            return self._step(indices, labelled, draws, dict(zip(names, rates.unbind(), strict=True)))
+            with NoNumbers():  # type: ignore[no-untyped-call]
+                return self._step(indices, labelled, draws, dict(zip(names, rates.unbind(), strict=True)))
 
         state = self._state()
         before = [tensor.clone() for tensor in state]
         trace = make_fx(traced, tracing_mode="fake", _allow_non_fake_inputs=True)
         try:
             trace(*inputs)
-            program = Program(draws.calls)
-            graph = trace(*inputs, *program.draw(Noise(0)))
+            calls = draws.calls
+            graph = trace(*inputs, *_draw(Noise(0), calls))
         finally:
             for tensor, value in zip(state, before, strict=True):
                 tensor.copy_(value)  # tracing does for real what no input has part in, such as the decay of a momentum
-        program.run = torch.no_grad()(torch.compile(graph, backend=BACKEND, dynamic=False))
-        return program
+        return Program(calls, torch.no_grad()(torch.compile(graph, backend=BACKEND, dynamic=False, fullgraph=True)))
 
     def _give_up(self, reason: str) -> None:
-        self._compiling = False
+        self.compiling = False
         print(f"note: steps are not compiled: {reason}", file=sys.stderr)
+
+
+def _draw(noise: Noise, calls: Sequence[Call]) -> list[Tensor]:
+    return [getattr(noise, method)(*arguments) for method, arguments in calls]
+
+
+@contextmanager
+def _compilers_undisturbed() -> Iterator[None]:
+    """Keep Ctrl-C back for a while: the compilers at work would end by it, and the run go on without a program."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aae.priors import FromSampler
+
 Step = Callable[[Tensor, Tensor | None], Tensor]
 """From the indices of a mini-batch and a labelled one to the metrics."""
 
@@ -20,15 +22,15 @@ WARM_UP = 3  # steps before the capture: libraries choose their kernels and take
 
 
 def obstacle(module: nn.Module) -> str | None:
-    """Say why the steps of a model are not captured, None if they can be.
+    """Say why the steps of a model are neither captured nor compiled, None if they can be.
 
-    A replay repeats kernels, and no Python. Of the modules of this package and of torch it is known that nothing else happens
-    in them.
+    A replay and a compiled program repeat tensor operations, and no Python. Of the modules of this package and of torch, and of
+    the priors of this package that are no function of a user, it is known that nothing else happens in them.
     """
     for part in module.modules():
-        kind = type(part)
-        if kind.__module__.partition(".")[0] not in ("aae", "torch"):
-            return f"it is not known whether {kind.__name__} does the same in every step"
+        for kind in (type(part), type(getattr(part, "prior", None))):
+            if kind.__module__.partition(".")[0] not in ("aae", "torch", "builtins") or kind is FromSampler:
+                return f"it is not known whether {kind.__name__} does the same in every step"
     return None
 
 

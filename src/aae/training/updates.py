@@ -1,7 +1,8 @@
 """Updates: how a phase moves the weights it owns, with no more passes over memory than the arithmetic needs.
 
 The arithmetic is that of `torch.optim.SGD` and `torch.optim.Adam`, in torch's own fused kernels. What is left out is their
-work in Python around every call, which takes longer than the update of a small network.
+work in Python around every call, which takes longer than the update of a small network. A compiled step has the same
+arithmetic in plain operations.
 
 With bf16 copies of the weights (`aae.training.precision`) gradients come in bf16 too. They are widened into a buffer that is
 shared by all weights of the phase, so that on a CPU it stays in the cache, and the copy of a weight is renewed right after
