@@ -39,9 +39,9 @@ def moved(trainer, model):
     seen = {}
 
     def spy_on(name, update):
-        def step(gradients):
+        def step(*given):
             before = {key: p.detach().clone() for key, p in model.named_parameters()}
-            type(update).step(update, gradients)
+            type(update).step(update, *given)
             seen[name] = {key for key, p in model.named_parameters() if not torch.equal(p, before[key])}
 
         update.step = step

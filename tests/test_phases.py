@@ -89,9 +89,9 @@ def moved_by_phase(model, phases, data):
         def snapshot():
             return {part: [p.detach().clone() for p in owner.parameters()] for part, owner in parts(model).items()}
 
-        def step(gradients):
+        def step(*given):
             before = snapshot()
-            type(update).step(update, gradients)
+            type(update).step(update, *given)
             after = snapshot()
             moved[name] = set()
             for part in before:
