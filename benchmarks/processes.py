@@ -59,8 +59,11 @@ def main() -> None:
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        changes = [f"training.precision={options.precision}", f"training.batch_size={options.batch_size}"]
-        changes.append("training.compile=false")
+        changes = [
+            f"training.precision={options.precision}",
+            f"training.batch_size={options.batch_size}",
+            "training.compile=false",
+        ]
         found = samples_per_second(options.recipe, changes, options.steps)
         if Processes.joined().first:
             print(found)

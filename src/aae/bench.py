@@ -189,7 +189,7 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
             raise InputError(f"{name} is {value}; expected 1 or larger")
     place = choose_device(device)
     trainer = make_trainer(recipe, place)
-    products = _record(trainer if not recipe.training.compile else make_trainer(_plain(recipe), place))
+    products = _record(trainer)
     if not products:
         raise InputError(f"recipe {recipe.name}: a step has no matrix product to measure it by")
     phases = _fullest_epoch(trainer)
@@ -295,18 +295,14 @@ def make_trainer(recipe: Recipe, place: torch.device) -> Trainer:
 
 
 def _record(trainer: Trainer) -> list[Product]:
-    """List the matrix products of a step: the first, which is no replay of a graph."""
-    _fullest_epoch(trainer)
+    """List the matrix products of a step that is neither compiled nor the replay of a graph."""
+    settings = trainer.settings.model_copy(update={"compile": False})
+    plain = Trainer(trainer.module, trainer.phases, trainer.data, settings, trainer.device)
+    _fullest_epoch(plain)
     with Recorder() as recorder:
-        trainer.run_epoch(lambda: True)
+        plain.run_epoch(lambda: True)  # the first step, which is as it is on a GPU too
     products: list[Product] = recorder.products
     return products
-
-
-def _plain(recipe: Recipe) -> Recipe:
-    """Give the recipe without compiled steps: what happens in those is hard to see."""
-    training = recipe.training.model_copy(update={"compile": False})
-    return recipe.model_copy(update={"training": training})
 
 
 def _fullest_epoch(trainer: Trainer) -> list[Phase]:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from aae.training.precision import Halves
 from aae.training.settings import OptimizerSettings
 
+EPSILON = 1e-8  # of Adam, as in torch
 WIDENED = 2**20  # numbers that are widened together on a CPU: 4 MiB stay in its cache
 
 
@@ -53,8 +54,8 @@ class Update:
         self.settings = settings
         self.rate = settings.rate_at(0)
         self.weights = [full.get(p, p.data) for p in parameters]
-        self._parameters = list(parameters)
-        self._copied = [p in full for p in parameters]
+        # What a plain update moves, and the parameter that holds it or its copy.
+        self._moved = [(full.get(p, p), p) for p in parameters]
         self.state: dict[str, list[Tensor]] = {}
         if settings.optimizer == "adam":
             self.state["step"] = [torch.zeros((), device=w.device) for w in self.weights]
@@ -99,8 +100,7 @@ class Update:
 
     def _move_plainly(self, index: int, gradient: Tensor, rate: Tensor) -> None:
         """Do to one weight what torch's fused kernels do."""
-        settings, parameter = self.settings, self._parameters[index]
-        weight = self.weights[index] if self._copied[index] else parameter
+        settings, (weight, parameter) = self.settings, self._moved[index]
         state = {name: values[index] for name, values in self.state.items()}
         if settings.optimizer == "adam":
             first, second = settings.betas
@@ -108,12 +108,12 @@ class Update:
             mean = state["exp_avg"].lerp_(gradient, 1 - first)
             square = state["exp_avg_sq"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
             root = (1 - second**step).sqrt().float()
-            weight.sub_((rate / (1 - first**step)).float() * mean / (square.sqrt() / root + 1e-8))
+            weight.sub_((rate / (1 - first**step)).float() * mean / (square.sqrt() / root + EPSILON))
         elif settings.momentum:
             weight.sub_(rate * state["momentum_buffer"].mul_(settings.momentum).add_(gradient))
         else:
             weight.sub_(rate * gradient)
-        if self._copied[index]:
+        if weight is not parameter:
             parameter.copy_(weight)
 
     def entries(self) -> Iterator[tuple[str, Tensor]]:
@@ -149,7 +149,7 @@ class Update:
                 beta1=settings.betas[0],
                 beta2=settings.betas[1],
                 weight_decay=0.0,
-                eps=1e-8,
+                eps=EPSILON,
                 amsgrad=False,
                 maximize=False,
             )
