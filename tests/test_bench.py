@@ -116,13 +116,25 @@ def test_products_run_on_memory_that_is_shared_as_in_the_step():
     with Recorder() as recorder:
         (rows @ weight.t()) @ weight
     memory = {}
-    calls = [product.repeat(memory, benches.Noise(0)) for product in recorder.products]
+    calls = [product.repeat(memory, benches.Noise(0), compiled=False) for product in recorder.products]
     first, second = (call() for call in calls)
     # one buffer each for rows, weight, and the product that is written by the first call and read by the second
     assert len(memory) == 4
     torch.testing.assert_close(second, calls[1]())
     other_weight = next(t for t in memory.values() if t.numel() == weight.numel()).view(4, 3)
     torch.testing.assert_close(second, first @ other_weight)
+
+
+def test_the_ceiling_of_a_compiled_step_is_of_the_products_that_it_takes(monkeypatch):
+    with Recorder() as recorder:
+        torch.randn(5, 3) @ torch.randn(3, 4)
+    (product,) = recorder.products
+    taken = []
+    monkeypatch.setattr(benches, "faster", lambda function, operands: taken.append(function) or torch.ops.aae.mm)
+    memory = {}
+    results = [product.repeat(memory, benches.Noise(0), compiled)() for compiled in (False, True)]
+    torch.testing.assert_close(*results)
+    assert taken == [torch.ops.aten.mm.default]
 
 
 def test_table_shows_every_recipe():

@@ -26,6 +26,7 @@ from aae.recipes import Recipe
 from aae.training.compiled import CompiledStep
 from aae.training.engine import INIT, Trainer
 from aae.training.phases import Phase
+from aae.training.products import faster
 from aae.training.replicas import Replicas
 from aae.training.updates import Update
 
@@ -98,16 +99,20 @@ class Product:
     result: Any
     flops: int
 
-    def repeat(self, memory: Memory, noise: Noise) -> Callable[[], object]:
-        """Make a call that repeats the product at the same shapes, strides and types in `memory` of its own."""
+    def repeat(self, memory: Memory, noise: Noise, compiled: bool) -> Callable[[], object]:
+        """Make a call that repeats the product at the same shapes, strides and types in `memory` of its own.
+
+        It is computed as a step does that is compiled, or not.
+        """
 
         def other(value: Any) -> Any:
             return value.replace(memory, noise) if isinstance(value, Operand) else value
 
         arguments = [other(value) for value in self.arguments]
         keywords = {name: other(value) for name, value in self.keywords.items()}
-        function = INTO_BUFFER.get(self.function, self.function)
-        if self.function in INTO_BUFFER:
+        function = faster(self.function, arguments) if compiled else self.function
+        if function in INTO_BUFFER:
+            function = INTO_BUFFER[function]
             keywords["out"] = other(self.result)
         return lambda: function(*arguments, **keywords)
 
@@ -196,7 +201,8 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
     run_steps(trainer, WARM_UP)
 
     noise, memory = Noise(0, device=place), Memory()
-    calls = [product.repeat(memory, noise) for product in products]
+    compiled = isinstance(trainer.captured, CompiledStep) and trainer.captured.compiling
+    calls = [product.repeat(memory, noise, compiled) for product in products]
     run_products = _as_one(lambda: [call() for call in calls], place)
     x, y = noise.normal(STREAM), torch.zeros(STREAM, device=place)
     step_times, product_times, stream_times = [], [], []
@@ -221,7 +227,7 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
         "device": describe_device(place),
         "torch": torch.__version__,
         "precision": recipe.training.precision,
-        "compiled": isinstance(trainer.captured, CompiledStep) and trainer.captured.compiling,
+        "compiled": compiled,
         "batch_size": trainer.batch_size,
         "phases": [phase.name for phase in phases],
         "steps": steps,

@@ -20,6 +20,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from aae.noise import Noise
+from aae.training.products import hasten
 
 Step = Callable[[Tensor, "Tensor | None", "Noise | None", "dict[str, Tensor] | None"], Tensor]
 """From the indices of a mini-batch and a labelled one, what to draw from and the learning rate of each phase, to the metrics."""
@@ -169,6 +170,7 @@ class CompiledStep:
             trace(*inputs)
             calls = draws.calls
             graph = trace(*inputs, *_draw(Noise(0), calls))
+            hasten(graph)
         finally:
             for tensor, value in zip(state, before, strict=True):
                 tensor.copy_(value)  # tracing does for real what no input has part in, such as the decay of a momentum
