@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import statistics
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
 from aae import recipes
 from aae.bench import make_trainer, run_steps
+from aae.device import describe_device
 from aae.training.engine import Trainer
 from aae.training.processes import Processes, join, synchronize
 
@@ -78,7 +81,15 @@ def main() -> None:
     print(f"  one process {one:.0f} samples/s, two processes {two:.0f} samples/s, {ratio:.2f} times")
     if options.output:
         asked = {name: getattr(options, name) for name in ("recipe", "precision", "batch_size", "steps")}
-        report = {**asked, "ratio": ratio, "samples_per_second": rates}
+        report = {
+            "command": shlex.join(["python", *sys.argv]),
+            "date": datetime.now(UTC).date().isoformat(),
+            "device": describe_device(torch.device("cpu")),
+            "torch": torch.__version__,
+            **asked,
+            "ratio": ratio,
+            "samples_per_second": rates,
+        }
         options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 

@@ -16,10 +16,13 @@ import argparse
 import json
 import logging
 import os
+import shlex
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +148,8 @@ def compare(steps: int, rounds: int, optimizer: str) -> dict[str, Any]:
         for name in ("aae fp32", "aae bf16")
     }
     return {
+        "command": shlex.join(["python", *sys.argv]),
+        "date": datetime.now(UTC).date().isoformat(),
         "device": describe_device(CPU),
         "torch": torch.__version__,
         "optimizer": optimizer,

@@ -1,8 +1,8 @@
 """Matrix products of compiled steps in fp32: oneDNN's in place of MKL's, where they are faster.
 
 torch computes an fp32 product on a CPU with MKL, and with oneDNN, which it contains as well, only one in bf16. With the wide and
-flat matrices of fully connected layers oneDNN needs about a tenth less time on an AMD processor. A gradient
-that a momentum takes up is added to it by the product itself, so that it never goes through memory.
+flat matrices of fully connected layers oneDNN needs about a tenth less time on an AMD processor. A gradient that a momentum takes
+up is added to it by the product itself, so that it never goes through memory.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
 
 aten = torch.ops.aten
 
@@ -48,17 +48,18 @@ def hasten(graph: GraphModule) -> None:
             node.target = faster(node.target, [operand.meta["val"] for operand in node.args])
     decays: dict[str, Any] = {}
     for node in nodes:
+        if node.target not in (aten.mul_.Tensor, aten.add_.Tensor) or node.args[0].op != "get_attr":
+            continue
+        changed, by = node.args
         if node.target is aten.mul_.Tensor:
-            decays[node.args[0].target] = node  # momentum.mul_(decay) ...
-        elif node.target is aten.add_.Tensor and node.args[0].target in decays:
-            product = _untransposed(node.args[1])  # ... .add_(gradient)
+            decays[changed.target] = node  # momentum.mul_(decay) ...
+        elif changed.target in decays and isinstance(by, Node):
+            product = _untransposed(by)  # ... .add_(gradient)
             if product.target is torch.ops.aae.mm.default:
-                decay = decays.pop(node.args[0].target)
+                decay = decays.pop(changed.target)
                 with graph.graph.inserting_before(product):
-                    momentum = graph.graph.get_attr(node.args[0].target)
-                    graph.graph.call_function(
-                        torch.ops.aae.accumulate.default, (momentum, decay.args[1], *product.args)
-                    )
+                    operands = (graph.graph.get_attr(changed.target), decay.args[1], *product.args)
+                    graph.graph.call_function(torch.ops.aae.accumulate.default, operands)
                 graph.graph.erase_node(node)
                 graph.graph.erase_node(decay)
     graph.graph.eliminate_dead_code()
