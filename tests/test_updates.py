@@ -19,6 +19,7 @@ SETTINGS = [
     OptimizerSettings(rate=0.1),
     OptimizerSettings(rate=0.1, momentum=0.9),
     OptimizerSettings(optimizer="adam", rate=0.01, betas=(0.5, 0.99)),
+    OptimizerSettings(optimizer="adam", rate=0.01, betas=(0.0, 0.9)),
 ]
 
 

@@ -11,6 +11,7 @@ the weight itself has moved.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -86,8 +87,7 @@ class Update:
             with those around them.
         """
         if rate is not None:
-            for index, gradient in enumerate(gradients):
-                self._move_plainly(index, gradient.float(), rate)
+            self._move_plainly([gradient.float() for gradient in gradients], rate)
             return
         for group in self._groups:
             own = [gradients[i] for i in group.indices]
@@ -98,23 +98,27 @@ class Update:
             self._move(group, group.wide)
             torch._foreach_copy_(group.half, group.weights)
 
-    def _move_plainly(self, index: int, gradient: Tensor, rate: Tensor) -> None:
-        """Do to one weight what torch's fused kernels do."""
-        settings, (weight, parameter) = self.settings, self._moved[index]
-        state = {name: values[index] for name, values in self.state.items()}
+    def _move_plainly(self, gradients: Sequence[Tensor], rate: Tensor) -> None:
+        """Do to every weight what torch's fused kernels do."""
+        settings = self.settings
         if settings.optimizer == "adam":
             first, second = settings.betas
-            step = state["step"].add_(1).double()
-            mean = state["exp_avg"].lerp_(gradient, 1 - first)
-            square = state["exp_avg_sq"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
-            root = (1 - second**step).sqrt().float()
-            weight.sub_((rate / (1 - first**step)).float() * mean / (square.sqrt() / root + EPSILON))
-        elif settings.momentum:
-            weight.sub_(rate * state["momentum_buffer"].mul_(settings.momentum).add_(gradient))
-        else:
-            weight.sub_(rate * gradient)
-        if weight is not parameter:
-            parameter.copy_(weight)
+            steps = torch.stack([step.add_(1) for step in self.state["step"]]).double()
+            # Powers, written so that the compiler computes them first, and not again for every number of a weight.
+            powers = [torch.exp(steps * (math.log(beta) if beta else -math.inf)) for beta in settings.betas]
+            sizes, roots = (rate / (1 - powers[0])).float(), (1 - powers[1]).sqrt().float()
+        for index, (gradient, (weight, parameter)) in enumerate(zip(gradients, self._moved, strict=True)):
+            state = {name: values[index] for name, values in self.state.items()}
+            if settings.optimizer == "adam":
+                mean = state["exp_avg"].lerp_(gradient, 1 - first)
+                square = state["exp_avg_sq"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
+                weight.sub_(sizes[index] * mean / (square.sqrt() / roots[index] + EPSILON))
+            elif settings.momentum:
+                weight.sub_(rate * state["momentum_buffer"].mul_(settings.momentum).add_(gradient))
+            else:
+                weight.sub_(rate * gradient)
+            if weight is not parameter:
+                parameter.copy_(weight)
 
     def entries(self) -> Iterator[tuple[str, Tensor]]:
         """Give the state piece by piece, named ``<index of the parameter>.<name>``."""
