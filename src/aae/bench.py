@@ -110,7 +110,7 @@ class Product:
 
         arguments = [other(value) for value in self.arguments]
         keywords = {name: other(value) for name, value in self.keywords.items()}
-        function = faster(self.function, arguments) if compiled else self.function
+        function = faster(self.function, arguments) if compiled and not keywords else self.function
         if function in INTO_BUFFER:
             function = INTO_BUFFER[function]
             keywords["out"] = other(self.result)
