@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 from torch.fx import GraphModule, Node
 
 aten = torch.ops.aten
@@ -42,7 +42,8 @@ def faster(function: Any, operands: Sequence[Tensor]) -> Any:
 
 def hasten(graph: GraphModule) -> None:
     """Let every product in a traced program be computed the fastest way, and gradients go straight into their momentum."""
-    nodes: list[Any] = [node for node in graph.graph.nodes if node.op == "call_function"]
+    program = graph.graph
+    nodes: list[Any] = [node for node in program.nodes if node.op == "call_function"]
     for node in nodes:
         if node.target in _FASTER and not node.kwargs:
             node.target = faster(node.target, [operand.meta["val"] for operand in node.args])
@@ -50,19 +51,19 @@ def hasten(graph: GraphModule) -> None:
     for node in nodes:
         if node.target not in (aten.mul_.Tensor, aten.add_.Tensor) or node.args[0].op != "get_attr":
             continue
-        changed, by = node.args
+        name, by = node.args[0].target, node.args[1]
         if node.target is aten.mul_.Tensor:
-            decays[changed.target] = node  # momentum.mul_(decay) ...
-        elif changed.target in decays and isinstance(by, Node):
-            product = _untransposed(by)  # ... .add_(gradient)
-            if product.target is torch.ops.aae.mm.default:
-                decay = decays.pop(changed.target)
-                with graph.graph.inserting_before(product):
-                    operands = (graph.graph.get_attr(changed.target), decay.args[1], *product.args)
-                    graph.graph.call_function(torch.ops.aae.accumulate.default, operands)
-                graph.graph.erase_node(node)
-                graph.graph.erase_node(decay)
-    graph.graph.eliminate_dead_code()
+            decays[name] = node  # momentum.mul_(decay) ...
+            continue
+        product = _untransposed(by) if isinstance(by, Node) else None  # ... .add_(gradient)
+        if name in decays and product is not None and product.target is torch.ops.aae.mm.default:
+            decay = decays.pop(name)
+            with program.inserting_before(product):
+                operands = (program.get_attr(name), decay.args[1], *product.args)
+                program.call_function(torch.ops.aae.accumulate.default, operands)
+            program.erase_node(node)
+            program.erase_node(decay)
+    program.eliminate_dead_code()
     graph.recompile()
 
 
@@ -100,14 +101,14 @@ def _nothing(*operands: object) -> None:
     """Stand in for what gives nothing, for tracing."""
 
 
-_library = torch.library.Library("aae", "DEF")  # type: ignore[no-untyped-call]
+_operations = library.Library("aae", "DEF")  # type: ignore[no-untyped-call]
 for _schema, _function, _traced in (
     ("mm(Tensor a, Tensor b) -> Tensor", _product, _shape),
     ("addmm(Tensor bias, Tensor a, Tensor b) -> Tensor", _product, _shape),
     ("accumulate(Tensor(a!) momentum, float decay, Tensor a, Tensor b) -> ()", _accumulate, _nothing),
 ):
-    _name = _library.define(_schema)  # type: ignore[no-untyped-call]
-    _library.impl(_name, _function, "CPU")  # type: ignore[no-untyped-call]
-    _library.impl(_name, _traced, "Meta")  # type: ignore[no-untyped-call]
+    _name = _operations.define(_schema)  # type: ignore[no-untyped-call]
+    _operations.impl(_name, _function, "CPU")  # type: ignore[no-untyped-call]
+    _operations.impl(_name, _traced, "Meta")  # type: ignore[no-untyped-call]
 
 _FASTER: dict[Any, Any] = {aten.mm.default: torch.ops.aae.mm.default, aten.addmm.default: torch.ops.aae.addmm.default}
