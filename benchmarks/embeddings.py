@@ -27,9 +27,9 @@ import torch
 import aae
 from aae import data, evaluation
 from aae.device import describe_device
-from aae.measure import NEIGHBOURHOOD, REFERENCE_ROWS
-from aae.results import hardware, summarize
-from aae.training.checkpoints import write_json
+from aae.files import write_json
+from aae.reproduction.results import hardware, summarize
+from aae.runs.evaluate import NEIGHBOURHOOD, REFERENCE_ROWS
 
 NEIGHBOURS = 10  # k of the k-NN accuracy, as in the recipes
 EPOCHS = {

@@ -47,8 +47,8 @@ import aae
 from aae import data
 from aae.device import describe_device
 from aae.evaluation import clustering_report, error_percent, knn_accuracy_percent, trustworthiness
-from aae.results import summarize
-from aae.training.checkpoints import write_json
+from aae.files import write_json
+from aae.reproduction.results import summarize
 
 LABELS_PER_CLASS = 5
 Array = NDArray[Any]

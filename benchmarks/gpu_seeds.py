@@ -17,9 +17,9 @@ from typing import Any
 import torch
 
 from aae import recipes
-from aae.bench import make_trainer, run_steps
+from aae.bench.step import make_trainer, run_steps
 from aae.device import choose_device, describe_device
-from aae.training.replicas import Replicas
+from aae.training.batched_seeds import Replicas
 
 EPOCHS = 5000  # A.2.1
 

@@ -21,10 +21,10 @@ from pathlib import Path
 import torch
 
 from aae import recipes
-from aae.bench import make_trainer, run_steps
+from aae.bench.step import make_trainer, run_steps
 from aae.device import describe_device
-from aae.training.engine import Trainer
-from aae.training.processes import Processes, join, synchronize
+from aae.training.acceleration.distributed import Processes, join, synchronize
+from aae.training.trainer import Trainer
 
 WARM_UP = 5
 

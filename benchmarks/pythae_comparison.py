@@ -37,11 +37,11 @@ from pythae.trainers import AdversarialTrainer, AdversarialTrainerConfig
 from torch import Tensor, nn
 
 from aae import recipes
-from aae.building import build_model, make_phases
 from aae.device import describe_device
 from aae.networks import MLP, Scaling
 from aae.noise import Noise
-from aae.training.engine import Trainer, TrainingData
+from aae.recipes.build_model import build_model, make_phases
+from aae.training.trainer import Trainer, TrainingData
 
 RECIPE, INPUTS = "table1-mnist", (28, 28)
 CPU = torch.device("cpu")

@@ -27,10 +27,11 @@ import numpy as np
 import torch
 
 from aae import recipes
-from aae.building import build_model, labelled_rows, make_phases, make_scaling, training_data
 from aae.data import Dataset, Split
 from aae.noise import Noise
-from aae.training.engine import INIT, Trainer
+from aae.recipes.build_data import labelled_rows, make_scaling, training_data
+from aae.recipes.build_model import build_model, make_phases
+from aae.training.trainer import INIT, Trainer
 
 ROWS, SMALL = 604_388, 20_000
 SHAPE = (32, 32, 3)

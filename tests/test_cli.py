@@ -20,9 +20,10 @@ from sklearn.datasets import load_iris
 from typer.main import get_command
 
 import aae
-from aae import data, experiment, recipes
+from aae import data, recipes
 from aae.cli import app, run
-from aae.run import Run
+from aae.runs import train as experiment
+from aae.runs.run import Run
 
 SETTINGS = [
     "training.epochs=2",
@@ -78,9 +79,9 @@ def trained(tmp_path_factory):
 @pytest.fixture
 def place(trained, monkeypatch):
     monkeypatch.chdir(trained)
-    monkeypatch.setattr("aae.judge.STEPS", 30)
-    monkeypatch.setattr("aae.drawing.GRID", 5)
-    monkeypatch.setattr("aae.drawing.PANEL", 3)
+    monkeypatch.setattr("aae.runs.reference_classifier.STEPS", 30)
+    monkeypatch.setattr("aae.runs.plot.GRID", 5)
+    monkeypatch.setattr("aae.runs.plot.PANEL", 3)
     for room in ("curves", "figure2"):
         monkeypatch.setattr(f"aae.figures.{room}.DPI", 60)
     return trained
@@ -573,7 +574,7 @@ def test_a_loss_that_is_not_finite_is_one_line_and_status_1(place, capfd, tmp_pa
 
 
 def test_demo_compares_and_draws_and_replaces_an_earlier_one(command, monkeypatch, tmp_path):
-    monkeypatch.setattr("aae.demo.read_recipe", lambda name: experiment.read_recipe(name, SETTINGS))
+    monkeypatch.setattr("aae.reproduction.demo.read_recipe", lambda name: experiment.read_recipe(name, SETTINGS))
     out = command("demo", "--device", "cpu", "--run", tmp_path / "demo")
     assert command("demo", "--device", "cpu", "--run", tmp_path / "demo") == out
     for name, learnt_from in {
@@ -589,7 +590,7 @@ def test_demo_compares_and_draws_and_replaces_an_earlier_one(command, monkeypatc
 
 
 def test_demo_leaves_other_runs_alone(tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr("aae.demo.train", None)
+    monkeypatch.setattr("aae.reproduction.demo.train", None)
     assert run(["train", "demo", *SMALL, "--run", str(tmp_path / "demo")]) == 0
     assert run(["demo", "--run", str(tmp_path)]) == 2
     assert "demo: already exists; expected a new run folder" in capfd.readouterr().err
@@ -600,13 +601,13 @@ def test_ctrl_c_in_any_command_is_told_and_no_success(place, capfd, monkeypatch)
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("aae.measure.evaluate", interrupted)
+    monkeypatch.setattr("aae.runs.evaluate.evaluate", interrupted)
     assert run(["evaluate", "runs/demo", "--json"]) == 130
     assert capfd.readouterr() == ("", "aae: interrupted\n")
 
 
 def test_what_cannot_be_recorded_is_not_measured(place, capfd, monkeypatch):
-    monkeypatch.setattr("aae.measure.evaluate", None)
+    monkeypatch.setattr("aae.runs.evaluate.evaluate", None)
     assert run(["evaluate", "runs/demo", "--split", "validation", "--record", "results"]) == 2
     assert capfd.readouterr().err == "aae: results are measured on the test split; found validation\n"
 

@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from aae import experiment, measure, objectives
+from aae import losses as objectives
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder, ClusterHeads, Latent
 from aae.networks import MLP, Scaling, initialize
 from aae.noise import Noise
 from aae.posteriors import Deterministic, Softmax
 from aae.priors import Categorical, Gaussian, SwissRoll
-from aae.training.collapse import signs
-from aae.training.engine import Trainer, TrainingData
+from aae.runs import evaluate as measure
+from aae.runs import train as experiment
+from aae.training.diagnostics import signs
 from aae.training.phases import adversarial_phases
 from aae.training.settings import TrainingSettings
+from aae.training.trainer import Trainer, TrainingData
 
 CPU = torch.device("cpu")
 

@@ -6,16 +6,18 @@ import torch
 from scipy.signal import correlate2d
 from torch import nn
 
-from aae import experiment, recipes
-from aae.building import build_model, make_phases, make_scaling
+from aae import recipes
 from aae.convolution import Convolution, ConvolutionalDecoder, ConvolutionalEncoder
 from aae.data import Dataset, Split
 from aae.errors import InputError
+from aae.losses import half_squared_error
 from aae.networks import Dropout, initialize
 from aae.noise import Noise
-from aae.objectives import half_squared_error
 from aae.recipes import Recipe
-from aae.training.engine import Trainer, TrainingData
+from aae.recipes.build_data import make_scaling
+from aae.recipes.build_model import build_model, make_phases
+from aae.runs import train as experiment
+from aae.training.trainer import Trainer, TrainingData
 
 
 def pictures(n: int, *shape: int) -> np.ndarray:

@@ -15,12 +15,13 @@ import pytest
 import typer
 
 import aae
-from aae import recipes, tables
+from aae import recipes
 from aae.cli import app
-from aae.experiment import read_recipe
 from aae.recipes import Recipe
-from aae.reproduce import TARGETS
-from aae.training.collapse import DISCRIMINATOR_WINS, LABELS_UNUSED
+from aae.reproduction import tables
+from aae.reproduction.reproduce import TARGETS
+from aae.runs.train import read_recipe
+from aae.training.diagnostics import DISCRIMINATOR_WINS, LABELS_UNUSED
 from aae.training.settings import Settings
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -21,13 +21,13 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from aae import results, tables
+from aae.reproduction import results, tables
 
 RESULTS = Path(__file__).parents[2] / "results"
 
 
 def table(name: str, recipes: str | None = None, folder: Path = RESULTS) -> str:
-    """Write one of `aae.tables.TABLES` as Markdown, of the recipes that match a regular expression."""
+    """Write one of `aae.reproduction.tables.TABLES` as Markdown, of the recipes that match a regular expression."""
     shown = tables.TABLES[name]
     if recipes is not None:
         shown = dataclasses.replace(shown, recipes=recipes)

@@ -15,9 +15,9 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from aae import bench
-from aae.results import with_sd
-from aae.tables import markdown
+from aae.bench import step as bench
+from aae.reproduction.results import with_sd
+from aae.reproduction.tables import markdown
 
 FOLDER = Path(__file__).parents[2] / "results"
 

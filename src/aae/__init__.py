@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from aae._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from aae.estimators import AAE as AAE
     from aae.estimators import AAEClusterer as AAEClusterer
@@ -16,18 +18,16 @@ if TYPE_CHECKING:
     from aae.estimators import SemiSupervisedAAE as SemiSupervisedAAE
     from aae.estimators import SupervisedAAE as SupervisedAAE
     from aae.evaluation.parzen import parzen_log_likelihood as parzen_log_likelihood
-    from aae.experiment import train as train
-    from aae.fitting import fit as fit
     from aae.model import AdversarialAutoencoder as AdversarialAutoencoder
     from aae.model import Latent as Latent
     from aae.networks import MLP as MLP
-    from aae.run import Run as Run
-    from aae.sharing import from_pretrained as from_pretrained
-    from aae.sharing import load as load
-    from aae.sharing import push_to_hub as push_to_hub
-    from aae.sharing import save_pretrained as save_pretrained
-
-__version__ = "0.1.0"
+    from aae.runs.hub import from_pretrained as from_pretrained
+    from aae.runs.hub import load as load
+    from aae.runs.hub import push_to_hub as push_to_hub
+    from aae.runs.hub import save_pretrained as save_pretrained
+    from aae.runs.run import Run as Run
+    from aae.runs.train import train as train
+    from aae.training.fit import fit as fit
 
 _HOMES = {
     "AAE": "aae.estimators",
@@ -36,16 +36,16 @@ _HOMES = {
     "AdversarialAutoencoder": "aae.model",
     "Latent": "aae.model",
     "MLP": "aae.networks",
-    "Run": "aae.run",
+    "Run": "aae.runs.run",
     "SemiSupervisedAAE": "aae.estimators",
     "SupervisedAAE": "aae.estimators",
-    "fit": "aae.fitting",
-    "from_pretrained": "aae.sharing",
-    "load": "aae.sharing",
+    "fit": "aae.training.fit",
+    "from_pretrained": "aae.runs.hub",
+    "load": "aae.runs.hub",
     "parzen_log_likelihood": "aae.evaluation.parzen",
-    "push_to_hub": "aae.sharing",
-    "save_pretrained": "aae.sharing",
-    "train": "aae.experiment",
+    "push_to_hub": "aae.runs.hub",
+    "save_pretrained": "aae.runs.hub",
+    "train": "aae.runs.train",
 }
 _ROOMS = ("estimators", "evaluation", "posteriors", "priors", "recipes")
 

@@ -161,9 +161,9 @@ def train(
 
     Example: aae train figure2a --data digits --set training.epochs=20 --run runs/first
     """
-    from aae.experiment import read_recipe, train_seeds
-    from aae.results import summarize
-    from aae.training import processes
+    from aae.reproduction.results import summarize
+    from aae.runs.train import read_recipe, train_seeds
+    from aae.training.acceleration import distributed as processes
 
     processes.join()
     checked = read_recipe(recipe, overrides or [], data)
@@ -195,9 +195,10 @@ def evaluate(
 
     Example: aae evaluate runs/figure2a
     """
-    from aae import measure, results
-    from aae.building import load_data
-    from aae.experiment import load_runs
+    from aae.recipes.build_data import load_data
+    from aae.reproduction import results
+    from aae.runs import evaluate as measure
+    from aae.runs.train import load_runs
 
     if record is not None:
         results.check_split(split.value)
@@ -240,9 +241,10 @@ def parzen(
     """
     from dataclasses import asdict
 
-    from aae import likelihood, results
-    from aae.sharing import load
-    from aae.training import processes
+    from aae.reproduction import results
+    from aae.runs import likelihood
+    from aae.runs.hub import load
+    from aae.training.acceleration import distributed as processes
 
     if record is not None:
         results.check_split(split.value)
@@ -286,7 +288,7 @@ def predict(
     """
     import numpy as np
 
-    from aae.sharing import load
+    from aae.runs.hub import load
 
     finished = load(run, device.value, trust_modules=trust)
     names = finished.label_names
@@ -310,7 +312,7 @@ def encode(
 
     Example: aae encode runs/figure2a pictures/ -o codes.npz
     """
-    from aae.sharing import load
+    from aae.runs.hub import load
 
     finished = load(run, device.value, trust_modules=trust)
     rows = finished.read(source, labels=False).rows
@@ -333,7 +335,7 @@ def reconstruct(
 
     Example: aae reconstruct runs/figure2a pictures/ -o reconstructed.png
     """
-    from aae.sharing import load
+    from aae.runs.hub import load
 
     finished = load(run, device.value, trust_modules=trust)
     split = finished.read(source, labels=finished.autoencoder.decoder_classes is not None)
@@ -354,7 +356,7 @@ def sample(
 
     Example: aae sample runs/demo -n 64 --label 3 -o threes.png
     """
-    from aae.sharing import load
+    from aae.runs.hub import load
 
     finished = load(run, device.value, trust_modules=trust)
     wanted = None if label is None else finished.label_index(label)
@@ -374,8 +376,8 @@ def figure(
 
     Example: aae figure runs/figure2a
     """
-    from aae.drawing import draw
-    from aae.sharing import load
+    from aae.runs.hub import load
+    from aae.runs.plot import draw
 
     for path in draw(load(run, device.value, trust_modules=trust), output):
         print(path)
@@ -391,8 +393,8 @@ def export(
 
     Example: aae export runs/demo -o demo-onnx
     """
-    from aae.export import export as write
-    from aae.sharing import load
+    from aae.runs.hub import load
+    from aae.runs.onnx import export as write
 
     for path in write(load(run, "cpu", trust_modules=trust), output):
         print(path)
@@ -419,7 +421,7 @@ def reproduce(
 
     Example: aae reproduce table2 --profile short
     """
-    from aae import reproduce as reproduction
+    from aae.reproduction import reproduce as reproduction
 
     def note(text: str) -> None:
         print(text, file=sys.stderr)
@@ -447,7 +449,7 @@ def demo(
 
     Example: aae demo
     """
-    from aae.demo import demo as show
+    from aae.reproduction.demo import demo as show
 
     comparison, figures = show(run, device.value)
     table = _table("test error in percent, 8x8 digits", "error")
@@ -472,13 +474,13 @@ def bench(
 
     Example: aae bench figure2a --set training.precision=fp32
     """
-    from aae import bench as speed
-    from aae.experiment import read_recipe
+    from aae.bench import step as speed
+    from aae.runs.train import read_recipe
 
     if names == ["parzen"]:
         if overrides:
             raise InputError(f"--set {overrides[0]}: a Parzen window has no recipe; expected none")
-        from aae.parzen_bench import bench_parzen
+        from aae.bench.parzen import bench_parzen
 
         found = bench_parzen(device=device.value)
         if as_json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from aae import objectives
+from aae import losses as objectives
 from aae.errors import InputError
 from aae.model import Output, takes_noise
 from aae.noise import Noise

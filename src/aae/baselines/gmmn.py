@@ -22,12 +22,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from aae import objectives
+from aae import losses as objectives
 from aae.baselines.vae import Likelihood, reconstruction_error
 from aae.errors import InputError
+from aae.losses import Reduction
 from aae.model import AdversarialAutoencoder
 from aae.noise import Noise
-from aae.objectives import Reduction
 from aae.posteriors import Posterior
 from aae.priors import Prior, Uniform
 from aae.training.phases import Batch, Phase

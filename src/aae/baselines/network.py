@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from aae import objectives
+from aae import losses as objectives
 from aae.model import takes_noise
 from aae.networks import Corruption
 from aae.noise import Noise

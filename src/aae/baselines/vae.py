@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from aae import objectives
+from aae import losses as objectives
 from aae.errors import InputError
+from aae.losses import Reduction
 from aae.model import AdversarialAutoencoder
-from aae.objectives import Reduction
 from aae.posteriors import GaussianPosterior
 from aae.priors import Gaussian
 from aae.training.phases import Batch, Phase

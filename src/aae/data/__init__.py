@@ -7,9 +7,9 @@ unlabelled row.
 from aae.data.catalogue import NAMES, fetch, names
 from aae.data.dataset import Dataset, Split
 from aae.data.entries import CatalogueEntry
+from aae.data.loading import load, read_rows
 from aae.data.output import write_rows
-from aae.data.sources import load, read_rows
-from aae.data.subsets import labelled_subset
+from aae.data.splits import labelled_subset
 
 __all__ = [
     "NAMES",

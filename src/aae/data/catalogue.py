@@ -16,7 +16,7 @@ from aae.data import idx, svhn, tfd
 from aae.data.checks import Part, check_labels, check_rows
 from aae.data.dataset import Dataset, Split
 from aae.data.entries import CatalogueEntry
-from aae.data.subsets import hold_out
+from aae.data.splits import hold_out
 from aae.errors import InputError, unknown
 
 DIGITS_TEST = 0.2

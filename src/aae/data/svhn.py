@@ -25,7 +25,7 @@ from aae.data import matlab
 from aae.data.checks import Part
 from aae.data.dataset import Dataset, Split
 from aae.data.entries import CatalogueEntry, cache
-from aae.data.subsets import hold_out
+from aae.data.splits import hold_out
 from aae.errors import InputError
 
 TRAIN, EXTRA, TEST = "train_32x32.mat", "extra_32x32.mat", "test_32x32.mat"

@@ -20,7 +20,6 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from aae.building import build_model
 from aae.device import choose_device
 from aae.errors import InputError, unknown
 from aae.estimators.labels import refuse_gaps
@@ -28,6 +27,7 @@ from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
 from aae.noise import Noise, seeded
 from aae.priors import FromSampler, Prior
+from aae.recipes.build_model import build_model
 from aae.recipes.schema import (
     DecoderSettings,
     DiscriminatorSettings,
@@ -36,10 +36,10 @@ from aae.recipes.schema import (
     ModelSettings,
     StyleSettings,
 )
-from aae.training.engine import INIT, SAMPLES, Trainer, TrainingData
 from aae.training.phases import adversarial_phases
 from aae.training.progress import Progress
 from aae.training.settings import TrainingSettings, complaint
+from aae.training.trainer import INIT, SAMPLES, Trainer, TrainingData
 
 Rows = NDArray[np.float32]
 Fit = TypeVar("Fit", bound=Callable[..., Any])

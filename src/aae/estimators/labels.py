@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.multiclass import check_classification_targets
 
+from aae.arrays import UNLABELLED
 from aae.errors import InputError
-from aae.evaluation.arrays import UNLABELLED
 
 
 def refuse_gaps(y: Any) -> None:

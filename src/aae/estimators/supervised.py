@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
+from aae.arrays import UNLABELLED
 from aae.errors import InputError
 from aae.estimators.base import AdversarialTransformer, Rows, all_or_nothing
 from aae.estimators.labels import find_classes, number_labels, wanted_labels
-from aae.evaluation.arrays import UNLABELLED
 from aae.priors import Categorical
 from aae.recipes.schema import LabelSettings
 

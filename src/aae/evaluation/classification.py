@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
+from aae.arrays import Array, ArrayLike, as_labels, as_matrix, labelled_rows, same_length
 from aae.errors import InputError
-from aae.evaluation.arrays import Array, ArrayLike, as_labels, as_matrix, labelled_rows, same_length
 
 
 def _pairs(labels: ArrayLike, predicted: ArrayLike) -> tuple[Array, Array]:

@@ -11,8 +11,8 @@ from scipy.special import logsumexp
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 
+from aae.arrays import Array, ArrayLike, as_labels, as_matrix, labelled_rows, same_length
 from aae.errors import InputError
-from aae.evaluation.arrays import Array, ArrayLike, as_labels, as_matrix, labelled_rows, same_length
 from aae.evaluation.classification import error_percent
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn import manifold
 from sklearn.neighbors import KNeighborsClassifier
 
+from aae.arrays import Array, ArrayLike, as_labels, as_matrix, labelled_rows, same_length
 from aae.errors import InputError
-from aae.evaluation.arrays import Array, ArrayLike, as_labels, as_matrix, labelled_rows, same_length
 
 SUBSAMPLE = 5000
 

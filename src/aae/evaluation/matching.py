@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aae.arrays import ArrayLike
 from aae.errors import InputError
-from aae.evaluation.arrays import ArrayLike
 
 PAIRS_AT_ONCE = 4_000_000  # distances held in memory at a time: 32 MB in float64
 

@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.metrics import pairwise_distances_argmin_min
 from torch import Tensor
 
+from aae.arrays import Array, ArrayLike, as_matrix
 from aae.errors import InputError
-from aae.evaluation.arrays import Array, ArrayLike, as_matrix
 
 VALUES_AT_ONCE = 4_000_000  # values of `rows` held in memory at a time: 32 MB in float64
 

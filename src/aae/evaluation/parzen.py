@@ -23,8 +23,8 @@ from numpy.polynomial.chebyshev import chebpts1
 from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
 
+from aae.arrays import ArrayLike
 from aae.errors import InputError
-from aae.evaluation.arrays import ArrayLike
 from aae.evaluation.gaussian_sums import GaussianSums
 from aae.evaluation.sample_stream import Sampler, SampleStream, as_rows, sum_kernels
 

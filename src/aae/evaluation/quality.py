@@ -12,8 +12,8 @@ import numpy as np
 from sklearn.metrics import pairwise_distances_chunked
 from sklearn.neighbors import NearestNeighbors
 
+from aae.arrays import Array, ArrayLike, as_matrix
 from aae.errors import InputError
-from aae.evaluation.arrays import Array, ArrayLike, as_matrix
 
 WORKING_MEMORY = 64  # MB of distances held at a time
 ROUNDING = 1e-7  # relative error of distances that are differences of squared norms

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, distributed
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from aae.arrays import ArrayLike
 from aae.errors import InputError
-from aae.evaluation.arrays import ArrayLike
 from aae.evaluation.gaussian_sums import GaussianSums
-from aae.training.checkpoints import read_tensors, write_tensors
+from aae.files import read_tensors, write_tensors
 
 Sampler: TypeAlias = Callable[[int, int], ArrayLike]
 

@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from aae.arrays import Array, ArrayLike, as_numpy
 from aae.errors import InputError
-from aae.evaluation.arrays import Array, ArrayLike, as_numpy
 
 DPI = 200
 CELL = 84  # pixels that a small picture is magnified to, about: 28 x 28 becomes exactly three times as large

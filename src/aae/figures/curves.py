@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from aae.arrays import Array
 from aae.errors import InputError
-from aae.evaluation.arrays import Array
 from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, PALETTE, TITLE_SIZE, plain
 
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy.stats import norm
 
+from aae.arrays import UNLABELLED, Array, ArrayLike, as_labels, as_matrix, same_length
 from aae.errors import InputError
-from aae.evaluation.arrays import UNLABELLED, Array, ArrayLike, as_labels, as_matrix, same_length
 from aae.figures.canvas import CLOUD, DPI, FAINT, INK, LABEL_SIZE, PALETTE, TITLE_SIZE, fit, mosaic, plain, sheet
 
 MARKERS = "o^sDv"  # each goes through the palette once, from light to dark shades

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from aae.arrays import ArrayLike
 from aae.errors import InputError
-from aae.evaluation.arrays import ArrayLike
 from aae.figures.canvas import as_pictures, cell_scale, centres, mosaic, sheet
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
+from aae.arrays import ArrayLike
 from aae.errors import InputError
-from aae.evaluation.arrays import ArrayLike
 from aae.figures.canvas import GAP, as_pictures, cell_scale, mosaic, sheet
 
 APART = 6 * GAP  # pixels between the samples and the column of neighbours

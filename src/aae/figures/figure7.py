@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from aae.arrays import Array, ArrayLike, as_numpy
 from aae.errors import InputError
-from aae.evaluation.arrays import Array, ArrayLike, as_numpy
 from aae.figures.canvas import GAP, as_pictures, cell_scale, centres, mosaic, plain, sheet
 
 

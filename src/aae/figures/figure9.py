@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from aae.arrays import ArrayLike, as_labels, same_length
 from aae.errors import InputError
-from aae.evaluation.arrays import ArrayLike, as_labels, same_length
 from aae.figures.canvas import GAP, as_pictures, cell_scale, centres, mosaic, plain, sheet
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from aae.errors import InterruptedTrainingError, TrainingError
 from aae.training.checkpoints import checkpoint_names, remove_other_checkpoints, save_checkpoint
-from aae.training.collapse import signs
-from aae.training.engine import Trainer
+from aae.training.diagnostics import signs
 from aae.training.progress import Progress
-from aae.training.rundir import RunDirectory
+from aae.training.run_directory import RunDirectory
+from aae.training.trainer import Trainer
 
 Advance = Callable[[Callable[[], bool]], list[dict[str, float]] | None]
 """Trains the rest of an epoch, as `Trainer.run_epoch` does; gives the metrics of every run."""

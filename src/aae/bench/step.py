@@ -1,0 +1,400 @@
+"""Speed of one training step against what the machine can do: its matrix products alone, and its memory."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from rich.table import Table
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from aae import data as datasets
+from aae.data import Dataset, Split
+from aae.device import choose_device, describe_device
+from aae.errors import InputError
+from aae.noise import Noise
+from aae.recipes import Recipe
+from aae.recipes.build_data import labelled_rows, load_data, make_scaling, training_data
+from aae.recipes.build_model import build_model, make_phases
+from aae.training.acceleration.compiled import CompiledStep
+from aae.training.acceleration.matmul import faster
+from aae.training.batched_seeds import Replicas
+from aae.training.optimizers import Update
+from aae.training.phases import Phase
+from aae.training.trainer import INIT, Trainer
+
+WARM_UP = 3  # steps before anything is measured
+STREAM = 2**25  # float32 numbers in each buffer of the bandwidth measurement (128 MiB, larger than any cache)
+
+aten = torch.ops.aten
+# 2 m n k per product: torch's own formulas, also for the in-place forms of the same products.
+FLOPS: dict[Any, Callable[..., int]] = {
+    **flop_registry,
+    aten.addmm_: flop_registry[aten.addmm],
+    aten.baddbmm_: flop_registry[aten.baddbmm],
+}
+# Products that can write into a buffer made before: no allocation in the ceiling.
+INTO_BUFFER: dict[Any, Callable[..., Tensor]] = {
+    aten.mm.default: torch.mm,
+    aten.addmm.default: torch.addmm,
+    aten.bmm.default: torch.bmm,
+    aten.baddbmm.default: torch.baddbmm,
+}
+
+
+@dataclass(frozen=True)
+class Operand:
+    """What decides the speed of reading a tensor: size, strides, type, and which products share its memory."""
+
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+    address: int
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Operand:
+        """Note a tensor without keeping it alive."""
+        return cls(tuple(tensor.shape), tensor.stride(), tensor.dtype, tensor.data_ptr())
+
+    def replace(self, memory: Memory, noise: Noise) -> Tensor:
+        """Make another tensor of this layout, standard normal, in `memory` that is shared where it was shared before."""
+        extent = 1 + sum((n - 1) * step for n, step in zip(self.size, self.stride, strict=True))
+        key = self.address, extent, self.dtype
+        if key not in memory:
+            memory[key] = noise.normal(extent).to(self.dtype)
+        return memory[key].as_strided(self.size, self.stride)
+
+
+Memory = dict[tuple[int, int, torch.dtype], Tensor]
+
+
+@dataclass(frozen=True)
+class Product:
+    """One matrix product (or convolution) of a step, as torch executed it.
+
+    Attributes
+    ----------
+    function : OpOverload
+        Such as ``aten.addmm.default``.
+    arguments : tuple
+        As it was called, an `Operand` in place of every tensor.
+    keywords : dict
+        The same for arguments by name.
+    result : Operand or other value
+        What it returned.
+    flops : int
+        2 m n k; the addition of a bias is not counted.
+    """
+
+    function: Any
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    result: Any
+    flops: int
+
+    def repeat(self, memory: Memory, noise: Noise, compiled: bool) -> Callable[[], object]:
+        """Make a call that repeats the product at the same shapes, strides and types in `memory` of its own.
+
+        It is computed as a step does that is compiled, or not.
+        """
+
+        def other(value: Any) -> Any:
+            return value.replace(memory, noise) if isinstance(value, Operand) else value
+
+        arguments = [other(value) for value in self.arguments]
+        keywords = {name: other(value) for name, value in self.keywords.items()}
+        function = faster(self.function, arguments) if compiled and not keywords else self.function
+        if function in INTO_BUFFER:
+            function = INTO_BUFFER[function]
+            keywords["out"] = other(self.result)
+        return lambda: function(*arguments, **keywords)
+
+    def describe(self) -> tuple[str, str]:
+        """Name the operation and its operands, such as ``("mm", "100x784 784x1000 float32")``."""
+        operands = [value for value in self.arguments if isinstance(value, Operand)]
+        shapes = " ".join("x".join(map(str, operand.size)) for operand in operands)
+        dtype = str(operands[0].dtype).removeprefix("torch.")
+        return str(self.function.overloadpacket).removeprefix("aten."), f"{shapes} {dtype}"
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes every matrix product that runs while it is active, backward passes included."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.products: list[Product] = []
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run `function` and note it if it is a product."""
+        kwargs = kwargs or {}
+        out = function(*args, **kwargs)
+        formula = FLOPS.get(function.overloadpacket)
+        if formula is not None:
+
+            def note(value: Any) -> Any:
+                return Operand.of(value) if isinstance(value, Tensor) else value
+
+            keywords = {name: note(value) for name, value in kwargs.items()}
+            flops = formula(*args, **kwargs, out_val=out)
+            self.products.append(Product(function, tuple(map(note, args)), keywords, note(out), flops))
+        return out
+
+
+def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5) -> dict[str, Any]:
+    """Measure one training step of a recipe against the machine's ceiling for the same matrix products.
+
+    A step is what training runs: batch gather, noise, all phases, optimizer updates. A warm start or pretraining, which runs
+    other phases, is passed over. Its matrix products are recorded, and timed alone, back to back, at the same shapes, types and
+    layouts, on memory of their own that no allocation interrupts. Steps and products take turns (`rounds` times: some steps, the
+    products as often, the memory), so that other load on the machine spoils both alike; times are medians over the rounds.
+
+    The floor of a step is the time of its products plus the time to move what its updates must move: every update reads
+    the gradient, and reads and writes the weight and the optimizer's state. The bandwidth for it is that of ``y += x`` on
+    buffers larger than the caches (two reads and one write, the access pattern of an update); weights that stay in a
+    cache can beat it.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Any recipe. For a named data set the rows are made up (nothing is downloaded); a path is read.
+    device : {"auto", "cpu", "cuda"}
+        Where to measure.
+    steps : int
+        Steps in every round, 1 or larger.
+    rounds : int
+        1 or larger.
+
+    Returns
+    -------
+    dict
+        Plain numbers, strings and lists, fit for JSON: ``recipe``, ``device``, ``precision``, ``compiled``,
+        ``batch_size``; ``step_ms``, ``samples_per_second``; ``products`` (operation, operands, count, gflop each),
+        ``gflop_per_step``, ``gflop_per_second``, ``product_ms``, ``ceiling_gflop_per_second`` and ``share`` of that
+        ceiling, which is product_ms / step_ms; ``parameters`` (updated per step, counted once per phase), ``moved_mb``,
+        ``bandwidth_gb_per_second``, ``update_ms``, ``floor_ms`` = product_ms + update_ms, ``share_of_floor``;
+        ``steps_per_epoch``, ``epochs``, ``schedule_seconds`` (training steps only, without validation and checkpoints).
+        Prefixes are decimal: 1 GB is 10^9 bytes.
+
+    Raises
+    ------
+    InputError
+        If `steps` or `rounds` is smaller than 1, or the recipe, device and data do not fit together.
+    """
+    for name, value in {"steps": steps, "rounds": rounds}.items():
+        if value < 1:
+            raise InputError(f"{name} is {value}; expected 1 or larger")
+    place = choose_device(device)
+    trainer = make_trainer(recipe, place)
+    products = _record(trainer)
+    if not products:
+        raise InputError(f"recipe {recipe.name}: a step has no matrix product to measure it by")
+    phases = _fullest_epoch(trainer)
+    run_steps(trainer, WARM_UP)
+
+    noise, memory = Noise(0, device=place), Memory()
+    compiled = isinstance(trainer.captured, CompiledStep) and trainer.captured.compiling
+    calls = [product.repeat(memory, noise, compiled) for product in products]
+    run_products = _as_one(lambda: [call() for call in calls], place)
+    x, y = noise.normal(STREAM), torch.zeros(STREAM, device=place)
+    step_times, product_times, stream_times = [], [], []
+    with torch.no_grad():
+        run_products()
+        y.add_(x)
+    for _ in range(rounds):
+        step_times.append(run_steps(trainer, steps))
+        with torch.no_grad():
+            product_times.append(_time(run_products, steps, place))
+            stream_times.append(_time(lambda: y.add_(x), 3, place))
+
+    step, product = statistics.median(step_times), statistics.median(product_times)
+    bandwidth = 3 * STREAM * 4 / statistics.median(stream_times)
+    flops = sum(product.flops for product in products)
+    moved = sum(_moved_bytes(trainer.updates[phase.name]) for phase in phases)
+    floor = product + moved / bandwidth
+    each = {product.describe(): product.flops for product in products}
+    counts = Counter(product.describe() for product in products)
+    return {
+        "recipe": recipe.name,
+        "device": describe_device(place),
+        "torch": torch.__version__,
+        "precision": recipe.training.precision,
+        "compiled": compiled,
+        "batch_size": trainer.batch_size,
+        "phases": [phase.name for phase in phases],
+        "steps": steps,
+        "rounds": rounds,
+        "step_ms": 1e3 * step,
+        "samples_per_second": trainer.batch_size / step,
+        "products": [
+            {"operation": key[0], "operands": key[1], "count": count, "gflop": each[key] / 1e9}
+            for key, count in counts.items()
+        ],
+        "gflop_per_step": flops / 1e9,
+        "gflop_per_second": flops / step / 1e9,
+        "product_ms": 1e3 * product,
+        "ceiling_gflop_per_second": flops / product / 1e9,
+        "share": product / step,
+        "parameters": sum(p.numel() for phase in phases for p in phase.parameters),
+        "moved_mb": moved / 1e6,
+        "bandwidth_gb_per_second": bandwidth / 1e9,
+        "update_ms": 1e3 * moved / bandwidth,
+        "floor_ms": 1e3 * floor,
+        "share_of_floor": floor / step,
+        "steps_per_epoch": trainer.steps_per_epoch,
+        "epochs": recipe.training.epochs,
+        "schedule_seconds": step * trainer.steps_per_epoch * recipe.training.epochs,
+    }
+
+
+def lines(results: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Write what `bench` found: a title and one value per result in each line, both terms of the floor, and what is left."""
+    shown: dict[str, Callable[[dict[str, Any]], str]] = {
+        "precision": lambda r: str(r["precision"]),
+        "compiled": lambda r: "yes" if r["compiled"] else "no",
+        "batch size": lambda r: f"{r['batch_size']}",
+        "step": lambda r: f"{r['step_ms']:.2f} ms",
+        "samples per second": lambda r: f"{r['samples_per_second']:,.0f}",
+        "matrix products": lambda r: f"{sum(p['count'] for p in r['products'])}, {r['gflop_per_step']:.3f} GFLOP",
+        "speed in the step": lambda r: f"{r['gflop_per_second']:.0f} GFLOP/s",
+        "ceiling: the products alone": lambda r: f"{r['ceiling_gflop_per_second']:.0f} GFLOP/s",
+        "share of the ceiling": lambda r: f"{r['share']:.1%}",
+        "floor: products": lambda r: f"{r['product_ms']:.2f} ms",
+        "floor: updates": lambda r: f"{r['update_ms']:.2f} ms",
+        "  bytes they move": lambda r: f"{r['moved_mb']:.0f} MB",
+        "  bandwidth of y += x": lambda r: f"{r['bandwidth_gb_per_second']:.1f} GB/s",
+        "everything else": lambda r: f"{r['step_ms'] - r['floor_ms']:.2f} ms",
+        "share of the floor": lambda r: f"{r['share_of_floor']:.1%}",
+        "full schedule": lambda r: f"{r['epochs']} epochs, {_duration(r['schedule_seconds'])}",
+    }
+    return [[title, *(text(result) for result in results)] for title, text in shown.items()]
+
+
+def table(results: Sequence[dict[str, Any]]) -> Table:
+    """Lay out what `bench` found: one column per recipe."""
+    grid = Table(title=" / ".join(dict.fromkeys(str(r["device"]) for r in results)), title_justify="left")
+    grid.add_column("")
+    for result in results:
+        grid.add_column(result["recipe"], justify="right")
+    for line in lines(results):
+        grid.add_row(*line, style="bold" if line[0] == "share of the ceiling" else None)
+    return grid
+
+
+def make_trainer(recipe: Recipe, place: torch.device) -> Trainer:
+    """Build what `aae.runs.train.train` builds, on made-up rows."""
+    dataset = _make_up(recipe)
+    model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(recipe.training.seed, INIT)).to(
+        place
+    )
+    scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows)
+    rows = training_data(recipe, dataset.train, scaling, labelled_rows(recipe, dataset)).to(place)
+    return Trainer(model, make_phases(recipe, model), rows, recipe.training, place)
+
+
+def _record(trainer: Trainer) -> list[Product]:
+    """List the matrix products of a step that is neither compiled nor the replay of a graph."""
+    settings = trainer.settings.model_copy(update={"compile": False})
+    plain = Trainer(trainer.module, trainer.phases, trainer.data, settings, trainer.device)
+    _fullest_epoch(plain)
+    with Recorder() as recorder:
+        plain.run_epoch(lambda: True)  # the first step, which is as it is on a GPU too
+    products: list[Product] = recorder.products
+    return products
+
+
+def _fullest_epoch(trainer: Trainer) -> list[Phase]:
+    """Go to the last epoch with as many phases as any, past a beginning that runs others; gives the phases that run in it."""
+    starts = {phase.start for phase in trainer.phases}
+    running = {epoch: [phase for phase in trainer.phases if phase.runs_in(epoch)] for epoch in starts}
+    trainer.epoch = max(starts, key=lambda epoch: (len(running[epoch]), epoch))
+    return running[trainer.epoch]
+
+
+def _make_up(recipe: Recipe) -> Dataset:
+    """Make pictures and labels of the size of a named data set; a path is read."""
+    known = {entry.name: entry for entry in datasets.names()}.get(recipe.data.source)
+    if known is None:
+        return load_data(recipe)
+    held = recipe.data.validation
+    count = known.train_size - (held if isinstance(held, int) else round(held * known.train_size))
+    if count < 1:
+        raise InputError(f"data.validation is {held}; {known.name} has {known.train_size} training rows")
+    rows = np.random.default_rng(0).integers(256, size=(count, *known.shape), dtype=np.uint8)
+    labels = np.arange(count) % len(known.class_names)
+    return Dataset(known.name, Split(rows, labels), None, None, known.shape, known.class_names)
+
+
+def run_steps(trainer: Trainer | Replicas, steps: int) -> float:
+    """Train for one step, then for `steps` more; returns the seconds of each of those.
+
+    An epoch that ends on the way is closed and the next one opened, as in training.
+    """
+    done, started, seconds = -1, 0.0, 0.0
+
+    def on_step() -> bool:
+        nonlocal done, started, seconds
+        done += 1
+        if done == 0:
+            started = _now(trainer.device)
+        if done == steps:
+            seconds = _now(trainer.device) - started
+        return done >= steps
+
+    while done < steps:
+        trainer.run_epoch(on_step)
+    return seconds / steps
+
+
+def _time(work: Callable[[], object], times: int, place: torch.device) -> float:
+    """Measure the seconds that `work` takes, over `times` runs."""
+    started = _now(place)
+    for _ in range(times):
+        work()
+    return (_now(place) - started) / times
+
+
+def _now(place: torch.device) -> float:
+    """Read the clock when the device has done all it was given."""
+    if place.type == "cuda":
+        torch.cuda.synchronize(place)
+    return time.perf_counter()
+
+
+def _as_one(work: Callable[[], object], place: torch.device) -> Callable[[], object]:
+    """On CUDA, capture `work` as one graph, so that a ceiling holds no time of Python launching kernels."""
+    if place.type != "cuda":
+        return work
+    with torch.no_grad():
+        work()
+        torch.cuda.synchronize(place)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            work()
+    return graph.replay
+
+
+def _moved_bytes(update: Update) -> int:
+    """Count the bytes that one update must move: gradient read; weight and state read and written, all in fp32.
+
+    In bf16 it is as much: the gradient takes half of that, and the copy of the weight that is written the other half.
+    """
+    states = [value for values in update.state.values() for value in values if value.dim() > 0]
+    numbers = 3 * sum(weight.numel() for weight in update.weights) + 2 * sum(value.numel() for value in states)
+    return 4 * numbers
+
+
+def _duration(seconds: float) -> str:
+    """Write seconds as hours, minutes and seconds, without leading zeros."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

@@ -1,0 +1,180 @@
+"""From a recipe to what a run trains on: the data set, its labelled subset, the scaling, and all of it for the trainer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+from aae import data as datasets
+from aae.data import Dataset, Split
+from aae.errors import InputError
+from aae.networks import Scaling
+from aae.recipes.schema import DataSettings, ModelSettings, Recipe
+from aae.training.trainer import SUBSET, TrainingData
+
+BLOCK = 512  # rows looked at together when statistics are computed
+
+
+def load_data(recipe: Recipe) -> Dataset:
+    """Load the data of a recipe with its splits."""
+    d = recipe.data
+    return datasets.load(
+        d.source,
+        validation=d.validation,
+        test=d.test,
+        label_column=d.label_column,
+        labels=d.labels_file,
+        image_size=d.image_size,
+        fold=d.fold,
+        colour=d.colour,
+    )
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """Hash sizes, types and a thousand rows, enough to notice that the data of a run was exchanged."""
+    rows = dataset.train.rows
+    digest = hashlib.sha256(repr((rows.shape, str(rows.dtype), dataset.class_names)).encode())
+    digest.update(np.ascontiguousarray(rows[:: max(1, len(rows) // 1000)]).tobytes())
+    if dataset.train.labels is not None:
+        digest.update(dataset.train.labels.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def labelled_rows(recipe: Recipe, dataset: Dataset) -> NDArray[np.int64] | None:
+    """Choose the labelled subset, or None where the recipe trains without labels."""
+    if recipe.data.labels is None:
+        if recipe.model.method == "network" or recipe.model.decoder_sees_label or _label_informed(recipe):
+            raise InputError("data.labels is not set; this model needs labels, expected a number or 'all'")
+        return None
+    labels, classes = dataset.train.labels, len(dataset.class_names)
+    if labels is None or not (labels >= 0).any():
+        raise InputError(f"{dataset.name}: no row has a label; data.labels {recipe.data.labels!r} expects some")
+    if classes < 2:
+        raise InputError(f"{dataset.name}: all labels are {dataset.class_names[0]!r}; expected two classes or more")
+    categories = recipe.model.label.categories if recipe.model.label else None
+    if categories is not None and categories < classes:
+        raise InputError(
+            f"model.label.categories is {categories}; the data has {classes} classes, expected at least as many"
+        )
+    missing = [dataset.class_names[k] for k in range(classes) if not (labels == k).any()]
+    if missing:
+        raise InputError(f"{dataset.name}: no training row has the label {missing[0]!r}; expected some of every class")
+    if recipe.model.decoder_sees_label and recipe.data.labels != "all":
+        raise InputError(
+            f"data.labels is {recipe.data.labels}; a decoder that sees the label (section 4) expects 'all'"
+        )
+    if recipe.model.decoder_sees_label and (labels < 0).any():
+        raise InputError(
+            f"{dataset.name}: {int((labels < 0).sum())} training rows have no label; "
+            "a decoder that sees the label (section 4) expects a label for every row"
+        )
+    if recipe.data.labels == "all":
+        return np.flatnonzero(labels >= 0)
+    seed = int(np.random.SeedSequence([recipe.training.seed, SUBSET]).generate_state(1)[0])
+    try:
+        return datasets.labelled_subset(labels, recipe.data.labels, num_classes=classes, seed=seed)
+    except InputError as error:
+        raise InputError(f"data.labels: {str(error).removeprefix('labelled rows: ')}") from None
+
+
+def _label_informed(recipe: Recipe) -> bool:
+    return recipe.model.style is not None and recipe.model.style.label_informed
+
+
+def training_data(recipe: Recipe, split: Split, scaling: Scaling, labelled: NDArray[np.int64] | None) -> TrainingData:
+    """Gather what the engine trains on: labels outside the labelled subset are hidden from it."""
+    rows = split.rows
+    read = partial(rows.take, axis=0) if isinstance(rows, np.memmap) and rows.flags.writeable else None
+    if labelled is None:
+        return TrainingData(_tensor(rows), scaling, read=read)
+    assert split.labels is not None
+    labels = np.full(len(rows), -1, dtype=np.int64)
+    labels[labelled] = split.labels[labelled]
+    if recipe.model.method == "network":  # an epoch is one pass over the labelled rows
+        return TrainingData(
+            _tensor(rows[labelled]), scaling, torch.from_numpy(labels[labelled]), torch.arange(len(labelled))
+        )
+    return TrainingData(_tensor(rows), scaling, torch.from_numpy(labels), torch.from_numpy(labelled), read)
+
+
+def _tensor(rows: NDArray[Any]) -> torch.Tensor:
+    """Make a tensor of rows; it shares a copy-on-write memory map, so that rows are read batch by batch."""
+    return torch.from_numpy(rows if rows.flags.writeable else np.array(rows))
+
+
+def value_range(rows: NDArray[Any]) -> tuple[float, float]:
+    """Find the range of stored values (n, ...): of 8 bits what they can be, otherwise the lowest and the highest there is."""
+    if rows.dtype == np.uint8:
+        return 0.0, 255.0
+    lows, highs = zip(*((block.min(), block.max()) for block in _blocks(rows)), strict=True)
+    return float(min(lows)), float(max(highs))
+
+
+def _blocks(rows: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
+    """Give stored rows flat, block by block: they may be larger than memory."""
+    for start in range(0, len(rows), BLOCK):
+        block = np.asarray(rows[start : start + BLOCK], dtype=np.float64)
+        yield block.reshape(len(block), -1)
+
+
+def make_scaling(
+    settings: DataSettings, model: ModelSettings, rows: NDArray[Any], ends: tuple[float, float] | None = None
+) -> Scaling:
+    """Find the scaling of rows from the training rows alone, block by block.
+
+    Parameters
+    ----------
+    settings : DataSettings
+        Its `scaling` says which.
+    model : ModelSettings
+        A sigmoid output needs rows inside [0, 1].
+    rows : array, (n, ...)
+        Training rows.
+    ends : tuple of float, optional
+        Their `value_range`, if it is known already.
+
+    Returns
+    -------
+    Scaling
+        From stored rows to network rows.
+
+    Raises
+    ------
+    InputError
+        If the output is a sigmoid and the scaled rows are not inside [0, 1].
+    """
+
+    def fitted(scaler: Any) -> Any:
+        for block in _blocks(rows):
+            scaler.partial_fit(block)
+        return scaler
+
+    kind = settings.scaling
+    if kind == "auto" and rows.dtype == np.uint8:
+        return Scaling(torch.tensor(0.0), torch.tensor(1 / 255))
+    low, high = ends or value_range(rows)
+    if kind == "auto":
+        kind = "none" if low >= 0 and high <= 1 else "minmax"
+    if kind == "standardize":
+        scaler = fitted(StandardScaler())
+        scaling = Scaling(torch.from_numpy(scaler.mean_), torch.from_numpy(1 / scaler.scale_))
+        low, high = -np.inf, np.inf
+    elif kind == "minmax":
+        scaler = fitted(MinMaxScaler())
+        scaling = Scaling(torch.from_numpy(scaler.data_min_), torch.from_numpy(scaler.scale_))
+        low, high = 0.0, 1.0
+    else:
+        scaling = Scaling.identity()
+    if model.output == "sigmoid" and not (low >= 0 and high <= 1) and model.method != "network":
+        raise InputError(
+            f"data.scaling is {settings.scaling!r} and leaves values outside [0, 1], which model.output 'sigmoid' cannot "
+            "reproduce; expected data.scaling 'minmax' or model.output 'linear'"
+        )
+    return scaling

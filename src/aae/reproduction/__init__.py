@@ -1,0 +1,1 @@
+"""The paper's tables and figures: trained, measured, recorded and laid beside the paper's numbers."""

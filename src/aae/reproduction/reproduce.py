@@ -1,0 +1,217 @@
+"""The paper's tables and figures in one go: train what is missing, resume what was interrupted, measure, draw, compare."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from aae import recipes
+from aae.errors import InputError, unknown
+from aae.recipes import Recipe
+from aae.recipes.build_data import load_data
+from aae.reproduction import results
+from aae.runs.evaluate import Report, evaluate
+from aae.runs.plot import draw
+from aae.runs.run import Run
+from aae.runs.train import read_recipe, train, train_seeds
+
+Profile = Literal["smoke", "short", "full"]
+
+TARGETS: dict[str, tuple[str, ...]] = {
+    "table1": (
+        *("table1-mnist", "table1-mnist-tuned", "table1-tfd"),
+        *("table1-mnist-gan", "table1-mnist-gmmn-ae", "table1-mnist-vae"),
+    ),
+    "table2": (
+        *("table2-mnist-100", "table2-mnist-1000", "table2-mnist-all"),
+        *("table2-nn-100", "table2-nn-1000", "table2-nn-all"),
+        *("table2-svhn-1000", "table2-svhn-1000-conv", "table2-svhn-nn-1000", "table2-svhn-nn-1000-conv"),
+    ),
+    "table3": ("table3-16", "table3-30", "table3-30-tuned"),
+    "figure2": ("figure2a", "figure2b", "figure2c", "figure2d"),
+    "figure4": ("figure4a", "figure4c"),
+    "figure5": ("table1-mnist-tuned", "table1-tfd"),
+    "figure7": ("figure7a", "figure7a-independent", "figure7b"),
+    "figure9": ("table3-16",),
+    "figure11": ("figure11a", "figure11b", "figure11c", "figure11d"),
+}
+
+HEADLINES = ("parzen_log_likelihood_nats", "label_control_percent")  # say most where there is no number of the paper
+
+# Smoke runs show that everything fits together, in seconds; their numbers mean nothing.
+SMOKE = (
+    "training.epochs=2",
+    "training.validate_every=2",
+    "training.checkpoint_every=2",
+    "training.precision=fp32",
+    "training.compile=false",
+    "model.encoder.hidden=[32]",
+    "model.decoder.hidden=[32]",
+    "model.discriminator.hidden=[32]",
+    "evaluation.prior_samples=500",
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one recipe.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        As it was trained.
+    seeds : int
+        Number of seeds.
+    metrics : dict
+        From metric to ``values``, ``mean`` and ``sd``; empty if it was skipped.
+    skipped : str
+        Why it could not be trained: its data is not at hand. Empty if it was.
+    """
+
+    recipe: Recipe
+    seeds: int
+    metrics: results.Summary
+    skipped: str = ""
+
+
+def names(target: str) -> tuple[str, ...]:
+    """List the recipes of a table or figure, or of all of them.
+
+    Raises
+    ------
+    InputError
+        If there is no such target.
+    """
+    if target == "all":
+        return tuple(dict.fromkeys(name for group in TARGETS.values() for name in group))
+    if target not in TARGETS:
+        raise unknown("target", target, ["all", *TARGETS])
+    return TARGETS[target]
+
+
+def plan(name: str, profile: Profile, seeds: int | None = None) -> tuple[Recipe, int]:
+    """Read a recipe as a profile trains it, and say with how many seeds.
+
+    Parameters
+    ----------
+    name : str
+        Name of a recipe.
+    profile : {"smoke", "short", "full"}
+        ``full``: the recipe as it stands and the number of seeds in it; ``short``: the epochs and seeds of its ``[short]``
+        section; ``smoke``: two epochs of small networks on `digits`.
+    seeds : int, optional
+        In place of the profile's number.
+    """
+    recipe = recipes.read(name)
+    if profile == "full":
+        return recipe, seeds or recipe.seeds
+    if profile == "short":
+        short = recipe.short
+        changes = [f"training.epochs={short.epochs}"] if short.epochs is not None else []
+        return recipes.read(name, changes), seeds or short.seeds
+    fewer = ['data.labels="all"'] if isinstance(recipe.data.labels, int) and recipe.data.labels > 100 else []
+    for part, network in (("encoder", recipe.model.encoder), ("decoder", recipe.model.decoder)):
+        fewer.append(f"model.{part}.channels={[4] * len(network.channels)}")
+    if recipe.training.pretraining:
+        fewer.append("training.pretraining=1")
+    if recipe.evaluation.parzen_samples:
+        fewer.append("evaluation.parzen_samples=500")
+    return read_recipe(name, [*SMOKE, *fewer], "digits"), seeds or 1
+
+
+def reproduce(
+    target: str,
+    profile: Profile,
+    folder: str | Path,
+    *,
+    seeds: int | None = None,
+    record: str | Path | None = None,
+    device: str = "auto",
+    note: Callable[[str], None] = print,
+) -> list[Outcome]:
+    """Train, measure and draw every recipe of a target.
+
+    Finished runs in the folder are used again with what was measured of them, interrupted ones go on where they stopped.
+
+    Parameters
+    ----------
+    target : str
+        A table or figure of the paper, or ``all``.
+    profile : {"smoke", "short", "full"}
+        Lengths and seeds, see `plan`.
+    folder : str or Path
+        Runs are in ``folder/profile/recipe/seed-0`` and so on.
+    seeds : int, optional
+        In place of the profile's number.
+    record : str or Path, optional
+        Folder for result files.
+    device : {"auto", "cpu", "cuda"}
+        Where to train.
+    note : callable
+        Told about each recipe as it is taken up or skipped.
+
+    Returns
+    -------
+    list of Outcome
+        One per recipe.
+
+    Raises
+    ------
+    InputError
+        If there is no such target, or the data of none of its recipes is at hand.
+    """
+    outcomes = []
+    for name in names(target):
+        recipe, count = plan(name, profile, seeds)
+        try:
+            dataset = load_data(recipe)
+        except InputError as error:
+            note(f"{name}: skipped, {error}")
+            outcomes.append(Outcome(recipe, count, {}, str(error)))
+            continue
+        note(f"{name}: {recipe.training.epochs} epochs, {count} seed{'s' if count > 1 else ''}")
+        place = Path(folder) / profile / name
+        if count == 1:
+            one = place / f"seed-{recipe.training.seed}"
+            runs = [train(recipe, dataset, run=one, device=device, resume=one.exists())]
+        else:
+            runs = train_seeds(recipe, count, run=place, device=device, resume=any(place.glob("seed-*")))
+        reports = [_measured(run) or evaluate(run, dataset=dataset) for run in runs]
+        draw(runs[0], dataset=dataset)
+        if record is not None:
+            results.record(runs, reports, record)
+        outcomes.append(Outcome(recipe, count, results.summarize([report["metrics"] for report in reports])))
+    if all(outcome.skipped for outcome in outcomes):
+        raise InputError(outcomes[0].skipped)
+    return outcomes
+
+
+def _measured(run: Run) -> Report | None:
+    """Read what an earlier call measured of this run on test rows, if it did."""
+    try:
+        report = json.loads(run.folder.evaluation.read_text(encoding="utf-8"))
+        finished = report["split"] == "test" and report["epochs"] == run.facts["epochs"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return report if finished else None
+
+
+def comparison(outcomes: Sequence[Outcome]) -> list[tuple[str, str, str, str, int, int]]:
+    """Lay the paper's numbers beside ours: recipe, metric, paper, ours, epochs, seeds; one row per number of the paper.
+
+    A recipe for which the paper has no number is listed by one of `HEADLINES`, or else its first metric.
+    """
+    rows = []
+    for outcome in outcomes:
+        recipe = outcome.recipe
+        paper = recipes.read(recipe.name).paper
+        headlines = [metric for metric in (*HEADLINES, *outcome.metrics) if metric in outcome.metrics]
+        for metric in paper or headlines[:1]:
+            found = outcome.metrics.get(metric)
+            ours = results.with_sd(found, 2) if found else f"skipped: {outcome.skipped}"
+            number = f"{paper[metric]:.2f}" if metric in paper else ""
+            rows.append((recipe.name, metric, number, ours, recipe.training.epochs, outcome.seeds))
+    return rows

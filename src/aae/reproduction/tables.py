@@ -1,0 +1,215 @@
+"""Tables of measured numbers, made from the result files.
+
+``python -m aae.reproduction.tables README.md REPRODUCTION.md`` renews those between the marks in a document.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aae.errors import InputError
+from aae.files import write_text
+from aae.reproduction.reproduce import Outcome, comparison, names, plan
+from aae.reproduction.results import read, with_sd
+
+
+def markdown(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a Markdown table."""
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """A Markdown table of results: which recipes it lists, and a column for each of their metrics.
+
+    Attributes
+    ----------
+    recipes : str
+        Regular expression that matches the names of the recipes.
+    columns : dict of str to tuple
+        From metric to the title of its column and the number of digits; a result without the first one is left out.
+    paper : str, optional
+        Metric whose value in the paper stands beside ours.
+    baseline : bool
+        Whether the metric ``NAME_baseline`` stands in brackets behind each value.
+    """
+
+    recipes: str
+    columns: dict[str, tuple[str, int]]
+    paper: str | None = None
+    baseline: bool = False
+
+    def markdown(self, results: Sequence[dict[str, Any]]) -> str:
+        """Write the table; of runs that differ in length alone the longest."""
+        paper = ["paper"] if self.paper else []
+        titles = ["recipe", "what", *(title for title, _ in self.columns.values()), *paper, "epochs", "seeds", "data"]
+        longest = {(result["recipe"], result["data"]): result for result in sorted(results, key=lambda r: r["epochs"])}
+        rows = [
+            self._row(result)
+            for _, result in sorted(longest.items())
+            if re.fullmatch(self.recipes, result["recipe"]) and next(iter(self.columns)) in result["metrics"]
+        ]
+        return markdown(titles, rows) if rows else "Not measured yet."
+
+    def _row(self, result: dict[str, Any]) -> list[str]:
+        metrics = result["metrics"]
+        cells = []
+        for name, (_, digits) in self.columns.items():
+            text = with_sd(metrics[name], digits) if name in metrics else ""
+            compared = metrics.get(f"{name}_baseline") if self.baseline else None
+            cells.append(f"{text} ({compared['mean']:.{digits}f})" if compared else text)
+        if self.paper is not None:
+            number = result["paper"].get(self.paper)
+            cells.append("" if number is None else f"{number:.{self.columns[self.paper][1]}f}")
+        return [
+            f"`{result['recipe']}`",
+            result["title"],
+            *cells,
+            str(result["epochs"]),
+            str(len(result["seeds"])),
+            result["data"],
+        ]
+
+
+TABLES = {
+    "errors": ResultTable(
+        r"demo.*|table2-.*",
+        {"test_error_percent": ("test error, %", 2), "test_ece_percent": ("calibration error, %", 2)},
+        paper="test_error_percent",
+    ),
+    "matching": ResultTable(
+        r"figure[24].*",
+        {
+            "energy_distance": ("energy distance", 3),
+            "sliced_wasserstein": ("sliced Wasserstein", 3),
+            "holes_percent": ("holes, %", 2),
+            "label_placement_percent": ("in the part of their label, %", 1),
+        },
+        baseline=True,
+    ),
+    "disentanglement": ResultTable(
+        r"figure7.*",
+        {
+            "style_label_accuracy_percent": ("label from style, %", 1),
+            "style_label_chance_percent": ("chance, %", 1),
+            "label_control_percent": ("label obeyed, %", 1),
+            "judge_accuracy_percent": ("judge on real rows, %", 1),
+        },
+    ),
+    "likelihoods": ResultTable(
+        r"table1-.*",
+        {
+            "parzen_log_likelihood_nats": ("Parzen, nats", 1),
+            "parzen_standard_error_nats": ("standard error", 1),
+            "parzen_fine_log_likelihood_nats": ("fine sigma, nats", 1),
+            "parzen_training_rows_nats": ("training rows, nats", 1),
+            "parzen_centroids_nats": ("centroids, nats", 1),
+            "frechet_distance": ("Fréchet distance", 1),
+            "precision_percent": ("precision, %", 1),
+            "recall_percent": ("recall, %", 1),
+        },
+        paper="parzen_log_likelihood_nats",
+    ),
+    "clusters": ResultTable(
+        r"table3-.*",
+        {
+            "clustering_error_percent": ("error, %", 2),
+            "majority_vote_error_percent": ("majority vote error, %", 2),
+            "clustering_accuracy_hungarian_percent": ("Hungarian accuracy, %", 2),
+            "nmi": ("NMI", 3),
+            "ari": ("ARI", 3),
+            "clusters_in_use": ("clusters in use", 1),
+        },
+        paper="clustering_error_percent",
+    ),
+    "embeddings": ResultTable(
+        r"figure11.*|umap|opentsne",
+        {
+            "knn_accuracy_percent": ("k-NN accuracy, %", 2),
+            "trustworthiness": ("trustworthiness", 3),
+            "continuity": ("continuity", 3),
+            "test_error_percent": ("test error, %", 2),
+        },
+        paper="test_error_percent",
+    ),
+}
+
+
+def short_profile(results: Sequence[dict[str, Any]]) -> str:
+    """Write what ``aae reproduce all --profile short`` measured: the paper's numbers beside ours, and the minutes of training."""
+    found = {(result["recipe"], result["epochs"], len(result["seeds"]), result["data"]): result for result in results}
+    rows, total = [], 0.0
+    for name in names("all"):
+        recipe, seeds = plan(name, "short")
+        result = found.get((name, recipe.training.epochs, seeds, recipe.data.source))
+        if result is None:
+            continue
+        minutes = sum(result["wall_seconds"]) / 60
+        total += minutes
+        for row in comparison([Outcome(recipe, seeds, result["metrics"])]):
+            rows.append([f"`{row[0]}`", row[1].replace("_", " "), *map(str, row[2:]), f"{minutes:.0f}"])
+    titles = ["recipe", "metric", "paper", "ours", "epochs", "seeds", "minutes"]
+    return markdown(titles, [*rows, ["total", "", "", "", "", "", f"{total:.0f}"]])
+
+
+def many_samples(estimates: Sequence[dict[str, Any]]) -> str:
+    """Write what ``aae parzen --record`` measured: the likelihood of one run by the number of samples."""
+    titles = ["recipe", "samples", "Parzen, nats", "standard error", "sigma", "fine sigma, nats"]
+    titles += ["seed", "epochs", "data", "minutes", "device"]
+    rows = [
+        [
+            f"`{found['recipe']}`",
+            f"{found['samples']:,}",
+            f"{found['log_likelihood_nats']:.1f}",
+            f"{found['standard_error_nats']:.1f}",
+            f"{found['sigma']:.3f}",
+            f"{found['fine_log_likelihood_nats']:.1f}",
+            str(found["seed"]),
+            str(found["epochs"]),
+            found["data"],
+            "" if found["seconds"] is None else f"{found['seconds'] / 60:.0f}",
+            found["device"],
+        ]
+        for found in sorted(estimates, key=lambda found: (found["recipe"], found["samples"]))
+    ]
+    return markdown(titles, rows) if rows else "Not measured yet."
+
+
+def renew(document: str, folder: Path) -> str:
+    """Replace what stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->`` by the table of that name.
+
+    Parameters
+    ----------
+    document : str
+        Markdown.
+    folder : Path
+        The folder of results.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected one of result files beside the document")
+    results = read(folder)
+    written = {name: table.markdown(results) for name, table in TABLES.items()}
+    written |= {"short": short_profile(results), "samples": many_samples(read(folder / "parzen"))}
+    for name, table in written.items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        if begin in document and end in document:
+            head, _, rest = document.partition(begin)
+            document = f"{head}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
+    return document
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        path = Path(name)
+        write_text(path, renew(path.read_text(encoding="utf-8"), path.parent / "results"))

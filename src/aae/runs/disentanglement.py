@@ -1,0 +1,52 @@
+"""How well label and style are separated: does the label decide the class, is the style free of it (section 4)."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from aae.data import Dataset, Split
+from aae.runs.reference_classifier import Judge
+from aae.runs.run import Run
+
+
+def disentanglement(run: Run, dataset: Dataset, held_out: Split) -> dict[str, float]:
+    """Measure how well label and style are separated.
+
+    Parameters
+    ----------
+    run : Run
+        Its decoder sees the true label.
+    dataset : Dataset
+        Its training rows teach both classifiers.
+    held_out : Split
+        Labelled rows for the measurement.
+
+    Returns
+    -------
+    dict of str to float
+        ``style_label_accuracy_percent``: accuracy of a linear classifier of the label from the style code alone, near
+        ``style_label_chance_percent`` if the style is free of the label. ``label_control_percent``: share of rows decoded from
+        held-out styles and random labels that a separately trained network judges to be of the given class;
+        ``judge_accuracy_percent`` is that network's accuracy on real held-out rows.
+    """
+    train = dataset.train
+    assert train.labels is not None
+    assert held_out.labels is not None
+    classes = len(dataset.class_names)
+    judge = Judge(run, train, classes)
+    styles = run.encode(held_out.rows)["style"]
+    wanted = np.random.default_rng(0).integers(classes, size=len(styles))
+    decoded = run.decode({"style": styles}, wanted)
+    reader = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    some = np.random.default_rng(0).permutation(len(train))[:10_000]
+    reader.fit(run.encode(train.rows[some])["style"], train.labels[some])
+    counts = np.bincount(held_out.labels, minlength=classes)
+    return {
+        "style_label_accuracy_percent": 100 * float(reader.score(styles, held_out.labels)),
+        "style_label_chance_percent": 100 * float(counts.max() / counts.sum()),
+        "label_control_percent": 100 * float((judge.predict(decoded) == wanted).mean()),
+        "judge_accuracy_percent": 100 * float((judge.predict(held_out.rows) == held_out.labels).mean()),
+    }

@@ -1,0 +1,245 @@
+"""Measuring a finished run: every metric that fits it, on rows it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aae import evaluation
+from aae.baselines import GenerativeAdversarialNetwork, SupervisedNetwork
+from aae.data import Dataset, Split
+from aae.errors import InputError
+from aae.files import write_json
+from aae.model import AdversarialAutoencoder, Latent
+from aae.networks import Scaling
+from aae.noise import Noise
+from aae.priors import Prior
+from aae.recipes import Recipe
+from aae.recipes.build_model import Model
+from aae.runs.disentanglement import disentanglement
+from aae.runs.likelihood import likelihood
+from aae.runs.run import Run
+
+Report = dict[str, Any]
+VALIDATION_CODES = 1000  # codes compared with the prior after every epoch
+MATCHED_ROWS = 11  # the fewest that can be compared with the prior
+PLACEMENT_SAMPLES = 5000  # of the prior, that say which part of it belongs to which label
+NEIGHBOURHOOD = 12  # rows in a neighbourhood for trustworthiness and continuity
+REFERENCE_ROWS = 10_000  # training rows among which nearest neighbours are sought
+
+
+@torch.no_grad()
+def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe) -> dict[str, float]:
+    """Measure a model under training on the validation split; empty without one."""
+    if split is None or isinstance(model, GenerativeAdversarialNetwork):
+        return {}
+    model.eval()
+    device = scaling.offset.device
+    metrics: dict[str, float] = {}
+    noise = Noise(0, device=device)  # the same draws after every epoch
+    if isinstance(model, AdversarialAutoencoder) and model.decoder_classes is not None:
+        split = split.take(_known(split))
+        if not len(split):
+            return {}
+    infers_labels = isinstance(model, SupervisedNetwork) or model.has_labels
+    scores, codes, squared = [], [], 0.0
+    for rows, labels in _scaled(scaling, split):
+        if infers_labels:
+            scores.append(model.label_logits(rows))
+        if isinstance(model, SupervisedNetwork):
+            continue
+        drawn = model.encode(rows, noise)
+        codes.append(drawn)
+        squared += 0.5 * (model.decode(drawn, labels) - rows).square().sum().item()
+    if isinstance(model, AdversarialAutoencoder):
+        metrics["validation_reconstruction"] = squared / len(split)
+        if "style" in model.latents and len(split) > 1:
+            every = torch.cat([drawn["style"] for drawn in codes])
+            some = every[torch.from_numpy(_some(len(every), VALIDATION_CODES)).to(device)]
+            prior = model.latent("style").prior
+            metrics["validation_energy_distance"] = evaluation.energy_distance(
+                some, prior.sample(len(some), None, noise)
+            )
+            if _owns_parts(model.latent("style")) and split.labels is not None and len(_known(split)):
+                metrics["validation_label_placement_percent"] = _label_placement(
+                    prior, every.cpu().numpy(), split.labels
+                )
+    if scores:
+        metrics |= _label_metrics(torch.cat(scores).cpu(), split, recipe)
+    return metrics
+
+
+def _label_metrics(logits: torch.Tensor, split: Split, recipe: Recipe) -> dict[str, float]:
+    """See on the validation split how good the labels or clusters are."""
+    predicted = torch.softmax(logits, 1).argmax(1).numpy()  # ties as in `evaluate`
+    clusters = {"validation_clusters_in_use": float(len(np.unique(predicted)))}
+    supervised = recipe.data.labels is not None
+    if split.labels is None or not len(_known(split)):
+        return {} if supervised else clusters
+    if supervised:
+        return {"validation_error_percent": evaluation.error_percent(split.labels, predicted)}
+    report = evaluation.clustering_report(logits, split.labels, logits, split.labels)
+    names = ("clustering_error_percent", "majority_vote_error_percent")
+    return clusters | {f"validation_{name}": report[name] for name in names}
+
+
+def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: Dataset | None = None) -> Report:
+    """Measure a run and write ``evaluation.json`` into its folder.
+
+    Parameters
+    ----------
+    run : Run
+        A finished run.
+    split : {"test", "validation"}
+        Held-out rows to measure on. Anything chosen by looking at numbers is to be chosen on the validation split.
+    dataset : Dataset, optional
+        The run's data, if already loaded.
+
+    Returns
+    -------
+    dict
+        ``metrics`` (name to number), ``paper`` (the paper's numbers by the same names), what was measured (``recipe``,
+        ``split``, ``rows``, ``epochs``, ``seed``) and, for a classifier, the ``confusion`` matrix (rows are true classes).
+
+    Raises
+    ------
+    InputError
+        If the data has no such split or is not the data of the run.
+    """
+    dataset = run.load_data(dataset)
+    held_out = getattr(dataset, split)
+    if held_out is None:
+        raise InputError(f"{dataset.name}: has no {split} split; expected data.{split} larger than 0 in the recipe")
+    metrics: dict[str, float] = {}
+    report: Report = {
+        "recipe": run.recipe.name,
+        "split": split,
+        "rows": len(held_out),
+        "epochs": run.facts.get("epochs"),
+        "seed": run.recipe.training.seed,
+        "metrics": metrics,
+        "paper": run.recipe.paper,
+    }
+    if isinstance(run.model, AdversarialAutoencoder) and run.model.decoder_classes is not None:
+        held_out = held_out.take(_known(held_out))  # the decoder needs the label
+        if not len(held_out):
+            raise InputError(f"{dataset.name}: no {split} row has a label; the decoder of this run expects some")
+    labelled = len(_known(held_out)) > 0
+    if run.infers_labels and run.recipe.data.labels is not None and labelled:
+        classified = evaluation.classification_report(held_out.labels, run.predict_proba(held_out.rows))
+        report["confusion"] = classified.pop("confusion")
+        metrics |= {f"{split}_{name}": value for name, value in classified.items()}
+        first = next(iter(run.folder.read_metrics()), {}).get("validation_error_percent")
+        if first is not None:
+            metrics["validation_error_percent_epoch_1"] = first
+    if run.infers_labels and run.recipe.data.labels is None and labelled:
+        metrics |= _clustering(run, dataset, held_out)
+    if isinstance(run.model, AdversarialAutoencoder):
+        if "style" in run.model.latents:
+            metrics |= _code_metrics(run, held_out)
+            metrics |= _embedding_metrics(run, dataset.train, held_out)
+        metrics[f"{split}_reconstruction"] = _reconstruction(run, held_out)
+        if run.model.decoder_classes is not None:
+            metrics |= disentanglement(run, dataset, held_out)
+    if run.recipe.evaluation.parzen_samples:
+        metrics |= likelihood(run, dataset, held_out, run.recipe.evaluation.parzen_samples)
+    write_json(run.folder.evaluation, report)
+    return report
+
+
+def _some(n: int, limit: int) -> NDArray[np.int64]:
+    """Pick at most `limit` of `n` rows, always the same ones; rows may be sorted by class, so not the first."""
+    return np.sort(np.random.default_rng(0).permutation(n)[:limit])
+
+
+def _known(split: Split) -> NDArray[np.int64]:
+    """Find the labelled rows of a split."""
+    return np.flatnonzero(split.labels >= 0) if split.labels is not None else np.empty(0, np.int64)
+
+
+def _clustering(run: Run, dataset: Dataset, held_out: Split) -> dict[str, float]:
+    """Measure clusters; they are named by validation rows, by training rows where there is no validation split (section 6)."""
+    names = dataset.validation or dataset.train
+    if names.labels is None or held_out.labels is None or not len(_known(names)):
+        return {}
+    return evaluation.clustering_report(
+        run.label_logits(names.rows), names.labels, run.label_logits(held_out.rows), held_out.labels
+    )
+
+
+def _code_metrics(run: Run, held_out: Split) -> dict[str, float]:
+    """Compare the style codes with the prior."""
+    drawn = run.encode(held_out.rows, seed=0)["style"]
+    if len(drawn) < MATCHED_ROWS:
+        return {}
+
+    def draw(n: int, seed: int) -> torch.Tensor:
+        return torch.from_numpy(run.sample_prior(n, seed))
+
+    limit = max(MATCHED_ROWS, run.recipe.evaluation.prior_samples)
+    metrics = evaluation.match_report(drawn, draw, limit=limit)
+    style = run.autoencoder.latent("style")
+    if _owns_parts(style) and held_out.labels is not None and len(_known(held_out)):
+        metrics["label_placement_percent"] = _label_placement(style.prior, drawn, held_out.labels)
+    return metrics
+
+
+def _owns_parts(latent: Latent) -> bool:
+    """Tell whether each label has its own part of the prior (section 2.3)."""
+    return latent.label_informed and latent.prior.has_parts
+
+
+def _label_placement(prior: Prior, codes: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """Measure the share of codes that lie in the part of the prior that belongs to their label (section 2.3), in percent.
+
+    A place belongs to the label of most of the nearest among samples of the prior that were drawn per label.
+    """
+    assert prior.num_labels is not None
+    owners = torch.arange(PLACEMENT_SAMPLES) % prior.num_labels
+    samples = prior.sample(PLACEMENT_SAMPLES, owners, Noise(0))
+    return evaluation.knn_accuracy_percent(samples, owners, codes, labels)
+
+
+def _embedding_metrics(run: Run, train: Split, held_out: Split) -> dict[str, float]:
+    """See whether neighbours in the embedding agree on the label, and on a map whether they are neighbours in the data."""
+    embedded = run.embed(held_out.rows)
+    rows, known = _known(train), _known(held_out)
+    metrics: dict[str, float] = {}
+    if len(rows) and len(known):
+        assert train.labels is not None
+        assert held_out.labels is not None
+        rows = rows[_some(len(rows), REFERENCE_ROWS)]
+        metrics["knn_accuracy_percent"] = evaluation.knn_accuracy_percent(
+            run.embed(train.rows[rows]),
+            train.labels[rows],
+            embedded[known],
+            held_out.labels[known],
+            k=min(run.recipe.evaluation.neighbours, len(rows)),
+        )
+    if run.recipe.model.cluster_heads is not None and len(embedded) > 2 * NEIGHBOURHOOD:
+        scaled = torch.cat([rows for rows, _ in _scaled(run.scaling, held_out)]).cpu().numpy()
+        metrics["trustworthiness"] = evaluation.trustworthiness(scaled, embedded, NEIGHBOURHOOD)
+        metrics["continuity"] = evaluation.continuity(scaled, embedded, NEIGHBOURHOOD)
+    return metrics
+
+
+def _reconstruction(run: Run, held_out: Split) -> float:
+    """Compute half the squared error in network units, mean over rows."""
+    model, total = run.autoencoder, 0.0
+    for rows, labels in _scaled(run.scaling, held_out):
+        with torch.no_grad():
+            total += 0.5 * (model.reconstruct(rows, labels) - rows).square().sum().item()
+    return total / len(held_out)
+
+
+def _scaled(scaling: Scaling, split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+    """Give rows as the network sees them, flat, with their labels, part by part."""
+    device = scaling.offset.device
+    for start in range(0, len(split), 1000):
+        part = split.take(slice(start, start + 1000))
+        labels = None if part.labels is None else torch.from_numpy(part.labels).to(device)
+        yield scaling(torch.from_numpy(np.array(part.rows)).to(device)), labels

@@ -1,0 +1,370 @@
+"""Share a finished run: a folder in the layout of the Hugging Face Hub, and back.
+
+The folder holds ``model.safetensors`` (the weights, scaling included), ``config.json`` (the complete recipe and what else it
+takes to use the model), ``README.md`` (the model card) and, if the run was measured, ``evaluation.json``. Nothing in it is
+pickled, and reading it never executes code from it; modules of own parts, which the recipe names, are imported only if they
+are said to be trusted. The network is needed only for repositories of the Hub.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from aae.data import NAMES
+from aae.errors import InputError, reason, unknown
+from aae.files import write_json, write_tensors, write_text
+from aae.model import AdversarialAutoencoder
+from aae.recipes import Recipe, custom, reader
+from aae.recipes.schema import Count
+from aae.runs.run import Run
+from aae.training.run_directory import RunDirectory
+from aae.training.settings import Settings
+
+LIBRARY = "adversarial-autoencoder"
+CONFIG = "config.json"
+CARD = """\
+---
+library_name: {library}
+{license}tags:
+- {library}
+- {recipe}
+---
+# {title}
+
+A model of [Adversarial Autoencoders](https://arxiv.org/abs/1511.05644) (Makhzani et al.), trained with the Python library
+`{library}`.
+
+{made}
+
+## Measured
+
+{measured}
+
+## Use
+
+```python
+from aae._version import __version__
+run = aae.from_pretrained({name}{trust})
+run.{use}  # rows as stored: {form}
+```
+"""
+REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+class Config(Settings):
+    """What ``config.json`` holds: the recipe, and the facts of ``run.json`` that are of use on any machine."""
+
+    model_type: Literal["adversarial-autoencoder"]
+    recipe: dict[str, Any]
+    """Complete, as `Recipe` defines it."""
+    shape: list[Count]
+    class_names: list[str]
+    columns: list[str]
+    rows: Literal["uint8", "float32"]
+    row_range: tuple[float, float] = (0.0, 1.0)
+    """Of the values of the training rows."""
+    data: str
+    """Fingerprint of the training data."""
+    training_rows: Count
+    epochs: Count
+    seconds: float
+    device: str
+    version: str
+    torch: str
+
+
+def save_pretrained(run: Run, folder: str | Path, *, license: str | None = None) -> Path:
+    """Write a run into a folder that can be shared; the whole folder or nothing.
+
+    Paths of this machine stay out of it: of data that is a file of one's own the name alone is kept.
+
+    Parameters
+    ----------
+    run : Run
+        A finished run.
+    folder : str or Path
+        A new or empty folder; parents are created.
+    license : str, optional
+        Licence of the weights for the model card, as the Hub names it, such as ``"mit"``.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        If the folder holds something already or cannot be written.
+    """
+    return _save(run, Path(folder), license, Path(folder).resolve().name)
+
+
+def from_pretrained(
+    source: str | Path, device: str = "auto", *, revision: str | None = None, trust_modules: bool = False
+) -> Run:
+    """Load a shared run.
+
+    Parameters
+    ----------
+    source : str or Path
+        A folder that `save_pretrained` wrote, or a repository of the Hugging Face Hub (``"name/model"``, which needs the
+        extra ``hub``). A folder comes first.
+    device : {"auto", "cpu", "cuda"}
+        Where the model is put.
+    revision : str, optional
+        Branch, tag or commit of the repository.
+    trust_modules : bool
+        Whether modules that the recipe names may be imported (`Run.load`). They are not part of the folder.
+
+    Returns
+    -------
+    Run
+        Ready to use.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder or repository, or its files are not those of a shared run.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        folder = _download(str(source), revision)
+    path = folder / CONFIG
+    if not path.exists():
+        raise InputError(f"{folder}: not a shared run (it has no {CONFIG})")
+    config = _check(_read_object(path), where=str(path))
+    recipe = reader.check(config.recipe, where=f"{path}: recipe")
+    facts = config.model_dump(exclude={"recipe"})
+    return Run.assemble(RunDirectory(folder), recipe, facts, device, trust_modules=trust_modules)
+
+
+def load(path: str | Path, device: str = "auto", *, trust_modules: bool = False) -> Run:
+    """Load a finished run from its folder, or from a folder that `save_pretrained` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder.
+    device : {"auto", "cpu", "cuda"}
+        Where the model is put.
+    trust_modules : bool
+        Whether the modules of own parts may be imported; see `Run.load`.
+
+    Returns
+    -------
+    Run
+        Ready to use.
+
+    Raises
+    ------
+    InputError
+        As `Run.load` and `from_pretrained`.
+    """
+    shared = not RunDirectory(path).recipe.exists() and (Path(path) / CONFIG).exists()
+    return (from_pretrained if shared else Run.load)(path, device, trust_modules=trust_modules)
+
+
+def push_to_hub(
+    run: Run, repo_id: str, *, license: str | None = None, private: bool | None = None, token: str | None = None
+) -> str:
+    """Upload a run to the Hugging Face Hub; needs the extra ``hub``.
+
+    Parameters
+    ----------
+    run : Run
+        A finished run.
+    repo_id : str
+        ``"name/model"``; created if needed, otherwise it gets a new commit.
+    license : str, optional
+        As for `save_pretrained`.
+    private : bool, optional
+        Whether a new repository is private; by default what the account prescribes.
+    token : str, optional
+        By default that of ``hf auth login``.
+
+    Returns
+    -------
+    str
+        Address of the commit.
+
+    Raises
+    ------
+    InputError
+        If the extra is missing, or the Hub cannot be reached or refuses.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = _save(run, Path(temporary) / "model", license, repo_id)
+        with _hub(f"{repo_id}: ") as hub:
+            api = hub.HfApi(token=token)
+            api.create_repo(repo_id, private=private, exist_ok=True)
+            message = f"Run of the recipe {run.recipe.name}"
+            return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message))
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Fill a folder whole or not at all: gives a draft to write into, which becomes `path` if nothing is raised.
+
+    Raises
+    ------
+    InputError
+        If the folder holds something already or cannot be written.
+    """
+    try:
+        if path.exists() and next(path.iterdir(), None):
+            raise InputError(f"{path}: already exists; expected a new or an empty folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".draft-", dir=path.parent) as temporary:
+            draft = Path(temporary) / "draft"
+            draft.mkdir()
+            yield draft
+            if path.exists():  # it may be where somebody stands, so it stays
+                for file in draft.iterdir():
+                    file.rename(path / file.name)
+            else:
+                draft.rename(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot write the folder ({error.strerror or error})") from None
+
+
+def _save(run: Run, folder: Path, license: str | None, name: str) -> Path:
+    """Write all files of a shared run; `name` is what the model card loads."""
+    recipe = _without_paths(run.recipe)
+    facts = {key: run.facts[key] for key in Config.model_fields.keys() - {"recipe"} if key in run.facts}
+    table = {"model_type": LIBRARY, "recipe": recipe.model_dump(mode="json", exclude_none=True), **facts}
+    config = _check(table, where=str(run.folder.facts))
+    measured = run.folder.evaluation
+    report = _read_object(measured) if measured.exists() else None
+    with new_folder(folder) as draft:
+        write_tensors(draft / run.folder.weights.name, run.tensors())
+        write_json(draft / CONFIG, config.model_dump())
+        write_text(draft / "README.md", _card(run, recipe, report, license, name))
+        if report is not None:
+            shutil.copyfile(measured, draft / measured.name)
+    return folder
+
+
+def _without_paths(recipe: Recipe) -> Recipe:
+    """Keep of paths the name alone."""
+    data = recipe.data
+    names = {} if data.source in NAMES else {"source": Path(data.source).name}
+    if data.labels_file is not None:
+        names["labels_file"] = Path(data.labels_file).name
+    return recipe.model_copy(update={"data": data.model_copy(update=names)})
+
+
+def _check(table: dict[str, Any], where: str) -> Config:
+    """Check that all keys are there and no others; `where` opens the message of the InputError."""
+    try:
+        return Config.model_validate(table)
+    except ValidationError as error:
+        # what else the folder may be comes first, then misspelled keys, which others seem to be missing for
+        first = min(error.errors(), key=lambda e: (e["loc"] != ("model_type",), e["type"] != "extra_forbidden"))
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        raise InputError(f"{where}: {unknown('key', key, Config.model_fields)}")
+    if first["type"] == "missing":
+        raise InputError(f"{where}: key {key!r} is missing")
+    raise InputError(f"{where}: {key} is {first['input']!r}; expected {first['msg'].removeprefix('Input should be ')}")
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError):
+        raise InputError(f"{path}: not a readable JSON file") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: found a {type(value).__name__}, expected a JSON object")
+    return value
+
+
+def _card(run: Run, recipe: Recipe, report: dict[str, Any] | None, license: str | None, name: str) -> str:
+    """Write the model card: what the model is, how it was made and measured, and how it is used."""
+    facts, labels = run.facts, recipe.data.labels
+    made = {
+        "Recipe": f"`{recipe.name}`" + (f" ({recipe.reference} of the paper)" if recipe.reference else ""),
+        "Method": f"`{recipe.model.method}`",
+        "Data": f"{recipe.data.source}, {facts['training_rows']} training rows of {_form(run)}",
+        "Labels": "not used in training"
+        if labels is None
+        else "all there are"
+        if labels == "all"
+        else f"those of {labels} rows",
+        "Classes": ", ".join(run.class_names) or "unknown",
+        "Epochs": facts["epochs"],
+        "Seed": recipe.training.seed,
+        "Trained on": f"{facts['device']}, in {facts['seconds']:g} s",
+        "Versions": f"{LIBRARY} {facts['version']}, torch {facts['torch']}",
+    }
+    own = custom.named_in(recipe.model)
+    if own:
+        made["Needs"] = ", ".join(f"`{name}`" for name in own) + ", which are not part of this folder"
+    if run.infers_labels:
+        use = "predict_proba(rows)"
+    else:
+        use = 'encode(rows)["style"]' if isinstance(run.model, AdversarialAutoencoder) else "sample(64)"
+    return CARD.format(
+        library=LIBRARY,
+        license=f"license: {json.dumps(license)}\n" if license else "",
+        recipe=json.dumps(recipe.name),
+        title=recipe.title,
+        made="\n".join(f"- {key}: {value}" for key, value in made.items()),
+        measured="This run was not measured." if report is None else _measured(report),
+        name=json.dumps(name),
+        trust=", trust_modules=True" if own else "",
+        use=use,
+        form=_form(run),
+    )
+
+
+def _measured(report: dict[str, Any]) -> str:
+    """Make a table of the numbers of ``evaluation.json``, with the paper's beside them where there are any."""
+    head = f"On the {report['rows']} rows of the {report['split']} split, after {report['epochs']} epochs:"
+    paper = {key: f"{value:g}" for key, value in report["paper"].items()}
+    rows = [f"| {key} | {value:.4g} | {paper.get(key, '')} |" for key, value in report["metrics"].items()]
+    return "\n".join([head, "", "| metric | this run | paper |", "| --- | --- | --- |", *rows])
+
+
+def _form(run: Run) -> str:
+    """Describe rows: shape and type."""
+    return f"{run.facts['rows']} (n, {', '.join(map(str, run.shape))})"
+
+
+def _download(repo_id: str, revision: str | None) -> Path:
+    """Get the files of a repository, from the cache if they are there."""
+    if not REPOSITORY.fullmatch(repo_id):
+        raise InputError(
+            f"{repo_id}: no such folder; expected a shared run, or a repository of the Hub as 'name/model'"
+        )
+    with _hub(f"{repo_id}: no such folder; ") as hub:
+        files = [CONFIG, "model.safetensors", "evaluation.json"]
+        return Path(hub.snapshot_download(repo_id, revision=revision, allow_patterns=files))
+
+
+@contextmanager
+def _hub(where: str) -> Iterator[ModuleType]:
+    """Import the client of the Hub, and say in one line, which `where` opens, what it has to complain about."""
+    try:
+        hub, errors = (importlib.import_module(f"huggingface_hub{room}") for room in ("", ".errors"))
+    except ImportError:
+        raise InputError(
+            f"{where}the Hugging Face Hub needs the extra 'hub'; expected: pip install '{LIBRARY}[hub]'"
+        ) from None
+    http = errors.HfHubHTTPError.__bases__  # among them whatever its HTTP client raises
+    failures: tuple[type[Exception], ...] = (*http, OSError, ValueError)
+    try:
+        yield hub
+    except failures as error:
+        raise InputError(f"{where}the Hugging Face Hub refuses or cannot be reached ({reason(error)})") from None

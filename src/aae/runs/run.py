@@ -1,0 +1,435 @@
+"""A finished run: its model with everything needed to use it on rows as they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aae import recipes
+from aae.arrays import as_labels
+from aae.baselines import GenerativeAdversarialNetwork, SupervisedNetwork
+from aae.data import Dataset, Split, read_rows
+from aae.device import choose_device
+from aae.errors import InputError
+from aae.files import read_tensors
+from aae.model import AdversarialAutoencoder
+from aae.networks import Scaling
+from aae.noise import Noise, seeded
+from aae.recipes import Recipe, custom
+from aae.recipes.build_data import fingerprint, load_data
+from aae.recipes.build_model import Model, build_model
+from aae.training.run_directory import RunDirectory
+from aae.training.trainer import CODES, SAMPLES, load_module
+
+BATCH = 1000  # rows pushed through the networks at once
+
+
+class Run:
+    """A trained model that takes and gives rows as they are stored (uint8 pictures, float32 rows).
+
+    Parameters
+    ----------
+    folder : RunDirectory
+        Where it lives.
+    recipe : Recipe
+        What it was trained by.
+    model : AdversarialAutoencoder, SupervisedNetwork or GenerativeAdversarialNetwork
+        In evaluation mode: batch normalization uses its running statistics, and what a row is encoded to does not depend
+        on the rows beside it.
+    scaling : Scaling
+        From stored rows to network rows.
+    facts : dict
+        The contents of ``run.json``.
+    """
+
+    def __init__(
+        self,
+        folder: RunDirectory,
+        recipe: Recipe,
+        model: Model,
+        scaling: Scaling,
+        facts: dict[str, Any],
+    ) -> None:
+        self.folder, self.recipe, self.model, self.scaling, self.facts = folder, recipe, model, scaling, facts
+        self.shape: tuple[int, ...] = tuple(facts["shape"])
+        self.class_names: tuple[str, ...] = tuple(facts["class_names"])
+        self.device = scaling.offset.device
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "auto", *, trust_modules: bool = False) -> Run:
+        """Load a finished run; nothing in it is executed.
+
+        Parameters
+        ----------
+        path : str or Path
+            The run directory.
+        device : {"auto", "cpu", "cuda"}
+            Where the model is put.
+        trust_modules : bool
+            Whether the modules that a run with own parts names may be imported, and what it names in them called. Say so of runs
+            of your own, and of others' whose recipe you have read.
+
+        Returns
+        -------
+        Run
+            Ready to use.
+
+        Raises
+        ------
+        InputError
+            If the folder is no run, the run is not finished, its files do not fit together, or it has own parts and
+            `trust_modules` is not set.
+        """
+        folder = RunDirectory(path)
+        if not folder.recipe.exists() and (folder.path / "config.json").exists():
+            raise InputError(f"{folder.path}: a shared run, not a run folder; aae.load takes both")
+        folder.require()
+        recipe = recipes.read(folder.recipe)
+        if not folder.weights.exists():
+            raise InputError(f"{folder.path}: the run is not finished (no {folder.weights.name}); expected one that is")
+        facts = folder.read_facts()
+        for key in ("shape", "class_names", "rows"):
+            if key not in facts:
+                raise InputError(f"{folder.facts}: key {key!r} is missing")
+        return cls.assemble(folder, recipe, facts, device, trust_modules=trust_modules)
+
+    @classmethod
+    def assemble(
+        cls,
+        folder: RunDirectory,
+        recipe: Recipe,
+        facts: dict[str, Any],
+        device: str = "auto",
+        *,
+        trust_modules: bool = False,
+    ) -> Run:
+        """Build the model of a recipe and read its weights from the folder.
+
+        Parameters
+        ----------
+        folder : RunDirectory
+            Holds the weights; nothing else in it is read.
+        recipe : Recipe
+            What the model was trained by.
+        facts : dict
+            With ``shape`` and ``class_names`` of the data and the type of its ``rows``.
+        device : {"auto", "cpu", "cuda"}
+            Where the model is put.
+        trust_modules : bool
+            As for `load`.
+
+        Returns
+        -------
+        Run
+            Ready to use.
+
+        Raises
+        ------
+        InputError
+            If the weights cannot be read or are not those of the model, or it has own parts and `trust_modules` is not set.
+        """
+        own = custom.named_in(recipe.model)
+        if own and not trust_modules:
+            raise InputError(
+                f"{folder.path}: loading this run imports {' and '.join(own)}; if you trust these modules, say so with "
+                "--trust-modules, or trust_modules=True in Python"
+            )
+        tensors = read_tensors(folder.weights)
+        place = choose_device(device)
+        model = build_model(recipe.model, facts["shape"], len(facts["class_names"]), Noise(0))
+        if "scaling.offset" not in tensors or "scaling.factor" not in tensors:
+            raise InputError(f"{folder.weights}: holds no scaling; expected the weights of a run")
+        scaling = Scaling(tensors.pop("scaling.offset"), tensors.pop("scaling.factor"))
+        try:
+            load_module(model, {name.removeprefix("model."): tensor for name, tensor in tensors.items()})
+        except InputError as error:
+            raise InputError(f"{folder.weights}: {error}") from None
+        model.eval()
+        return cls(folder, recipe, model.to(place), scaling.to(place), facts)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Collect the weights of model and scaling by name, as they are stored."""
+        parts = {"model": self.model, "scaling": self.scaling}
+        return {f"{part}.{name}": tensor for part in parts for name, tensor in parts[part].state_dict().items()}
+
+    @property
+    def autoencoder(self) -> AdversarialAutoencoder:
+        """The model of a run that has codes.
+
+        Raises
+        ------
+        InputError
+            If the run is a supervised network or a GAN.
+        """
+        if not isinstance(self.model, AdversarialAutoencoder):
+            kind = "GAN" if isinstance(self.model, GenerativeAdversarialNetwork) else "supervised network"
+            raise InputError(f"{self.folder.path}: a {kind} has no codes; expected an autoencoder run")
+        return self.model
+
+    @property
+    def generative(self) -> AdversarialAutoencoder | GenerativeAdversarialNetwork:
+        """The model of a run that can be sampled.
+
+        Raises
+        ------
+        InputError
+            If the run is a supervised network.
+        """
+        if isinstance(self.model, SupervisedNetwork):
+            raise InputError(f"{self.folder.path}: a supervised network cannot be sampled; expected another run")
+        return self.model
+
+    @property
+    def infers_labels(self) -> bool:
+        """Whether the run has q(y|x)."""
+        has_labels = isinstance(self.model, AdversarialAutoencoder) and self.model.has_labels
+        return has_labels or isinstance(self.model, SupervisedNetwork)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the categories of q(y|x): the classes, or numbers where no label was used and the model finds clusters.
+
+        Categories beyond the classes are called ``extra 1``, ``extra 2``, ...
+        """
+        if not self.infers_labels:
+            raise InputError(f"{self.folder.path}: the run infers no labels; expected one with a label latent")
+        categories = (self.recipe.model.label and self.recipe.model.label.categories) or len(self.class_names)
+        if self.recipe.data.labels is None:
+            return tuple(str(k) for k in range(categories))
+        extra = range(1, categories - len(self.class_names) + 1)
+        return (*self.class_names, *(f"extra {k}" for k in extra))
+
+    def label_index(self, name: str) -> int:
+        """Look up a class (or cluster) by name.
+
+        Raises
+        ------
+        InputError
+            If there is no such class.
+        """
+        names = self.label_names if self.infers_labels else self.class_names
+        if name not in names:
+            raise InputError(
+                f"label is {name!r}; expected one of: {', '.join(names) or 'none, the run knows no labels'}"
+            )
+        return names.index(name)
+
+    def load_data(self, dataset: Dataset | None = None) -> Dataset:
+        """Load the data of the run with its splits, or check that `dataset` is it.
+
+        Raises
+        ------
+        InputError
+            If it cannot be loaded or is not what the run was trained on.
+        """
+        dataset = dataset or load_data(self.recipe)
+        found = fingerprint(dataset)
+        if found != self.facts.get("data"):
+            raise InputError(
+                f"{dataset.name}: not the data of {self.folder.path}; its fingerprint is {found}, "
+                f"the run has {self.facts.get('data')}"
+            )
+        return dataset
+
+    def read(self, path: str | Path, labels: bool = True) -> Split:
+        """Read rows of this run's shape from a file or folder.
+
+        Parameters
+        ----------
+        path : str or Path
+            What `data.read_rows` reads.
+        labels : bool
+            Whether to read labels too, numbered as in training; otherwise whatever they are does not matter.
+
+        Raises
+        ------
+        InputError
+            If they cannot be read or have another shape.
+        """
+        data = self.recipe.data
+        try:
+            split = read_rows(
+                path,
+                shape=self.shape,
+                label_column=data.label_column,
+                image_size=data.image_size,
+                colour=len(self.shape) == 3,
+                class_names=self.class_names or None,
+                columns=tuple(self.facts.get("columns", ())),
+                labels=labels,
+            )
+        except InputError as error:
+            raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+        if str(split.rows.dtype) == "uint8" != self.facts["rows"]:  # their values mean something else
+            raise InputError(f"{path}: found pictures of 8 bits, 0 to 255; the run expects {self.facts['rows']} rows")
+        if self.facts["rows"] == "uint8" and split.rows.dtype != np.uint8 and split.rows.max() <= 1:
+            raise InputError(f"{path}: found values from 0 to 1; the run expects pictures with values from 0 to 255")
+        return split
+
+    @torch.no_grad()
+    def encode(self, rows: NDArray[Any], seed: int | None = None) -> dict[str, NDArray[np.float32]]:
+        """Infer codes.
+
+        Parameters
+        ----------
+        rows : array, (n, *shape)
+            Rows as stored.
+        seed : int, optional
+            With it a code is drawn from q(z|x); without it the code that stands for each row is given.
+
+        Returns
+        -------
+        dict of str to array
+            Codes (n, dim) by latent; the code of ``label`` is q(y|x).
+        """
+        model = self.autoencoder
+        noise = None if seed is None else Noise(seed, CODES, device=self.device)
+        parts = [model.encode(batch, noise) for batch in self._batches(rows)]
+        return {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in model.latents}
+
+    @torch.no_grad()
+    def embed(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        """Compute the point (n, dim) that stands for each row (n, *shape): y W_C + z (section 7), or else the style code."""
+        codes, model = self.encode(rows), self.autoencoder
+        if model.cluster_heads is None:
+            return codes["style"]
+        tensors = {name: torch.from_numpy(code).to(self.device) for name, code in codes.items()}
+        embedded: NDArray[np.float32] = model.representation(tensors).cpu().numpy()
+        return embedded
+
+    @torch.no_grad()
+    def label_logits(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        """Compute the logits (n, classes) of q(y|x) for rows (n, *shape) as stored."""
+        model = self.model if isinstance(self.model, SupervisedNetwork) else self.autoencoder
+        return np.concatenate([model.label_logits(batch).cpu().numpy() for batch in self._batches(rows)])
+
+    def predict_proba(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        """Compute q(y|x) (n, classes) for rows (n, *shape) as stored."""
+        probabilities: NDArray[np.float32] = torch.softmax(torch.from_numpy(self.label_logits(rows)), 1).numpy()
+        return probabilities
+
+    @torch.no_grad()
+    def reconstruct(self, rows: NDArray[Any], labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        """Encode and decode rows (n, *shape); `labels` (n,) where the decoder sees them. Same type and shape as stored."""
+        model, wanted = self.autoencoder, self._labels(labels, len(rows))
+        parts = [
+            model.reconstruct(batch, None if wanted is None else wanted[i * BATCH : (i + 1) * BATCH])
+            for i, batch in enumerate(self._batches(rows))
+        ]
+        return self._stored(torch.cat(parts))
+
+    @torch.no_grad()
+    def decode(self, codes: dict[str, NDArray[np.float32]], labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        """Decode codes (n, dim) by latent to rows (n, *shape); `labels` (n,) where the decoder sees them.
+
+        Raises
+        ------
+        InputError
+            If a latent is missing, codes have another shape, or labels are missing or out of range.
+        """
+        model = self.autoencoder
+        if codes.keys() != set(model.latents):
+            raise InputError(
+                f"codes are of {', '.join(codes) or 'nothing'}; the run expects {', '.join(model.latents)}"
+            )
+        tensors = {name: torch.from_numpy(np.array(code, np.float32)).to(self.device) for name, code in codes.items()}
+        n = len(next(iter(tensors.values())))
+        for name, tensor in tensors.items():
+            expected = (n, model.latent(name).prior.dim)
+            if tuple(tensor.shape) != expected:
+                raise InputError(f"codes of {name} have shape {tuple(tensor.shape)}; expected {expected}")
+        wanted = self._labels(labels, n)
+        parts = []
+        for start in range(0, max(1, n), BATCH):
+            some = slice(start, start + BATCH)
+            part = {name: tensor[some] for name, tensor in tensors.items()}
+            parts.append(model.decode(part, None if wanted is None else wanted[some]))
+        return self._stored(torch.cat(parts))
+
+    @torch.no_grad()
+    def sample(self, n: int, label: int | None = None, seed: int = 0) -> NDArray[Any]:
+        """Draw rows from the model.
+
+        Parameters
+        ----------
+        n : int
+            Number of rows.
+        label : int, optional
+            Class of all rows, with random style.
+        seed : int
+            Decides the draw.
+
+        Returns
+        -------
+        array, (n, *shape)
+            Rows, of the stored type.
+
+        Raises
+        ------
+        InputError
+            If the model knows no labels, `label` is out of range or `n` smaller than 1.
+        """
+        model = self.generative
+        if n < 1:
+            raise InputError(f"n is {n}; expected 1 or more rows")
+        noise = Noise(seed, SAMPLES, device=self.device)
+        labels = None
+        if label is not None:
+            classes = len(self.class_names)
+            if isinstance(model, AdversarialAutoencoder) and model.has_labels:
+                classes = model.latent("label").prior.dim
+            if not 0 <= label < classes:
+                raise InputError(f"label is {label}; expected 0 to {classes - 1}")
+            labels = torch.full((n,), label, device=self.device)
+        with seeded(seed, self.device):
+            return self._stored(model.sample(n, labels, noise))
+
+    @torch.no_grad()
+    def sample_prior(self, n: int, seed: int = 0, latent: str = "style") -> NDArray[np.float32]:
+        """Draw codes (n, dim) from the prior of one latent."""
+        noise = Noise(seed, SAMPLES, device=self.device)
+        with seeded(seed, self.device):
+            codes: NDArray[np.float32] = self.autoencoder.latent(latent).prior.sample(n, None, noise).cpu().numpy()
+        return codes
+
+    def pictures(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        """Turn stored rows (n, *shape) into values in [0, 1] for drawing: black and white are the ends of the training rows."""
+        low, high = (0, 255) if self.facts["rows"] == "uint8" else self.facts.get("row_range") or (0, 1)
+        return np.clip((np.asarray(rows, np.float32) - low) / ((high - low) or 1), 0, 1)
+
+    def _batches(self, rows: NDArray[Any]) -> Iterator[Tensor]:
+        """Scale rows batch by batch; checks their shape."""
+        if tuple(rows.shape[1:]) != self.shape:
+            raise InputError(f"rows have shape {tuple(rows.shape[1:])}; the run expects {self.shape}")
+        for start in range(0, max(1, len(rows)), BATCH):  # no rows are a batch too
+            yield self.scaling(torch.from_numpy(np.array(rows[start : start + BATCH])).to(self.device))
+
+    def _labels(self, labels: NDArray[np.int64] | None, n: int) -> Tensor | None:
+        """Check the labels (n,) of rows to decode; None where the decoder sees none."""
+        classes = self.autoencoder.decoder_classes
+        if classes is None:
+            return None
+        given = np.full(n, -1) if labels is None else as_labels(labels, "labels")
+        if given.shape != (n,):
+            raise InputError(f"labels have shape {given.shape}; expected {(n,)}")
+        if (given < 0).any():
+            raise InputError(
+                f"{int((given < 0).sum())} of {n} rows have no label; the decoder of this run sees the label (section 4), "
+                "expected one for every row"
+            )
+        if n and given.max() >= classes:
+            raise InputError(f"labels are up to {given.max()}; the run expects 0 to {classes - 1}")
+        return torch.from_numpy(given).to(self.device)
+
+    def _stored(self, rows: Tensor) -> NDArray[Any]:
+        """Undo the scaling and give rows the type and shape they are stored with."""
+        values: NDArray[np.float32] = self.scaling.inverse(rows).cpu().numpy().reshape(-1, *self.shape)
+        if self.facts["rows"] == "uint8":
+            return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+        return values

@@ -1,0 +1,1 @@
+"""How a step runs faster without meaning anything else: precision, compiled programs, CUDA graphs, processes, prefetch."""

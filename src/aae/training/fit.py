@@ -1,0 +1,134 @@
+"""Training a model of one's own parts on arrays, without a recipe or a run folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from torch import Tensor
+
+from aae.arrays import ArrayLike, as_labels
+from aae.device import choose_device
+from aae.errors import InputError
+from aae.model import AdversarialAutoencoder
+from aae.networks import Scaling
+from aae.noise import Noise, seeded
+from aae.training.phases import adversarial_phases
+from aae.training.settings import TrainingSettings, complaint
+from aae.training.trainer import Trainer, TrainingData
+
+
+def fit(
+    model: AdversarialAutoencoder,
+    rows: NDArray[Any],
+    labels: ArrayLike | None = None,
+    *,
+    device: str = "auto",
+    **settings: Any,
+) -> list[dict[str, float]]:
+    """Train a model on arrays.
+
+    Parameters
+    ----------
+    model : AdversarialAutoencoder
+        Changed in place: trained, on `device`, in evaluation mode.
+    rows : array, (n, inputs)
+        Training rows, as the encoder is to see them.
+    labels : array of whole numbers, (n,), optional
+        Class numbers, -1 for unlabelled rows. They reach whatever part of the model uses labels.
+    device : {"auto", "cpu", "cuda"}
+        Where to train.
+    **settings
+        As in a recipe's ``[training]`` section: `epochs` (by default 20), `batch_size`, `seed`, `precision`, `compile`, and a
+        dictionary for the optimizer of each phase.
+
+    Returns
+    -------
+    list of dict
+        Per epoch the mean losses and what the phases log.
+
+    Raises
+    ------
+    InputError
+        If rows, labels and settings do not fit the model.
+    TrainingError
+        If a loss is not finite.
+    """
+    values = np.asarray(rows)
+    numbers = values.dtype.kind in "biuf"
+    if values.ndim != 2 or not len(values) or not numbers or not np.isfinite(values).all():
+        raise InputError(
+            f"rows are {values.dtype} of shape {values.shape}; expected (n, inputs), n at least 1, all values finite"
+        )
+    known, labelled = None, None
+    if labels is not None:
+        known = torch.from_numpy(as_labels(labels, "labels"))
+        if known.shape != (len(values),):
+            raise InputError(f"labels have shape {tuple(known.shape)}; expected ({len(values)},)")
+        labelled = (known >= 0).nonzero()[:, 0]
+        classes = _classes(model)
+        lowest = -1 if model.decoder_classes is None else 0
+        if classes is not None and len(known) and not (lowest <= int(known.min()) and int(known.max()) < classes):
+            found = f"{int(known.min())} to {int(known.max())}"
+            raise InputError(f"labels are {found}; the model expects {lowest} to {classes - 1}")
+    for name in ("pretraining", "validate_every", "checkpoint_every"):
+        if name in settings:
+            raise InputError(f"{name} is {settings[name]!r}; fit does nothing of the kind and expects none")
+    try:
+        training = TrainingSettings(**{"epochs": 20, **settings})
+    except ValidationError as error:
+        raise InputError(complaint(error)) from None
+    place = choose_device(device)
+    torch.manual_seed(training.seed)  # for samplers and modules that draw from torch itself
+    model.to(place)
+    _try(model, values.shape[1], place)
+    scaling = Scaling.identity()
+    data = TrainingData(torch.tensor(values, dtype=torch.float32), scaling, known, labelled).to(place)
+    classify = labelled is not None and len(labelled) > 0
+    phases = adversarial_phases(model, training.reduction, classify=classify, warm_start=training.warm_start)
+    trainer = Trainer(model, phases, data, training, place)
+    history = []
+    try:
+        while trainer.epoch < training.epochs:
+            losses = trainer.run_epoch()
+            assert losses is not None
+            history.append(losses)
+        if trainer.trained is not model:
+            model.load_state_dict(trainer.trained.state_dict())
+    finally:
+        model.eval()
+    return history
+
+
+def _try(model: AdversarialAutoencoder, inputs: int, place: torch.device) -> None:
+    """Check that the model encodes rows of so many values, decodes to as many, and tells codes from samples by one logit."""
+    model.eval()
+    rows, labels = torch.zeros(2, inputs, device=place), torch.zeros(2, dtype=torch.int64, device=place)
+    noise = Noise(0, device=place)
+    given: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
+    where = f"rows have {inputs} values each; the model expects others"
+    try:
+        with torch.no_grad(), seeded(0, place):
+            codes = model.encode(rows, noise)
+            where = "the parts of the model do not fit together"
+            given["the decoder"] = (model.decode(codes, labels), (2, inputs))
+            for name, code in codes.items():
+                latent = model.latent(name)
+                if latent.discriminator is not None:
+                    given[f"the discriminator of {name}"] = (latent.discriminate(code, labels, noise), (2,))
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{where} ({reason})") from error
+    for part, (found, expected) in given.items():
+        if tuple(found.shape) != expected:
+            raise InputError(f"{part} gives shape {tuple(found.shape)} for two rows; expected {expected}")
+
+
+def _classes(model: AdversarialAutoencoder) -> int | None:
+    """Count the classes that the parts of a model can tell apart, None if no part knows labels."""
+    counts = [model.decoder_classes, model.latent("label").prior.dim if model.has_labels else None]
+    counts += [model.latent(name).prior.num_labels for name in model.latents if model.latent(name).label_informed]
+    return min((count for count in counts if count is not None), default=None)

@@ -1,0 +1,387 @@
+"""The training engine: phases in order, one optimizer each, epochs that a kill cannot spoil."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from aae.device import keep_freed_memory
+from aae.errors import InputError, TrainingError
+from aae.networks import Scaling
+from aae.noise import Noise, SharedNoise, set_torch_state, torch_state
+from aae.training.acceleration.compiled import CompiledStep
+from aae.training.acceleration.cuda_graphs import StepGraph, obstacle
+from aae.training.acceleration.distributed import Processes
+from aae.training.acceleration.precision import Halves, cast_to, known_weights
+from aae.training.acceleration.prefetch import ReadAhead
+from aae.training.optimizers import Update
+from aae.training.phases import Batch, Phase
+from aae.training.settings import OptimizerSettings, TrainingSettings
+
+# Streams of one seed: what each is for.
+INIT, SUBSET, ORDER, LABELLED_ORDER, STEPS, SAMPLES, CODES, LIKELIHOOD = range(8)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Everything a run trains on, on the device of the model.
+
+    Attributes
+    ----------
+    rows : Tensor, (n, ...)
+        Rows as stored (uint8 pictures or float32 rows); scaled batch by batch.
+    scaling : Scaling
+        Turns stored rows into what the network sees.
+    labels : Tensor of int64, (n,), optional
+        Labels, -1 where unlabelled.
+    labelled : Tensor of int64, (l,), optional
+        Indices of the labelled subset, for phases that need labels.
+    read : callable, optional
+        Reads rows of given indices, an int64 array (n,), from the file that `rows` are a memory map of, for `ReadAhead`.
+    """
+
+    rows: Tensor
+    scaling: Scaling
+    labels: Tensor | None = None
+    labelled: Tensor | None = None
+    read: Callable[[NDArray[np.int64]], object] | None = None
+
+    def to(self, device: torch.device) -> TrainingData:
+        """Move everything to `device`."""
+
+        def move(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device)
+
+        rows = self.rows.to(device)
+        read = self.read if rows is self.rows else None
+        return TrainingData(rows, self.scaling.to(device), move(self.labels), move(self.labelled), read)
+
+
+class Trainer:
+    """Trains a module by running its phases on every mini-batch.
+
+    The state after any number of steps is a function of the seed alone: batch orders are derived from (seed, epoch), and
+    everything drawn inside steps comes from one saved stream.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Changed in place; on `device`.
+    phases : sequence of Phase
+        In the order in which they run on each mini-batch.
+    data : TrainingData
+        On `device`.
+    settings : TrainingSettings
+        Epochs, batches, precision and optimizers.
+    device : torch.device
+        Where everything lives.
+    processes : Processes, optional
+        The processes that train together, each on its slice of every mini-batch; a batch normalization in the module has been
+        synchronized (`aae.training.acceleration.distributed.synchronize`).
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs finished.
+    step : int
+        Steps done in the epoch under way.
+    steps_per_epoch : int
+        Full batches in the data; a ragged rest waits for another epoch's order.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        phases: Sequence[Phase],
+        data: TrainingData,
+        settings: TrainingSettings,
+        device: torch.device,
+        processes: Processes | None = None,
+    ) -> None:
+        if any(phase.needs_labels for phase in phases) and (data.labelled is None or len(data.labelled) == 0):
+            raise InputError("a phase needs labels but no row is labelled; expected at least one label")
+        keep_freed_memory()
+        phases = [phase.without_frozen() for phase in phases]
+        self.module, self.phases, self.data, self.settings, self.device = module, phases, data, settings, device
+        self._halves = Halves(known_weights(module) if settings.precision == "bf16" else [])
+        self.updates = {p.name: Update(getattr(settings, p.name), p.parameters, self._halves) for p in phases}
+        self.processes = processes or Processes()
+        self.noise = Noise(settings.seed, STEPS, device=device)
+        if self.processes.count > 1:
+            shared = self.processes.rank, self.processes.count
+            self.noise = SharedNoise(*shared, settings.seed, STEPS, device=device)
+        self.batch_size = min(settings.batch_size, len(data.rows))
+        self._check_batch_norm()
+        self.steps_per_epoch = len(data.rows) // self.batch_size
+        self._average: AveragedModel | None = None
+        if settings.average_from is not None:
+            self._average = AveragedModel(module, avg_fn=_running_mean, use_buffers=True)
+        self.epoch = 0
+        self.step = 0
+        if self.processes.count > 1:
+            self._order(), self._labelled_order()  # which refuse mini-batches that cannot be shared evenly
+        self.cast = cast_to(settings.precision, device)
+        self._names: list[str] = []
+        self._graph: StepGraph | CompiledStep | None = None
+        self._history: list[Tensor] = []  # one (metrics,) tensor per step of the epoch under way
+
+    def run_epoch(self, on_step: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
+        """Run the rest of the present epoch.
+
+        Parameters
+        ----------
+        on_step : callable
+            Called after every step; returns True to stop early.
+
+        Returns
+        -------
+        dict of str to float, or None
+            Means over the epoch: ``<phase>_loss`` and what the phases log. None if `on_step` stopped the epoch.
+
+        Raises
+        ------
+        TrainingError
+            If a loss or a weight is not finite, at the end of the epoch in which that happened.
+        """
+        order, labelled_order = self.open_epoch()
+        with self._halves.in_place(), ReadAhead(self.data.read, order) as ahead:
+            while self.step < self.steps_per_epoch:
+                ahead.reach(self.step)
+                labelled = None if labelled_order is None else labelled_order[self.step]
+                self._run_step(order[self.step], labelled)
+                self.step += 1
+                if self.processes.any(on_step()) and self.step < self.steps_per_epoch:
+                    break
+        return self.close_epoch()
+
+    def open_epoch(self) -> tuple[Tensor, Tensor | None]:
+        """Prepare the present epoch; gives its mini-batches and its labelled ones, indices (steps, batch)."""
+        self.module.train()
+        for phase in self.phases:
+            settings: OptimizerSettings = getattr(self.settings, phase.name)
+            self.updates[phase.name].rate = settings.rate_at(self.epoch)
+        return self._order(), self._labelled_order()
+
+    def close_epoch(self) -> dict[str, float] | None:
+        """Finish the present epoch if all its steps are done; as `run_epoch`."""
+        history = self._finite_history()  # a state that is not finite is no state to go on from
+        if self.step < self.steps_per_epoch:
+            return None
+        start = self.settings.average_from
+        if self._average is not None and start is not None and self.epoch >= start:
+            self._average.update_parameters(self.module)
+        self.epoch += 1
+        self.step = 0
+        self._history = []
+        return dict(zip(self._names, history.mean(0).tolist(), strict=True))
+
+    def note(self, names: Sequence[str], metrics: Sequence[Tensor]) -> None:
+        """Take note of the metrics of steps, each (metrics,), that were made on this trainer's behalf."""
+        self._names = list(names)
+        self._history += metrics
+        self.step += len(metrics)
+
+    @property
+    def trained(self) -> nn.Module:
+        """What training has come to: the mean of the weights if one has begun, otherwise the module itself."""
+        average = self._average
+        return average.module if average is not None and average.n_averaged > 0 else self.module
+
+    @property
+    def captured(self) -> StepGraph | CompiledStep | None:
+        """What runs a step as a CUDA graph or a compiled program; None where neither is wanted, or several processes share it."""
+        if self._graph is None and self.processes.count == 1:
+            if self.device.type == "cuda":
+                self._graph = StepGraph(self._compute, [self.noise.generator], obstacle(self.module))
+            elif self.settings.compile:
+                self._graph = CompiledStep(self._compute, self.noise, self._changed, obstacle(self.module))
+        return self._graph
+
+    def _changed(self) -> list[Tensor]:
+        """List all tensors that a step changes, some of them twice."""
+        updates = [[*update.weights, *(value for _, value in update.entries())] for update in self.updates.values()]
+        return [*chain(*updates), *(p.data for p in self.module.parameters()), *self.module.buffers()]
+
+    @property
+    def key(self) -> tuple[tuple[str, float], ...]:
+        """The phases that run in the present epoch, with their learning rates."""
+        return tuple((p.name, self.updates[p.name].rate) for p in self.phases if p.runs_in(self.epoch))
+
+    def _run_step(self, indices: Tensor, labelled: Tensor | None) -> None:
+        graph = self.captured
+        metrics = self._compute(indices, labelled) if graph is None else graph(self.key, indices, labelled)
+        self._history.append(metrics)
+
+    def _compute(
+        self,
+        indices: Tensor,
+        labelled: Tensor | None,
+        noise: Noise | None = None,
+        rates: dict[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Run all phases on one mini-batch; gives their metrics."""
+        batch = self._batch(indices, labelled, noise or self.noise)
+        losses = {}
+        for phase in self.phases:
+            if not phase.runs_in(self.epoch):
+                continue
+            if isinstance(self.noise, SharedNoise):
+                rows = batch.labelled_rows if phase.needs_labels else batch.rows
+                assert rows is not None
+                self.noise.rows = len(rows)
+            with self.cast:
+                loss = phase.loss(batch)
+            gradients = torch.autograd.grad(loss, phase.parameters, materialize_grads=True)
+            rate = None if rates is None else rates[phase.name]
+            self.updates[phase.name].step(self.processes.average(gradients), rate)
+            losses[f"{phase.name}_loss"] = loss.detach()
+        metrics = losses | batch.metrics
+        self._names = list(metrics)
+        return self.processes.average([torch.stack(list(metrics.values()))])[0]
+
+    def _batch(self, indices: Tensor, labelled: Tensor | None, noise: Noise) -> Batch:
+        """Gather the mini-batch of one step."""
+        data = self.data
+        batch = Batch(
+            rows=data.scaling(data.rows.index_select(0, indices)),
+            labels=None if data.labels is None else data.labels[indices],
+            noise=noise,
+            gather=self.processes.gather,
+        )
+        if labelled is not None:
+            assert data.labels is not None
+            batch.labelled_rows = data.scaling(data.rows[labelled])
+            batch.labelled_labels = data.labels[labelled]
+        return batch
+
+    def _check_batch_norm(self) -> None:
+        """Refuse mini-batches of one row where it would be normalized by itself."""
+        if not any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in self.module.modules()):
+            return
+        if self.batch_size < 2:
+            raise InputError(
+                f"batch normalization takes 2 rows or more; found training.batch_size {self.settings.batch_size} "
+                f"for {len(self.data.rows)} training rows"
+            )
+        if self._labelled_batch_size == 1:
+            assert self.data.labelled is not None
+            raise InputError(
+                "batch normalization takes 2 labelled rows or more; found training.labelled_batch_size "
+                f"{self.settings.labelled_batch_size or self.settings.batch_size} for {len(self.data.labelled)} labelled rows"
+            )
+
+    @property
+    def _labelled_batch_size(self) -> int:
+        """Rows in a labelled mini-batch; 0 where no phase needs labels."""
+        if self.data.labelled is None or not any(phase.needs_labels for phase in self.phases):
+            return 0
+        return min(self.settings.labelled_batch_size or self.settings.batch_size, len(self.data.labelled))
+
+    def _order(self) -> Tensor:
+        """Derive the batches of the present epoch: indices (steps, batch)."""
+        used = self.steps_per_epoch * self.batch_size
+        order = Noise(self.settings.seed, ORDER, self.epoch).permutation(len(self.data.rows))[:used]
+        batches = order.view(self.steps_per_epoch, self.batch_size).to(self.device)
+        return self.processes.slice(batches, "training.batch_size")
+
+    def _labelled_order(self) -> Tensor | None:
+        """Derive the labelled batches of the present epoch, (steps, labelled batch): as many passes as it takes."""
+        labelled, size = self.data.labelled, self._labelled_batch_size
+        if labelled is None or size == 0:
+            return None
+        noise = Noise(self.settings.seed, LABELLED_ORDER, self.epoch)
+        passes = math.ceil(self.steps_per_epoch * size / len(labelled))
+        order = torch.cat([noise.permutation(len(labelled)) for _ in range(passes)])[: self.steps_per_epoch * size]
+        batches = labelled[order.to(self.device)].view(self.steps_per_epoch, size)
+        return self.processes.slice(batches, "training.labelled_batch_size")
+
+    def _finite_history(self) -> Tensor:
+        """Fetch the metrics of the epoch's steps so far, (steps, metrics), and check that they and the weights are finite."""
+        history = torch.stack(self._history).double().cpu()
+        broken = (~torch.isfinite(history)).nonzero()
+        if len(broken):
+            step, metric = broken[0].tolist()
+            raise TrainingError(
+                f"{self._names[metric].replace('_', ' ')} is {history[step, metric].item()} in epoch {self.epoch + 1}, "
+                f"step {step + 1}. Try a lower rate for that phase"
+            )
+        weights = dict(self.module.named_parameters())
+        finite = torch.stack([torch.isfinite(weight).all() for weight in weights.values()])
+        for name, whole in zip(weights, finite.tolist(), strict=True):
+            if not whole:
+                raise TrainingError(
+                    f"{name} is not finite after epoch {self.epoch + 1}, step {self.step}. Try lower rates"
+                )
+        return history
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Collect all that a later `load_state` needs to go on with the same bits: tensors, and facts for JSON."""
+        tensors = {f"module.{name}": tensor for name, tensor in self.module.state_dict().items()}
+        for phase, update in self.updates.items():
+            tensors |= {f"optimizer.{phase}.{name}": value for name, value in update.entries()}
+        if self._average is not None:
+            tensors |= {f"average.{name}": tensor for name, tensor in self._average.state_dict().items()}
+        tensors["noise"] = self.noise.generator.get_state()
+        tensors |= torch_state(self.device)
+        if self._history:
+            tensors["history"] = torch.stack(self._history)
+        return tensors, {"epoch": self.epoch, "step": self.step, "names": self._names, "device": self.device.type}
+
+    def load_state(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Go back to a state that `state` collected.
+
+        Raises
+        ------
+        InputError
+            If the state belongs to another model or kind of device.
+        """
+        if facts.get("device", self.device.type) != self.device.type:
+            raise InputError(
+                f"the checkpoint was made on {facts['device']}; found device {self.device.type}, expected the same"
+            )
+
+        def under(prefix: str) -> dict[str, Tensor]:
+            return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+        load_module(self.module, under("module."))
+        if self._average is not None:
+            load_module(self._average, under("average."))
+        for phase, update in self.updates.items():
+            update.load(under(f"optimizer.{phase}."))
+        self.noise.generator.set_state(tensors["noise"])
+        set_torch_state(tensors, self.device)
+        self._history = list(tensors["history"].to(self.device)) if "history" in tensors else []
+        self.epoch, self.step, self._names = facts["epoch"], facts["step"], facts["names"]
+
+
+def _running_mean(mean: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
+    """Take one more value into a mean of `count`; of whole numbers, such as counts of steps, the latest is kept."""
+    return mean + (value - mean) / (count + 1) if mean.is_floating_point() else value
+
+
+def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Load weights into a module of the same shape.
+
+    Raises
+    ------
+    InputError
+        If names or shapes differ, naming the first difference.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise InputError(
+                f"weights do not fit the model: {name} is {found.get(name, 'missing')}; "
+                f"expected {expected.get(name, 'no such tensor')}"
+            )
+    module.load_state_dict(tensors)

@@ -1,0 +1,65 @@
+"""Tables made from result files."""
+
+from pathlib import Path
+
+import pytest
+
+from aae import recipes
+from aae.errors import InputError
+from aae.reproduction import reproduce, results, tables
+
+ROOT = Path(__file__).parents[2]
+
+
+def result(recipe, epochs, error, *, data="mnist", seeds=1, seconds=60.0):
+    values = [error] * seeds
+    return {
+        "recipe": recipe,
+        "title": recipe,
+        "epochs": epochs,
+        "seeds": list(range(seeds)),
+        "data": data,
+        "paper": {"test_error_percent": 1.9},
+        "metrics": results.summarize([{"test_error_percent": value} for value in values]),
+        "wall_seconds": [seconds] * seeds,
+    }
+
+
+@pytest.mark.parametrize("name", ["README.md", "REPRODUCTION.md"])
+def test_the_tables_in_a_document_are_those_of_the_results(name):
+    document = (ROOT / name).read_text()
+    assert tables.renew(document, ROOT / "results") == document
+
+
+def test_no_results_are_no_reason_to_empty_a_document(tmp_path):
+    with pytest.raises(InputError, match="results: no such folder"):
+        tables.renew("<!-- errors:begin -->\nsomething\n<!-- errors:end -->", tmp_path / "results")
+
+
+def test_of_runs_that_differ_in_length_the_longest_is_shown_for_each_data_set():
+    found = [result("table2-mnist-100", epochs, error) for epochs, error in ((50, 3.0), (9, 8.0))]
+    shown = tables.TABLES["errors"].markdown([*found, result("table2-mnist-100", 7, 5.0, data="digits")])
+    rows = [line.split(" | ") for line in shown.splitlines()[2:]]
+    assert [(row[2], row[5]) for row in rows] == [("5.00", "7"), ("3.00", "50")]
+
+
+def test_the_short_profile_lists_what_has_its_length_seeds_and_data():
+    name = "table2-mnist-100"
+    recipe, seeds = reproduce.plan(name, "short")
+    epochs = recipe.training.epochs
+    other = "table2-nn-100"
+    assert reproduce.plan(other, "short")[1] == 3
+    shown = tables.short_profile(
+        [
+            result(name, epochs, 4.0, seconds=120.0),
+            result(name, epochs + 1, 5.0),
+            result(name, epochs, 6.0, seeds=seeds + 1),
+            result(name, epochs, 7.0, data="digits"),
+            result(other, recipes.read(other).training.epochs, 20.0, seeds=3, seconds=180.0),
+        ]
+    )
+    assert shown.splitlines()[2:] == [
+        f"| `{name}` | test error percent | 1.90 | 4.00 | {epochs} | 1 | 2 |",
+        f"| `{other}` | test error percent | 25.80 | 20.00 ± 0.00 | 1000 | 3 | 9 |",
+        "| total |  |  |  |  |  | 11 |",
+    ]

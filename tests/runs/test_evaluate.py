@@ -1,0 +1,135 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from aae.errors import InputError
+from aae.evaluation import trustworthiness
+from aae.noise import Noise
+from aae.priors import GaussianMixture, SwissRoll
+from aae.recipes.build_data import load_data
+from aae.runs import evaluate as measure
+from aae.runs import train as experiment
+from aae.runs.evaluate import _label_placement
+from aae.runs.plot import draw
+
+SMALL = ["model.encoder.hidden=[20]", "model.decoder.hidden=[20]", "training.epochs=1", "training.compile=false"]
+
+
+@pytest.fixture(scope="module")
+def vae(tmp_path_factory):
+    recipe = experiment.read_recipe("figure2c-digits", SMALL)
+    return experiment.train(recipe, run=tmp_path_factory.mktemp("vae") / "run", device="cpu")
+
+
+def test_codes_are_drawn_independently_of_the_prior_samples_they_are_compared_with(vae):
+    rows = load_data(vae.recipe).test.rows
+    noise = vae.encode(rows, seed=0)["style"] - vae.encode(rows)["style"]
+    prior = vae.sample_prior(len(rows), seed=0)
+    assert noise.std() > 0.5  # one epoch leaves the posterior wide
+    assert abs(np.corrcoef(noise.ravel(), prior.ravel())[0, 1]) < 0.15
+
+
+def test_a_run_is_measured_on_its_own_data_only(vae):
+    dataset = load_data(vae.recipe)
+    other = replace(dataset, train=dataset.train.take(slice(0, 100)))
+    with pytest.raises(InputError, match="not the data of"):
+        measure.evaluate(vae, dataset=other)
+    assert "energy_distance" in measure.evaluate(vae, dataset=dataset)["metrics"]
+
+
+@pytest.mark.parametrize("prior", [GaussianMixture(5), SwissRoll(num_labels=5)])
+def test_codes_are_placed_right_when_they_come_from_the_part_of_their_label(prior):
+    labels = np.arange(500) % 5
+    codes = prior.sample(500, torch.from_numpy(labels), Noise(1)).numpy()
+    assert _label_placement(prior, codes, labels) > 90
+    assert _label_placement(prior, codes, (labels + 1) % 5) < 10
+    assert _label_placement(prior, codes, np.where(labels == 0, 0, -1)) > 85  # rows without a label do not count
+
+
+def test_neighbourhoods_are_those_of_the_rows_as_the_model_sees_them(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(300, 4))
+    rows[:, 3] *= 1e6  # in units of its own
+    np.savez(tmp_path / "units.npz", X=rows.astype(np.float32), y=(rows[:, 0] > 0).astype(int))
+    recipe = experiment.read_recipe(
+        "figure11a", [*SMALL, "data.scaling=standardize", "model.output=linear"], str(tmp_path / "units.npz")
+    )
+    run = experiment.train(recipe, run=tmp_path / "run", device="cpu")
+    found = measure.evaluate(run)["metrics"]
+    test = load_data(recipe).test
+    seen = run.scaling(torch.from_numpy(test.rows)).numpy()
+    assert found["trustworthiness"] == pytest.approx(trustworthiness(seen, run.embed(test.rows), 12))
+    assert found["trustworthiness"] != pytest.approx(trustworthiness(test.rows, run.embed(test.rows), 12))
+
+
+def test_a_validation_split_of_one_row_is_measured_as_far_as_it_goes(tmp_path):
+    recipe = experiment.read_recipe("figure2a-digits", [*SMALL, "data.validation=1"])
+    run = experiment.train(recipe, run=tmp_path / "run", device="cpu")
+    (metrics,) = run.folder.read_metrics()
+    assert "validation_reconstruction" in metrics
+    assert "validation_energy_distance" not in metrics
+
+
+@pytest.mark.parametrize(
+    ("recipe", "categories", "names"),
+    [
+        ("table3-16", 3, ("0", "1", "2")),  # as many clusters as classes, and still not the classes
+        ("demo", 5, ("5", "6", "7", "extra 1", "extra 2")),
+        ("demo", 3, ("5", "6", "7")),
+    ],
+)
+def test_categories_have_the_names_of_classes_only_where_labels_were_used(tmp_path, recipe, categories, names):
+    rows = np.random.default_rng(0).random((90, 4), dtype=np.float32)
+    np.savez(tmp_path / "three.npz", X=rows, y=np.arange(90) % 3 + 5)
+    settings = [*SMALL, f"model.label.categories={categories}", "training.batch_size=20"]
+    recipe = experiment.read_recipe(recipe, settings, str(tmp_path / "three.npz"))
+    run = experiment.train(recipe, run=tmp_path / "run", device="cpu")
+    assert run.label_names == names
+    assert [run.label_index(name) for name in names] == list(range(categories))
+
+
+def test_pictures_of_any_range_are_drawn_from_black_to_white(tmp_path):
+    rows = np.random.default_rng(0).uniform(-3, 16, (80, 8, 8)).astype(np.float32)
+    np.save(tmp_path / "wide.npy", rows)
+    recipe = experiment.read_recipe("figure2a", [*SMALL, "training.batch_size=20"], str(tmp_path / "wide.npy"))
+    run = experiment.train(recipe, run=tmp_path / "run", device="cpu")
+    train = load_data(recipe).train.rows
+    drawn = run.pictures(train)
+    assert (drawn.min(), drawn.max()) == (0, 1)
+    np.testing.assert_allclose(drawn, (train - train.min()) / (train.max() - train.min()), atol=1e-6)
+
+
+def test_nothing_is_drawn_or_measured_of_other_data(vae, tmp_path):
+    dataset = load_data(vae.recipe)
+    other = replace(dataset, train=dataset.train.take(slice(0, 100)))
+    for call in (lambda: draw(vae, tmp_path, other), lambda: measure.evaluate(vae, dataset=other)):
+        with pytest.raises(InputError, match=r"not the data of .* its fingerprint is"):
+            call()
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_decoded_is_one_clear_error(vae, tmp_path):
+    codes = np.zeros((3, 2), np.float32)
+    assert vae.decode({"style": codes}).shape == (3, 8, 8)
+    assert vae.encode(np.zeros((0, 8, 8), np.uint8))["style"].shape == (0, 2)
+    for given, message in (
+        ({}, "codes are of nothing; the run expects style"),
+        ({"style": codes, "label": codes}, "codes are of style, label; the run expects style"),
+        ({"style": codes[:, :1]}, r"codes of style have shape \(3, 1\); expected \(3, 2\)"),
+    ):
+        with pytest.raises(InputError, match=message):
+            vae.decode(given)
+    with pytest.raises(InputError, match="n is 0; expected 1 or more rows"):
+        vae.sample(0)
+    recipe = experiment.read_recipe("figure7a", SMALL, "digits")
+    run = experiment.train(recipe, run=tmp_path / "run", device="cpu")
+    styles = {"style": np.zeros((2, 15), np.float32)}
+    assert run.decode(styles, [1, 9]).shape == (2, 8, 8)
+    for labels, message in (
+        ([1, 10], "labels are up to 10; the run expects 0 to 9"),
+        ([1], r"labels have shape \(1,\); expected \(2,\)"),
+        (None, "2 of 2 rows have no label"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run.decode(styles, labels)

@@ -1,0 +1,105 @@
+"""The likelihood of section 3 from a finished run."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from aae.cli import run as command
+from aae.data import load
+from aae.evaluation.parzen import parzen_log_density
+from aae.reproduction import reproduce, results
+from aae.reproduction.tables import many_samples
+from aae.runs import likelihood
+from aae.runs.evaluate import evaluate
+from aae.runs.train import train
+
+DIGITS = load("digits", validation=200)
+
+
+@pytest.fixture(scope="module", params=["table1-mnist", "table1-mnist-gan", "table1-mnist-gmmn-ae"])
+def trained(request, tmp_path_factory):
+    recipe, _ = reproduce.plan(request.param, "smoke")
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"validation": 200})})
+    return train(recipe, DIGITS, run=tmp_path_factory.mktemp("runs") / request.param, device="cpu")
+
+
+def test_samples_are_the_same_whenever_they_are_asked_for(trained):
+    draw = likelihood.sampler(trained)
+    assert torch.equal(draw(100, 150), draw(100, 150))
+    assert not torch.equal(draw(0, 50), draw(100, 150))
+    assert draw(0, 50).shape == (50, 64)
+
+
+def test_rows_are_scored_on_the_scale_of_the_samples(trained):
+    """Against the plain formula, with the samples that `parzen` draws and the sigma it chose."""
+    found = likelihood.parzen(trained, DIGITS, DIGITS.test, 300)
+    samples = likelihood.sampler(trained)(0, 300).double().numpy()
+    test = DIGITS.test.rows.reshape(len(DIGITS.test), -1).astype(np.float64)
+    squares = ((test[:, None] - samples[None]) ** 2).sum(2) / (2 * found.sigma**2)
+    direct = np.log(np.exp(-squares).mean(1)) - 64 * math.log(found.sigma * math.sqrt(2 * math.pi))
+    assert found.log_likelihood_nats == pytest.approx(direct.mean(), abs=1e-3)
+
+
+def test_a_standardization_is_undone_first(tmp_path):
+    recipe, _ = reproduce.plan("table1-tfd", "smoke")
+    run = train(recipe, DIGITS, run=tmp_path / "run", device="cpu")
+    assert run.scaling.offset.numel() == 64
+    samples = likelihood.sampler(run)(0, 200)
+    assert samples.mean().item() == pytest.approx(DIGITS.train.rows.mean(), abs=0.1)  # not 0 as in the network
+
+
+def test_pixels_of_8_bits_count_from_0_to_1(trained, monkeypatch):
+    monkeypatch.setitem(trained.facts, "rows", "uint8")
+    assert likelihood.unit_rows(trained, np.full((2, 8, 8), 255, np.uint8)).max() == 1
+    halves = likelihood.sampler(trained)(0, 5)
+    monkeypatch.setitem(trained.facts, "rows", "float32")
+    torch.testing.assert_close(halves * 255, likelihood.sampler(trained)(0, 5))
+
+
+def test_a_run_is_reported_with_what_its_number_is_to_be_compared_with(trained, monkeypatch):
+    monkeypatch.setattr("aae.runs.reference_classifier.STEPS", 30)
+    metrics = evaluate(trained, dataset=DIGITS)["metrics"]
+    assert metrics["parzen_training_rows_nats"] > metrics["parzen_log_likelihood_nats"]  # after two epochs
+    assert metrics["parzen_centroids_nats"] > metrics["parzen_log_likelihood_nats"]
+    assert {"parzen_sigma", "parzen_fine_sigma", "parzen_standard_error_nats", "frechet_distance"} <= metrics.keys()
+    assert 0 <= metrics["recall_percent"] <= 100
+
+
+def test_rows_that_choose_sigma_are_none_of_the_references(trained, monkeypatch):
+    monkeypatch.setattr(likelihood, "VALIDATION_ROWS", 200)
+    rows = load("digits")
+    with_split = likelihood.likelihood(trained, load("digits", validation=200), rows.test, 200)
+    without = likelihood.likelihood(trained, rows, rows.test, 200)
+    # other rows of the same kind, and so nearly the same score; with distances of 0 sigma would be the smallest there is
+    assert without["parzen_training_rows_nats"] == pytest.approx(with_split["parzen_training_rows_nats"], abs=3)
+
+
+def test_the_command_goes_on_where_it_stopped_and_says_what_the_number_is_worth(trained, tmp_path, capsys):
+    words = ["parzen", str(trained.folder.path), "-n", "5000", "--json", "--folder", str(tmp_path / "state")]
+    assert command(words) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert (first["samples"], first["test_rows"], first["validation_rows"]) == (5000, 359, 200)
+    assert "k-means" in first["caveat"] or "centroids" in first["caveat"]
+    files = sorted((tmp_path / "state").iterdir())
+    assert files
+    assert command([*words, "--record", str(tmp_path / "results")]) == 0
+    capsys.readouterr()
+    (recorded,) = results.read(tmp_path / "results" / "parzen")
+    assert {key: recorded[key] for key in ("log_likelihood_nats", "samples")}.items() <= first.items()
+    assert recorded["seconds"] is None  # it went on with what was done
+    assert f"| `{trained.recipe.name}` | 5,000 | {first['log_likelihood_nats']:.1f} |" in many_samples([recorded])
+    assert command(words) == 0
+    assert json.loads(capsys.readouterr().out) == first
+    assert command([*words[:3], "6000", *words[4:]]) == 2
+    assert "the sums of another computation" in capsys.readouterr().err
+
+
+def test_more_samples_of_the_training_rows_score_higher():
+    """Closed against the estimator itself: more of the true data can only help on average."""
+    flat = DIGITS.train.rows.reshape(len(DIGITS.train), -1)
+    test = DIGITS.test.rows.reshape(len(DIGITS.test), -1)
+    few, many = (parzen_log_density(flat[:n], test, [0.2], progress=False).mean() for n in (100, 1000))
+    assert many > few

@@ -1,0 +1,173 @@
+"""Several processes train what one process trains."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from aae import recipes
+from aae.errors import InputError, InterruptedTrainingError
+from aae.files import read_tensors
+from aae.noise import Noise, SharedNoise
+from aae.recipes import Recipe
+from aae.reproduction import reproduce
+from aae.runs import train as experiment
+from aae.runs.run import Run
+from aae.training import loop
+from aae.training.acceleration.distributed import Processes, SynchronizedBatchNorm, join, synchronize
+from aae.training.run_directory import RunDirectory
+from aae.training.settings import OptimizerSettings
+
+NAMES = [
+    "table2-svhn-1000",  # semi-supervised, batch norm everywhere, dropout
+    "table2-svhn-1000-conv",  # batch norm per channel
+    "figure2a-universal",  # noise beside the row
+    "figure4a",  # labels in the prior and the discriminator
+    "table3-16",  # cluster heads
+    "table1-mnist-vae",
+    "table1-mnist-gan",
+    "table1-mnist-gmmn-ae",  # a cost that is no mean over rows
+    "table2-nn-1000",
+]
+
+
+def short(name: str, **changes) -> Recipe:
+    """Ten steps or so on digits, in sizes that two processes can share."""
+    recipe, _ = reproduce.plan(name, "smoke")
+    labelled = None if recipe.model.method == "network" else 60
+    training = {"batch_size": 100, "labelled_batch_size": labelled, "warm_start": int(name == "figure4a"), **changes}
+    # Adam would scale up the rounding in the gradient of a bias that batch norm takes away.
+    if name == "table1-mnist-gan":
+        training["generator"] = OptimizerSettings(rate=0.1)
+    if name == "table2-svhn-1000-conv":
+        descent = recipes.read("table2-svhn-1000").training
+        phases = ("reconstruction", "discriminator", "generator", "classification")
+        training |= {phase: getattr(descent, phase) for phase in phases}
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update=training)})
+
+
+def train_all(folder: str) -> None:
+    """Be one of the processes."""
+    torch.set_num_threads(1)
+    join()
+    for name in NAMES:
+        experiment.train(short(name), run=Path(folder) / name, device="cpu")
+    steps = iter(range(100))
+
+    def step(progress):
+        if Processes.joined().first and next(steps) == 3:  # Ctrl-C reaches one of them only
+            signal.raise_signal(signal.SIGINT)
+
+    stopped = Path(folder) / "stopped"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.Progress, "step", step)
+        with pytest.raises(InterruptedTrainingError, match="after 4 steps"):
+            experiment.train(short(NAMES[0]), run=stopped, device="cpu")
+    experiment.train(short(NAMES[0]), run=stopped, device="cpu", resume=True)
+
+
+def torchrun(*words: str, count: int = 2) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", *words]
+    return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=600, check=False)
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("together")
+    done = torchrun(__file__, str(folder))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_processes_train_what_one_trains(name, together, tmp_path):
+    alone = experiment.train(short(name), run=tmp_path / "run", device="cpu")
+    here, there = RunDirectory(tmp_path / "run"), RunDirectory(together / name)
+    expected, found = read_tensors(here.weights), read_tensors(there.weights)
+    assert found.keys() == expected.keys()
+    for key, tensor in expected.items():
+        torch.testing.assert_close(found[key], tensor, rtol=1e-3, atol=2e-5, msg=lambda text, key=key: f"{key}: {text}")
+    for before, after in zip(here.read_metrics(), there.read_metrics(), strict=True):
+        assert after == pytest.approx(before, rel=1e-3, abs=1e-4) or after.pop("seconds") != before.pop("seconds")
+        assert after == pytest.approx(before, rel=1e-3, abs=1e-4)
+    assert there.read_facts()["device"].endswith(", 2 processes")
+    assert Run.load(together / name, "cpu").recipe == alone.recipe
+
+
+def test_a_run_of_two_processes_resumes_exactly(together):
+    whole, stopped = RunDirectory(together / NAMES[0]), RunDirectory(together / "stopped")
+    assert stopped.weights.read_bytes() == whole.weights.read_bytes()
+    drop = [[{k: v for k, v in m.items() if k != "seconds"} for m in run.read_metrics()] for run in (whole, stopped)]
+    assert drop[0] == drop[1]
+
+
+def test_a_mini_batch_that_cannot_be_shared_is_one_line(tmp_path):
+    words = ["train", "figure2a", "--data", "digits", "--set", "training.batch_size=25", "--run", str(tmp_path / "run")]
+    done = torchrun("-m", "--", "aae", *words, "--device", "cpu")
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith("aae: ")]
+    assert lines == ["aae: training.batch_size is 25; 2 processes expect a multiple of 2"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_shared_noise_is_cut_from_the_stream_of_the_whole_mini_batch():
+    whole = Noise(5, 1)
+    shared = [SharedNoise(rank, 3, 5, 1) for rank in range(3)]
+    for noise in shared:
+        noise.rows = 4
+    codes = [noise.normal(4, 2) for noise in shared]
+    assert torch.equal(torch.cat(codes), whole.normal(12, 2))
+    both = [noise.uniform(8, 2).view(2, 4, 2) for noise in shared]  # prior samples above codes
+    assert torch.equal(torch.cat(both, dim=1).view(24, 2), whole.uniform(24, 2))
+    for noise in shared:
+        noise.rows = 2
+    assert torch.equal(torch.cat([noise.integers(9, 2) for noise in shared]), whole.integers(9, 6))
+    assert shared[0].uniform(2, 0).shape == (2, 0)
+
+
+def test_one_process_shares_nothing():
+    alone = Processes.joined()
+    assert alone == Processes(0, 1)
+    tensors = [torch.ones(2)]
+    assert alone.average(tensors)[0] is tensors[0]
+    assert alone.gather(tensors[0]) is tensors[0]
+    assert alone.any(True)
+    assert not alone.any(False)
+    model = nn.Sequential(nn.BatchNorm1d(3))
+    synchronize(model, alone)
+    assert type(model[0]) is nn.BatchNorm1d
+
+
+@pytest.mark.parametrize("kind", [nn.BatchNorm1d, nn.BatchNorm2d])
+def test_synchronized_batch_norm_of_one_process_is_batch_norm(kind):
+    noise = Noise(0)
+    x = 3 + noise.normal(6, 4, *([5, 5] if kind is nn.BatchNorm2d else []))
+    plain = kind(4)
+    nn.init.uniform_(plain.weight, 1, 2)
+    model = nn.Sequential(plain)
+    expected = plain(x)
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    plain.reset_running_stats()
+    same = SynchronizedBatchNorm.of(plain, Processes())
+    torch.testing.assert_close(same(x), expected)
+    torch.testing.assert_close({f"0.{name}": tensor for name, tensor in same.state_dict().items()}, state)
+    assert same.weight is plain.weight
+    torch.testing.assert_close(same.eval()(x), plain.eval()(x))
+    assert same(x.bfloat16()).dtype == torch.bfloat16
+
+
+def test_slices_are_even():
+    batches = torch.arange(12).view(2, 6)
+    parts = [Processes(rank, 3).slice(batches, "batch_size") for rank in range(3)]
+    assert np.array_equal(parts[1].numpy(), [[2, 3], [8, 9]])
+    with pytest.raises(InputError, match="batch_size is 6; 4 processes expect a multiple of 4"):
+        Processes(0, 4).slice(batches, "batch_size")
+
+
+if __name__ == "__main__":
+    train_all(sys.argv[1])

@@ -1,0 +1,231 @@
+"""Seeds trained together are the seeds trained alone, up to rounding."""
+
+import signal
+
+import pytest
+import torch
+from torch import nn
+
+from aae.cli import run as command
+from aae.errors import InputError, InterruptedTrainingError
+from aae.files import read_tensors
+from aae.networks import ACTIVATIONS
+from aae.noise import Noise
+from aae.reproduction import reproduce
+from aae.runs import train as experiment
+from aae.training import loop
+from aae.training.acceleration.distributed import Processes
+from aae.training.batched_seeds import ReplicaNoise, Replicas
+from aae.training.checkpoints import checkpoint_names
+from aae.training.run_directory import RunDirectory
+
+CPU = torch.device("cpu")
+NAMES = [
+    "table2-svhn-1000",  # semi-supervised, batch norm everywhere, dropout
+    "table2-svhn-1000-conv",
+    "figure2a-universal",
+    "figure4a",  # labels in the prior and the discriminator
+    "table3-16",  # cluster heads that repel each other
+    "table1-mnist-vae",
+    "table1-mnist-gan",
+    "table1-mnist-gmmn-ae",
+    "table2-nn-1000",  # own rows for every seed
+]
+
+
+def short(name, seed=0, **changes):
+    """A recipe with small networks, on digits."""
+    recipe, _ = reproduce.plan(name, "smoke")
+    training = recipe.training.model_copy(update={"seed": seed, "batch_size": 28, "average_from": 1, **changes})
+    data = recipe.data
+    if data.labels is not None and name != "figure4a":
+        data = data.model_copy(update={"labels": 300})  # another subset for every seed
+    return recipe.model_copy(update={"training": training, "data": data})
+
+
+def trainers(name, seeds, folder, **changes):
+    return [experiment.prepare(short(name, seed, **changes), folder / f"{seed}", CPU).course.trainer for seed in seeds]
+
+
+@pytest.fixture
+def _double(monkeypatch):
+    """Compute in 64 bits: training amplifies rounding, and what is left of it after a hundred steps is still small."""
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("_double")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_replica_is_the_single_run_over_a_hundred_steps(name, tmp_path):
+    alone = trainers(name, (3, 4), tmp_path / "alone")
+    together = Replicas(trainers(name, (3, 4), tmp_path / "together"))
+    done = 0
+    while done < 100:
+        expected = [trainer.run_epoch() for trainer in alone]
+        for found, single in zip(together.run_epoch(), expected, strict=True):
+            assert found == pytest.approx(single, rel=1e-7)
+        done += alone[0].steps_per_epoch
+    for single, replica in zip(alone, together.trainers, strict=True):
+        expected, facts = single.state()
+        found, found_facts = replica.state()
+        assert found_facts == facts
+        assert found.keys() == expected.keys()
+        for key, tensor in expected.items():
+            torch.testing.assert_close(
+                found[key], tensor, rtol=1e-4, atol=1e-5, msg=lambda text, key=key: f"{key}: {text}"
+            )
+        assert torch.equal(found["noise"], expected["noise"])
+    differ = [not torch.equal(a, b) for a, b in zip(*(t.module.parameters() for t in together.trainers), strict=True)]
+    assert all(differ)
+
+
+def test_a_replica_in_bf16_keeps_its_weights_in_full(tmp_path):
+    alone = trainers("figure4a", (3, 4), tmp_path / "alone", precision="bf16")
+    together = Replicas(trainers("figure4a", (3, 4), tmp_path / "together", precision="bf16"))
+    for found, trainer in zip(together.run_epoch(), alone, strict=True):
+        assert found == pytest.approx(trainer.run_epoch(), rel=0.03, abs=0.03)
+    assert {p.dtype for trainer in together.trainers for p in trainer.module.parameters()} == {torch.float32}
+
+
+def test_every_replica_draws_from_its_own_stream():
+    noise = ReplicaNoise([Noise(seed, 2) for seed in range(3)])
+    singles = [Noise(seed, 2) for seed in range(3)]
+
+    def draw(replica):
+        noise.replica = replica
+        return noise.normal(4, 2), noise.uniform(3), noise.integers(9, 5), noise.permutation(7)
+
+    normal, uniform, integers, orders = torch.func.vmap(draw, randomness="same")(torch.arange(3))
+    assert torch.equal(normal, torch.stack([single.normal(4, 2) for single in singles]))
+    assert torch.equal(uniform, torch.stack([single.uniform(3) for single in singles]))
+    assert torch.equal(integers, torch.stack([single.integers(9, 5) for single in singles]))
+    assert torch.equal(orders, torch.stack([single.permutation(7) for single in singles]))
+
+
+def outcomes(folder, seeds):
+    runs = [RunDirectory(folder / f"seed-{seed}") for seed in seeds]
+    metrics = [[{k: v for k, v in m.items() if k != "seconds"} for m in run.read_metrics()] for run in runs]
+    return [run.weights.read_bytes() for run in runs], metrics
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    return short("table2-svhn-1000", batch_size=400, epochs=3, checkpoint_every=1)
+
+
+@pytest.fixture(scope="module")
+def whole(recipe, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole") / "runs"
+    experiment.train_seeds(recipe, 2, run=folder, device="cpu", batched=True)
+    return folder
+
+
+def test_every_seed_has_a_folder_as_if_trained_alone(recipe, whole, tmp_path):
+    runs = experiment.train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=False)
+    for run, seed in zip(runs, (0, 1), strict=True):
+        alone, together = run.folder, RunDirectory(whole / f"seed-{seed}")
+        assert sorted(path.name for path in alone.path.iterdir()) == sorted(p.name for p in together.path.iterdir())
+        assert together.recipe.read_bytes() == alone.recipe.read_bytes()
+        for found, expected in zip(together.read_metrics(), alone.read_metrics(), strict=True):
+            assert found.keys() == expected.keys()
+            assert found["reconstruction_loss"] == pytest.approx(expected["reconstruction_loss"], rel=1e-4)
+        expected = read_tensors(alone.weights)
+        for key, tensor in read_tensors(together.weights).items():
+            torch.testing.assert_close(tensor, expected[key], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_interrupted_seeds_resume_together_exactly(recipe, whole, tmp_path, monkeypatch, step):
+    steps = iter(range(100))
+    with monkeypatch.context() as patch:
+        interrupt = lambda self: signal.raise_signal(signal.SIGINT) if next(steps) == step else None  # noqa: E731
+        patch.setattr(loop.Progress, "step", interrupt)
+        with pytest.raises(InterruptedTrainingError, match=f"the checkpoint in {tmp_path / 'runs'} goes on"):
+            experiment.train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True)
+    experiment.train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True, resume=True)
+    assert outcomes(tmp_path / "runs", (0, 1)) == outcomes(whole, (0, 1))
+
+
+def test_seeds_whose_checkpoints_a_crash_parted_meet_again(recipe, whole, tmp_path, monkeypatch):
+    """A checkpoint is removed only when all seeds have the next one."""
+    saved = iter(range(100))
+
+    def crashing(*args, **kwargs):
+        if next(saved) == 3:  # the second seed's checkpoint after the second epoch
+            raise KeyboardInterrupt
+        original(*args, **kwargs)
+
+    original = loop.save_checkpoint
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", crashing)
+        with pytest.raises(KeyboardInterrupt):
+            experiment.train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True)
+    names = [checkpoint_names(tmp_path / "runs" / f"seed-{seed}" / "checkpoints") for seed in (0, 1)]
+    assert [len(found) for found in names] == [2, 1]
+    experiment.train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True, resume=True)
+    assert outcomes(tmp_path / "runs", (0, 1)) == outcomes(whole, (0, 1))
+
+
+class Unbatchable(nn.Module):
+    """Looks at a number, which cannot be done for all replicas at once."""
+
+    def forward(self, x):
+        return x if x.sum() > 0 else 2 * x
+
+
+def test_what_cannot_be_batched_is_trained_in_turn_and_said_in_one_line(recipe, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(ACTIVATIONS, "relu", Unbatchable)
+    runs = experiment.train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True)
+    assert [len(run.folder.read_metrics()) for run in runs] == [3, 3]
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 1
+    assert "the seeds are trained one after another, not together: vmap: " in notes[0]
+    torch.manual_seed(99)
+    alone = experiment.train(recipe, run=tmp_path / "alone", device="cpu")
+    assert alone.folder.weights.read_bytes() == runs[0].folder.weights.read_bytes()
+
+
+class Forgetful(nn.Module):
+    """Draws from torch itself, which has one stream for everything."""
+
+    def forward(self, x):
+        return torch.relu(nn.functional.dropout(x, 0.3, self.training))
+
+
+def test_seeds_that_draw_from_torch_itself_share_no_random_numbers(recipe, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(ACTIVATIONS, "relu", Forgetful)
+    experiment.train_seeds(recipe, 2, run=tmp_path / "together", device="cpu", batched=True)
+    assert "a part of the model draws from torch itself" in capsys.readouterr().err
+    experiment.train_seeds(recipe, 2, run=tmp_path / "turn", device="cpu", batched=False)
+    assert outcomes(tmp_path / "together", (0, 1)) == outcomes(tmp_path / "turn", (0, 1))
+    fewer = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": 1})})
+    experiment.train_seeds(fewer, 2, run=tmp_path / "resumed", device="cpu", batched=True)
+    experiment.train_seeds(recipe, 2, run=tmp_path / "resumed", device="cpu", batched=True, resume=True)
+    assert outcomes(tmp_path / "resumed", (0, 1))[0] == outcomes(tmp_path / "turn", (0, 1))[0]
+
+
+def test_a_part_that_asks_for_the_generator_itself_is_not_batched():
+    noise = ReplicaNoise([Noise(seed) for seed in range(2)])
+    with pytest.raises(NotImplementedError, match="draws from the generator itself"):
+        torch.randn(3, generator=noise.generator)
+
+
+def test_a_cpu_trains_seeds_in_turn_unless_told_otherwise(tmp_path, monkeypatch):
+    calls = []
+    together = experiment.train_together
+    monkeypatch.setattr(experiment, "train_together", lambda runs: calls.append(len(runs)) or together(runs))
+    words = ["train", "figure2a", "--data", "digits", "--seeds", "2", "--device", "cpu", "--set", "training.epochs=1"]
+    small = [f"model.{part}.hidden=[8]" for part in ("encoder", "decoder", "discriminator")]
+    words += [word for change in small for word in ("--set", change)]
+    assert command([*words, "--run", str(tmp_path / "turn")]) == 0
+    assert calls == []
+    assert command([*words, "--run", str(tmp_path / "together"), "--batched"]) == 0
+    assert calls == [2]
+
+
+def test_replicas_and_processes_do_not_mix(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(Processes, "joined", lambda: Processes(0, 2))
+    with pytest.raises(InputError, match="seeds are trained together by one process; expected no other processes"):
+        experiment.train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True)
