@@ -83,7 +83,7 @@ def measure(dataset: data.Dataset, peer: Callable[..., Any], seed: int) -> tuple
 def main() -> None:
     """Measure the peers and print or record what was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", nargs="?", default="mnist", help="a named data set of pictures")
+    parser.add_argument("source", nargs="?", default="mnist", help="a named data set of images")
     parser.add_argument("--validation", type=int, default=10000, help="training rows to leave out, as the recipes do")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--seeds", type=int, default=1)

@@ -149,7 +149,7 @@ class Tsne:
         self.perplexity, self.seed = perplexity, seed
 
     def fit(self, X: Array) -> Tsne:
-        """Make the map of the training rows."""
+        """Create the map of the training rows."""
         from openTSNE import TSNE
 
         self.train = X
@@ -157,7 +157,7 @@ class Tsne:
         return self
 
     def transform(self, X: Array) -> Array:
-        """Give the places of the training rows, or put others among them."""
+        """Return the places of the training rows, or put others among them."""
         return np.asarray(self.map if X is self.train else self.map.transform(X))
 
 

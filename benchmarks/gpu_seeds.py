@@ -19,7 +19,7 @@ import torch
 from aae import recipes
 from aae.bench.step import make_trainer, run_steps
 from aae.device import choose_device, describe_device
-from aae.training.batched_seeds import Replicas
+from aae.training.batched_seeds import BatchedSeeds
 
 EPOCHS = 5000  # A.2.1
 
@@ -32,7 +32,7 @@ def compare(name: str, seeds: int, precision: str, device: str, steps: int, roun
         return make_trainer(recipes.read(name, [f"training.precision={precision}", f"training.seed={seed}"]), place)
 
     one = trainer(0)
-    several = Replicas([trainer(seed) for seed in range(seeds)])
+    several = BatchedSeeds([trainer(seed) for seed in range(seeds)])
     run_steps(one, 5)
     run_steps(several, 5)
     times: dict[str, list[float]] = {"one": [], "several": []}

@@ -40,7 +40,7 @@ from aae import recipes
 from aae.device import describe_device
 from aae.networks import MLP, Scaling
 from aae.noise import Noise
-from aae.recipes.build_model import build_model, make_phases
+from aae.recipes.build_model import build_model, build_phases
 from aae.training.trainer import Trainer, TrainingData
 
 RECIPE, INPUTS = "table1-mnist", (28, 28)
@@ -56,7 +56,7 @@ class Encoder(BaseEncoder):  # type: ignore[misc]
         self.dim = dim
 
     def forward(self, x: Tensor) -> ModelOutput:
-        """Give the code, and a log-variance that a deterministic posterior does not use."""
+        """Return the code, and a log-variance that a deterministic posterior does not use."""
         code = self.layers(x)
         return ModelOutput(embedding=code, log_covariance=torch.zeros_like(code))
 
@@ -69,7 +69,7 @@ class Decoder(BaseDecoder):  # type: ignore[misc]
         self.layers = MLP(dim, [1000, 1000], 784)
 
     def forward(self, z: Tensor) -> ModelOutput:
-        """Give pixels in (0, 1)."""
+        """Return pixels in (0, 1)."""
         return ModelOutput(reconstruction=torch.sigmoid(self.layers(z)))
 
 
@@ -81,12 +81,12 @@ class Discriminator(BaseDiscriminator):  # type: ignore[misc]
         self.layers = MLP(dim, [1000, 1000], 1)
 
     def forward(self, z: Tensor) -> ModelOutput:
-        """Give the probability of a prior sample."""
+        """Return the probability of a prior sample."""
         return ModelOutput(embedding=torch.sigmoid(self.layers(z)))
 
 
 def theirs(rows: Tensor, dim: int, optimizer: str, folder: str) -> Callable[[], object]:
-    """Set up pythae; gives what trains one epoch."""
+    """Set up pythae; returns what trains one epoch."""
     name, momentum = ("SGD", {"momentum": 0.9}) if optimizer == "sgd" else ("Adam", None)
     settings = AdversarialTrainerConfig(
         output_dir=folder,
@@ -109,9 +109,9 @@ def theirs(rows: Tensor, dim: int, optimizer: str, folder: str) -> Callable[[], 
 
 
 def ours(rows: Tensor, optimizer: str, precision: str) -> Callable[[], object]:
-    """Set up aae; gives what trains one epoch."""
+    """Set up aae; returns what trains one epoch."""
     phases = ("reconstruction", "discriminator", "generator")
-    changes = [f"training.{phase}={{ optimizer = 'adam', rate = 0.001 }}" for phase in phases]
+    changes = [f"training.{phase}={{ optimizer = 'adam', learning_rate = 0.001 }}" for phase in phases]
     recipe = recipes.read(
         RECIPE,
         [
@@ -123,7 +123,7 @@ def ours(rows: Tensor, optimizer: str, precision: str) -> Callable[[], object]:
     )
     model = build_model(recipe.model, INPUTS, 10, Noise(0))
     data = TrainingData(rows, Scaling(torch.tensor(0.0), torch.tensor(1.0)))
-    return Trainer(model, make_phases(recipe, model), data, recipe.training, CPU).run_epoch
+    return Trainer(model, build_phases(recipe, model), data, recipe.training, CPU).run_epoch
 
 
 def compare(steps: int, rounds: int, optimizer: str) -> dict[str, Any]:

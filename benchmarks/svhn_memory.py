@@ -2,8 +2,8 @@
 
     python benchmarks/svhn_memory.py FOLDER
 
-Writes an array of the shape of SVHN with its extra pictures (604,388 rows, 1.9 GB) into FOLDER, as the conversion of
-`aae.data.svhn` does, and removes it afterwards. The file is sparse: blank pictures that take no room on the disk, but the
+Writes an array of the shape of SVHN with its extra images (604,388 rows, 1.9 GB) into FOLDER, as the conversion of
+`aae.data.svhn` does, and removes it afterwards. The file is sparse: blank images that take no room on the disk, but the
 same room in memory once they are read. Two processes train `table2-svhn-1000` on it and on a smaller set in memory, from
 the scaling of all rows to a number of steps.
 
@@ -30,7 +30,7 @@ from aae import recipes
 from aae.data import Dataset, Split
 from aae.noise import Noise
 from aae.recipes.build_data import labelled_rows, make_scaling, training_data
-from aae.recipes.build_model import build_model, make_phases
+from aae.recipes.build_model import build_model, build_phases
 from aae.training.trainer import INIT, Trainer
 
 ROWS, SMALL = 604_388, 20_000
@@ -69,7 +69,7 @@ def measure(file: Path | None, steps: int, rounds: int) -> dict[str, float]:
     model = build_model(recipe.model, SHAPE, 10, Noise(0, INIT))
     scaling = make_scaling(recipe.data, recipe.model, rows)
     data = training_data(recipe, dataset.train, scaling, labelled)
-    trainer = Trainer(model, make_phases(recipe, model), data, recipe.training, torch.device("cpu"))
+    trainer = Trainer(model, build_phases(recipe, model), data, recipe.training, torch.device("cpu"))
     times: list[float] = []
 
     def on_step() -> bool:
@@ -88,7 +88,7 @@ def measure(file: Path | None, steps: int, rounds: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Make the file, measure in two processes, remove the file, print."""
+    """Create the file, measure in two processes, remove the file, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int, default=10)

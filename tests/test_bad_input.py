@@ -68,12 +68,12 @@ def write_files():
     np.savez("keys.npz", data=rows)
     np.savez("rare.npz", X=rows, y=np.where(np.arange(60) == 7, 2, three % 2))
     np.savez("unseen.npz", x_train=rows, y_train=three % 2, x_test=rows, y_test=three)
-    pictures = rng.random((6, 8, 8), dtype=np.float32)
-    np.save("pictures.npy", pictures)
-    np.savez("ninety.npz", X=pictures, y=np.arange(6) + 90)
-    np.savez("some.npz", X=pictures, y=np.array([0, 1, -1, 3, -1, 5]))
-    np.save("holes.npy", np.where(pictures > 0.9, np.nan, pictures))
-    for folder, heights in (("mixed", (8, 8, 9)), ("grey", (8, 8, 8))):
+    images = rng.random((6, 8, 8), dtype=np.float32)
+    np.save("images.npy", images)
+    np.savez("ninety.npz", X=images, y=np.arange(6) + 90)
+    np.savez("some.npz", X=images, y=np.array([0, 1, -1, 3, -1, 5]))
+    np.save("holes.npy", np.where(images > 0.9, np.nan, images))
+    for folder, heights in (("mixed", (8, 8, 9)), ("grayscale", (8, 8, 8))):
         Path(folder).mkdir()
         for number, height in enumerate(heights):
             Image.fromarray(np.zeros((height, 8), np.uint8)).save(f"{folder}/{number}.png")
@@ -160,7 +160,7 @@ RECIPES = {
     "misplaced section": ("nested.toml", r"nested\.toml: unknown key 'model\.prior'; expected one of: .*label.*style"),
     "section is a number": ("section.toml", r"section\.toml: data is 3; expected a table of keys"),
     "warm start of another method": (
-        "figure2c-digits --set training.warm_start=1",
+        "figure2c-digits --set training.moment_matching_epochs=1",
         r"training\.warm_start is 1; method 'vae' has no such start, expected 0",
     ),
     "batches of one row, batch normalization": (
@@ -189,7 +189,7 @@ SETTINGS = {
         r"model\.style\.dim is 2; heads fixed to a multiple of the identity expect 4, one for each category",
     ),
     "negative distance": (
-        "model.cluster_heads.apart=-1",
+        "model.cluster_heads.margin=-1",
         r"model\.cluster_heads\.apart is -1; .*greater than or equal to 0",
     ),
     "no density": (
@@ -204,7 +204,10 @@ SETTINGS = {
         "data.validation=1.0",
         r"data\.validation is 1\.0; expected a valid integer or .*less than 1",
     ),
-    "negative warm start": ("training.warm_start=-1", r"training\.warm_start is -1; .*greater than or equal to 0"),
+    "negative warm start": (
+        "training.moment_matching_epochs=-1",
+        r"training\.warm_start is -1; .*greater than or equal to 0",
+    ),
     # keys
     "unknown section": ("trainin.epochs=3", r"unknown key 'trainin'; did you mean 'training'\?"),
     "unlike any section": ("zzz=3", r"unknown key 'zzz'; expected one of: cost, data, .*training"),
@@ -217,11 +220,11 @@ SETTINGS = {
     ),
     "unknown key of a prior": (
         "model.style.prior.sdd=3",
-        r"unknown key 'model\.style\.prior\.sdd'; did you mean 'sd'\?",
+        r"unknown key 'model\.style\.prior\.stdd'; did you mean 'std'\?",
     ),
     "key of another prior": (
         "model.style.prior.radius=3",
-        r"unknown key 'model\.style\.prior\.radius'; expected one of: kind, sd, slices$",
+        r"unknown key 'model\.style\.prior\.radius'; expected one of: kind, std, slices$",
     ),
     "no equals sign": ("training.epochs", r"--set 'training\.epochs': expected section\.key=value"),
     "no key": ("=3", r"--set '=3': expected section\.key=value"),
@@ -233,13 +236,13 @@ SETTINGS = {
     "not a list": ("model.encoder.hidden=8", r"model\.encoder\.hidden is 8; expected a valid list"),
     "bad item": ("model.encoder.hidden=[8,0]", r"model\.encoder\.hidden\.1 is 0; expected .* or equal to 1"),
     "not a section": ("model.style.prior=gaussian", r"model\.style\.prior is 'gaussian'; expected a table of keys"),
-    "no kind": ("model.style.prior={sd=1}", r"key 'model\.style\.prior\.kind' is missing"),
+    "no kind": ("model.style.prior={std=1}", r"key 'model\.style\.prior\.kind' is missing"),
     "unknown kind": (
         "model.style.prior.kind=gausian",
         r"model\.style\.prior\.kind is 'gausian'; expected one of: 'gaussian', 'gaussian-mixture', 'swiss-roll'",
     ),
-    "negative in a union": ("model.style.prior.sd=-1", r"model\.style\.prior\.sd is -1; expected .*greater than 0"),
-    "word in a union": ("model.style.prior.sd=wide", r"model\.style\.prior\.sd is 'wide'; expected a valid number"),
+    "negative in a union": ("model.style.prior.std=-1", r"model\.style\.prior\.std is -1; expected .*greater than 0"),
+    "word in a union": ("model.style.prior.std=wide", r"model\.style\.prior\.std is 'wide'; expected a valid number"),
     "not finite": (
         'model.style.prior={kind="uniform",high=inf}',
         r"model\.style\.prior\.high is inf; expected a finite number",
@@ -253,14 +256,17 @@ SETTINGS = {
         "model.decoder.activation=rlu",
         r"model\.decoder\.activation is 'rlu'; expected one of: relu, .*tanh",
     ),
-    "negative rate": ("training.generator.rate=-1", r"training\.generator\.rate is -1; expected .*greater than 0"),
+    "negative rate": (
+        "training.generator.learning_rate=-1",
+        r"training\.generator\.learning_rate is -1; expected .*greater than 0",
+    ),
     "negative rate in a schedule": (
-        "training.generator.rate={0=-1.0}",
-        r"training\.generator\.rate\.0 is -1\.0; expected",
+        "training.generator.learning_rate={0=-1.0}",
+        r"training\.generator\.learning_rate\.0 is -1\.0; expected",
     ),
     "late schedule": (
-        "training.generator.rate={1=0.1}",
-        r"training\.generator\.rate schedule has epochs \[1\]; expected one rate from epoch 0 on",
+        "training.generator.learning_rate={1=0.1}",
+        r"training\.generator\.learning_rate schedule has epochs \[1\]; expected one rate from epoch 0 on",
     ),
     # settings that do not go together
     "mixture in three dimensions": (
@@ -309,9 +315,9 @@ DATA = {
     "empty array": ("empty.npy", "", r"empty\.npy: found a file that cannot be read .*, expected a \.npy array"),
     "one dimension": ("flat.npy", "", r"flat\.npy: found 1 dimensions \(60,\), expected \(rows, columns\)"),
     "suffix": ("notes.xlsx", "", r"notes\.xlsx: found the suffix '\.xlsx', expected \.npy, \.npz, \.csv, \.parquet"),
-    "sizes": ("mixed", "", r"mixed/2\.png: found a picture of 8x9 pixels, expected 8x8 pixels like 0\.png"),
-    "no pictures": ("nothing", "", r"nothing: found no pictures, expected .*\.png"),
-    "torn picture": ("torn.png", "", r"torn\.png: found a file that cannot be read as a picture"),
+    "sizes": ("mixed", "", r"mixed/2\.png: found a image of 8x9 pixels, expected 8x8 pixels like 0\.png"),
+    "no images": ("nothing", "", r"nothing: found no images, expected .*\.png"),
+    "torn image": ("torn.png", "", r"torn\.png: found a file that cannot be read as a image"),
     "other keys": ("keys.npz", "", r"keys\.npz: found the keys data; expected x_train, or one of X, x, images, rows"),
     "labels of fractions": ("halves.npz", "", r"halves\.npz.*: label of row 0 .*: found 0\.5, expected an integer"),
     "labels below": ("below.npz", "", r"below\.npz.*: found -2, expected a class number, or -1 for unlabelled"),
@@ -403,8 +409,11 @@ COMMANDS = {
         f"train demo --run runs/demo {SMALL}",
         r"runs/demo: already exists; expected a new run folder, or --res",
     ),
-    "existing folder": (f"train demo --run grey {SMALL}", r"grey: already exists; expected a new run folder"),
-    "existing seeds": (f"train demo --seeds 2 --run grey {SMALL}", r"grey: already exists; expected a new run folder"),
+    "existing folder": (f"train demo --run grayscale {SMALL}", r"grayscale: already exists; expected a new run folder"),
+    "existing seeds": (
+        f"train demo --seeds 2 --run grayscale {SMALL}",
+        r"grayscale: already exists; expected a new run folder",
+    ),
     "below a file": (
         f"train demo --run text.csv/run {SMALL}",
         r"text\.csv/run: cannot write the run folder \(Not a dir",
@@ -421,8 +430,8 @@ COMMANDS = {
         r"runs/demo: no run of several seeds to go on with; expected folders seed-0, seed-1, \.\.\.",
     ),
     "resume something else": (
-        f"train demo --resume --run grey {SMALL}",
-        r"grey: not a run folder \(it has no recipe\.toml\)",
+        f"train demo --resume --run grayscale {SMALL}",
+        r"grayscale: not a run folder \(it has no recipe\.toml\)",
     ),
     "resume another recipe": (
         f"train figure2a-digits --resume --run runs/demo {SMALL}",
@@ -450,7 +459,7 @@ COMMANDS = {
     ),
     # a run that cannot be used
     "no run": ("evaluate runs/new", r"runs/new: no such run folder"),
-    "not a run": ("evaluate grey", r"grey: not a run folder \(it has no recipe\.toml\)"),
+    "not a run": ("evaluate grayscale", r"grayscale: not a run folder \(it has no recipe\.toml\)"),
     "runs/ itself": ("figure runs", r"runs: not a run folder \(it has no recipe\.toml\)"),
     "no recipe": ("evaluate runs/bare", r"runs/bare: not a run folder \(it has no recipe\.toml\)"),
     "unfinished": (
@@ -481,28 +490,28 @@ COMMANDS = {
         r"holes\.npy: row 0, pixel .*: found nan, expected a finite",
     ),
     "input of bytes": (
-        "encode runs/demo grey -o z.npz",
-        r"grey: found pictures of 8 bits, 0 to 255; the run expects float32",
+        "encode runs/demo grayscale -o z.npz",
+        r"grayscale: found images of 8 bits, 0 to 255; the run expects float32",
     ),
     "new class": ("reconstruct runs/seen ninety.npz -o z.npz", r"ninety\.npz: unknown class '90'; did you mean '9'\?"),
     "codes of a network": (
-        "encode runs/network pictures.npy -o z.npz",
+        "encode runs/network images.npy -o z.npz",
         r"runs/network: .* no codes; expected an autoencoder",
     ),
     "two codes in one array": (
-        "encode runs/demo pictures.npy -o z.npy",
+        "encode runs/demo images.npy -o z.npy",
         r"z\.npy: found 2 arrays .*, expected one; use",
     ),
     "nothing to predict": (
-        "predict runs/plain pictures.npy -o y.csv",
+        "predict runs/plain images.npy -o y.csv",
         r"runs/plain: the run infers no labels; expected",
     ),
     "nothing to predict with": (
-        "predict runs/seen pictures.npy -o y.csv",
+        "predict runs/seen images.npy -o y.csv",
         r"runs/seen: the run infers no labels; expected",
     ),
     "reconstruct without labels": (
-        "reconstruct runs/seen pictures.npy -o x.npy",
+        "reconstruct runs/seen images.npy -o x.npy",
         r"6 of 6 rows have no label; the decoder of this run sees the label .*, expected one for every row",
     ),
     "reconstruct with some labels": (
@@ -525,20 +534,20 @@ COMMANDS = {
     ),
     "negative seed": ("sample runs/demo --seed -1 -o x.npy", r"Invalid value for '--seed': .*(equal to 0|x>=0)"),
     # outputs
-    "pictures of plain columns": ("sample runs/table -o x.png", r"found rows of 4 plain columns, .*; expected shape"),
+    "images of plain columns": ("sample runs/table -o x.png", r"found rows of 4 plain columns, .*; expected shape"),
     "output suffix": (
         "sample runs/demo -o x.jpg",
         r"x\.jpg: found the suffix '\.jpg', expected one of \.npy, \.npz, \.csv",
     ),
     "no suffix": (
-        "encode runs/demo pictures.npy -o codes",
+        "encode runs/demo images.npy -o codes",
         r"codes: found the suffix '', expected one of \.npy, \.npz",
     ),
     "no output folder": (
         "sample runs/demo -o out/x.npy",
         r"out/x\.npy: found no folder 'out' to write to, expected an exist",
     ),
-    "no picture folder": (
+    "no image folder": (
         "sample runs/demo -o out/x.png",
         r"out/x\.png: found no folder 'out' to write to, expected an exist",
     ),
@@ -557,7 +566,7 @@ COMMANDS = {
     "unknown data command": ("data lits", r"No such command 'lits'.*; see aae data --help"),
     "no data command": ("data", r"Missing command; see aae data --help"),
     "missing recipe": ("train", r"Missing argument 'RECIPE'; see aae train --help"),
-    "missing output": ("encode runs/demo pictures.npy", r"Missing option '-o' / '--output'; see aae encode --help"),
+    "missing output": ("encode runs/demo images.npy", r"Missing option '-o' / '--output'; see aae encode --help"),
     "unknown option": ("train demo --epochs 3", r"No such option: --epochs.*; see aae train --help"),
     "unknown device": (
         "train demo --device gpu",

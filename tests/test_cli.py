@@ -22,8 +22,9 @@ from typer.main import get_command
 import aae
 from aae import data, recipes
 from aae.cli import app, run
-from aae.runs import train as experiment
 from aae.runs.run import Run
+from aae.runs.train import command as command_of
+from aae.runs.train import read_recipe
 
 SETTINGS = [
     "training.epochs=2",
@@ -47,7 +48,7 @@ SHAPES = ("bar", "cross", "dot")
 
 
 def write_data():
-    """Write flowers with half of their names missing, and pictures of three shapes, into the current folder."""
+    """Write flowers with half of their names missing, and images of three shapes, into the current folder."""
     iris = load_iris()
     names = [SPECIES[k] if number % 2 else "" for number, k in enumerate(iris.target)]
     Path("fleurs 🌸").mkdir()
@@ -57,9 +58,9 @@ def write_data():
     for k, name in enumerate(SHAPES):
         Path("shapes", name).mkdir(parents=True)
         for number in range(20):
-            picture = rng.integers(0, 60, (6, 7), dtype=np.uint8)
-            picture[2 * k : 2 * k + 2] += 150
-            Image.fromarray(picture).save(f"shapes/{name}/{number:02d}.png")
+            image = rng.integers(0, 60, (6, 7), dtype=np.uint8)
+            image[2 * k : 2 * k + 2] += 150
+            Image.fromarray(image).save(f"shapes/{name}/{number:02d}.png")
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +162,7 @@ def test_data_is_listed_and_described(place, command):
     svhn = ["svhn", "svhn-extra", "svhn-train", "svhn-10k"]
     assert [entry["name"] for entry in listed] == ["digits", "mnist", "fashion-mnist", *svhn, "tfd", "faces"]
     assert Path(listed[0]["path"]).is_dir()
-    assert "handwritten digits, 8x8 grey" in command("data", "list")
+    assert "handwritten digits, 8x8 grayscale" in command("data", "list")
     facts = json.loads(command("data", "info", "digits", "--json"))
     assert facts["train"] == {"rows": 1438, "labelled": 1438, "type": "float32", "range": [0.0, 1.0]}
     assert (facts["shape"], facts["test"]["rows"], len(facts["classes"])) == ([8, 8], 359, 10)
@@ -201,7 +202,12 @@ METRICS = {
     "demo": STYLE | CLASSIFIED,
     "plain": STYLE,
     "seen": STYLE
-    | {"style_label_accuracy_percent", "style_label_chance_percent", "label_control_percent", "judge_accuracy_percent"},
+    | {
+        "style_linear_probe_accuracy_percent",
+        "style_linear_probe_chance_percent",
+        "conditional_generation_accuracy_percent",
+        "reference_classifier_accuracy_percent",
+    },
     "informed": STYLE | {"label_placement_percent"},
     "network": CLASSIFIED,
     "iris": STYLE | CLASSIFIED,
@@ -245,16 +251,16 @@ def test_figures_are_pictures(place, command, name):
     assert set(paths) == set(Path(f"runs/{name}/figures").iterdir())
     assert {path.name for path in paths} == {f"{figure}.png" for figure in FIGURES[name]}
     for path in paths:
-        with Image.open(path) as picture:
-            assert min(picture.size) > 100
-            assert len(np.unique(np.asarray(picture.convert("L")))) > 10  # something is drawn
+        with Image.open(path) as image:
+            assert min(image.size) > 100
+            assert len(np.unique(np.asarray(image.convert("L")))) > 10  # something is drawn
 
 
 def test_figures_go_where_they_are_asked_to(place, command):
     out = command("figure", "runs/network", "-o", "drawn/here")
     assert out == "drawn/here/curves.png\n"
-    with Image.open("drawn/here/curves.png") as picture:
-        picture.verify()
+    with Image.open("drawn/here/curves.png") as image:
+        image.verify()
 
 
 def test_a_run_without_its_metrics_is_drawn_without_curves(place, command):
@@ -277,7 +283,7 @@ def reread(command):
     options = list(zip(words[::2], words[1::2], strict=True))
     assert {option for option, _ in options} <= {"--set", "--data", "--seeds"}
     source = next((value for option, value in options if option == "--data"), None)
-    return experiment.read_recipe(name, [value for option, value in options if option == "--set"], source)
+    return read_recipe(name, [value for option, value in options if option == "--set"], source)
 
 
 @pytest.mark.parametrize(
@@ -287,14 +293,14 @@ def reread(command):
         ("table2-mnist-100", ["data.validation=7"], 'a b/é🌸 "x".csv'),
         ("table2-nn-all", ["data.source=digits"], None),
         ("figure2a", ["model.style.prior.kind=uniform", "model.style.prior.low=-2"], None),
-        ("figure2b", ['model.style.prior={kind="gaussian",sd=3}'], None),
-        ("figure2a", ["model.label={}", "training.generator.rate={0=1e-5,7=0.1}"], None),
+        ("figure2b", ['model.style.prior={kind="gaussian",std=3}'], None),
+        ("figure2a", ["model.label={}", "training.generator.learning_rate={0=1e-5,7=0.1}"], None),
         ("figure2c", ["training.elbo.betas=[0.5,0.6]", "model.encoder.hidden=[]", "data.colour=true"], "x.png"),
     ],
 )
 def test_the_command_of_any_recipe_is_that_recipe(name, settings, source):
-    recipe = experiment.read_recipe(name, settings, source)
-    assert reread(experiment.command(recipe)) == recipe
+    recipe = read_recipe(name, settings, source)
+    assert reread(command_of(recipe)) == recipe
 
 
 # --- using a run -------------------------------------------------------------------------------------------------------
@@ -452,7 +458,11 @@ def test_semi_supervised_flowers_are_learnt(place, tmp_path, command):
         "training.batch_size=20",
         "model.encoder.hidden=[50]",
     ]
-    settings += ["model.encoder.input_noise=0", "training.classification.rate=0.01", "model.decoder.hidden=[50]"]
+    settings += [
+        "model.encoder.input_noise=0",
+        "training.classification.learning_rate=0.01",
+        "model.decoder.hidden=[50]",
+    ]
     settings += ["model.discriminator.hidden=[20]"]
     command("train", "demo", *words, *(w for s in settings for w in ("--set", s)), "--run", tmp_path / "iris")
     command("predict", tmp_path / "iris", "fleurs 🌸/iris.csv", "-o", tmp_path / "labels.csv")
@@ -498,10 +508,10 @@ def test_training_several_seeds_reports_mean_and_deviation(place, command):
     assert header.split()[-2:] == ["mean", "sd"]
     assert (first, second) == ("fresh/seeds/seed-4", "fresh/seeds/seed-5")
     last = [json.loads(Path(p, "metrics.jsonl").read_text().splitlines()[-1]) for p in (first, second)]
-    _, mean, sd = cells(next(line for line in table if line.startswith("reconstruction loss")))
+    _, mean, std = cells(next(line for line in table if line.startswith("reconstruction loss")))
     values = [record["reconstruction_loss"] for record in last]
     assert float(mean) == pytest.approx(np.mean(values), rel=1e-3)
-    assert float(sd) == pytest.approx(np.std(values, ddof=1), rel=0.06)
+    assert float(std) == pytest.approx(np.std(values, ddof=1), rel=0.06)
 
 
 def test_seeds_are_measured_together_and_recorded(place, seeds, command, tmp_path):
@@ -561,7 +571,12 @@ def test_several_seeds_are_resumed(place, seeds, command, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_is_one_line_and_status_1(place, capfd, tmp_path):
-    rate = ["--set", "training.reconstruction.optimizer=sgd", "--set", "training.reconstruction.rate=1e30"]
+    rate = [
+        "--set",
+        "training.reconstruction.optimizer=sgd",
+        "--set",
+        "training.reconstruction.learning_rate=1e30",
+    ]
     status = run(["train", "figure2a-digits", *SMALL, *rate, "--run", str(tmp_path / "run")])
     out, err = capfd.readouterr()
     assert (status, out) == (1, "")
@@ -574,7 +589,7 @@ def test_a_loss_that_is_not_finite_is_one_line_and_status_1(place, capfd, tmp_pa
 
 
 def test_demo_compares_and_draws_and_replaces_an_earlier_one(command, monkeypatch, tmp_path):
-    monkeypatch.setattr("aae.reproduction.demo.read_recipe", lambda name: experiment.read_recipe(name, SETTINGS))
+    monkeypatch.setattr("aae.reproduction.demo.read_recipe", lambda name: read_recipe(name, SETTINGS))
     out = command("demo", "--device", "cpu", "--run", tmp_path / "demo")
     assert command("demo", "--device", "cpu", "--run", tmp_path / "demo") == out
     for name, learnt_from in {

@@ -15,13 +15,13 @@ from aae.networks import Dropout, initialize
 from aae.noise import Noise
 from aae.recipes import Recipe
 from aae.recipes.build_data import make_scaling
-from aae.recipes.build_model import build_model, make_phases
-from aae.runs import train as experiment
+from aae.recipes.build_model import build_model, build_phases
+from aae.runs.train import train
 from aae.training.trainer import Trainer, TrainingData
 
 
-def pictures(n: int, *shape: int) -> np.ndarray:
-    """Stored pictures (n, height, width, colours) of two classes: lighter on the left half (0) or on the right one (1)."""
+def images(n: int, *shape: int) -> np.ndarray:
+    """Stored images (n, height, width, colours) of two classes: lighter on the left half (0) or on the right one (1)."""
     rng = np.random.default_rng(0)
     base = rng.integers(40, 160, size=(n, 1, 1, 1)) + rng.normal(0, 10, (n, *shape))
     base[: n // 2, :, : shape[1] // 2] += 80
@@ -153,13 +153,13 @@ def test_dropout_follows_every_hidden_layer_and_needs_noise():
 
 
 def trained(epochs: int) -> tuple[nn.Module, torch.Tensor, Trainer]:
-    """A small convolutional run of all phases with batch norm everywhere, on 400 pictures; scaled rows."""
-    one, stored = recipe(f"training.epochs={epochs}", "training.classification.rate=0.01"), pictures(400, 8, 8, 3)
+    """A small convolutional run of all phases with batch norm everywhere, on 400 images; scaled rows."""
+    one, stored = recipe(f"training.epochs={epochs}", "training.classification.rate=0.01"), images(400, 8, 8, 3)
     labels = torch.arange(400) // 200
     model = build_model(one.model, (8, 8, 3), 2, Noise(0))
     scaling = make_scaling(one.data, one.model, stored)
     data = TrainingData(torch.from_numpy(stored), scaling, labels, torch.arange(400))
-    trainer = Trainer(model, make_phases(one, model), data, one.training, torch.device("cpu"))
+    trainer = Trainer(model, build_phases(one, model), data, one.training, torch.device("cpu"))
     while trainer.epoch < epochs:
         trainer.run_epoch()
     return model, scaling(torch.from_numpy(stored)), trainer
@@ -204,12 +204,12 @@ def test_running_statistics_follow_every_run_of_the_encoder():
 
 
 def test_a_convolutional_run_of_colour_pictures_is_saved_and_used(tmp_path):
-    stored = pictures(120, 7, 9, 3)
+    stored = images(120, 7, 9, 3)
     labels = np.arange(120) // 60
     order = np.random.default_rng(0).permutation(120)
     split = Split(stored[order], labels[order])
     data = Dataset("halves", split, None, split, (7, 9, 3), ("left", "right"))
-    run = experiment.train(recipe("training.epochs=1"), data, run=tmp_path / "run", device="cpu")
+    run = train(recipe("training.epochs=1"), data, run=tmp_path / "run", device="cpu")
     assert run.reconstruct(split.rows[:4]).shape == (4, 7, 9, 3)
     assert run.sample(2).dtype == np.uint8
 
@@ -218,7 +218,7 @@ def test_a_convolutional_run_of_colour_pictures_is_saved_and_used(tmp_path):
 @pytest.mark.parametrize("shape", [(5,), (2, 3, 4, 5)])
 def test_rows_that_are_no_pictures_are_named(part, shape):
     one = recipes.read("figure2a", [f"model.{part}.channels=[4]"])
-    with pytest.raises(InputError, match=r"rows have shape \(.*channels expect pictures"):
+    with pytest.raises(InputError, match=r"rows have shape \(.*channels expect images"):
         build_model(one.model, shape, 0, Noise(0))
 
 

@@ -231,9 +231,9 @@ def test_signs_of_collapse_are_those_of_the_code():
 
 
 def test_the_example_in_plain_torch_runs():
-    (block,) = (block for block in blocks(DOCS / "guide" / "own-parts.md", "python") if "aae.fit" in block)
+    (block,) = (block for block in blocks(DOCS / "guide" / "custom-modules.md", "python") if "aae.fit" in block)
     names: dict[str, object] = {}
-    exec(compile(block, "own-parts.md", "exec"), names)
+    exec(compile(block, "custom-modules.md", "exec"), names)
     new_rows, history = names["new_rows"].cpu(), names["history"]
     assert new_rows.shape == (16, 64)
     assert 0 <= new_rows.min() <= new_rows.max() <= 1
@@ -252,14 +252,14 @@ def test_the_first_screen_of_the_readme_is_true(capsys):
 
 
 def test_the_example_of_a_recipe_with_own_parts_runs(tmp_path, monkeypatch):
-    page = DOCS / "guide" / "own-parts.md"
+    page = DOCS / "guide" / "custom-modules.md"
     (module,) = (block for block in blocks(page, "python") if block.startswith("# mynet.py"))
     (recipe,) = blocks(page, "toml")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path.copy())
     Path("mynet.py").write_text(module, encoding="utf-8")
-    Path("pictures.toml").write_text(recipe, encoding="utf-8")
-    run = aae.train(read_recipe("pictures.toml", ["training.epochs=2"]), run="ring", device="cpu")
+    Path("images.toml").write_text(recipe, encoding="utf-8")
+    run = aae.train(read_recipe("images.toml", ["training.epochs=2"]), run="ring", device="cpu")
     del sys.modules["mynet"]
     losses = [metrics["reconstruction_loss"] for metrics in run.folder.read_metrics()]
     assert losses[1] < losses[0]

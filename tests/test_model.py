@@ -88,10 +88,10 @@ def test_deterministic_posterior_repeats(rows):
 def test_gaussian_posterior_has_the_predicted_moments():
     posterior = GaussianPosterior(8, 2)
     feature = torch.randn(1, 8)
-    mean, log_sd = posterior.moments(feature)
+    mean, log_std = posterior.moments(feature)
     draws = posterior(feature.expand(50_000, 8), Noise(0))
     torch.testing.assert_close(draws.mean(0), mean[0], atol=0.03, rtol=0.03)
-    torch.testing.assert_close(draws.std(0), log_sd[0].exp(), atol=0.01, rtol=0.03)
+    torch.testing.assert_close(draws.std(0), log_std[0].exp(), atol=0.01, rtol=0.03)
     assert torch.equal(posterior(feature), mean)
 
 
@@ -210,7 +210,7 @@ def test_labels_that_are_drawn_too_are_those_of_the_style():
     model = AdversarialAutoencoder(MLP(6, [8]), {"label": label, "style": style}, Spy(5, 6))
     codes = model.sample_codes(300, None, Noise(0))
     means = torch.stack([codes["style"][codes["label"].argmax(1) == k].mean(0) for k in range(3)])
-    torch.testing.assert_close(means.norm(dim=1), torch.full((3,), 10.0), atol=0.5, rtol=0)  # each of one petal
+    torch.testing.assert_close(means.norm(dim=1), torch.full((3,), 10.0), atol=0.5, rtol=0)  # each of one component
 
 
 def test_sampling_a_label_needs_a_model_that_knows_labels():

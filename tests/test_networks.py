@@ -104,10 +104,10 @@ def test_hidden_dropout_is_active_only_in_training_mode_with_noise():
 
 
 def test_scaling_flattens_scales_and_inverts():
-    pictures = torch.arange(2 * 3 * 4, dtype=torch.uint8).view(2, 3, 4)
+    images = torch.arange(2 * 3 * 4, dtype=torch.uint8).view(2, 3, 4)
     scaling = Scaling(torch.tensor(0.0), torch.tensor(1 / 255))
-    scaled = scaling(pictures)
-    torch.testing.assert_close(scaled, pictures.flatten(1) / 255)
+    scaled = scaling(images)
+    torch.testing.assert_close(scaled, images.flatten(1) / 255)
     assert scaled.dtype == torch.float32
     columns = Scaling(torch.tensor([1.0, -2.0], dtype=torch.float64), torch.tensor([0.5, 4.0]))
     rows = torch.tensor([[3.0, -1.0], [0.0, 0.0]])

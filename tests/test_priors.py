@@ -14,15 +14,15 @@ N = 100_000
 
 
 def mixture_in_torch(prior):
-    """Write the ring of petals down as rotated covariance matrices."""
+    """Write the ring of components down as rotated covariance matrices."""
     k = torch.arange(prior.num_labels)
     angle = 2 * math.pi * k / prior.num_labels
     rotation = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(-1, 2, 2)
-    variances = torch.diag(torch.tensor([prior.radial_sd**2, prior.tangential_sd**2]))
+    variances = torch.diag(torch.tensor([prior.radial_std**2, prior.tangential_std**2]))
     means = prior.distance * rotation[:, :, 0]
     covariances = rotation @ variances @ rotation.transpose(1, 2)
-    petals = D.MultivariateNormal(means, covariances)
-    return D.MixtureSameFamily(D.Categorical(torch.ones(len(k))), petals)
+    components = D.MultivariateNormal(means, covariances)
+    return D.MixtureSameFamily(D.Categorical(torch.ones(len(k))), components)
 
 
 def even_labels(num_labels, n=N):
@@ -34,12 +34,12 @@ def quantiles(values):
 
 
 @pytest.mark.parametrize("sd", [1.0, 5.0, 10.0])
-def test_gaussian_has_the_given_standard_deviation_in_every_dimension(sd):
-    codes = Gaussian(8, sd).sample(N, noise=Noise(0))
+def test_gaussian_has_the_given_standard_deviation_in_every_dimension(std):
+    codes = Gaussian(8, std).sample(N, noise=Noise(0))
     assert codes.shape == (N, 8)
     assert codes.dtype == torch.float32
-    torch.testing.assert_close(codes.mean(0) / sd, torch.zeros(8), atol=0.02, rtol=0)
-    torch.testing.assert_close(torch.cov(codes.T) / sd**2, torch.eye(8), atol=0.02, rtol=0)
+    torch.testing.assert_close(codes.mean(0) / std, torch.zeros(8), atol=0.02, rtol=0)
+    torch.testing.assert_close(torch.cov(codes.T) / std**2, torch.eye(8), atol=0.02, rtol=0)
 
 
 def test_gaussian_without_slices_is_the_same_for_every_label():
@@ -119,11 +119,11 @@ def test_mixture_density_integrates_to_one():
 def test_mixture_samples_have_the_moments_of_each_petal():
     prior, labels = GaussianMixture(10, 1.4, 0.5, 0.1), even_labels(10)
     codes = prior.sample(N, labels, Noise(7))
-    petals = mixture_in_torch(prior).component_distribution
+    components = mixture_in_torch(prior).component_distribution
     for k in range(10):
-        petal = codes[labels == k]
-        torch.testing.assert_close(petal.mean(0), petals.mean[k], atol=0.02, rtol=0)
-        torch.testing.assert_close(torch.cov(petal.T), petals.covariance_matrix[k], atol=0.01, rtol=0)
+        component = codes[labels == k]
+        torch.testing.assert_close(component.mean(0), components.mean[k], atol=0.02, rtol=0)
+        torch.testing.assert_close(torch.cov(component.T), components.covariance_matrix[k], atol=0.01, rtol=0)
 
 
 def test_mixture_places_the_centre_of_every_petal_on_the_ring():
@@ -133,7 +133,7 @@ def test_mixture_places_the_centre_of_every_petal_on_the_ring():
 
 
 def test_swiss_roll_label_owns_its_tenth_of_the_roll():
-    prior, labels = SwissRoll(3.0, 2.0, sd=0.0, num_labels=10), even_labels(10, 2000)
+    prior, labels = SwissRoll(3.0, 2.0, std=0.0, num_labels=10), even_labels(10, 2000)
     codes = prior.sample(2000, labels, Noise(8))
     u = (codes.norm(dim=1) / 3) ** 2  # radius = 3 sqrt(u)
     assert (u >= labels / 10 - 1e-5).all()
@@ -251,13 +251,13 @@ def test_own_sampler_of_the_wrong_shape_is_named():
     ("make", "message"),
     [
         (lambda: Gaussian(0), "dimension is 0"),
-        (lambda: Gaussian(2, 0), "sd is 0"),
-        (lambda: Gaussian(2, math.nan), "sd is nan"),
+        (lambda: Gaussian(2, 0), "std is 0"),
+        (lambda: Gaussian(2, math.nan), "std is nan"),
         (lambda: Gaussian(2, 1, num_labels=0), "num_labels is 0"),
         (lambda: GaussianMixture(0), "num_labels is 0"),
-        (lambda: GaussianMixture(3, radial_sd=-1), "radial_sd -1"),
+        (lambda: GaussianMixture(3, radial_std=-1), "radial_std -1"),
         (lambda: SwissRoll(turns=0), "turns 0"),
-        (lambda: SwissRoll(sd=-0.1), "sd -0.1"),
+        (lambda: SwissRoll(std=-0.1), "std -0.1"),
         (lambda: Uniform(2, 1, 1), "low 1 and high 1"),
         (lambda: Categorical(0), "dimension is 0"),
         (lambda: FromSampler(lambda n: torch.zeros(n, 2), 2, num_labels=3), "no parameter 'labels'"),

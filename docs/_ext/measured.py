@@ -63,7 +63,7 @@ def comparison(name: str, task: str, folder: Path = RESULTS) -> str:
     for method in ranked:
         label = f"**{method}**" if "AAE" in method else method
         found_of = methods[method]
-        cells = [results.with_sd(found_of[key], MEASURES[key][1]) if key in found_of else "" for key in measures]
+        cells = [results.with_std(found_of[key], MEASURES[key][1]) if key in found_of else "" for key in measures]
         rows.append([label, *cells])
     made = tables.markdown(["method", *(MEASURES[key][0] for key in measures)], rows)
     versions = ", ".join(f"{package} {version}" for package, version in found["versions"].items())

@@ -16,7 +16,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from aae.bench import step as bench
-from aae.reproduction.results import with_sd
+from aae.reproduction.results import with_std
 from aae.reproduction.tables import markdown
 
 FOLDER = Path(__file__).parents[2] / "results"
@@ -34,7 +34,7 @@ def parzen(files: list[dict[str, Any]]) -> str:
         "samples x rows",
         "time",
         "matrix products alone",
-        "share of the ceiling",
+        "fraction of the roofline",
         "peak memory",
         "scikit-learn's time",
     ]
@@ -42,8 +42,8 @@ def parzen(files: list[dict[str, Any]]) -> str:
         [
             f"{found['n_samples']:,} x {found['n_test']:,}",
             f"{found['seconds']:.2f} s",
-            f"{found['product_seconds']:.2f} s",
-            f"{found['share']:.1%}",
+            f"{found['matmul_seconds']:.2f} s",
+            f"{found['fraction_of_roofline']:.1%}",
             f"{found['peak_memory_mb']:.0f} MB",
             f"{found['kernel_density_seconds']:.0f} s, {found['speed_up']:.0f} times",
         ]
@@ -76,7 +76,7 @@ def errors(files: list[dict[str, Any]]) -> str:
             found["precision"],
             f"{found['epochs']}",
             f"{len(found['seeds'])}",
-            with_sd(found["metrics"]["test_error_percent"], 2),
+            with_std(found["metrics"]["test_error_percent"], 2),
         ]
         for found in files
     ]

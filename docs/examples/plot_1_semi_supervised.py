@@ -41,15 +41,15 @@ print(f"adversarial autoencoder, all rows:  {100 - 100 * model.score(test, test_
 print(f"support vector machine, 50 rows:    {100 - 100 * alone.score(test, test_digits):.1f} % test error")
 
 # %%
-# The two parts of the code can be used apart: `sample` draws random styles of one label, and `decode` gives another label to
+# The two parts of the code can be used margin: `sample` draws random styles of one label, and `decode` gives another label to
 # the style of a row. First column: the row; then its style with the labels 0 to 9 (figure 7 of the paper).
 some = np.array([np.flatnonzero(test_digits == digit)[0] for digit in range(0, 10, 2)])
 styles = model.transform(test[some])
 figure, axes = plt.subplots(len(some), 11, figsize=(8, 3.7))
 for line, style, row in zip(axes, styles, test[some], strict=True):
     decoded = model.decode(np.repeat(style[None], 10, axis=0), np.arange(10))
-    for cell, picture in zip(line, [row, *decoded], strict=True):
-        cell.imshow(picture.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
+    for cell, image in zip(line, [row, *decoded], strict=True):
+        cell.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
         cell.set_axis_off()
 axes[0, 0].set_title("row", fontsize=9)
 for digit in range(10):
@@ -60,5 +60,5 @@ plt.show()
 # What to look at in `history_`: both discriminators stay near 50 % (they cannot tell codes from prior samples), and the share of
 # the label entropy stays near 1 (all labels are in use). :doc:`/guide/collapsed` says what to do otherwise.
 last = model.history_[-1]
-for name in ("label_discriminator_accuracy", "style_discriminator_accuracy", "label_entropy_share"):
+for name in ("label_discriminator_accuracy", "style_discriminator_accuracy", "label_normalized_marginal_entropy"):
     print(f"{name:30s} {last[name]:.2f}")

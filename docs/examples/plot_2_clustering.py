@@ -36,11 +36,11 @@ for cluster, line in enumerate(axes):
     members = test[clusters == cluster][:11]
     for cell in line:
         cell.set_axis_off()
-    for cell, picture in zip(line, [model.cluster_heads_[cluster], *members], strict=False):
-        cell.imshow(picture.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
+    for cell, image in zip(line, [model.cluster_heads_[cluster], *members], strict=False):
+        cell.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
 axes[0, 0].set_title("head", fontsize=8)
 plt.show()
 
 # %%
 # Another `random_state` gives other clusters, and the result varies: fit a few and compare `history_`, where
-# `label_entropy_share` tells whether all clusters are in use, and look at the heads.
+# `label_normalized_marginal_entropy` tells whether all clusters are in use, and look at the heads.

@@ -42,7 +42,7 @@ order = np.argsort(np.arctan2(*model.cluster_heads_.T))
 stops = model.cluster_heads_[order]
 walk = np.concatenate([np.linspace(a, b, 8) for a, b in pairwise(stops[:5])])
 figure, axes = plt.subplots(4, 8, figsize=(6, 3.2))
-for cell, picture in zip(axes.flat, model.inverse_transform(walk), strict=True):
-    cell.imshow(picture.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
+for cell, image in zip(axes.flat, model.inverse_transform(walk), strict=True):
+    cell.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
     cell.set_axis_off()
 plt.show()

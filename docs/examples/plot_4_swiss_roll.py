@@ -32,7 +32,7 @@ style = aae.Latent(prior, Deterministic(100, 2), discriminator, label_informed=T
 model = aae.AdversarialAutoencoder(
     aae.MLP(64, [100, 100]), {"style": style}, aae.MLP(2, [100, 100], 64), output="sigmoid"
 )
-rates = {"optimizer": "adam", "rate": {0: 0.002, 60: 0.0005}}
+rates = {"optimizer": "adam", "learning_rate": {0: 0.002, 60: 0.0005}}
 adversarial = {**rates, "betas": (0.5, 0.999)}
 phases = {"reconstruction": rates, "discriminator": adversarial, "generator": adversarial}
 history = aae.fit(model, train, labels, epochs=80, batch_size=50, **phases)
@@ -55,7 +55,7 @@ plt.show()
 with torch.no_grad():
     walk = model.decode({"style": prior.spiral(torch.linspace(0.005, 0.995, 60))}).numpy()
 figure, axes = plt.subplots(4, 15, figsize=(8, 2.4))
-for cell, picture in zip(axes.flat, walk, strict=True):
-    cell.imshow(picture.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
+for cell, image in zip(axes.flat, walk, strict=True):
+    cell.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
     cell.set_axis_off()
 plt.show()

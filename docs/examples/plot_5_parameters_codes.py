@@ -2,7 +2,7 @@
 Parameters: prior, posterior, dimensions
 ========================================
 
-The pictures of :doc:`/guide/parameters` about the code.
+The images of :doc:`/guide/parameters` about the code.
 """
 
 # %%
@@ -64,8 +64,8 @@ plt.show()
 figure, axes = plt.subplots(3, 10, figsize=(8, 2.9), gridspec_kw={"hspace": 0.5})
 for line, dim in zip(axes, (2, 8, 32), strict=True):
     model = models["gaussian"] if dim == 2 else fitted(latent_dim=dim)
-    for cell, picture in zip(line, model.sample(10, random_state=0), strict=True):
-        cell.imshow(picture.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
+    for cell, image in zip(line, model.sample(10, random_state=0), strict=True):
+        cell.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
         cell.set_axis_off()
     codes = model.transform(train), model.transform(test)
     neighbours = knn_accuracy_percent(codes[0], true, codes[1], test_digits, k=10)

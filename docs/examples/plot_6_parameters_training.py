@@ -2,7 +2,7 @@
 Parameters: labels and rates
 ============================
 
-The pictures of :doc:`/guide/parameters` about labels and training.
+The images of :doc:`/guide/parameters` about labels and training.
 """
 
 # %%
@@ -49,7 +49,7 @@ plt.show()
 # Rate of the discriminator, with everything else as it is. Above the line it has won, and the codes no longer learn from it.
 figure, axes = plt.subplots(figsize=(5, 3.2))
 for rate in (0.0001, 0.001, 0.01):
-    model = aae.AAE(8, epochs=25, optimizers={"discriminator": {"rate": rate}}, **sizes).fit(train)
+    model = aae.AAE(8, epochs=25, optimizers={"discriminator": {"learning_rate": rate}}, **sizes).fit(train)
     accuracy = [epoch["style_discriminator_accuracy"] for epoch in model.history_]
     axes.plot(range(1, 26), accuracy, label=f"rate {rate:g}")
 axes.axhline(0.97, color="0.5", linewidth=0.8)

@@ -1,7 +1,7 @@
 """Adversarial autoencoders (Makhzani et al., arXiv 1511.05644).
 
-`train` a recipe into a run folder and `load` it again, build an `AdversarialAutoencoder` of your own parts and `fit` it, or use
-the estimators, which have the habits of scikit-learn.
+`train` a recipe into a run folder and `load` it again, build an `AdversarialAutoencoder` from your own networks and `fit` it, or
+use the estimators, which have the habits of scikit-learn.
 """
 
 from __future__ import annotations
@@ -28,17 +28,25 @@ if TYPE_CHECKING:
     from aae.runs.run import Run as Run
     from aae.runs.train import train as train
     from aae.training.fit import fit as fit
+    from aae.training.phases import Batch as Batch
+    from aae.training.phases import Phase as Phase
+    from aae.training.phases import adversarial_phases as adversarial_phases
+    from aae.training.settings import OptimizerSettings as OptimizerSettings
 
 _HOMES = {
     "AAE": "aae.estimators",
     "AAEClusterer": "aae.estimators",
     "AAEEmbedding": "aae.estimators",
     "AdversarialAutoencoder": "aae.model",
+    "Batch": "aae.training.phases",
     "Latent": "aae.model",
     "MLP": "aae.networks",
+    "OptimizerSettings": "aae.training.settings",
+    "Phase": "aae.training.phases",
     "Run": "aae.runs.run",
     "SemiSupervisedAAE": "aae.estimators",
     "SupervisedAAE": "aae.estimators",
+    "adversarial_phases": "aae.training.phases",
     "fit": "aae.training.fit",
     "from_pretrained": "aae.runs.hub",
     "load": "aae.runs.hub",
@@ -47,7 +55,7 @@ _HOMES = {
     "save_pretrained": "aae.runs.hub",
     "train": "aae.runs.train",
 }
-_ROOMS = ("estimators", "evaluation", "posteriors", "priors", "recipes")
+_MODULES = ("data", "estimators", "evaluation", "losses", "posteriors", "priors", "recipes")
 
 __all__ = [
     "AAE",
@@ -55,10 +63,14 @@ __all__ = [
     "AAEClusterer",
     "AAEEmbedding",
     "AdversarialAutoencoder",
+    "Batch",
     "Latent",
+    "OptimizerSettings",
+    "Phase",
     "Run",
     "SemiSupervisedAAE",
     "SupervisedAAE",
+    "adversarial_phases",
     "fit",
     "from_pretrained",
     "load",
@@ -73,6 +85,6 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that ``aae --help`` need not wait for torch."""
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
-    if name in _ROOMS:
+    if name in _MODULES:
         return importlib.import_module(f"aae.{name}")
     raise AttributeError(f"module 'aae' has no attribute {name!r}")

@@ -71,7 +71,7 @@ def same_length(**arrays: Array) -> int:
 
 
 def labelled_rows(labels: Array) -> Array:
-    """Give the mask (n,) of the rows that have a label, that is, one other than -1.
+    """Return the mask (n,) of the rows that have a label, that is, one other than -1.
 
     Raises
     ------

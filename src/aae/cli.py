@@ -54,12 +54,13 @@ class ProfileName(StrEnum):
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 InputArgument = Annotated[
-    Path, typer.Argument(metavar="INPUT", help="Rows: npy, npz, csv, parquet, an IDX file, or (a folder of) pictures.")
+    Path, typer.Argument(metavar="INPUT", help="Rows: npy, npz, csv, parquet, an IDX file, or (a folder of) images.")
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")]
 TrustOption = Annotated[
-    bool, typer.Option("--trust-modules", help="Import the own parts that the run's recipe names, if it names some.")
+    bool,
+    typer.Option("--trust-modules", help="Import the custom modules that the run's recipe names, if it names some."),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the draw.")]
 
@@ -95,14 +96,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _usage(error: typer.TyperException) -> str:
-    """Say in one line what is wrong with the words of the command, and where to look."""
+    """Return in one line what is wrong with the words of the command, and where to look."""
     message = error.format_message().replace("\n", " ").replace("Value error, ", "").rstrip(".")
     context = getattr(error, "ctx", None)
     return f"{message}; see {context.command_path} --help" if context is not None else message
 
 
 def _complain(message: str, status: int) -> int:
-    """Say what is wrong; of the processes of ``torchrun`` on a machine, which mostly find the same, one says it.
+    """Print what is wrong; of the processes of ``torchrun`` on a machine, which mostly find the same, one says it.
 
     The others wait for it: as soon as one ends, ``torchrun`` stops all. What the first one did not find they say themselves.
     """
@@ -163,12 +164,12 @@ def train(
     """
     from aae.reproduction.results import summarize
     from aae.runs.train import read_recipe, train_seeds
-    from aae.training.acceleration import distributed as processes
+    from aae.training.acceleration import distributed
 
-    processes.join()
+    distributed.join()
     checked = read_recipe(recipe, overrides or [], data)
     runs = train_seeds(checked, seeds, run=run, device=device.value, resume=resume, batched=batched)
-    if not processes.Processes.joined().first:
+    if not distributed.Distributed.joined().is_main_process:
         return
     last = [metrics[-1] for r in runs if (metrics := r.folder.read_metrics())]
     table = _table("metric after the last epoch", "mean", "sd")
@@ -214,8 +215,8 @@ def evaluate(
     paper = reports[0]["paper"]
     table = _table(f"{runs[0].recipe.name}, {len(runs)} seed(s), {reports[0]['epochs']} epochs", "mean", "sd", "paper")
     for name, found in summary.items():
-        sd = f"{found['sd']:.2g}" if len(runs) > 1 else ""
-        table.add_row(name.replace("_", " "), f"{found['mean']:.4g}", sd, f"{paper[name]:g}" if name in paper else "")
+        std = f"{found['sd']:.2g}" if len(runs) > 1 else ""
+        table.add_row(name.replace("_", " "), f"{found['mean']:.4g}", std, f"{paper[name]:g}" if name in paper else "")
     _print(table)
 
 
@@ -244,11 +245,11 @@ def parzen(
     from aae.reproduction import results
     from aae.runs import likelihood
     from aae.runs.hub import load
-    from aae.training.acceleration import distributed as processes
+    from aae.training.acceleration import distributed
 
     if record is not None:
         results.check_split(split.value)
-    processes.join()
+    distributed.join()
     finished = load(run, device.value, trust_modules=trust)
     dataset = finished.load_data()
     rows = getattr(dataset, split.value)
@@ -257,7 +258,7 @@ def parzen(
     state = folder or finished.folder.path / "parzen" / f"{split.value}-{n}"
     begun, started = state.exists(), time.perf_counter()
     found = likelihood.parzen(finished, dataset, rows, n, state)
-    if record is not None and processes.Processes.joined().first:
+    if record is not None and distributed.Distributed.joined().is_main_process:
         seconds = None if begun else round(time.perf_counter() - started, 1)
         print(results.record_parzen(finished, found, split.value, seconds, record), file=sys.stderr)
     estimate = asdict(found)
@@ -310,7 +311,7 @@ def encode(
 ) -> None:
     """Write the codes of each row; of a dimensionality reduction (section 7) the embedding too.
 
-    Example: aae encode runs/figure2a pictures/ -o codes.npz
+    Example: aae encode runs/figure2a images/ -o codes.npz
     """
     from aae.runs.hub import load
 
@@ -327,13 +328,13 @@ def encode(
 def reconstruct(
     run: RunArgument,
     source: InputArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="npy, npz, csv or parquet; png for pictures.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="npy, npz, csv or parquet; png for images.")],
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
 ) -> None:
     """Encode and decode each row.
 
-    Example: aae reconstruct runs/figure2a pictures/ -o reconstructed.png
+    Example: aae reconstruct runs/figure2a images/ -o reconstructed.png
     """
     from aae.runs.hub import load
 
@@ -345,7 +346,7 @@ def reconstruct(
 @app.command()
 def sample(
     run: RunArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="npy, npz, csv or parquet; png for pictures.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="npy, npz, csv or parquet; png for images.")],
     n: Annotated[int, typer.Option("-n", min=1, help="Number of rows.")] = 100,
     label: Annotated[str | None, typer.Option(help="Class of all rows, by name; the style is random.")] = None,
     seed: SeedOption = 0,
@@ -513,7 +514,7 @@ def data_list(as_json: JsonOption = False) -> None:
         return
     table = _table("name", "what", "row", "train", "test", "on this machine")
     for e in entries:
-        where = str(e.path or ("no, and it cannot be downloaded" if e.obstacle else "not yet: aae data fetch"))
+        where = str(e.path or ("no, and it cannot be downloaded" if e.unavailable else "not yet: aae data fetch"))
         table.add_row(e.name, e.description, "x".join(map(str, e.shape)), str(e.train_size), str(e.test_size), where)
     _print(table)
 
@@ -523,8 +524,8 @@ def data_info(
     source: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Named data set or path.")],
     label_column: Annotated[str | None, typer.Option(help="Column of a table that holds the labels.")] = None,
     labels_file: Annotated[str | None, typer.Option(help="File with the label of every row.")] = None,
-    image_size: Annotated[int | None, typer.Option(min=1, help="Height and width of the pictures of a folder.")] = None,
-    colour: Annotated[bool, typer.Option("--colour", help="Read the pictures of a folder in colour.")] = False,
+    image_size: Annotated[int | None, typer.Option(min=1, help="Height and width of the images of a folder.")] = None,
+    colour: Annotated[bool, typer.Option("--colour", help="Read the images of a folder in colour.")] = False,
     fold: Annotated[int | None, typer.Option(min=0, max=4, help="Which of the official folds, for TFD.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -544,22 +545,26 @@ def data_info(
         fold=fold,
     )
     splits = {name: getattr(dataset, name) for name in ("train", "validation", "test")}
-    facts: dict[str, Any] = {"name": dataset.name, "shape": list(dataset.shape), "classes": list(dataset.class_names)}
+    metadata: dict[str, Any] = {
+        "name": dataset.name,
+        "shape": list(dataset.shape),
+        "classes": list(dataset.class_names),
+    }
     for name, split in splits.items():
         if split is not None:
             labelled = int((split.labels >= 0).sum()) if split.labels is not None else 0
             low, high = float(split.rows.min()), float(split.rows.max())
-            facts[name] = {
+            metadata[name] = {
                 "rows": len(split),
                 "labelled": labelled,
                 "type": str(split.rows.dtype),
                 "range": [low, high],
             }
     if as_json:
-        print(json.dumps(facts))
+        print(json.dumps(metadata))
         return
     table = _table(dataset.name, "")
-    for key, value in facts.items():
+    for key, value in metadata.items():
         text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
         table.add_row(key, text)
     _print(table)
@@ -595,18 +600,18 @@ def _write(path: Path, columns: dict[str, Any]) -> None:
 
 
 def _write_rows(run: Any, rows: Any, path: Path) -> None:
-    """Write rows as a table or array, or as one sheet of pictures."""
+    """Write rows as a table or array, or as one sheet of images."""
     if path.suffix.lower() != ".png":
-        columns = run.facts.get("columns") if path.suffix.lower() in (".csv", ".parquet") else None
+        columns = run.metadata.get("columns") if path.suffix.lower() in (".csv", ".parquet") else None
         _write(path, {name: rows[:, k] for k, name in enumerate(columns)} if columns else {"rows": rows})
         return
     import math
 
     from aae.figures.canvas import save
-    from aae.figures.figure2 import picture_grid
+    from aae.figures.figure2 import image_grid
 
     if not path.parent.is_dir():
         raise InputError(f"{path}: found no folder {str(path.parent)!r} to write to, expected an existing one")
     cols = math.ceil(math.sqrt(len(rows)))
-    save(picture_grid(run.pictures(rows), math.ceil(len(rows) / cols), cols), path)
+    save(image_grid(run.images(rows), math.ceil(len(rows) / cols), cols), path)
     print(path)

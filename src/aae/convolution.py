@@ -1,4 +1,4 @@
-"""Convolutional networks for pictures, in place of the fully connected encoder and decoder.
+"""Convolutional networks for images, in place of the fully connected encoder and decoder.
 
 The paper does not say which networks it uses on SVHN (A.2.2). Rows stay flat, (batch, height * width * colours) with the
 colours of a pixel side by side, so that model, phases and scaling are the same for both kinds of networks; only in here they
@@ -19,13 +19,13 @@ from aae.networks import ACTIVATIONS, MLP, BatchNormPlacement, Dropout
 from aae.noise import Noise
 
 
-def picture_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+def image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     """Read the shape of a stored row as height, width and colours.
 
     Parameters
     ----------
     shape : sequence of int
-        (height, width) of a grey picture or (height, width, colours).
+        (height, width) of a grayscale image or (height, width, colours).
 
     Raises
     ------
@@ -34,7 +34,7 @@ def picture_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     """
     if len(shape) not in (2, 3):
         raise InputError(
-            f"rows have shape {tuple(shape)}; model.encoder.channels and model.decoder.channels expect pictures, "
+            f"rows have shape {tuple(shape)}; model.encoder.channels and model.decoder.channels expect images, "
             "(height, width) or (height, width, colours)"
         )
     return shape[0], shape[1], shape[2] if len(shape) == 3 else 1
@@ -43,8 +43,8 @@ def picture_shape(shape: Sequence[int]) -> tuple[int, int, int]:
 class Convolution(nn.Module):
     """One convolutional layer: 3x3 convolution, optional batch norm, optional activation, optional dropout.
 
-    Before the convolution the picture may be enlarged to a given size; after it, with stride 2, height and width are halved
-    and rounded up, so that pictures of any size fit any number of layers.
+    Before the convolution the image may be enlarged to a given size; after it, with stride 2, height and width are halved
+    and rounded up, so that images of any size fit any number of layers.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class ConvolutionalEncoder(nn.Module):
     Raises
     ------
     InputError
-        If rows are no pictures.
+        If rows are no images.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class ConvolutionalEncoder(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.shape = picture_shape(shape)
+        self.shape = image_shape(shape)
         *_, (height, width) = _sizes(self.shape, len(channels))
         self.layers = nn.ModuleList(
             Convolution(a, b, stride=2, activation=activation, batch_norm=batch_norm != "none", dropout=dropout)
@@ -134,7 +134,7 @@ class ConvolutionalEncoder(nn.Module):
 
 
 class ConvolutionalDecoder(nn.Module):
-    """The encoder in reverse: fully connected layers, then convolutions, each on a picture enlarged to twice its size.
+    """The encoder in reverse: fully connected layers, then convolutions, each on a image enlarged to twice its size.
 
     Enlarging repeats the nearest pixel and meets the sizes that the encoder went through, odd ones too. A transposed
     convolution would need another padding for each of them, and 3x3 at stride 2 overlaps unevenly, which shows as a
@@ -145,7 +145,7 @@ class ConvolutionalDecoder(nn.Module):
     inputs : int
         Number of input features.
     hidden : sequence of int
-        Units of the fully connected layers; may be empty. Another one follows, of the size of the smallest picture.
+        Units of the fully connected layers; may be empty. Another one follows, of the size of the smallest image.
     channels : sequence of int
         Channels of each convolutional layer's input, at least one: the encoder's in reverse.
     shape : sequence of int
@@ -156,7 +156,7 @@ class ConvolutionalDecoder(nn.Module):
     Raises
     ------
     InputError
-        If rows are no pictures.
+        If rows are no images.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class ConvolutionalDecoder(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        height, width, colours = picture_shape(shape)
+        height, width, colours = image_shape(shape)
         *larger, (top, left) = _sizes((height, width, colours), len(channels))
         flat = channels[0] * top * left
         self.smallest = (channels[0], top, left)

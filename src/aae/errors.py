@@ -15,7 +15,7 @@ class InputError(ValueError):
 
 
 def unknown(kind: str, found: str, known: Iterable[str]) -> InputError:
-    """Build the error for a name that is not one of `known`, with the nearest known name as a suggestion.
+    """Create the error for a name that is not one of `known`, with the nearest known name as a suggestion.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def unknown(kind: str, found: str, known: Iterable[str]) -> InputError:
 
 
 def reason(error: Exception) -> str:
-    """Say on one line what an exception of another library says, or of what kind it is."""
+    """Return on one line what an exception of another library says, or of what kind it is."""
     return " ".join(str(error).split()) or type(error).__name__
 
 

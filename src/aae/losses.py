@@ -73,7 +73,7 @@ def classification_loss(label_logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(label_logits, labels)
 
 
-def mean_entropy_share(probabilities: Tensor, prior: Sequence[float] | None = None) -> Tensor:
+def normalized_marginal_entropy(probabilities: Tensor, prior: Sequence[float] | None = None) -> Tensor:
     """Compute the entropy of the mean of q(y|x) (batch, categories) over the batch, as a share of that of the prior.
 
     About 1 where the categories are used as often as under the prior, 0 where one is used for everything: a sign of collapse.
@@ -96,7 +96,7 @@ def mean_entropy_share(probabilities: Tensor, prior: Sequence[float] | None = No
 
 
 def repulsion(heads: Tensor, threshold: float) -> Tensor:
-    """Compute the cost that keeps cluster heads apart: the sum of max(0, eta - distance) over all pairs (section 7).
+    """Compute the cost that keeps cluster heads margin: the sum of max(0, eta - distance) over all pairs (section 7).
 
     Parameters
     ----------
@@ -113,14 +113,14 @@ def repulsion(heads: Tensor, threshold: float) -> Tensor:
     return F.relu(threshold - F.pdist(heads)).sum()
 
 
-def gaussian_kl(mean: Tensor, log_sd: Tensor, prior_sd: float) -> Tensor:
-    """Compute KL(N(mean, exp(log_sd)^2) || N(0, prior_sd^2)) in nats, summed over dimensions, mean over the batch (Eq. 2).
+def gaussian_kl(mean: Tensor, log_std: Tensor, prior_std: float) -> Tensor:
+    """Compute KL(N(mean, exp(log_std)^2) || N(0, prior_std^2)) in nats, summed over dimensions, mean over the batch (Eq. 2).
 
     Parameters
     ----------
-    mean, log_sd : Tensor, (batch, dim)
+    mean, log_std : Tensor, (batch, dim)
         Moments of the Gaussian posterior.
-    prior_sd : float
+    prior_std : float
         Standard deviation of the prior, larger than 0.
 
     Returns
@@ -128,19 +128,19 @@ def gaussian_kl(mean: Tensor, log_sd: Tensor, prior_sd: float) -> Tensor:
     Tensor, ()
         The divergence.
     """
-    variance_ratio = torch.exp(2 * (log_sd - math.log(prior_sd)))
-    kl = 0.5 * (variance_ratio + (mean / prior_sd).square() - 1) - (log_sd - math.log(prior_sd))
+    variance_ratio = torch.exp(2 * (log_std - math.log(prior_std)))
+    kl = 0.5 * (variance_ratio + (mean / prior_std).square() - 1) - (log_std - math.log(prior_std))
     return kl.sum(1).mean()
 
 
-def monte_carlo_kl(log_sd: Tensor, prior_log_prob: Tensor) -> Tensor:
+def monte_carlo_kl(log_std: Tensor, prior_log_prob: Tensor) -> Tensor:
     """Estimate KL(q(z|x) || p(z)) for a Gaussian posterior and any prior with a density (Eq. 2).
 
     The entropy of q(z|x) is taken in closed form; the cross-entropy with the prior from one drawn code per row.
 
     Parameters
     ----------
-    log_sd : Tensor, (batch, dim)
+    log_std : Tensor, (batch, dim)
         Log standard deviation of the Gaussian posterior.
     prior_log_prob : Tensor, (batch,)
         log p(z) of one code z per row, drawn from the posterior.
@@ -150,7 +150,7 @@ def monte_carlo_kl(log_sd: Tensor, prior_log_prob: Tensor) -> Tensor:
     Tensor, ()
         The estimate in nats, mean over the batch.
     """
-    entropy = log_sd.sum(1) + 0.5 * log_sd.shape[1] * (1 + math.log(2 * math.pi))
+    entropy = log_std.sum(1) + 0.5 * log_std.shape[1] * (1 + math.log(2 * math.pi))
     return (-entropy - prior_log_prob).mean()
 
 

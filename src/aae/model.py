@@ -35,6 +35,35 @@ Codes = dict[str, Tensor]
 """Codes by latent name, each (batch, dim of the latent)."""
 
 
+class Model(nn.Module):
+    """What a run trains and uses. It says what it can do, so that nobody has to ask for its class.
+
+    Attributes
+    ----------
+    description : str
+        What messages call it.
+    encodes : bool
+        Whether rows have codes, and codes can be decoded: it is an `AdversarialAutoencoder`.
+    classifies : bool
+        Whether it has q(y|x): `label_logits` works.
+    samples : bool
+        Whether it draws rows: `sample` works.
+    """
+
+    description = "model"
+    encodes = False
+    classifies = False
+    samples = False
+
+    def label_logits(self, rows: Tensor, noise: Noise | None = None) -> Tensor:
+        """Compute the logits (batch, classes) of q(y|x) for rows (batch, inputs); InputError where it has none."""
+        raise InputError(f"a {self.description} cannot infer labels")
+
+    def sample(self, n: int, labels: Tensor | None = None, noise: Noise | None = None) -> Tensor:
+        """Draw `n` rows (n, inputs), of given labels (n,) where it knows labels; InputError where it draws none."""
+        raise InputError(f"a {self.description} cannot be sampled")
+
+
 class Latent(nn.Module):
     """One named part of the code: its prior p, its posterior q and the discriminator that matches them.
 
@@ -81,8 +110,8 @@ class Latent(nn.Module):
             )
         if label_informed and prior.num_labels is None:
             raise InputError("label_informed needs a prior that can be sampled per label (made with num_labels)")
-        if add_log_prior and not prior.has_density:
-            raise InputError("add_log_prior needs a prior whose density is known")
+        if add_log_prior and not prior.density_everywhere:
+            raise InputError("add_log_prior needs a prior whose density is known, and larger than 0, everywhere")
         self.prior = prior
         self.posterior = posterior
         self.discriminator = discriminator
@@ -122,7 +151,7 @@ class ClusterHeads(nn.Module):
         W_C, or what it starts from.
     learned : bool
         Whether training moves the heads.
-    apart : float
+    margin : float
         eta, the distance below which two learned heads repel each other; 0 or larger.
 
     Attributes
@@ -133,9 +162,9 @@ class ClusterHeads(nn.Module):
 
     weight: Tensor
 
-    def __init__(self, heads: Tensor, *, learned: bool = True, apart: float = 0.0) -> None:
+    def __init__(self, heads: Tensor, *, learned: bool = True, margin: float = 0.0) -> None:
         super().__init__()
-        self.apart = apart
+        self.margin = margin
         if learned:
             self.weight = nn.Parameter(heads)
         else:
@@ -146,7 +175,7 @@ class ClusterHeads(nn.Module):
         return label @ self.weight + style
 
 
-class AdversarialAutoencoder(nn.Module):
+class AdversarialAutoencoder(Model):
     """An autoencoder whose aggregated posterior is matched to a prior by adversarial training.
 
     Parameters
@@ -174,6 +203,10 @@ class AdversarialAutoencoder(nn.Module):
     InputError
         If there is no latent, or `cluster_heads` do not fit the latents.
     """
+
+    description = "autoencoder"
+    encodes = True
+    samples = True
 
     def __init__(
         self,
@@ -213,7 +246,7 @@ class AdversarialAutoencoder(nn.Module):
         return latent
 
     @property
-    def has_labels(self) -> bool:
+    def classifies(self) -> bool:  # type: ignore[override]
         """Whether the model infers a label, q(y|x)."""
         return "label" in self.latents
 
@@ -264,7 +297,7 @@ class AdversarialAutoencoder(nn.Module):
 
     def label_logits(self, rows: Tensor, noise: Noise | None = None) -> Tensor:
         """Compute the logits (batch, classes) of q(y|x)."""
-        if not self.has_labels:
+        if not self.classifies:
             raise InputError("the model has no latent named 'label', so it cannot infer labels")
         head = self.latent("label").posterior
         assert isinstance(head, Softmax)
@@ -318,7 +351,7 @@ class AdversarialAutoencoder(nn.Module):
         Without `labels`, what is drawn for a latent that depends on labels belongs to what is drawn for the label.
         """
         codes: Codes = {}
-        if labels is None and self.has_labels and any(self.latent(name).label_informed for name in self.latents):
+        if labels is None and self.classifies and any(self.latent(name).label_informed for name in self.latents):
             labels = self.latent("label").prior.sample(n, None, noise).argmax(1)
         for name in self.latents:
             latent = self.latent(name)
@@ -348,7 +381,7 @@ class AdversarialAutoencoder(nn.Module):
         InputError
             If labels are given and no part of the model knows labels.
         """
-        knows_labels = self.has_labels or self.decoder_classes is not None
+        knows_labels = self.classifies or self.decoder_classes is not None
         knows_labels |= any(self.latent(name).label_informed for name in self.latents)
         if labels is not None and not knows_labels:
             raise InputError("the model knows no labels, so it cannot sample a given label")
@@ -359,5 +392,5 @@ class AdversarialAutoencoder(nn.Module):
 
 
 def takes_noise(module: nn.Module) -> bool:
-    """Tell whether the module's ``forward`` has a parameter named `noise`."""
+    """Check whether the module's ``forward`` has a parameter named `noise`."""
     return "noise" in inspect.signature(module.forward).parameters

@@ -45,7 +45,7 @@ class Scaling(nn.Module):
 
     @classmethod
     def identity(cls) -> Scaling:
-        """Make one that leaves every number as it is."""
+        """Create one that leaves every number as it is."""
         return cls(torch.tensor(0.0), torch.tensor(1.0))
 
     def forward(self, rows: Tensor) -> Tensor:
@@ -78,23 +78,23 @@ class Corruption(nn.Module):
 
     Parameters
     ----------
-    noise_sd : float
+    noise_std : float
         Standard deviation of additive Gaussian noise, 0 or larger.
     dropout : float
         Share of inputs set to zero, in [0, 1).
     """
 
-    def __init__(self, noise_sd: float = 0.0, dropout: float = 0.0) -> None:
+    def __init__(self, noise_std: float = 0.0, dropout: float = 0.0) -> None:
         super().__init__()
-        if not noise_sd >= 0:
-            raise InputError(f"input noise is {noise_sd}; expected a standard deviation of 0 or larger")
-        self.noise_sd = noise_sd
+        if not noise_std >= 0:
+            raise InputError(f"input noise is {noise_std}; expected a standard deviation of 0 or larger")
+        self.noise_std = noise_std
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, noise: Noise | None = None) -> Tensor:
         """Corrupt `x` (batch, ...); without `noise` and outside training mode it passes unchanged."""
-        if noise is not None and self.training and self.noise_sd > 0:
-            x = x + self.noise_sd * noise.normal(*x.shape)
+        if noise is not None and self.training and self.noise_std > 0:
+            x = x + self.noise_std * noise.normal(*x.shape)
         corrupted: Tensor = self.dropout(x, noise)
         return corrupted
 
@@ -178,7 +178,7 @@ def initialize(
     module: nn.Module,
     noise: Noise,
     init: Initialization = "normal",
-    sd: float = 0.01,
+    std: float = 0.01,
     keep: Sequence[nn.Module] = (),
 ) -> None:
     """Draw the weights of every linear and convolutional layer in `module`; biases become zero.
@@ -190,8 +190,8 @@ def initialize(
     noise : Noise
         Source of randomness, on the module's device.
     init : {"normal", "he"}
-        N(0, sd^2) as in A.1, or He's N(0, 2 / fan_in).
-    sd : float
+        N(0, std^2) as in A.1, or He's N(0, 2 / fan_in).
+    std : float
         Standard deviation for ``"normal"``, larger than 0.
     keep : sequence of torch.nn.Module
         Parts of `module` that stay as they are.
@@ -201,7 +201,7 @@ def initialize(
     for layer in module.modules():
         if isinstance(layer, layers) and layer not in kept:
             fan_in = layer.weight[0].numel()
-            scale = sd if init == "normal" else math.sqrt(2 / fan_in)
+            scale = std if init == "normal" else math.sqrt(2 / fan_in)
             with torch.no_grad():
                 layer.weight.copy_(scale * noise.normal(*layer.weight.shape))
                 if layer.bias is not None:

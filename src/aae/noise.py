@@ -62,7 +62,7 @@ class SharedNoise(Noise):
 
     Parameters
     ----------
-    rank, count : int
+    rank, world_size : int
         Which of how many processes this is.
     seed, *stream, device
         As for `Noise`.
@@ -74,9 +74,9 @@ class SharedNoise(Noise):
         each other (prior samples and codes).
     """
 
-    def __init__(self, rank: int, count: int, seed: int, *stream: int, device: str | torch.device = "cpu") -> None:
+    def __init__(self, rank: int, world_size: int, seed: int, *stream: int, device: str | torch.device = "cpu") -> None:
         super().__init__(seed, *stream, device=device)
-        self.rank, self.count = rank, count
+        self.rank, self.world_size = rank, world_size
         self.rows = 1
 
     def normal(self, *shape: int) -> Tensor:
@@ -96,15 +96,15 @@ class SharedNoise(Noise):
         return super().seed() + self.rank
 
     def _whole(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return (shape[0] * self.count, *shape[1:])
+        return (shape[0] * self.world_size, *shape[1:])
 
     def _own(self, whole: Tensor) -> Tensor:
-        blocks = len(whole) // (self.count * self.rows)
-        return whole.view(blocks, self.count, self.rows, *whole.shape[1:])[:, self.rank].flatten(0, 1)
+        blocks = len(whole) // (self.world_size * self.rows)
+        return whole.view(blocks, self.world_size, self.rows, *whole.shape[1:])[:, self.rank].flatten(0, 1)
 
 
 def torch_state(device: torch.device) -> dict[str, Tensor]:
-    """Fetch the states of torch's global generators, for the user's own parts that draw from them; named as in a checkpoint."""
+    """Fetch the states of torch's global generators, for custom modules that draw from them; named as in a checkpoint."""
     states = {"torch": torch.get_rng_state()}
     return states | {"torch_cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else states
 
@@ -118,8 +118,8 @@ def set_torch_state(states: Mapping[str, Tensor], device: torch.device) -> None:
 
 @contextmanager
 def seeded(seed: int, device: str | torch.device = "cpu") -> Iterator[None]:
-    """Seed torch's global generators, for the user's own parts that draw from them, and give them back as they were."""
-    place = torch.device(device)
-    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+    """Seed torch's global generators, for the user's custom modules that draw from them, and give them back as they were."""
+    torch_device = torch.device(device)
+    with torch.random.fork_rng(devices=[torch_device] if torch_device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

@@ -53,13 +53,13 @@ class GaussianPosterior(Posterior):
 
     def moments(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Compute mean and log standard deviation, each (batch, dim), float32."""
-        mean, log_sd = self.layer(features).float().chunk(2, dim=1)
-        return mean, log_sd
+        mean, log_std = self.layer(features).float().chunk(2, dim=1)
+        return mean, log_std
 
     def forward(self, features: Tensor, noise: Noise | None = None) -> Tensor:
         """Draw one code per row (batch, dim), or give the mean without `noise`."""
-        mean, log_sd = self.moments(features)
-        return mean if noise is None else mean + torch.exp(log_sd) * noise.normal(*mean.shape)
+        mean, log_std = self.moments(features)
+        return mean if noise is None else mean + torch.exp(log_std) * noise.normal(*mean.shape)
 
 
 class UniversalApproximator(Posterior):

@@ -13,7 +13,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -38,10 +38,21 @@ class Prior(ABC):
         If `dim` or `num_labels` is smaller than 1.
     """
 
-    has_density = False
-    """Whether `log_prob` is available."""
+    has_density: ClassVar[bool] = False
+    """Whether `log_prob` is available: of a subclass that has one of its own."""
+    density_everywhere: ClassVar[bool] = False
+    """Whether the density is known and larger than 0 everywhere. A subclass with a `log_prob` that is not finite somewhere
+    says False."""
+    fixed_dim: ClassVar[int | None] = None
+    """The number of dimensions that a prior of this kind always has, if it does."""
     has_parts = True
     """Whether labels own different parts of the distribution when it is sampled per label."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.has_density = cls.log_prob is not Prior.log_prob
+        if "density_everywhere" not in vars(cls):
+            cls.density_everywhere = cls.has_density
 
     def __init__(self, dim: int, num_labels: int | None = None) -> None:
         if dim < 1:
@@ -118,13 +129,13 @@ class Prior(ABC):
 
 
 class Gaussian(Prior):
-    """Spherical Gaussian N(0, sd^2 I).
+    """Spherical Gaussian N(0, std^2 I).
 
     Parameters
     ----------
     dim : int
         Number of dimensions.
-    sd : float
+    std : float
         Standard deviation of each dimension, larger than 0 (A.1 uses 5 on MNIST and 10 on TFD, A.2.1 uses 1).
     num_labels : int, optional
         Number of labels for sampling per label.
@@ -133,13 +144,11 @@ class Gaussian(Prior):
         discriminator that sees the label then makes the code independent of it.
     """
 
-    has_density = True
-
-    def __init__(self, dim: int, sd: float = 1.0, num_labels: int | None = None, *, slices: bool = True) -> None:
+    def __init__(self, dim: int, std: float = 1.0, num_labels: int | None = None, *, slices: bool = True) -> None:
         super().__init__(dim, num_labels)
-        if not sd > 0:
-            raise InputError(f"prior sd is {sd}; expected larger than 0")
-        self.sd = float(sd)
+        if not std > 0:
+            raise InputError(f"prior std is {std}; expected larger than 0")
+        self.std = float(std)
         self.has_parts = slices
 
     def _sample(self, n: int, labels: Tensor | None, noise: Noise) -> Tensor:
@@ -147,50 +156,50 @@ class Gaussian(Prior):
         if labels is not None and self.has_parts:
             u = self._quantiles(n, labels, noise).clamp(1e-7, 1 - 1e-7)
             z = torch.cat([torch.special.ndtri(u)[:, None], z[:, 1:]], dim=1)
-        return self.sd * z
+        return self.std * z
 
     def log_prob(self, codes: Tensor) -> Tensor:
-        """Compute log N(z; 0, sd^2 I) in nats, (n,)."""
-        constant = self.dim * (0.5 * math.log(2 * math.pi) + math.log(self.sd))
-        return -0.5 * (codes / self.sd).square().sum(1) - constant
+        """Compute log N(z; 0, std^2 I) in nats, (n,)."""
+        constant = self.dim * (0.5 * math.log(2 * math.pi) + math.log(self.std))
+        return -0.5 * (codes / self.std).square().sum(1) - constant
 
 
 class GaussianMixture(Prior):
-    """Ring of 2-D Gaussians, one petal per label (figures 2b and 4a).
+    """Ring of 2-D Gaussians, one component per label (figures 2b and 4a).
 
-    The paper gives only the pictures. Each petal points outwards: its centre lies at `distance` from the origin in
-    direction 2 pi k / K, with standard deviations `radial_sd` along that direction and `tangential_sd` across it.
+    The paper gives only the images. Each component points outwards: its centre lies at `distance` from the origin in
+    direction 2 pi k / K, with standard deviations `radial_std` along that direction and `tangential_std` across it.
 
     Parameters
     ----------
     components : int
-        Number of petals K.
-    distance, radial_sd, tangential_sd : float
-        Geometry of one petal, each larger than 0.
+        Number of components K.
+    distance, radial_std, tangential_std : float
+        Geometry of one component, each larger than 0.
     """
 
-    has_density = True
+    fixed_dim = 2
 
     def __init__(
-        self, components: int = 10, distance: float = 1.4, radial_sd: float = 0.5, tangential_sd: float = 0.1
+        self, components: int = 10, distance: float = 1.4, radial_std: float = 0.5, tangential_std: float = 0.1
     ) -> None:
         super().__init__(2, components)
-        if not min(distance, radial_sd, tangential_sd) > 0:
+        if not min(distance, radial_std, tangential_std) > 0:
             raise InputError(
-                f"mixture geometry is distance {distance}, radial_sd {radial_sd}, tangential_sd {tangential_sd}; "
+                f"mixture geometry is distance {distance}, radial_std {radial_std}, tangential_std {tangential_std}; "
                 "expected each larger than 0"
             )
-        self.distance, self.radial_sd, self.tangential_sd = float(distance), float(radial_sd), float(tangential_sd)
+        self.distance, self.radial_std, self.tangential_std = float(distance), float(radial_std), float(tangential_std)
 
     def place(self, labels: Tensor, local: Tensor) -> Tensor:
-        """Place standard normal points into the petals.
+        """Place standard normal points into the components.
 
         Parameters
         ----------
         labels : Tensor of int64, (n,)
-            Petal of each point.
+            Component of each point.
         local : Tensor, (n, 2)
-            Radial and tangential position in the petal, in units of its standard deviations.
+            Radial and tangential position in the component, in units of its standard deviations.
 
         Returns
         -------
@@ -198,25 +207,25 @@ class GaussianMixture(Prior):
             Codes.
         """
         angle = 2 * math.pi * labels / self._labels()
-        radial = self.distance + self.radial_sd * local[:, 0]
-        tangential = self.tangential_sd * local[:, 1]
+        radial = self.distance + self.radial_std * local[:, 0]
+        tangential = self.tangential_std * local[:, 1]
         cos, sin = torch.cos(angle), torch.sin(angle)
         return torch.stack([radial * cos - tangential * sin, radial * sin + tangential * cos], dim=1)
 
     def _sample(self, n: int, labels: Tensor | None, noise: Noise) -> Tensor:
-        petals = noise.integers(self._labels(), n)
+        components = noise.integers(self._labels(), n)
         if labels is not None:
-            petals = torch.where(labels < 0, petals, labels)
-        return self.place(petals, noise.normal(n, 2))
+            components = torch.where(labels < 0, components, labels)
+        return self.place(components, noise.normal(n, 2))
 
     def log_prob(self, codes: Tensor) -> Tensor:
         """Compute the log-density of the mixture in nats, (n,)."""
         angle = 2 * math.pi * torch.arange(self._labels(), device=codes.device) / self._labels()
         cos, sin = torch.cos(angle), torch.sin(angle)
         x, y = codes[:, :1], codes[:, 1:]
-        radial = (x * cos + y * sin - self.distance) / self.radial_sd  # (n, K)
-        tangential = (y * cos - x * sin) / self.tangential_sd
-        constant = math.log(2 * math.pi * self.radial_sd * self.tangential_sd) + math.log(self._labels())
+        radial = (x * cos + y * sin - self.distance) / self.radial_std  # (n, K)
+        tangential = (y * cos - x * sin) / self.tangential_std
+        constant = math.log(2 * math.pi * self.radial_std * self.tangential_std) + math.log(self._labels())
         return torch.logsumexp(-0.5 * (radial.square() + tangential.square()), dim=1) - constant
 
 
@@ -232,19 +241,23 @@ class SwissRoll(Prior):
         Radius of the outer end.
     turns : float
         Number of turns.
-    sd : float
+    std : float
         Standard deviation of the Gaussian around the spiral, 0 or larger.
     num_labels : int, optional
         Parts for sampling per label.
     """
 
-    def __init__(self, radius: float = 3.0, turns: float = 2.0, sd: float = 0.1, num_labels: int | None = None) -> None:
+    fixed_dim = 2
+
+    def __init__(
+        self, radius: float = 3.0, turns: float = 2.0, std: float = 0.1, num_labels: int | None = None
+    ) -> None:
         super().__init__(2, num_labels)
-        if not (radius > 0 and turns > 0 and sd >= 0):
+        if not (radius > 0 and turns > 0 and std >= 0):
             raise InputError(
-                f"swiss roll has radius {radius}, turns {turns}, sd {sd}; expected radius and turns > 0, sd >= 0"
+                f"swiss roll has radius {radius}, turns {turns}, std {std}; expected radius and turns > 0, std >= 0"
             )
-        self.radius, self.turns, self.sd = float(radius), float(turns), float(sd)
+        self.radius, self.turns, self.std = float(radius), float(turns), float(std)
 
     def spiral(self, u: Tensor) -> Tensor:
         """Compute the points (n, 2) of the spiral at positions `u` (n,) in [0, 1]."""
@@ -253,13 +266,13 @@ class SwissRoll(Prior):
         return torch.stack([self.radius * root * torch.cos(angle), self.radius * root * torch.sin(angle)], dim=1)
 
     def _sample(self, n: int, labels: Tensor | None, noise: Noise) -> Tensor:
-        return self.spiral(self._quantiles(n, labels, noise)) + self.sd * noise.normal(n, 2)
+        return self.spiral(self._quantiles(n, labels, noise)) + self.std * noise.normal(n, 2)
 
 
 class Uniform(Prior):
     """Uniform distribution on the cube [low, high)^dim."""
 
-    has_density = True
+    density_everywhere = False
 
     def __init__(self, dim: int, low: float = -1.0, high: float = 1.0, num_labels: int | None = None) -> None:
         super().__init__(dim, num_labels)
@@ -294,7 +307,7 @@ class Categorical(Prior):
         If there is not one probability for each category, or they are none.
     """
 
-    has_density = True
+    density_everywhere = False
 
     def __init__(self, categories: int, probabilities: Sequence[float] | None = None) -> None:
         super().__init__(categories, categories)

@@ -7,7 +7,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from aae import losses as objectives
+from aae import losses
 from aae.baselines.gan import GenerativeAdversarialNetwork, generative_adversarial_phases
 from aae.baselines.gmmn import GeneratedPrior, SigmoidCode, moment_matching_phases
 from aae.errors import InputError
@@ -46,7 +46,7 @@ def moved(trainer, model):
 
         update.step = step
 
-    for name, update in trainer.updates.items():
+    for name, update in trainer.optimizers.items():
         spy_on(name, update)
     trainer.run_epoch(lambda: True)
     return seen
@@ -62,8 +62,8 @@ def named(model, *prefixes):
 def test_mmd_of_two_points():
     x, y = torch.zeros(1, 1), torch.tensor([[3.0]])
     expected = 2 * (1 - math.exp(-9 / 4)) + 2 * (1 - math.exp(-9 / 20))  # exp(-|x - y|^2 / (2 s)), s = 2 and 10
-    assert float(objectives.maximum_mean_discrepancy(x, y, [2.0, 10.0])) == pytest.approx(math.sqrt(expected))
-    far = objectives.maximum_mean_discrepancy(x, 1e6 + y, [2.0, 10.0])
+    assert float(losses.maximum_mean_discrepancy(x, y, [2.0, 10.0])) == pytest.approx(math.sqrt(expected))
+    far = losses.maximum_mean_discrepancy(x, 1e6 + y, [2.0, 10.0])
     assert float(far) == pytest.approx(math.sqrt(2 * 2))  # as large as it gets
 
 
@@ -71,14 +71,14 @@ def test_mmd_of_two_points():
 def test_mmd_of_shifted_gaussians(shift):
     # E k(x, y) = sqrt(s / (s + 2)) exp(-shift^2 / (2 (s + 2))) for unit variances
     expected = sum(2 * math.sqrt(s / (s + 2)) * (1 - math.exp(-(shift**2) / (2 * (s + 2)))) for s in (1.0, 4.0))
-    found = objectives.maximum_mean_discrepancy(quantiles(600), quantiles(500) + shift, [1.0, 4.0])
+    found = losses.maximum_mean_discrepancy(quantiles(600), quantiles(500) + shift, [1.0, 4.0])
     assert float(found) == pytest.approx(math.sqrt(expected), rel=0.01)
 
 
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
 def test_mmd_of_equal_samples_is_zero_and_so_is_its_gradient(offset):
     x = (offset + numbers(50, 8).float()).requires_grad_()
-    mmd = objectives.maximum_mean_discrepancy(x, x.detach().flip(0), [0.5, 5.0])
+    mmd = losses.maximum_mean_discrepancy(x, x.detach().flip(0), [0.5, 5.0])
     mmd.backward()
     assert mmd.item() == 0
     assert torch.equal(x.grad, torch.zeros(50, 8))
@@ -86,23 +86,23 @@ def test_mmd_of_equal_samples_is_zero_and_so_is_its_gradient(offset):
 
 def test_mmd_has_the_right_gradient_and_ignores_where_the_origin_is():
     x, y = numbers(6, 3).requires_grad_(), numbers(4, 3, seed=1) + 1
-    assert torch.autograd.gradcheck(lambda x: objectives.maximum_mean_discrepancy(x, y, [1.0, 3.0]), x)
-    here = objectives.maximum_mean_discrepancy(x.detach().float(), y.float(), [1.0, 3.0])
-    there = objectives.maximum_mean_discrepancy(x.detach().float() + 300, y.float() + 300, [1.0, 3.0])
+    assert torch.autograd.gradcheck(lambda x: losses.maximum_mean_discrepancy(x, y, [1.0, 3.0]), x)
+    here = losses.maximum_mean_discrepancy(x.detach().float(), y.float(), [1.0, 3.0])
+    there = losses.maximum_mean_discrepancy(x.detach().float() + 300, y.float() + 300, [1.0, 3.0])
     assert float(there) == pytest.approx(float(here), rel=1e-3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(objectives.maximum_mean_discrepancy(x.detach().float(), y.float(), [1.0, 3.0]), here)
+        assert torch.equal(losses.maximum_mean_discrepancy(x.detach().float(), y.float(), [1.0, 3.0]), here)
 
 
 def test_moment_matching_compares_mean_and_covariance():
     z = numbers(40, 3)
-    assert float(objectives.moment_matching_loss(z, z.flip(0))) == pytest.approx(0, abs=1e-20)
-    assert float(objectives.moment_matching_loss(z + 2, z)) == pytest.approx(3 * 2**2)
+    assert float(losses.moment_matching_loss(z, z.flip(0))) == pytest.approx(0, abs=1e-20)
+    assert float(losses.moment_matching_loss(z + 2, z)) == pytest.approx(3 * 2**2)
     centred = z - z.mean(0)
-    doubled = objectives.moment_matching_loss(2 * centred, centred)
+    doubled = losses.moment_matching_loss(2 * centred, centred)
     torch.testing.assert_close(doubled, (3 * z.T.cov()).square().sum())
     turned = centred @ torch.tensor([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]], dtype=torch.float64)
-    off_diagonal = objectives.moment_matching_loss(turned, centred)
+    off_diagonal = losses.moment_matching_loss(turned, centred)
     torch.testing.assert_close(off_diagonal, (turned.T.cov() - z.T.cov()).square().sum())
 
 
@@ -124,7 +124,7 @@ def blobs(n, seed):
 
 def test_gan_learns_two_blobs():
     model = gan()
-    adam = OptimizerSettings(optimizer="adam", rate=0.002, betas=(0.5, 0.9))
+    adam = OptimizerSettings(optimizer="adam", learning_rate=0.002, betas=(0.5, 0.9))
     settings = TrainingSettings(epochs=20, batch_size=100, discriminator=adam, generator=adam)
     trainer = Trainer(
         model, generative_adversarial_phases(model), TrainingData(blobs(3000, 0), IDENTITY), settings, CPU
@@ -170,7 +170,7 @@ def test_gan_discriminator_labels_rows_1_and_generated_rows_0_and_the_generator_
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
 def test_gan_networks_drop_out_in_training_alone(network):
     model, rows = gan(), torch.ones(20, 2)
-    getattr(model, network).layers[0].dropout.rate = 0.5
+    getattr(model, network).layers[0].dropout.learning_rate = 0.5
     losses = [phase.loss(Batch(rows, Noise(0))).item() for phase in generative_adversarial_phases(model)]
     without = [phase.loss(Batch(rows, Noise(0))).item() for phase in generative_adversarial_phases(gan())]
     assert all(a != b for a, b in zip(losses, without, strict=True))
@@ -205,7 +205,7 @@ def digits():
 def test_gmmn_learns_the_codes_of_a_trained_autoencoder():
     model = gmmn()
     train, held_out = digits()
-    adam = OptimizerSettings(optimizer="adam", rate=0.003)
+    adam = OptimizerSettings(optimizer="adam", learning_rate=0.003)
     settings = TrainingSettings(epochs=40, batch_size=200, reconstruction=adam, moment_matching=adam)
     phases = moment_matching_phases(model, [0.05, 0.2, 1.0], pretraining=20)
     trainer = Trainer(model, phases, TrainingData(train, IDENTITY), settings, CPU)
@@ -217,14 +217,14 @@ def test_gmmn_learns_the_codes_of_a_trained_autoencoder():
             codes = model.encode(held_out)["style"]
             generated = prior.sample(len(codes), None, Noise(2))
             samples = model.sample(len(codes), noise=Noise(2))
-            error = 2 * objectives.half_squared_error(model.reconstruct(held_out), held_out)
+            error = 2 * losses.half_squared_error(model.reconstruct(held_out), held_out)
         return energy_distance(samples, held_out), energy_distance(generated, codes), float(error)
 
     while trainer.epoch < 20:
         metrics = trainer.run_epoch()
     assert set(metrics) == {"reconstruction_loss"}
     _, codes_before, error = distances()
-    assert error < 3  # the mean picture has 4.7
+    assert error < 3  # the mean image has 4.7
     assert codes_before > 0.2
     while trainer.epoch < settings.epochs:
         metrics = trainer.run_epoch()
@@ -232,7 +232,7 @@ def test_gmmn_learns_the_codes_of_a_trained_autoencoder():
     samples, codes, error_after = distances()
     assert error_after == error  # the autoencoder stands still
     assert codes < 0.05
-    assert samples < 0.35  # the mean picture has 1.3
+    assert samples < 0.35  # the mean image has 1.3
 
 
 def test_gmmn_phases_move_their_own_networks_and_no_others():
@@ -262,7 +262,7 @@ def test_gmmn_costs_are_those_of_li_et_al():
     codes = torch.sigmoid(model.latent("style").posterior.layer(model.encoder(rows)))  # without dropout
     noise = Uniform(6, -1, 1).sample(30, None, Noise(0))
     generated = torch.sigmoid(model.latent("style").prior.generator(noise))
-    torch.testing.assert_close(matched, objectives.maximum_mean_discrepancy(generated, codes, [0.1, 1.0]))
+    torch.testing.assert_close(matched, losses.maximum_mean_discrepancy(generated, codes, [0.1, 1.0]))
 
 
 def test_gmmn_samples_go_from_noise_over_codes_to_rows_and_are_saved_with_the_model():

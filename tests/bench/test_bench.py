@@ -71,24 +71,26 @@ def test_operations_of_a_convolution_and_its_gradients():
     with Recorder() as recorder:
         torch.nn.functional.conv2d(rows, kernel).sum().backward()
     once = 2 * (2 * 6 * 6) * 5 * (3 * 3 * 3)
-    assert [product.flops for product in recorder.products] == [once, 2 * once]
+    assert [matmul.flops for matmul in recorder.matmuls] == [once, 2 * once]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_report_fits_together(precision):
     found = bench(recipes.read("figure2a", [*SMALL, f"training.precision={precision}"]), "cpu", steps=3, rounds=2)
     assert json.loads(json.dumps(found)) == found
-    assert 0 < found["share"] <= 1.5
-    assert found["share"] == pytest.approx(found["gflop_per_second"] / found["ceiling_gflop_per_second"])
-    assert found["floor_ms"] == pytest.approx(found["product_ms"] + found["update_ms"])
+    assert 0 < found["fraction_of_matmul_roofline"] <= 1.5
+    assert found["fraction_of_matmul_roofline"] == pytest.approx(
+        found["gflop_per_second"] / found["matmul_gflop_per_second"]
+    )
+    assert found["roofline_ms"] == pytest.approx(found["matmul_ms"] + found["update_ms"])
     assert found["samples_per_second"] == pytest.approx(1000 * BATCH / found["step_ms"])
-    assert sum(p["count"] * p["gflop"] for p in found["products"]) == pytest.approx(found["gflop_per_step"])
+    assert sum(p["count"] * p["gflop"] for p in found["matmuls"]) == pytest.approx(found["gflop_per_step"])
     assert found["steps_per_epoch"] == 1438 // BATCH
     assert found["schedule_seconds"] == pytest.approx(found["step_ms"] / 1000 * found["epochs"] * (1438 // BATCH))
 
 
 def test_a_warm_start_is_passed_over():
-    warm = ["training.warm_start=3", "training.batch_size=20", *SMALL]
+    warm = ["training.moment_matching_epochs=3", "training.batch_size=20", *SMALL]
     found, plain = (bench(recipes.read("table3-16-digits", w), "cpu", steps=1, rounds=1) for w in (warm, warm[1:]))
     assert {"discriminator", "generator"} <= set(found["phases"])
     for key in ("phases", "gflop_per_step", "moved_mb", "parameters"):
@@ -108,7 +110,7 @@ def test_moved_bytes_by_hand():
 def test_epochs_shorter_than_the_measurement():
     found = bench(recipes.read("figure2a", [*SMALL, "training.batch_size=700"]), "cpu", steps=5, rounds=2)
     assert found["steps_per_epoch"] == 2
-    assert 0 < found["share"] <= 1.5
+    assert 0 < found["fraction_of_matmul_roofline"] <= 1.5
 
 
 def test_products_run_on_memory_that_is_shared_as_in_the_step():
@@ -116,9 +118,9 @@ def test_products_run_on_memory_that_is_shared_as_in_the_step():
     with Recorder() as recorder:
         (rows @ weight.t()) @ weight
     memory = {}
-    calls = [product.repeat(memory, benches.Noise(0), compiled=False) for product in recorder.products]
+    calls = [matmul.repeat(memory, benches.Noise(0), compiled=False) for matmul in recorder.matmuls]
     first, second = (call() for call in calls)
-    # one buffer each for rows, weight, and the product that is written by the first call and read by the second
+    # one buffer each for rows, weight, and the matmul that is written by the first call and read by the second
     assert len(memory) == 4
     torch.testing.assert_close(second, calls[1]())
     other_weight = next(t for t in memory.values() if t.numel() == weight.numel()).view(4, 3)
@@ -128,11 +130,11 @@ def test_products_run_on_memory_that_is_shared_as_in_the_step():
 def test_the_ceiling_of_a_compiled_step_is_of_the_products_that_it_takes(monkeypatch):
     with Recorder() as recorder:
         torch.randn(5, 3) @ torch.randn(3, 4)
-    (product,) = recorder.products
+    (matmul,) = recorder.matmuls
     taken = []
     monkeypatch.setattr(benches, "faster", lambda function, operands: taken.append(function) or torch.ops.aae.mm)
     memory = {}
-    results = [product.repeat(memory, benches.Noise(0), compiled)() for compiled in (False, True)]
+    results = [matmul.repeat(memory, benches.Noise(0), compiled)() for compiled in (False, True)]
     torch.testing.assert_close(*results)
     assert taken == [torch.ops.aten.mm.default]
 
@@ -144,7 +146,7 @@ def test_table_shows_every_recipe():
     text = console.export_text()
     assert "figure2a" in text
     assert "other" in text
-    assert f"{found['share']:.1%}" in text
+    assert f"{found['fraction_of_matmul_roofline']:.1%}" in text
 
 
 @pytest.mark.parametrize("option", ["steps", "rounds"])

@@ -192,13 +192,13 @@ def test_idx_of_other_types(tmp_path, dtype, code):
     np.testing.assert_array_equal(read_rows(write_idx(tmp_path / "a.idx", array, code)).rows, PICTURES)
 
 
-# --- pictures ---
+# --- images ---
 
 
 def test_folder_of_classes(tmp_path):
     for folder, value in [("b", 10), ("a", 20), ("unlabelled", 30)]:
         write_picture(tmp_path / folder / "1.png", value=value)
-    (tmp_path / "README.txt").write_text("not a picture")
+    (tmp_path / "README.txt").write_text("not a image")
     data = load(str(tmp_path), test=0)
     assert data.class_names == ("a", "b")
     assert data.shape == (4, 5)
@@ -292,7 +292,7 @@ def idx(name, array=PICTURES):
     return lambda folder: write_idx(folder / name, array)
 
 
-def pictures(*made):
+def images(*made):
     return lambda folder: [write_picture(folder / name, size) for name, size in made]
 
 
@@ -366,30 +366,30 @@ BAD = {
     "not gzip": (text("a.idx.gz", "hello"), "a.idx.gz", {}, "cannot be read"),
     "labels as rows": (idx("a.idx", np.arange(5, dtype=np.uint8)), "a.idx", {}, "found 1 dimensions"),
     "sizes": (
-        pictures(("a.png", (5, 4)), ("b.png", (6, 4))),
+        images(("a.png", (5, 4)), ("b.png", (6, 4))),
         ".",
         {},
-        r"b\.png: found a picture of 6x4 pixels, expected 5x4",
+        r"b\.png: found a image of 6x4 pixels, expected 5x4",
     ),
-    "no pictures": (text("a.txt", ""), ".", {}, "found no pictures"),
-    "empty class": (lambda folder: (folder / "cat").mkdir(), ".", {}, "cat: found no pictures"),
-    "mixed": (pictures(("a.png", (5, 4)), ("cat/b.png", (5, 4))), ".", {}, "found pictures beside the folder 'cat'"),
+    "no images": (text("a.txt", ""), ".", {}, "found no images"),
+    "empty class": (lambda folder: (folder / "cat").mkdir(), ".", {}, "cat: found no images"),
+    "mixed": (images(("a.png", (5, 4)), ("cat/b.png", (5, 4))), ".", {}, "found images beside the folder 'cat'"),
     "third split": (
-        pictures(("train/a.png", (5, 4)), ("val/b.png", (5, 4))),
+        images(("train/a.png", (5, 4)), ("val/b.png", (5, 4))),
         ".",
         {},
         "found a folder 'val' beside 'train'",
     ),
-    "not a picture": (text("a.png", "hello"), ".", {}, r"a\.png: found a file that cannot be read as a picture"),
+    "not a image": (text("a.png", "hello"), ".", {}, r"a\.png: found a file that cannot be read as a image"),
     "16 bits": (lambda folder: write_picture(folder / "a.png", mode="I;16"), ".", {}, "more than 8 bits"),
-    "image size": (pictures(("a.png", (5, 4))), ".", {"image_size": 0}, "image_size: found 0"),
+    "image size": (images(("a.png", (5, 4))), ".", {"image_size": 0}, "image_size: found 0"),
     "option size": (
         save("x.npy", arr=COLUMNS),
         "x.npy",
         {"image_size": 8},
-        "image_size: .*expected it only for pictures",
+        "image_size: .*expected it only for images",
     ),
-    "option colour": (text("t.csv", "a\n1\n"), "t.csv", {"colour": True}, "colour: .*expected it only for pictures"),
+    "option colour": (text("t.csv", "a\n1\n"), "t.csv", {"colour": True}, "colour: .*expected it only for images"),
     "option column": (save("x.npy", arr=COLUMNS), "x.npy", {"label_column": "a"}, "label_column: .*only for .csv"),
     "option labels": (lambda folder: None, None, {"labels": "y.npy"}, "labels: .*only for your own data"),
     "labels file": (

@@ -18,8 +18,8 @@ import torch
 
 from aae.data import fetch, load, names, read_rows, svhn
 from aae.errors import InputError
-from aae.recipes import build_model as building
-from aae.runs import train as experiment
+from aae.recipes.build_data import make_scaling
+from aae.runs.train import read_recipe
 
 REAL = Path(os.environ.get("AAE_DATA", "missing"))
 needs_svhn = pytest.mark.skipif(
@@ -32,10 +32,10 @@ PICTURES = {file: RNG.integers(0, 256, (size, 32, 32, 3), dtype=np.uint8) for fi
 LABELS = {file: np.arange(size) % 10 for file, size in SIZES.items()}
 
 
-def write(path, pictures, labels, compress=True):
+def write(path, images, labels, compress=True):
     path.parent.mkdir(parents=True, exist_ok=True)
     y = np.where(labels == 0, 10, labels).astype(np.uint8)[:, None]
-    scipy.io.savemat(path, {"X": np.moveaxis(pictures, 0, 3), "y": y}, do_compression=compress)
+    scipy.io.savemat(path, {"X": np.moveaxis(images, 0, 3), "y": y}, do_compression=compress)
     return path
 
 
@@ -74,7 +74,7 @@ def conversions(machine):
 @pytest.mark.parametrize("compress", [False, True])
 def test_axes_and_labels(tmp_path, compress):
     X = np.zeros((32, 32, 3, 3), np.uint8)
-    X[2, 30, 1, 0] = 11  # row 2, column 30, green, first picture
+    X[2, 30, 1, 0] = 11  # row 2, column 30, green, first image
     X[31, 0, 2, 1] = 12
     X[0, 7, 0, 2] = 13
     scipy.io.savemat(
@@ -208,10 +208,10 @@ def test_a_cache_that_cannot_be_written(machine, make):
 
 def test_conversion_and_training_keep_the_pictures_out_of_memory(machine):
     count = 30_000
-    pictures = np.broadcast_to(
+    images = np.broadcast_to(
         np.arange(count, dtype=np.uint32).astype(np.uint8)[:, None, None, None], (count, 32, 32, 3)
     )
-    folder = write(machine / "own" / svhn.TRAIN, pictures, np.arange(count) % 10, compress=False).parent
+    folder = write(machine / "own" / svhn.TRAIN, images, np.arange(count) % 10, compress=False).parent
     tracemalloc.start()
     try:
         data = load(str(folder), test=1000, validation=1000)
@@ -220,19 +220,19 @@ def test_conversion_and_training_keep_the_pictures_out_of_memory(machine):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 0.5 * pictures.nbytes  # 92 MB
+    assert peak < 0.5 * images.nbytes  # 92 MB
     assert batch.flatten(1).unique(dim=1).tolist() == [[27_999 % 256], [3], [0], [255]]
-    np.testing.assert_array_equal(data.train.rows[:, 31, 31, 2], pictures[:28_000, 31, 31, 2])
+    np.testing.assert_array_equal(data.train.rows[:, 31, 31, 2], images[:28_000, 31, 31, 2])
 
 
 def test_standardizing_goes_block_by_block_and_leaves_constant_columns(machine, monkeypatch):
-    monkeypatch.setattr(building, "BLOCK", 7)
-    pictures = PICTURES[svhn.TRAIN].copy()
-    pictures[:, 0, 0, 0], pictures[:, 31, 31, 2] = 9, 0
-    data = load(str(write(machine / "own" / svhn.TRAIN, pictures, LABELS[svhn.TRAIN]).parent), test=0)
-    recipe = experiment.read_recipe("table2-mnist-100", ["model.output=linear", "data.scaling=standardize"])
-    scaling = building.make_scaling(recipe.data, recipe.model, data.train.rows)
-    flat = pictures.reshape(25, -1).astype(np.float64)
+    monkeypatch.setattr("aae.recipes.build_data.BLOCK", 7)
+    images = PICTURES[svhn.TRAIN].copy()
+    images[:, 0, 0, 0], images[:, 31, 31, 2] = 9, 0
+    data = load(str(write(machine / "own" / svhn.TRAIN, images, LABELS[svhn.TRAIN]).parent), test=0)
+    recipe = read_recipe("table2-mnist-100", ["model.output=linear", "data.scaling=standardize"])
+    scaling = make_scaling(recipe.data, recipe.model, data.train.rows)
+    flat = images.reshape(25, -1).astype(np.float64)
     np.testing.assert_allclose(scaling.offset, flat.mean(0), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(1 / scaling.factor[1:-1], flat.std(0)[1:-1], rtol=1e-5)
     scaled = scaling(torch.from_numpy(data.train.rows))
@@ -285,12 +285,12 @@ X, Y = np.moveaxis(PICTURES[svhn.TRAIN], 0, 3), np.arange(1, 26)[:, None] % 10 +
 BAD = {
     "no X": ({"y": Y}, r"found the variables y; expected X, y"),
     "no y": ({"X": X, "z": Y}, r"found the variables X, z; expected X, y"),
-    "pictures first": (
+    "images first": (
         {"X": PICTURES[svhn.TRAIN], "y": Y},
         r"X: found shape \(25, 32, 32, 3\) and type uint8, expected \(32",
     ),
-    "no pictures": ({"X": X[..., :0], "y": Y[:0]}, r"X: found shape \(32, 32, 3, 0\)"),
-    "grey": ({"X": X[:, :, 0], "y": Y}, r"X: found shape \(32, 32, 25\)"),
+    "no images": ({"X": X[..., :0], "y": Y[:0]}, r"X: found shape \(32, 32, 3, 0\)"),
+    "grayscale": ({"X": X[:, :, 0], "y": Y}, r"X: found shape \(32, 32, 25\)"),
     "type of X": ({"X": X / 255, "y": Y}, r"type double, expected \(32, 32, 3, n\) and uint8"),
     "fewer labels": ({"X": X, "y": Y[:24]}, r"y: found shape \(24, 1\), expected \(25, 1\)"),
     "label 0": ({"X": X, "y": Y % 10}, r"y, row 8 \(counted from 0\): found 0, expected one of 1, 2, .*10"),
@@ -328,7 +328,7 @@ def test_svhn_10k(monkeypatch):
     monkeypatch.setenv("AAE_DATA", str(REAL))
     data = load("svhn-10k", validation=1000)
     assert (data.name, len(data.train), len(data.validation), len(data.test)) == ("SVHN-10k", 7001, 1000, 1999)
-    np.testing.assert_array_equal(data.train.labels[:8], [5, 2, 1, 0, 6, 1, 9, 1])  # as seen in the pictures
+    np.testing.assert_array_equal(data.train.labels[:8], [5, 2, 1, 0, 6, 1, 9, 1])  # as seen in the images
     by_path = load(str(REAL / "svhn-10k"), validation=1000)
     for name in ("train", "validation", "test"):
         np.testing.assert_array_equal(getattr(by_path, name).rows, getattr(data, name).rows)

@@ -460,7 +460,7 @@ def test_names_of_the_codes():
             r"hidden_layer_sizes is \(32, 0\); expected a sequence of whole",
         ),
         ("AAE", {"optimizers": {"generater": {}}}, None, "'generater'; did you mean 'generator'"),
-        ("AAE", {"optimizers": {"generator": {"rate": -1}}}, None, "optimizers: generator.rate"),
+        ("AAE", {"optimizers": {"generator": {"learning_rate": -1}}}, None, "optimizers: generator.learning_rate"),
         ("AAE", {"optimizers": {"generator": 0.1}}, None, r"optimizers\['generator'\] is 0.1; expected a dictionary"),
         ("AAE", {"prior": GaussianMixture(3), "latent_dim": 5}, None, "the prior has 2 dimensions and the code 5"),
         ("AAE", {"scaling": "none", "output": "sigmoid"}, None, "expected scaling 'minmax' or output 'linear'"),
@@ -512,7 +512,7 @@ def test_a_label_that_was_not_there_cannot_be_drawn():
 
 def test_optimizers_can_be_changed_phase_by_phase():
     rows, _ = blobs(60)
-    slow = {"optimizer": "sgd", "rate": 1e-12}
+    slow = {"optimizer": "sgd", "learning_rate": 1e-12}
     start = fitted("AAE", rows, epochs=1, learning_rate=1e-12).model_
     model = fitted("AAE", rows, epochs=1, optimizers={"reconstruction": slow}).model_
     for name, moved in (

@@ -11,8 +11,8 @@ from aae.errors import InputError
 from aae.evaluation import energy_distance, holes, match_report, matching, sliced_wasserstein
 
 
-def gaussian(n, seed, dim=2, sd=1.0):
-    return sd * torch.randn(n, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+def gaussian(n, seed, dim=2, std=1.0):
+    return std * torch.randn(n, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def without_disc(n, radius, seed):
@@ -20,9 +20,9 @@ def without_disc(n, radius, seed):
     return z[z.norm(dim=1) > radius][:n]
 
 
-def folded_mean(mu, sd):
+def folded_mean(mu, std):
     """E|X| for X ~ N(mu, sd^2)."""
-    return sd * math.sqrt(2 / math.pi) * math.exp(-(mu**2) / (2 * sd**2)) + mu * (1 - 2 * norm.cdf(-mu / sd))
+    return std * math.sqrt(2 / math.pi) * math.exp(-(mu**2) / (2 * std**2)) + mu * (1 - 2 * norm.cdf(-mu / std))
 
 
 def test_energy_distance_by_hand():
@@ -70,7 +70,7 @@ def test_sliced_wasserstein_of_gaussians_in_one_dimension():
 def test_sliced_wasserstein_of_unequal_sizes_is_exact():
     # {0, 1} against {0, 0.5, 1}: gaps of 0.5 on the quantiles 1/3..1/2 and 1/2..2/3
     assert sliced_wasserstein([[0.0], [1.0]], [[0.0], [0.5], [1.0]]) == pytest.approx(math.sqrt(0.25 / 3))
-    a, b = gaussian(7, 0, dim=1), gaussian(12, 1, dim=1) + 50  # far apart: W1 is the difference of the means
+    a, b = gaussian(7, 0, dim=1), gaussian(12, 1, dim=1) + 50  # far margin: W1 is the difference of the means
     assert wasserstein_distance(a[:, 0], b[:, 0]) <= sliced_wasserstein(a, b)
     repeated = sliced_wasserstein(a.repeat(12, 1), b.repeat(7, 1))
     assert sliced_wasserstein(a, b) == pytest.approx(repeated)

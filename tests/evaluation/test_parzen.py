@@ -35,7 +35,7 @@ def direct(samples, rows, sigmas):
     )
 
 
-def pictures(count, dim=784, seed=0):
+def images(count, dim=784, seed=0):
     """Pixels in [0, 1] near a surface of few dimensions, so that some samples are much nearer than others."""
     draw, shared = np.random.default_rng([seed, 1]), np.random.default_rng(7)
     plan = shared.normal(size=(8, dim))
@@ -43,7 +43,7 @@ def pictures(count, dim=784, seed=0):
 
 
 def sampler(start, stop):
-    return pictures(stop - start, 6, seed=start)
+    return images(stop - start, 6, seed=start)
 
 
 # The definition
@@ -71,10 +71,10 @@ SIGMAS = [0.1, 0.25, 0.5, 1.0]
 SPREAD = rng.normal(size=(2, 800, 784))
 SCALES = 10.0 ** rng.uniform(-2, 2, size=784)
 CASES = {
-    "pixels": lambda: (pictures(800), pictures(40, seed=1)),
-    "pixels float32": lambda: (pictures(800).astype(np.float32), pictures(40, seed=1).astype(np.float32)),
-    "pixels up to 255": lambda: (np.round(255 * pictures(800)), np.round(255 * pictures(40, seed=1))),
-    "offset of a million": lambda: (pictures(800) + 1e6, pictures(40, seed=1) + 1e6),
+    "pixels": lambda: (images(800), images(40, seed=1)),
+    "pixels float32": lambda: (images(800).astype(np.float32), images(40, seed=1).astype(np.float32)),
+    "pixels up to 255": lambda: (np.round(255 * images(800)), np.round(255 * images(40, seed=1))),
+    "offset of a million": lambda: (images(800) + 1e6, images(40, seed=1) + 1e6),
     "offset in float32": lambda: ((SPREAD[0] + 1e4).astype(np.float32), (SPREAD[1, :40] + 1e4).astype(np.float32)),
     "standardized": lambda: (SPREAD[0], SPREAD[1, :40]),
     "uneven columns": lambda: (SPREAD[0] * SCALES, SPREAD[1, :40] * SCALES),
@@ -90,8 +90,8 @@ CASES = {
         1e-3 * SPREAD[0] + np.where(np.arange(800) % 2, 1e6, -1e6)[:, None],
         1e-3 * SPREAD[1, :40] + np.where(np.arange(40) % 2, 1e6, -1e6)[:, None],
     ),
-    "one sample is an outlier": lambda: (np.vstack([pictures(799), np.full(784, 1e8)]), pictures(40, seed=1)),
-    "one row is an outlier": lambda: (pictures(800), np.vstack([pictures(39, seed=1), np.full(784, 1e5)])),
+    "one sample is an outlier": lambda: (np.vstack([images(799), np.full(784, 1e8)]), images(40, seed=1)),
+    "one row is an outlier": lambda: (images(800), np.vstack([images(39, seed=1), np.full(784, 1e5)])),
     "beyond float32": lambda: (1e25 * SPREAD[0], 1e25 * SPREAD[1, :40]),
     "two columns": lambda: (SPREAD[0, :, :2], SPREAD[1, :40, :2]),
     "one column": lambda: (SPREAD[0, :, :1], SPREAD[1, :40, :1]),
@@ -109,7 +109,7 @@ def test_every_row_is_within_1e_4_nats_of_the_float64_sum(case):
 
 
 def test_low_precision_settings_of_the_caller_do_not_reach_the_sums(monkeypatch):
-    samples, rows = pictures(600).astype(np.float32), pictures(40, seed=1).astype(np.float32)
+    samples, rows = images(600).astype(np.float32), images(40, seed=1).astype(np.float32)
     expected = parzen_log_density(samples, rows, SIGMAS)
     product, seen = torch.addmm, set()
 
@@ -130,7 +130,7 @@ def test_low_precision_settings_of_the_caller_do_not_reach_the_sums(monkeypatch)
 
 
 def test_blocks_do_not_matter(monkeypatch):
-    samples, rows = pictures(300, 50), pictures(40, 50, seed=1)
+    samples, rows = images(300, 50), images(40, 50, seed=1)
     expected = parzen_log_density(samples, rows, SIGMAS)
     monkeypatch.setitem(gaussian_sums.ROWS_AT_ONCE, "cpu", 7)
     monkeypatch.setattr(gaussian_sums, "PAIR_NUMBERS", 100)
@@ -140,8 +140,8 @@ def test_blocks_do_not_matter(monkeypatch):
 
 def test_kinds_of_arrays_do_not_matter(tmp_path):
     samples, rows = (
-        np.round(255 * pictures(30, 6)).astype(np.uint8),
-        np.round(255 * pictures(4, 6, seed=1)).astype(np.uint8),
+        np.round(255 * images(30, 6)).astype(np.uint8),
+        np.round(255 * images(4, 6, seed=1)).astype(np.uint8),
     )
     expected = direct(samples, rows, [20.0])
     np.save(tmp_path / "samples.npy", samples)
@@ -161,9 +161,9 @@ def test_one_block_at_a_time_is_asked_for():
 
     def samples(start, stop):
         asked.append((start, stop))
-        return pictures(stop - start, 6)
+        return images(stop - start, 6)
 
-    parzen_log_density(samples, pictures(3, 6), [0.2], n_samples=100, block=32)
+    parzen_log_density(samples, images(3, 6), [0.2], n_samples=100, block=32)
     assert asked == [(0, 32), (32, 64), (64, 96), (96, 100)]
 
 
@@ -171,8 +171,8 @@ def test_one_block_at_a_time_is_asked_for():
 
 
 def test_sigma_is_chosen_on_validation_rows_and_scored_on_test_rows():
-    samples, validation = pictures(400, 20), pictures(80, 20, seed=1)
-    test = pictures(90, 20, seed=2) + 0.3 * rng.normal(size=(90, 20))  # would choose a larger sigma
+    samples, validation = images(400, 20), images(80, 20, seed=1)
+    test = images(90, 20, seed=2) + 0.3 * rng.normal(size=(90, 20))  # would choose a larger sigma
     found = parzen_log_likelihood(samples, validation, test)
     curve = direct(samples, validation, GRID).mean(axis=1)
     scores = direct(samples, test, [GRID[curve.argmax()]])[0]
@@ -190,7 +190,7 @@ def test_sigma_is_chosen_on_validation_rows_and_scored_on_test_rows():
     ids=["the paper's", "two ends", "unsorted", "one", "best below", "best above"],
 )
 def test_the_fine_search_finds_the_best_sigma_of_its_interval(scale, grid):
-    samples, validation, test = (scale * pictures(n, 20, seed=n) for n in (400, 80, 90))
+    samples, validation, test = (scale * images(n, 20, seed=n) for n in (400, 80, 90))
     found = parzen_log_likelihood(samples, validation, test, sigmas=grid)
     known = np.log(np.sort(grid))
     step = np.diff(known) if len(grid) > 1 else [math.log(10) / 9]
@@ -211,7 +211,7 @@ def test_the_fine_search_finds_the_best_sigma_of_its_interval(scale, grid):
 
 
 def test_without_the_fine_search_the_grid_is_the_same():
-    sets = pictures(300, 20), pictures(50, 20, seed=1), pictures(60, 20, seed=2)
+    sets = images(300, 20), images(50, 20, seed=1), images(60, 20, seed=2)
     both, grid = parzen_log_likelihood(*sets), parzen_log_likelihood(*sets, fine=False)
     assert grid.fine_sigma is grid.fine_log_likelihood_nats is grid.fine_validation_log_likelihood_nats is None
     assert grid.log_likelihood_nats == pytest.approx(both.log_likelihood_nats, abs=1e-5)
@@ -249,7 +249,7 @@ def test_training_rows_of_mnist_score_as_reported():
 
 
 def test_an_interrupted_estimate_goes_on_and_ends_with_the_same_bits(tmp_path):
-    validation, test = pictures(20, 6, seed=1), pictures(30, 6, seed=2)
+    validation, test = images(20, 6, seed=1), images(30, 6, seed=2)
     options = {"n_samples": 330, "block": 64, "save_seconds": 0, "progress": False}
     whole = parzen_log_likelihood(sampler, validation, test, **options)
     calls = 0
@@ -279,7 +279,7 @@ def test_an_interrupted_estimate_goes_on_and_ends_with_the_same_bits(tmp_path):
     "change",
     [
         {"samples": lambda start, stop: sampler(start, stop) + 1},
-        {"rows": pictures(4, 6, seed=9)},
+        {"rows": images(4, 6, seed=9)},
         {"sigmas": [0.2, 0.3]},
         {"n_samples": 129},
         {"block": 63},
@@ -289,7 +289,7 @@ def test_an_interrupted_estimate_goes_on_and_ends_with_the_same_bits(tmp_path):
 def test_state_of_another_computation_is_refused(tmp_path, change):
     call = {
         "samples": sampler,
-        "rows": pictures(4, 6),
+        "rows": images(4, 6),
         "sigmas": [0.2],
         "n_samples": 128,
         "block": 64,
@@ -309,7 +309,7 @@ def estimate_as(rank, store, device_rows=30):
     )
     try:
         return parzen_log_likelihood(
-            sampler, pictures(20, 6, seed=1), pictures(device_rows, 6, seed=2), n_samples=330, block=64, progress=False
+            sampler, images(20, 6, seed=1), images(device_rows, 6, seed=2), n_samples=330, block=64, progress=False
         )
     finally:
         torch.distributed.destroy_process_group()
@@ -329,7 +329,7 @@ def test_two_processes_find_what_one_finds(tmp_path):
     assert other.returncode == 0, errors
     assert printed.strip() == repr(here)
     alone = parzen_log_likelihood(
-        sampler, pictures(20, 6, seed=1), pictures(30, 6, seed=2), n_samples=330, block=64, progress=False
+        sampler, images(20, 6, seed=1), images(30, 6, seed=2), n_samples=330, block=64, progress=False
     )
     assert here.sigma == alone.sigma
     assert here.log_likelihood_nats == pytest.approx(alone.log_likelihood_nats, abs=1e-5)
@@ -339,7 +339,7 @@ def test_two_processes_find_what_one_finds(tmp_path):
 
 # Bad input
 
-GOOD = pictures(10, 6)
+GOOD = images(10, 6)
 HOLED = np.where(np.arange(60).reshape(10, 6) == 33, np.nan, GOOD)
 
 

@@ -1,4 +1,4 @@
-"""Figure 5 shows each picture where it belongs."""
+"""Figure 5 shows each image where it belongs."""
 
 import numpy as np
 import pytest
@@ -8,11 +8,11 @@ from aae.errors import InputError
 from aae.figures.canvas import GAP, save
 from aae.figures.figure5 import APART, samples_and_neighbours
 
-SIZE = 80  # 8 x 8 pictures are magnified ten times
+SIZE = 80  # 8 x 8 images are magnified ten times
 
 
 def plain(values):
-    """Pictures (n, 8, 8) of one grey each."""
+    """Images (n, 8, 8) of one grayscale each."""
     return np.broadcast_to(np.asarray(values, dtype=float)[:, None, None], (len(values), 8, 8))
 
 
@@ -36,14 +36,14 @@ def test_samples_stand_in_a_grid_and_neighbours_in_a_column_apart(tmp_path):
     pixels = imread(save(figure, tmp_path / "figure5.png"))[..., :3]
     left, bottom = (pixels.shape[1] - image.shape[1]) // 2, pixels.shape[0] - (pixels.shape[1] - image.shape[1]) // 2
     drawn = pixels[bottom - image.shape[0] : bottom, left : left + image.shape[1]]
-    assert np.abs(drawn - image).max() <= 1 / 255  # every picture pixel is drawn without resampling
+    assert np.abs(drawn - image).max() <= 1 / 255  # every image pixel is drawn without resampling
 
 
 def test_colours_are_kept():
-    pictures = np.random.default_rng(0).uniform(size=(4, 96, 96, 3))
-    image = np.asarray(samples_and_neighbours(pictures, pictures[1::2], 2, 2).axes[0].images[0].get_array())
-    assert (image[:96, -96:] == pictures[1]).all()
-    assert (image[-96:, -96:] == pictures[3]).all()
+    images = np.random.default_rng(0).uniform(size=(4, 96, 96, 3))
+    image = np.asarray(samples_and_neighbours(images, images[1::2], 2, 2).axes[0].images[0].get_array())
+    assert (image[:96, -96:] == images[1]).all()
+    assert (image[-96:, -96:] == images[3]).all()
 
 
 def test_what_does_not_fit_is_named():

@@ -13,17 +13,17 @@ from aae.figures import (
     cluster_rows,
     code_scatter,
     gaussian_percentile_grid,
+    image_grid,
     manifold_panels,
-    picture_grid,
     save,
     style_and_content,
     training_curves,
 )
-from aae.figures.canvas import GAP, PALETTE, as_pictures, mosaic, sheet
+from aae.figures.canvas import GAP, PALETTE, as_images, mosaic, sheet
 
 
 def plain(values, size=8):
-    """Pictures (n, size, size) of one grey each."""
+    """Images (n, size, size) of one grayscale each."""
     return np.broadcast_to(np.asarray(values, dtype=float)[:, None, None], (len(values), size, size))
 
 
@@ -32,7 +32,7 @@ def shown(figure, panel=0):
 
 
 def cell(image, row, col, size=80, lead=0):
-    """The middle pixel of a cell in a mosaic of magnified 8 x 8 pictures."""
+    """The middle pixel of a cell in a mosaic of magnified 8 x 8 images."""
     return image[row * (size + GAP) + size // 2, col * (size + GAP) + size // 2 + lead * (col > 0), 0]
 
 
@@ -61,40 +61,40 @@ def test_titles_stay_inside_their_sheet(title, width):
 
 
 def test_pictures_are_clipped_and_colour_is_kept():
-    assert as_pictures(torch.tensor([[[-1.0, 2.0]]])).tolist() == [[[[0.0] * 3, [1.0] * 3]]]
+    assert as_images(torch.tensor([[[-1.0, 2.0]]])).tolist() == [[[[0.0] * 3, [1.0] * 3]]]
     colour = np.random.default_rng(0).uniform(size=(2, 4, 5, 3))
-    assert (as_pictures(colour) == colour).all()
+    assert (as_images(colour) == colour).all()
 
 
 def test_plain_columns_cannot_be_drawn():
     rows = np.zeros((4, 7))
     for draw in (
-        lambda: picture_grid(rows, 2, 2),
+        lambda: image_grid(rows, 2, 2),
         lambda: axis_walk(rows),
         lambda: manifold_panels([rows]),
         lambda: cluster_rows(rows[:2], rows, [0, 1, 1, 0]),
         lambda: style_and_content(rows.reshape(2, 2, 7)),
     ):
-        with pytest.raises(InputError, match="7 plain columns, which cannot be drawn as pictures"):
+        with pytest.raises(InputError, match="7 plain columns, which cannot be drawn as images"):
             draw()
 
 
 def test_saved_files_are_whole_exact_and_reproducible(tmp_path):
-    pictures = np.random.default_rng(0).uniform(size=(6, 28, 28))
-    first = save(picture_grid(pictures, 2, 3), tmp_path / "new" / "a.png")
-    second = save(picture_grid(pictures, 2, 3), tmp_path / "b.png")
+    images = np.random.default_rng(0).uniform(size=(6, 28, 28))
+    first = save(image_grid(images, 2, 3), tmp_path / "new" / "a.png")
+    second = save(image_grid(images, 2, 3), tmp_path / "b.png")
     assert first.read_bytes() == second.read_bytes()
     assert [path.name for path in first.parent.iterdir()] == ["a.png"]
-    pixels, wanted = imread(first)[..., :3], mosaic(pictures, 2, 3)
+    pixels, wanted = imread(first)[..., :3], mosaic(images, 2, 3)
     margin = (pixels.shape[0] - wanted.shape[0]) // 2
     inside = pixels[margin : margin + wanted.shape[0], margin : margin + wanted.shape[1]]
-    assert np.abs(inside - wanted).max() <= 1 / 255  # every picture pixel is drawn without resampling
+    assert np.abs(inside - wanted).max() <= 1 / 255  # every image pixel is drawn without resampling
     with pytest.raises(InputError, match=r"'\.jpg', expected '\.png'"):
-        save(picture_grid(pictures, 2, 3), tmp_path / "c.jpg")
+        save(image_grid(images, 2, 3), tmp_path / "c.jpg")
 
 
 def test_a_failed_save_leaves_the_old_file_alone(tmp_path, monkeypatch):
-    figure = picture_grid(plain([0.5]), 1, 1)
+    figure = image_grid(plain([0.5]), 1, 1)
     path = save(figure, tmp_path / "a.png")
     before = path.read_bytes()
 
@@ -110,11 +110,11 @@ def test_a_failed_save_leaves_the_old_file_alone(tmp_path, monkeypatch):
 
 
 def test_percentile_grid_reads_like_the_scatter():
-    grid = gaussian_percentile_grid(4, sd=5.0).reshape(4, 4, 2)
+    grid = gaussian_percentile_grid(4, std=5.0).reshape(4, 4, 2)
     steps = 5 * norm.ppf([0.125, 0.375, 0.625, 0.875])
     np.testing.assert_allclose(grid[..., 0], np.tile(steps, (4, 1)))  # the first axis grows to the right
     np.testing.assert_allclose(grid[..., 1], np.tile(steps[::-1, None], (1, 4)))  # the second upwards
-    turned = gaussian_percentile_grid(4, sd=(2.0, 1.0), mean=(1.0, -1.0), axes=[[0.0, 1.0], [-1.0, 0.0]])
+    turned = gaussian_percentile_grid(4, std=(2.0, 1.0), mean=(1.0, -1.0), axes=[[0.0, 1.0], [-1.0, 0.0]])
     np.testing.assert_allclose(turned.reshape(4, 4, 2)[..., 1], -1 + 2 * np.tile(steps / 5, (4, 1)))
     with pytest.raises(InputError, match="positive"):
         gaussian_percentile_grid(0)
@@ -165,7 +165,7 @@ def test_manifold_panels_are_square_grids_with_titles():
     figure = manifold_panels([plain([0.1, 0.2, 0.3, 0.4]), plain([0.5] * 4)], ["zero", "one"])
     assert [axes.get_title() for axes in figure.axes] == ["zero", "one"]
     assert cell(shown(figure), 1, 0) == 0.3
-    with pytest.raises(InputError, match="3 pictures in a panel"):
+    with pytest.raises(InputError, match="3 images in a panel"):
         manifold_panels([plain([0, 0, 0])])
 
 
@@ -178,16 +178,16 @@ def test_walk_wraps_and_says_where_lines_start():
 
 
 def test_style_and_content_puts_sources_first():
-    pictures = plain(np.arange(6) / 10).reshape(2, 3, 8, 8)
-    figure = style_and_content(pictures, sources=plain([0.7, 0.8]), class_names=["a", "b", "long name"])
+    images = plain(np.arange(6) / 10).reshape(2, 3, 8, 8)
+    figure = style_and_content(images, sources=plain([0.7, 0.8]), class_names=["a", "b", "long name"])
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["source", "a", "b", "long name"]
     image = shown(figure)
     assert cell(image, 1, 0, lead=10) == 0.8
     assert cell(image, 1, 3, lead=10) == 0.5
     with pytest.raises(InputError, match="expected 3, one per column"):
-        style_and_content(pictures, class_names=["a"])
+        style_and_content(images, class_names=["a"])
     with pytest.raises(InputError, match="one per style"):
-        style_and_content(pictures, sources=plain([0.7]))
+        style_and_content(images, sources=plain([0.7]))
 
 
 def test_cluster_rows_show_only_members_and_stay_white_without():

@@ -17,12 +17,12 @@ from aae.errors import InputError
 from aae.files import read_tensors, write_tensors
 from aae.noise import Noise
 from aae.recipes.build_model import build_model
-from aae.runs import evaluate as measure
 from aae.runs import likelihood
+from aae.runs.evaluate import evaluate
 from aae.runs.train import read_recipe, train, train_seeds
 
 MYNET = '''
-"""Parts for pictures, and some that do not fit."""
+"""Parts for images, and some that do not fit."""
 import math
 from pathlib import Path
 
@@ -334,7 +334,7 @@ def test_the_command_line_finds_modules_in_the_current_folder():
         done = aae_command(*words)
         assert done.returncode == 0, done.stderr
     assert np.load("codes.npy").shape == (3, 2)
-    report = measure.evaluate(aae.load("first", "cpu", trust_modules=True))
+    report = evaluate(aae.load("first", "cpu", trust_modules=True))
     assert report["epochs"] == 2
     assert math.isfinite(report["metrics"]["energy_distance"])
 

@@ -12,9 +12,9 @@ from aae import recipes
 from aae.data import load
 from aae.errors import InputError
 from aae.reproduction.reproduce import plan
-from aae.runs import train as experiment
 from aae.runs.evaluate import evaluate
 from aae.runs.plot import draw
+from aae.runs.train import read_recipe, train
 
 NAMES = recipes.names()
 
@@ -61,10 +61,13 @@ def test_another_kind_replaces_the_keys_of_the_first():
     prior = recipes.read("figure2a", ["model.style.prior.kind=uniform", "model.style.prior.low=-3"]).model.style.prior
     assert prior.model_dump() == {"kind": "uniform", "low": -3.0, "high": 1.0}
     prior = recipes.read("figure2a", ["model.style.prior.kind=gaussian"]).model.style.prior
-    assert (prior.kind, prior.sd) == ("gaussian", 5.0)  # the same kind keeps them
-    for override in ("training.generator.optimizer=adam", 'training.generator={ optimizer = "adam", rate = 0.1 }'):
+    assert (prior.kind, prior.std) == ("gaussian", 5.0)  # the same kind keeps them
+    for override in (
+        "training.generator.optimizer=adam",
+        'training.generator={ optimizer = "adam", learning_rate = 0.1 }',
+    ):
         generator = recipes.read("figure2a", [override]).training.generator
-        assert (generator.optimizer, generator.rate_at(0), generator.momentum) == ("adam", 0.1, 0.0)
+        assert (generator.optimizer, generator.learning_rate_at(0), generator.momentum) == ("adam", 0.1, 0.0)
     assert recipes.read("figure11a").training.generator.momentum == 0  # momentum 0.1 below belongs to another optimizer
 
 
@@ -76,20 +79,20 @@ def test_an_own_recipe_extends_one_of_the_package_or_a_neighbour(tmp_path):
     recipe = recipes.read(tmp_path / "mine.toml")
     base = recipes.read("table2-mnist-100")
     assert (recipe.name, recipe.title, recipe.training.epochs, recipe.paper) == ("mine", "mine", 7, {})
-    assert (recipe.training.generator.rate, recipe.training.generator.momentum) == (0.5, 0.1)
+    assert (recipe.training.generator.learning_rate, recipe.training.generator.momentum) == (0.5, 0.1)
     assert recipe.model == base.model
     assert recipe.training.reconstruction == base.training.reconstruction
 
 
 def test_other_data_keeps_the_settings_and_drops_what_is_true_of_its_own_alone():
-    own, moved = recipes.read("table2-mnist-100"), experiment.read_recipe("table2-mnist-100", [], "rows 🌸.csv")
+    own, moved = recipes.read("table2-mnist-100"), read_recipe("table2-mnist-100", [], "rows 🌸.csv")
     assert (moved.data.source, moved.data.validation, moved.paper) == ("rows 🌸.csv", 0.15, {})
     assert moved.title == "rows 🌸.csv, as in: Semi-supervised MNIST, 100 labels"
-    overridden = experiment.read_recipe("table2-mnist-100", ["data.source=digits"])
+    overridden = read_recipe("table2-mnist-100", ["data.source=digits"])
     assert (overridden.paper, overridden.title) == ({}, "digits, as in: Semi-supervised MNIST, 100 labels")
     assert (moved.model, moved.training) == (own.model, own.training)
-    assert experiment.read_recipe("table2-mnist-100", [], "mnist") == own
-    assert experiment.read_recipe("figure2a", ["data.validation=3"], "rows.csv").data.validation == 3
+    assert read_recipe("table2-mnist-100", [], "mnist") == own
+    assert read_recipe("figure2a", ["data.validation=3"], "rows.csv").data.validation == 3
 
 
 @pytest.mark.parametrize("name", ["figure2a", "table2-mnist-100", "table2-nn-100"])
@@ -113,10 +116,10 @@ def test_constants_of_semi_supervised_mnist():
     # "The dimensionality of both the style and label representation is 10." The label's follows the ten classes.
     assert model.style.dim == 10
     assert model.label.categories is None
-    assert (model.style.prior.kind, model.style.prior.sd) == ("gaussian", 1.0)  # "standard deviation of 1"
+    assert (model.style.prior.kind, model.style.prior.std) == ("gaussian", 1.0)  # "standard deviation of 1"
     # "We add a Gaussian noise with standard deviation of 0.3 only to the input layer"
     assert (model.encoder.input_noise, model.encoder.input_dropout) == (0.3, 0)
-    assert (model.init, model.init_sd) == ("normal", 0.01)  # A.1: "initialized with ... standard deviation of 0.01"
+    assert (model.init, model.init_std) == ("normal", 0.01)  # A.1: "initialized with ... standard deviation of 0.01"
     assert training.epochs == 5000  # "We train the network for 5000 epochs"
     assert training.batch_size == 100  # A.1: "The mini-batch size is 100"
     assert training.reduction == "sum"  # "half the Euclidean error"
@@ -126,10 +129,10 @@ def test_constants_of_semi_supervised_mnist():
         settings = getattr(training, phase)
         assert (settings.optimizer, settings.momentum) == ("sgd", value)
     # "initial learning rate of 0.01, after 50 epochs reduce it to 0.001 and after 1000 epochs reduce it to 0.0001"
-    assert training.reconstruction.rate == {0: 0.01, 50: 0.001, 1000: 0.0001}
+    assert training.reconstruction.learning_rate == {0: 0.01, 50: 0.001, 1000: 0.0001}
     # "0.1, after 50 epochs reduce it to 0.01 and after 1000 epochs reduce it to 0.001", for the three others
     for phase in ("classification", "generator", "discriminator"):
-        assert getattr(training, phase).rate == {0: 0.1, 50: 0.01, 1000: 0.001}
+        assert getattr(training, phase).learning_rate == {0: 0.1, 50: 0.01, 1000: 0.001}
     assert (recipe.data.source, recipe.data.labels) == ("mnist", 100)
     assert recipe.paper == {"test_error_percent": 1.90}  # Table 2, 1.90 (0.10)
 
@@ -163,7 +166,7 @@ def test_constants_of_semi_supervised_svhn():
     assert recipe.data.labels == 1000  # "SVHN with 1000 labels"
     # "The dimensionality of the label representation is 10 and for the style representation we use 20 dimensions"
     assert (model.style.dim, model.label.categories) == (20, None)
-    assert (model.style.prior.kind, model.style.prior.sd) == ("gaussian", 1.0)
+    assert (model.style.prior.kind, model.style.prior.std) == ("gaussian", 1.0)
     # "the momentum value for the autoencoder reconstruction cost and the semi-supervised cost is fixed to 0.9"; "0.1"
     momentum = {"reconstruction": 0.9, "classification": 0.9, "generator": 0.1, "discriminator": 0.1}
     # "0.0001 and after 250 epochs reduce it to 0.00001"; "0.1 ... 0.01"; "0.01 ... 0.001"
@@ -175,13 +178,17 @@ def test_constants_of_semi_supervised_svhn():
     }
     for phase, value in momentum.items():
         settings = getattr(training, phase)
-        assert (settings.optimizer, settings.momentum, settings.rate) == ("sgd", value, rates[phase])
+        assert (settings.optimizer, settings.momentum, settings.learning_rate) == ("sgd", value, rates[phase])
     assert training.epochs == 1000  # "We train the network for 1000 epochs"
     # "dropout at the input layer with the dropout rate of 20%. No other dropout, l2 weight decay or Gaussian noise"
     assert (model.encoder.input_dropout, model.encoder.input_noise) == (0.2, 0)
     for network in (model.encoder, model.decoder, model.discriminator):
         assert network.dropout == 0
-    assert (model.discriminator.input_noise, model.discriminator.add_log_prior, training.warm_start) == (0, False, 0)
+    assert (model.discriminator.input_noise, model.discriminator.add_log_prior, training.moment_matching_epochs) == (
+        0,
+        False,
+        0,
+    )
     # "in all the autoencoder layers including the softmax layer of q(y|x), the linear layer of q(z|x) as well as the linear
     # output layer of the autoencoder"
     assert (model.encoder.batch_norm, model.decoder.batch_norm, model.output) == ("all", "all", "linear")
@@ -213,7 +220,7 @@ def test_constants_of_clustering():
     for network in (model.encoder, model.decoder, model.discriminator):
         assert (network.hidden, network.activation, network.dropout) == ([3000, 3000], "relu", 0)
     assert (model.output, model.style.dim, model.label.categories) == ("sigmoid", 5, 30)
-    assert (model.style.prior.kind, model.style.prior.sd) == ("gaussian", 1.0)
+    assert (model.style.prior.kind, model.style.prior.std) == ("gaussian", 1.0)
     # "dropout at the input layer with the dropout rate of 20%"; no "Gaussian noise regularization"
     assert (model.encoder.input_dropout, model.encoder.input_noise) == (0.2, 0)
     # "only in the encoder layers of the autoencoder including the last layer of q(y|x) and q(z|x)"
@@ -222,7 +229,11 @@ def test_constants_of_clustering():
         "none",
         "none",
     )
-    assert (model.discriminator.input_noise, model.discriminator.add_log_prior, training.warm_start) == (0, False, 0)
+    assert (model.discriminator.input_noise, model.discriminator.add_log_prior, training.moment_matching_epochs) == (
+        0,
+        False,
+        0,
+    )
     momentum = {"reconstruction": 0.9, "generator": 0.1, "discriminator": 0.1}
     rates = {
         "reconstruction": {0: 0.01, 50: 0.001},
@@ -231,7 +242,7 @@ def test_constants_of_clustering():
     }
     for phase, value in momentum.items():
         settings = getattr(training, phase)
-        assert (settings.optimizer, settings.momentum, settings.rate) == ("sgd", value, rates[phase])
+        assert (settings.optimizer, settings.momentum, settings.learning_rate) == ("sgd", value, rates[phase])
     assert (training.epochs, training.reduction) == (1500, "sum")
     assert (recipe.data.source, recipe.data.labels) == ("mnist", None)
     assert recipe.paper == {"clustering_error_percent": 4.10}  # Table 3
@@ -260,7 +271,7 @@ def test_constants_of_dimensionality_reduction():
     recipe = recipes.read("figure11d")
     # "n = 10 dimensions with 100 labels", "W_C = 10 I", "a 10D Gaussian distribution with the standard deviation of 1"
     assert (recipe.data.labels, recipe.model.style.dim, recipe.model.cluster_heads.fixed) == (100, 10, 10.0)
-    assert (recipe.model.style.prior.kind, recipe.model.style.prior.sd) == ("gaussian", 1.0)
+    assert (recipe.model.style.prior.kind, recipe.model.style.prior.std) == ("gaussian", 1.0)
     assert recipe.paper == {"test_error_percent": 3.90}
 
 
@@ -268,7 +279,7 @@ def test_constants_of_the_figures():
     figure2a = recipes.read("figure2a")
     # A.1: "two layers of 1000 hidden units", "standard deviation of 0.01", "mini-batch size is 100", sigmoid on MNIST
     assert all(network.hidden == [1000, 1000] for network in (figure2a.model.encoder, figure2a.model.decoder))
-    assert (figure2a.model.init_sd, figure2a.training.batch_size, figure2a.model.output) == (0.01, 100, "sigmoid")
+    assert (figure2a.model.init_std, figure2a.training.batch_size, figure2a.model.output) == (0.01, 100, "sigmoid")
     assert (figure2a.model.style.dim, figure2a.model.style.prior.kind) == (2, "gaussian")  # "a 2-D Gaussian"
     assert recipes.read("figure2b").model.style.prior.kind == "gaussian-mixture"  # "a mixture of 10 2-D Gaussians"
     for name in ("figure2c", "figure2d"):  # "Same for variational autoencoder"
@@ -301,7 +312,7 @@ def test_every_recipe_trains_is_measured_and_drawn(name, tmp_path, monkeypatch):
         monkeypatch.setattr(f"aae.figures.{room}.DPI", 40)
     recipe, _ = plan(name, "smoke")
     dataset = load("digits", validation=recipe.data.validation)
-    run = experiment.train(recipe, dataset, run=tmp_path / "run", device="cpu")
+    run = train(recipe, dataset, run=tmp_path / "run", device="cpu")
     split = "validation" if dataset.validation else "test"
     report = evaluate(run, split, dataset)
     assert report["rows"] == len(getattr(dataset, split))
@@ -320,5 +331,5 @@ def test_every_recipe_trains_is_measured_and_drawn(name, tmp_path, monkeypatch):
     assert ("samples" in drawn) == (model.method != "network")
     assert ("clusters" in drawn) == (model.label is not None and model.method == "aae" and recipe.data.labels is None)
     for path in figures:
-        with Image.open(path) as picture:
-            picture.verify()
+        with Image.open(path) as image:
+            image.verify()

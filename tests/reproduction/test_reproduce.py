@@ -70,8 +70,8 @@ def test_seeds_are_resumed_where_they_stopped(tmp_path, monkeypatch):
     kept = (place / "seed-0/model.safetensors").read_bytes()
     outcome, *_ = reproduce.reproduce("figure7", "smoke", tmp_path, seeds=2, note=lambda _: None)
     assert (place / "seed-0/model.safetensors").read_bytes() == kept
-    assert Run.load(place / "seed-1").facts["epochs"] == 2
-    assert len(outcome.metrics["label_control_percent"]["values"]) == 2
+    assert Run.load(place / "seed-1").metadata["epochs"] == 2
+    assert len(outcome.metrics["conditional_generation_accuracy_percent"]["values"]) == 2
 
 
 def test_seeds_can_be_added_and_left_out(tmp_path):

@@ -7,8 +7,8 @@ import pytest
 from aae import recipes
 from aae.errors import InputError
 from aae.reproduction import results
-from aae.runs import evaluate as measure
-from aae.runs import train as experiment
+from aae.runs.evaluate import evaluate
+from aae.runs.train import command, read_recipe, train
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "results").glob("*.json"))
@@ -67,9 +67,9 @@ def test_hardware_has_a_short_name(device, short):
 
 def test_the_result_of_other_settings_is_not_replaced(tmp_path):
     def trained(*changes):
-        recipe = experiment.read_recipe("demo", ["training.epochs=1", "model.encoder.hidden=[8]", *changes])
-        run = experiment.train(recipe, run=tmp_path / str(len(list(tmp_path.iterdir()))), device="cpu")
-        return [run], [measure.evaluate(run)]
+        recipe = read_recipe("demo", ["training.epochs=1", "model.encoder.hidden=[8]", *changes])
+        run = train(recipe, run=tmp_path / str(len(list(tmp_path.iterdir()))), device="cpu")
+        return [run], [evaluate(run)]
 
     wide = trained()
     path = results.record(*wide, tmp_path / "results")
@@ -87,13 +87,18 @@ def test_a_file_with_the_name_of_a_recipe_is_not_taken_for_it(tmp_path, monkeypa
     text = recipes.dump(recipes.read("demo"))
     assert "labels = 50" in text
     Path("demo.toml").write_text(text.replace("labels = 50\n", ""))
-    assert experiment.command(experiment.read_recipe("demo.toml")) == "aae train recipe.toml"
+    assert command(read_recipe("demo.toml")) == "aae train recipe.toml"
 
 
 def test_the_command_of_a_recipe_trains_that_recipe():
-    given = ["training.seed=3", "training.reconstruction.rate={ 0 = 0.02 }", "data.labels=1000", "model.style.dim=4"]
-    recipe = experiment.read_recipe("table2-mnist-100", given)
-    program, verb, name, *words = shlex.split(experiment.command(recipe))
+    given = [
+        "training.seed=3",
+        "training.reconstruction.learning_rate={ 0 = 0.02 }",
+        "data.labels=1000",
+        "model.style.dim=4",
+    ]
+    recipe = read_recipe("table2-mnist-100", given)
+    program, verb, name, *words = shlex.split(command(recipe))
     assert (program, verb, name) == ("aae", "train", "table2-mnist-100")
     assert words[::2] == ["--set"] * 4
-    assert experiment.read_recipe(name, words[1::2]) == recipe
+    assert read_recipe(name, words[1::2]) == recipe

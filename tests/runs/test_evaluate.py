@@ -9,18 +9,17 @@ from aae.evaluation import trustworthiness
 from aae.noise import Noise
 from aae.priors import GaussianMixture, SwissRoll
 from aae.recipes.build_data import load_data
-from aae.runs import evaluate as measure
-from aae.runs import train as experiment
-from aae.runs.evaluate import _label_placement
+from aae.runs.evaluate import _label_placement, evaluate
 from aae.runs.plot import draw
+from aae.runs.train import read_recipe, train
 
 SMALL = ["model.encoder.hidden=[20]", "model.decoder.hidden=[20]", "training.epochs=1", "training.compile=false"]
 
 
 @pytest.fixture(scope="module")
 def vae(tmp_path_factory):
-    recipe = experiment.read_recipe("figure2c-digits", SMALL)
-    return experiment.train(recipe, run=tmp_path_factory.mktemp("vae") / "run", device="cpu")
+    recipe = read_recipe("figure2c-digits", SMALL)
+    return train(recipe, run=tmp_path_factory.mktemp("vae") / "run", device="cpu")
 
 
 def test_codes_are_drawn_independently_of_the_prior_samples_they_are_compared_with(vae):
@@ -35,8 +34,8 @@ def test_a_run_is_measured_on_its_own_data_only(vae):
     dataset = load_data(vae.recipe)
     other = replace(dataset, train=dataset.train.take(slice(0, 100)))
     with pytest.raises(InputError, match="not the data of"):
-        measure.evaluate(vae, dataset=other)
-    assert "energy_distance" in measure.evaluate(vae, dataset=dataset)["metrics"]
+        evaluate(vae, dataset=other)
+    assert "energy_distance" in evaluate(vae, dataset=dataset)["metrics"]
 
 
 @pytest.mark.parametrize("prior", [GaussianMixture(5), SwissRoll(num_labels=5)])
@@ -52,11 +51,11 @@ def test_neighbourhoods_are_those_of_the_rows_as_the_model_sees_them(tmp_path):
     rows = np.random.default_rng(0).normal(size=(300, 4))
     rows[:, 3] *= 1e6  # in units of its own
     np.savez(tmp_path / "units.npz", X=rows.astype(np.float32), y=(rows[:, 0] > 0).astype(int))
-    recipe = experiment.read_recipe(
+    recipe = read_recipe(
         "figure11a", [*SMALL, "data.scaling=standardize", "model.output=linear"], str(tmp_path / "units.npz")
     )
-    run = experiment.train(recipe, run=tmp_path / "run", device="cpu")
-    found = measure.evaluate(run)["metrics"]
+    run = train(recipe, run=tmp_path / "run", device="cpu")
+    found = evaluate(run)["metrics"]
     test = load_data(recipe).test
     seen = run.scaling(torch.from_numpy(test.rows)).numpy()
     assert found["trustworthiness"] == pytest.approx(trustworthiness(seen, run.embed(test.rows), 12))
@@ -64,8 +63,8 @@ def test_neighbourhoods_are_those_of_the_rows_as_the_model_sees_them(tmp_path):
 
 
 def test_a_validation_split_of_one_row_is_measured_as_far_as_it_goes(tmp_path):
-    recipe = experiment.read_recipe("figure2a-digits", [*SMALL, "data.validation=1"])
-    run = experiment.train(recipe, run=tmp_path / "run", device="cpu")
+    recipe = read_recipe("figure2a-digits", [*SMALL, "data.validation=1"])
+    run = train(recipe, run=tmp_path / "run", device="cpu")
     (metrics,) = run.folder.read_metrics()
     assert "validation_reconstruction" in metrics
     assert "validation_energy_distance" not in metrics
@@ -83,8 +82,8 @@ def test_categories_have_the_names_of_classes_only_where_labels_were_used(tmp_pa
     rows = np.random.default_rng(0).random((90, 4), dtype=np.float32)
     np.savez(tmp_path / "three.npz", X=rows, y=np.arange(90) % 3 + 5)
     settings = [*SMALL, f"model.label.categories={categories}", "training.batch_size=20"]
-    recipe = experiment.read_recipe(recipe, settings, str(tmp_path / "three.npz"))
-    run = experiment.train(recipe, run=tmp_path / "run", device="cpu")
+    recipe = read_recipe(recipe, settings, str(tmp_path / "three.npz"))
+    run = train(recipe, run=tmp_path / "run", device="cpu")
     assert run.label_names == names
     assert [run.label_index(name) for name in names] == list(range(categories))
 
@@ -92,18 +91,18 @@ def test_categories_have_the_names_of_classes_only_where_labels_were_used(tmp_pa
 def test_pictures_of_any_range_are_drawn_from_black_to_white(tmp_path):
     rows = np.random.default_rng(0).uniform(-3, 16, (80, 8, 8)).astype(np.float32)
     np.save(tmp_path / "wide.npy", rows)
-    recipe = experiment.read_recipe("figure2a", [*SMALL, "training.batch_size=20"], str(tmp_path / "wide.npy"))
-    run = experiment.train(recipe, run=tmp_path / "run", device="cpu")
-    train = load_data(recipe).train.rows
-    drawn = run.pictures(train)
+    recipe = read_recipe("figure2a", [*SMALL, "training.batch_size=20"], str(tmp_path / "wide.npy"))
+    run = train(recipe, run=tmp_path / "run", device="cpu")
+    rows = load_data(recipe).train.rows
+    drawn = run.images(rows)
     assert (drawn.min(), drawn.max()) == (0, 1)
-    np.testing.assert_allclose(drawn, (train - train.min()) / (train.max() - train.min()), atol=1e-6)
+    np.testing.assert_allclose(drawn, (rows - rows.min()) / (rows.max() - rows.min()), atol=1e-6)
 
 
 def test_nothing_is_drawn_or_measured_of_other_data(vae, tmp_path):
     dataset = load_data(vae.recipe)
     other = replace(dataset, train=dataset.train.take(slice(0, 100)))
-    for call in (lambda: draw(vae, tmp_path, other), lambda: measure.evaluate(vae, dataset=other)):
+    for call in (lambda: draw(vae, tmp_path, other), lambda: evaluate(vae, dataset=other)):
         with pytest.raises(InputError, match=r"not the data of .* its fingerprint is"):
             call()
     assert not list(tmp_path.iterdir())
@@ -122,8 +121,8 @@ def test_what_cannot_be_decoded_is_one_clear_error(vae, tmp_path):
             vae.decode(given)
     with pytest.raises(InputError, match="n is 0; expected 1 or more rows"):
         vae.sample(0)
-    recipe = experiment.read_recipe("figure7a", SMALL, "digits")
-    run = experiment.train(recipe, run=tmp_path / "run", device="cpu")
+    recipe = read_recipe("figure7a", SMALL, "digits")
+    run = train(recipe, run=tmp_path / "run", device="cpu")
     styles = {"style": np.zeros((2, 15), np.float32)}
     assert run.decode(styles, [1, 9]).shape == (2, 8, 8)
     for labels, message in (

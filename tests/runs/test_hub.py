@@ -19,7 +19,7 @@ import aae
 from aae.cli import run as command_line
 from aae.data import load
 from aae.errors import InputError
-from aae.runs import evaluate as measure
+from aae.runs.evaluate import evaluate
 from aae.runs.train import read_recipe, train
 
 SMALL = [
@@ -51,7 +51,7 @@ def place(tmp_path_factory):
         for name, (recipe, data, settings) in RUNS.items():
             run = train(read_recipe(recipe, [*SMALL, *settings], data), run=name, device="cpu")
             if name == "demo":
-                measure.evaluate(run)
+                evaluate(run)
             aae.save_pretrained(run, f"shared-{name}")
     finally:
         os.chdir(before)
@@ -123,7 +123,7 @@ def test_what_is_changed_in_memory_is_what_is_shared(tmp_path):
 
 def test_a_shared_run_is_measured_as_its_own(tmp_path):
     shutil.copytree("shared-demo", tmp_path / "copy")
-    report = measure.evaluate(aae.from_pretrained(tmp_path / "copy", "cpu"))
+    report = evaluate(aae.from_pretrained(tmp_path / "copy", "cpu"))
     own = json.loads(Path("demo/evaluation.json").read_text())
     assert report["metrics"] == {k: v for k, v in own["metrics"].items() if k != "validation_error_percent_epoch_1"}
 
@@ -307,7 +307,7 @@ def test_a_bad_target(target, expected, place):
 
 def test_facts_that_are_missing_in_the_run(tmp_path):
     run = aae.load("demo", "cpu")
-    run.facts = {key: value for key, value in run.facts.items() if key != "epochs"}
+    run.metadata = {key: value for key, value in run.metadata.items() if key != "epochs"}
     with pytest.raises(InputError, match=r"run\.json: key 'epochs' is missing"):
         aae.save_pretrained(run, tmp_path / "new")
 

@@ -52,11 +52,11 @@ def test_a_standardization_is_undone_first(tmp_path):
 
 
 def test_pixels_of_8_bits_count_from_0_to_1(trained, monkeypatch):
-    monkeypatch.setitem(trained.facts, "rows", "uint8")
+    monkeypatch.setitem(trained.metadata, "rows", "uint8")
     assert likelihood.unit_rows(trained, np.full((2, 8, 8), 255, np.uint8)).max() == 1
-    halves = likelihood.sampler(trained)(0, 5)
-    monkeypatch.setitem(trained.facts, "rows", "float32")
-    torch.testing.assert_close(halves * 255, likelihood.sampler(trained)(0, 5))
+    bf16_copies = likelihood.sampler(trained)(0, 5)
+    monkeypatch.setitem(trained.metadata, "rows", "float32")
+    torch.testing.assert_close(bf16_copies * 255, likelihood.sampler(trained)(0, 5))
 
 
 def test_a_run_is_reported_with_what_its_number_is_to_be_compared_with(trained, monkeypatch):

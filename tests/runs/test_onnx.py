@@ -28,9 +28,9 @@ SMALL = [
 ALL, CODER, CLASSIFIER = ["encoder", "decoder", "classifier"], ["encoder", "decoder"], ["classifier"]
 RUNS = {
     "demo": ("demo", "columns.npz", ['model.style.posterior="gaussian"'], ALL),
-    "seen": (  # pictures of bytes, through convolutions
+    "seen": (  # images of bytes, through convolutions
         "figure7a",
-        "pictures",
+        "images",
         ["data.colour=true", "model.encoder.channels=[4]", 'model.encoder.batch_norm="hidden"'],
         CODER,
     ),
@@ -50,7 +50,7 @@ def place(tmp_path_factory):
     try:
         rng = np.random.default_rng(0)
         for number in range(40):
-            file = Path("pictures", "dark" if number % 2 else "light", f"{number}.png")
+            file = Path("images", "dark" if number % 2 else "light", f"{number}.png")
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(rng.integers(0, 128 * (1 + number % 2), (5, 6, 3), np.uint8)).save(file)
         np.savez("columns.npz", X=rng.normal(300, [1, 20, 500], (60, 3)), y=np.arange(60) % 3)

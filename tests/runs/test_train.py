@@ -25,8 +25,9 @@ from aae.networks import MLP, Corruption, Scaling, initialize
 from aae.noise import Noise
 from aae.posteriors import GaussianPosterior, Softmax, UniversalApproximator
 from aae.priors import Categorical, FromSampler, GaussianMixture
-from aae.runs import train as experiment
+from aae.recipes.build_data import load_data
 from aae.runs.evaluate import evaluate
+from aae.runs.train import read_recipe, train
 from aae.training import loop
 from aae.training.acceleration.precision import cast_to
 from aae.training.checkpoints import latest_checkpoint, save_checkpoint
@@ -50,7 +51,7 @@ def _one_thread():
 def tiny_recipe(epochs=3, seed=0, checkpoint_every=1, **model):
     """Semi-supervised digits with everything that has a state: Adam and momentum, batch norm, dropout, input noise."""
     small = {"hidden": [8]}
-    adam = {"optimizer": "adam", "rate": 0.002}
+    adam = {"optimizer": "adam", "learning_rate": 0.002}
     table = {
         "name": "tiny",
         "title": "tiny",
@@ -72,7 +73,7 @@ def tiny_recipe(epochs=3, seed=0, checkpoint_every=1, **model):
             "checkpoint_every": checkpoint_every,
             "reconstruction": adam,
             "classification": adam,
-            "generator": {"rate": {0: 0.05, 1: 0.02}, "momentum": 0.5},
+            "generator": {"learning_rate": {0: 0.05, 1: 0.02}, "momentum": 0.5},
         },
     }
     return recipes.Recipe.model_validate(table)
@@ -80,18 +81,25 @@ def tiny_recipe(epochs=3, seed=0, checkpoint_every=1, **model):
 
 @pytest.fixture(scope="module")
 def digits():
-    return experiment.load_data(tiny_recipe())
+    return load_data(tiny_recipe())
 
 
 # --- schedules ---------------------------------------------------------------------------------------------------------
 
 
 def test_rate_is_piecewise_constant_by_epoch():
-    settings = OptimizerSettings(rate={0: 0.1, 50: 0.01, 1000: 0.001})
-    assert [settings.rate_at(epoch) for epoch in (0, 49, 50, 999, 1000, 4999)] == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
-    assert OptimizerSettings(rate=0.3).rate_at(77) == 0.3
+    settings = OptimizerSettings(learning_rate={0: 0.1, 50: 0.01, 1000: 0.001})
+    assert [settings.learning_rate_at(epoch) for epoch in (0, 49, 50, 999, 1000, 4999)] == [
+        0.1,
+        0.1,
+        0.01,
+        0.01,
+        0.001,
+        0.001,
+    ]
+    assert OptimizerSettings(learning_rate=0.3).learning_rate_at(77) == 0.3
     with pytest.raises(ValueError, match="expected one rate from epoch 0 on"):
-        OptimizerSettings(rate={1: 0.1})
+        OptimizerSettings(learning_rate={1: 0.1})
 
 
 def one_weight(slope, settings, steps):
@@ -104,7 +112,7 @@ def one_weight(slope, settings, steps):
 
 
 def test_training_follows_the_schedule():
-    schedule = OptimizerSettings(rate={0: 1.0, 2: 0.1, 3: 0.01})
+    schedule = OptimizerSettings(learning_rate={0: 1.0, 2: 0.1, 3: 0.01})
     settings = TrainingSettings(epochs=5, batch_size=1, generator=schedule)
     module, trainer = one_weight(lambda step: -1.0, settings, steps=4)
     weights = []
@@ -127,7 +135,7 @@ def test_epoch_metrics_are_means_over_its_steps():
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_loss_that_is_not_finite_names_phase_epoch_and_step(value):
-    settings = TrainingSettings(epochs=3, batch_size=1, generator=OptimizerSettings(rate=0.1))
+    settings = TrainingSettings(epochs=3, batch_size=1, generator=OptimizerSettings(learning_rate=0.1))
     module, trainer = one_weight(lambda step: value if step == 6 else 1.0, settings, steps=4)
     nn.init.ones_(module.weight)
     trainer.run_epoch()
@@ -155,14 +163,14 @@ def test_an_interrupted_epoch_with_a_loss_that_is_not_finite_is_not_worth_a_chec
 
 def test_last_good_checkpoint_survives_a_loss_that_is_not_finite(tmp_path, digits):
     recipe = tiny_recipe(epochs=5, output="linear")
-    exploding = OptimizerSettings(rate={0: 0.001, 2: 1e30})
+    exploding = OptimizerSettings(learning_rate={0: 0.001, 2: 1e30})
     recipe = recipe.model_copy(
         update={"training": recipe.training.model_copy(update={"reconstruction": exploding, "checkpoint_every": 1})}
     )
     with pytest.raises(TrainingError, match=r"in epoch 3, step \d\. Try .*; the last good checkpoint is kept$"):
-        experiment.train(recipe, run=tmp_path / "run", device="cpu", data=digits)
-    tensors, facts = latest_checkpoint(tmp_path / "run" / "checkpoints")
-    assert (facts["epoch"], facts["step"]) == (2, 0)
+        train(recipe, run=tmp_path / "run", device="cpu", data=digits)
+    tensors, metadata = latest_checkpoint(tmp_path / "run" / "checkpoints")
+    assert (metadata["epoch"], metadata["step"]) == (2, 0)
     assert all(tensor.isfinite().all() for tensor in tensors.values())
     assert [record["epoch"] for record in RunDirectory(tmp_path / "run").read_metrics()] == [1, 2]
 
@@ -174,9 +182,9 @@ def test_checkpoint_round_trip_keeps_only_the_newest(tmp_path):
     assert latest_checkpoint(tmp_path) is None
     for step in range(3):
         save_checkpoint(tmp_path, f"step-{step}", {"weight": torch.full((2,), float(step))}, {"step": step})
-    tensors, facts = latest_checkpoint(tmp_path)
+    tensors, metadata = latest_checkpoint(tmp_path)
     assert torch.equal(tensors["weight"], torch.tensor([2.0, 2.0]))
-    assert facts["step"] == 2
+    assert metadata["step"] == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-2.json", "step-2.safetensors"]
 
 
@@ -207,9 +215,9 @@ def test_a_crash_leaves_the_old_checkpoint_or_the_new_one(tmp_path, monkeypatch,
         crash_at(patch, call)
         with pytest.raises(Crash):
             save_checkpoint(tmp_path, "step-2", {"weight": 2 * torch.ones(2)}, {"step": 2})
-    tensors, facts = latest_checkpoint(tmp_path)
-    assert facts["step"] == (1 if call < 2 else 2)
-    assert torch.equal(tensors["weight"], torch.full((2,), float(facts["step"])))
+    tensors, metadata = latest_checkpoint(tmp_path)
+    assert metadata["step"] == (1 if call < 2 else 2)
+    assert torch.equal(tensors["weight"], torch.full((2,), float(metadata["step"])))
     save_checkpoint(tmp_path, "step-3", {"weight": torch.ones(2)}, {"step": 3})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-3.json", "step-3.safetensors"]
 
@@ -263,7 +271,7 @@ def test_the_mean_of_the_weights_is_what_is_validated_and_kept(tmp_path, digits,
         return metrics
 
     monkeypatch.setattr(Trainer, "close_epoch", close)
-    run = experiment.train(tiny_recipe(3), run=tmp_path / "run", device="cpu", data=digits)
+    run = train(tiny_recipe(3), run=tmp_path / "run", device="cpu", data=digits)
     kept = run.model.state_dict()
     assert kept.keys() == means[2].keys()
     assert all(torch.equal(value, means[2][name]) for name, value in kept.items())
@@ -297,8 +305,8 @@ def rich_trainer(posterior, precision, seed=0):
         seed=seed,
         precision=precision,
         average_from=1,
-        reconstruction=OptimizerSettings(optimizer="adam", rate=0.01),
-        classification=OptimizerSettings(rate={0: 0.1, 2: 0.01}, momentum=0.9),
+        reconstruction=OptimizerSettings(optimizer="adam", learning_rate=0.01),
+        classification=OptimizerSettings(learning_rate={0: 0.1, 2: 0.01}, momentum=0.9),
     )
     return Trainer(model, adversarial_phases(model, classify=True), data, settings, CPU)
 
@@ -320,17 +328,17 @@ def test_interrupted_and_resumed_training_equals_uninterrupted(tmp_path, monkeyp
     metrics = []
     for stop in (2, 1, 3, 2):  # within an epoch, twice; at an end; within another
         metrics.append(trainer.run_epoch(lambda trainer=trainer, stop=stop: trainer.step >= stop))
-        tensors, facts = trainer.state()
-        save_checkpoint(tmp_path, f"{len(metrics)}", tensors, facts)
+        tensors, metadata = trainer.state()
+        save_checkpoint(tmp_path, f"{len(metrics)}", tensors, metadata)
         torch.manual_seed(99)
         trainer = rich_trainer(posterior, precision, seed=0)
         initialize(trainer.module, Noise(1234), "he")  # whatever was there is replaced
         trainer.load_state(*latest_checkpoint(tmp_path))
     while trainer.epoch < 3:
         metrics.append(trainer.run_epoch())
-    tensors, facts = trainer.state()
+    tensors, metadata = trainer.state()
     assert [m for m in metrics if m is not None] == expected_metrics
-    assert facts == expected_facts
+    assert metadata == expected_facts
     assert tensors.keys() == expected.keys()
     different = [name for name in expected if not torch.equal(tensors[name], expected[name])]
     assert different == []
@@ -368,7 +376,7 @@ def uninterrupted(tmp_path_factory, digits):
     def train(epochs, checkpoint_every=1):
         if (epochs, checkpoint_every) not in runs:
             run = tmp_path_factory.mktemp("whole") / "run"
-            experiment.train(tiny_recipe(epochs, checkpoint_every=checkpoint_every), run=run, device="cpu", data=digits)
+            train(tiny_recipe(epochs, checkpoint_every=checkpoint_every), run=run, device="cpu", data=digits)
             runs[epochs, checkpoint_every] = outcome(run)
         return runs[epochs, checkpoint_every]
 
@@ -386,11 +394,11 @@ def test_a_crash_at_any_file_operation_is_resumed_exactly(
         with monkeypatch.context() as patch:
             crash_at(patch, call)
             try:
-                experiment.train(recipe, run=run, device="cpu", data=digits)
+                train(recipe, run=run, device="cpu", data=digits)
                 break
             except Crash:
                 crashes += 1
-        experiment.train(recipe, run=run, device="cpu", data=digits, resume=True)
+        train(recipe, run=run, device="cpu", data=digits, resume=True)
         assert outcome(run) == uninterrupted(2, checkpoint_every)
     assert crashes >= 6
 
@@ -406,25 +414,25 @@ def test_ctrl_c_leaves_a_checkpoint_that_resumes_exactly(tmp_path, monkeypatch, 
     with monkeypatch.context() as patch:
         patch.setattr(loop.Progress, "step", step)
         with pytest.raises(InterruptedTrainingError, match="stopped in epoch 2 after 2 steps"):
-            experiment.train(tiny_recipe(3), run=tmp_path / "run", device="cpu", data=digits)
+            train(tiny_recipe(3), run=tmp_path / "run", device="cpu", data=digits)
     assert signal.getsignal(signal.SIGINT) is before
-    _, facts = latest_checkpoint(tmp_path / "run" / "checkpoints")
-    assert (facts["epoch"], facts["step"]) == (1, 2)
+    _, metadata = latest_checkpoint(tmp_path / "run" / "checkpoints")
+    assert (metadata["epoch"], metadata["step"]) == (1, 2)
     assert not (tmp_path / "run" / "model.safetensors").exists()
-    experiment.train(tiny_recipe(3), run=tmp_path / "run", device="cpu", data=digits, resume=True)
+    train(tiny_recipe(3), run=tmp_path / "run", device="cpu", data=digits, resume=True)
     assert outcome(tmp_path / "run") == uninterrupted(3)
     assert [record["epoch"] for record in outcome(tmp_path / "run")[1]] == [1, 2, 3]
 
 
 def test_resume_with_more_epochs_equals_a_longer_run(tmp_path, digits, uninterrupted):
-    experiment.train(tiny_recipe(2), run=tmp_path / "run", device="cpu", data=digits)
-    experiment.train(tiny_recipe(3), run=tmp_path / "run", device="cpu", data=digits, resume=True)
+    train(tiny_recipe(2), run=tmp_path / "run", device="cpu", data=digits)
+    train(tiny_recipe(3), run=tmp_path / "run", device="cpu", data=digits, resume=True)
     assert outcome(tmp_path / "run") == uninterrupted(3)
 
 
 def train_in_child(run, epochs, resume):
     torch.set_num_threads(1)
-    experiment.train(tiny_recipe(epochs), run=run, device="cpu", resume=resume)
+    train(tiny_recipe(epochs), run=run, device="cpu", resume=resume)
 
 
 def test_a_run_killed_at_random_moments_and_resumed_equals_an_uninterrupted_one(tmp_path, uninterrupted):
@@ -456,11 +464,11 @@ def test_a_run_killed_at_random_moments_and_resumed_equals_an_uninterrupted_one(
 
 
 def test_another_recipe_or_other_data_cannot_be_resumed(tmp_path, digits):
-    experiment.train(tiny_recipe(1), run=tmp_path / "run", device="cpu", data=digits)
+    train(tiny_recipe(1), run=tmp_path / "run", device="cpu", data=digits)
     with pytest.raises(InputError, match=r"cannot resume with another recipe; training\.seed is 1, the run has 0"):
-        experiment.train(tiny_recipe(2, seed=1), run=tmp_path / "run", device="cpu", data=digits, resume=True)
+        train(tiny_recipe(2, seed=1), run=tmp_path / "run", device="cpu", data=digits, resume=True)
     with pytest.raises(InputError, match="already exists"):
-        experiment.train(tiny_recipe(2), run=tmp_path / "run", device="cpu", data=digits)
+        train(tiny_recipe(2), run=tmp_path / "run", device="cpu", data=digits)
 
 
 # --- devices and precision ---------------------------------------------------------------------------------------------
@@ -491,8 +499,8 @@ def test_bf16_computes_in_half_precision_and_keeps_weights_in_full():
 
 def small_recipe(method, labels, epochs, **model):
     network = {"hidden": [100]}
-    adam = {"optimizer": "adam", "rate": 0.002}
-    adversarial = {"optimizer": "adam", "rate": 0.002, "betas": [0.5, 0.999]}
+    adam = {"optimizer": "adam", "learning_rate": 0.002}
+    adversarial = {"optimizer": "adam", "learning_rate": 0.002, "betas": [0.5, 0.999]}
     table = {
         "name": method,
         "title": method,
@@ -520,8 +528,8 @@ def small_recipe(method, labels, epochs, **model):
 
 
 def train_small(recipe, folder):
-    data = experiment.load_data(recipe)
-    run = experiment.train(recipe, run=folder / "run", device="cpu", data=data)
+    data = load_data(recipe)
+    run = train(recipe, run=folder / "run", device="cpu", data=data)
     first, *_, last = run.folder.read_metrics()
     if not run.infers_labels:
         return first, last, None
@@ -553,16 +561,16 @@ def test_supervised_network_digits(tmp_path):
 
 
 def test_a_style_discriminator_that_sees_the_label_separates_style_from_label(tmp_path):
-    adam = '={ optimizer = "adam", rate = 0.002 }'
+    adam = '={ optimizer = "adam", learning_rate = 0.002 }'
     phases = [f"training.{phase}{adam}" for phase in ("reconstruction", "discriminator", "generator")]
     small = ["model.style.dim=4", "training.epochs=35", "training.batch_size=50", "training.precision=fp32"]
     widths = [f"model.{network}.hidden=[100, 100]" for network in ("encoder", "decoder", "discriminator")]
-    recipe = experiment.read_recipe("figure7a-independent", [*phases, *small, *widths], "digits")
-    run = experiment.train(recipe, run=tmp_path / "run", device="cpu")
+    recipe = read_recipe("figure7a-independent", [*phases, *small, *widths], "digits")
+    run = train(recipe, run=tmp_path / "run", device="cpu")
     metrics = evaluate(run)["metrics"]
     # Without the label in the discriminator (figure7a, 40 epochs): 75 % obeyed, 55 % told.
-    assert metrics["label_control_percent"] > 95
-    assert metrics["style_label_accuracy_percent"] < 50
+    assert metrics["conditional_generation_accuracy_percent"] > 95
+    assert metrics["style_linear_probe_accuracy_percent"] < 50
 
 
 def test_data_is_a_name_a_path_or_a_dataset(tmp_path, monkeypatch):
@@ -574,9 +582,9 @@ def test_data_is_a_name_a_path_or_a_dataset(tmp_path, monkeypatch):
     with pytest.raises(
         InputError, match=r"^data is of type ndarray; expected a name or path, or a Dataset \(for arrays"
     ):
-        experiment.train("small.toml", np.zeros((50, 4), np.float32), run="array")
-    run = experiment.train("small.toml", Path("rows.npy"), run=tmp_path / "run", device="cpu")
-    assert run.facts["shape"] == [4]
+        train("small.toml", np.zeros((50, 4), np.float32), run="array")
+    run = train("small.toml", Path("rows.npy"), run=tmp_path / "run", device="cpu")
+    assert run.metadata["shape"] == [4]
     monkeypatch.chdir("run")  # paths hold from other folders too
     assert evaluate(run)["metrics"]["knn_accuracy_percent"] > 0
 
@@ -605,6 +613,6 @@ def test_a_full_disk_names_the_file(tmp_path):
 
 
 def test_a_checkpoint_is_not_promised_where_there_is_none(tmp_path):
-    recipe = experiment.read_recipe("figure2a-digits", ["training.reconstruction.rate=1e30", "training.epochs=2"])
+    recipe = read_recipe("figure2a-digits", ["training.reconstruction.learning_rate=1e30", "training.epochs=2"])
     with pytest.raises(TrainingError, match=r"in epoch 1, step \d+\. Try a lower rate for that phase$"):
-        experiment.train(recipe, run=tmp_path / "run", device="cpu")
+        train(recipe, run=tmp_path / "run", device="cpu")

@@ -12,10 +12,10 @@ from aae.files import read_tensors
 from aae.networks import ACTIVATIONS
 from aae.noise import Noise
 from aae.reproduction import reproduce
-from aae.runs import train as experiment
+from aae.runs.train import prepare, train, train_seeds, train_together
 from aae.training import loop
-from aae.training.acceleration.distributed import Processes
-from aae.training.batched_seeds import ReplicaNoise, Replicas
+from aae.training.acceleration.distributed import Distributed
+from aae.training.batched_seeds import BatchedNoise, BatchedSeeds
 from aae.training.checkpoints import checkpoint_names
 from aae.training.run_directory import RunDirectory
 
@@ -44,7 +44,7 @@ def short(name, seed=0, **changes):
 
 
 def trainers(name, seeds, folder, **changes):
-    return [experiment.prepare(short(name, seed, **changes), folder / f"{seed}", CPU).course.trainer for seed in seeds]
+    return [prepare(short(name, seed, **changes), folder / f"{seed}", CPU).job.trainer for seed in seeds]
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def _double(monkeypatch):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_replica_is_the_single_run_over_a_hundred_steps(name, tmp_path):
     alone = trainers(name, (3, 4), tmp_path / "alone")
-    together = Replicas(trainers(name, (3, 4), tmp_path / "together"))
+    together = BatchedSeeds(trainers(name, (3, 4), tmp_path / "together"))
     done = 0
     while done < 100:
         expected = [trainer.run_epoch() for trainer in alone]
@@ -68,9 +68,9 @@ def test_a_replica_is_the_single_run_over_a_hundred_steps(name, tmp_path):
             assert found == pytest.approx(single, rel=1e-7)
         done += alone[0].steps_per_epoch
     for single, replica in zip(alone, together.trainers, strict=True):
-        expected, facts = single.state()
+        expected, metadata = single.state()
         found, found_facts = replica.state()
-        assert found_facts == facts
+        assert found_facts == metadata
         assert found.keys() == expected.keys()
         for key, tensor in expected.items():
             torch.testing.assert_close(
@@ -83,14 +83,14 @@ def test_a_replica_is_the_single_run_over_a_hundred_steps(name, tmp_path):
 
 def test_a_replica_in_bf16_keeps_its_weights_in_full(tmp_path):
     alone = trainers("figure4a", (3, 4), tmp_path / "alone", precision="bf16")
-    together = Replicas(trainers("figure4a", (3, 4), tmp_path / "together", precision="bf16"))
+    together = BatchedSeeds(trainers("figure4a", (3, 4), tmp_path / "together", precision="bf16"))
     for found, trainer in zip(together.run_epoch(), alone, strict=True):
         assert found == pytest.approx(trainer.run_epoch(), rel=0.03, abs=0.03)
     assert {p.dtype for trainer in together.trainers for p in trainer.module.parameters()} == {torch.float32}
 
 
 def test_every_replica_draws_from_its_own_stream():
-    noise = ReplicaNoise([Noise(seed, 2) for seed in range(3)])
+    noise = BatchedNoise([Noise(seed, 2) for seed in range(3)])
     singles = [Noise(seed, 2) for seed in range(3)]
 
     def draw(replica):
@@ -118,12 +118,12 @@ def recipe():
 @pytest.fixture(scope="module")
 def whole(recipe, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "runs"
-    experiment.train_seeds(recipe, 2, run=folder, device="cpu", batched=True)
+    train_seeds(recipe, 2, run=folder, device="cpu", batched=True)
     return folder
 
 
 def test_every_seed_has_a_folder_as_if_trained_alone(recipe, whole, tmp_path):
-    runs = experiment.train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=False)
+    runs = train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=False)
     for run, seed in zip(runs, (0, 1), strict=True):
         alone, together = run.folder, RunDirectory(whole / f"seed-{seed}")
         assert sorted(path.name for path in alone.path.iterdir()) == sorted(p.name for p in together.path.iterdir())
@@ -143,8 +143,8 @@ def test_interrupted_seeds_resume_together_exactly(recipe, whole, tmp_path, monk
         interrupt = lambda self: signal.raise_signal(signal.SIGINT) if next(steps) == step else None  # noqa: E731
         patch.setattr(loop.Progress, "step", interrupt)
         with pytest.raises(InterruptedTrainingError, match=f"the checkpoint in {tmp_path / 'runs'} goes on"):
-            experiment.train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True)
-    experiment.train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True, resume=True)
+            train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True)
+    train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True, resume=True)
     assert outcomes(tmp_path / "runs", (0, 1)) == outcomes(whole, (0, 1))
 
 
@@ -161,10 +161,10 @@ def test_seeds_whose_checkpoints_a_crash_parted_meet_again(recipe, whole, tmp_pa
     with monkeypatch.context() as patch:
         patch.setattr(loop, "save_checkpoint", crashing)
         with pytest.raises(KeyboardInterrupt):
-            experiment.train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True)
+            train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True)
     names = [checkpoint_names(tmp_path / "runs" / f"seed-{seed}" / "checkpoints") for seed in (0, 1)]
     assert [len(found) for found in names] == [2, 1]
-    experiment.train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True, resume=True)
+    train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True, resume=True)
     assert outcomes(tmp_path / "runs", (0, 1)) == outcomes(whole, (0, 1))
 
 
@@ -177,18 +177,18 @@ class Unbatchable(nn.Module):
 
 def test_what_cannot_be_batched_is_trained_in_turn_and_said_in_one_line(recipe, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(ACTIVATIONS, "relu", Unbatchable)
-    runs = experiment.train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True)
+    runs = train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True)
     assert [len(run.folder.read_metrics()) for run in runs] == [3, 3]
     notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
     assert len(notes) == 1
     assert "the seeds are trained one after another, not together: vmap: " in notes[0]
     torch.manual_seed(99)
-    alone = experiment.train(recipe, run=tmp_path / "alone", device="cpu")
+    alone = train(recipe, run=tmp_path / "alone", device="cpu")
     assert alone.folder.weights.read_bytes() == runs[0].folder.weights.read_bytes()
 
 
 class Forgetful(nn.Module):
-    """Draws from torch itself, which has one stream for everything."""
+    """RecordedNoise from torch itself, which has one stream for everything."""
 
     def forward(self, x):
         return torch.relu(nn.functional.dropout(x, 0.3, self.training))
@@ -196,26 +196,26 @@ class Forgetful(nn.Module):
 
 def test_seeds_that_draw_from_torch_itself_share_no_random_numbers(recipe, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(ACTIVATIONS, "relu", Forgetful)
-    experiment.train_seeds(recipe, 2, run=tmp_path / "together", device="cpu", batched=True)
+    train_seeds(recipe, 2, run=tmp_path / "together", device="cpu", batched=True)
     assert "a part of the model draws from torch itself" in capsys.readouterr().err
-    experiment.train_seeds(recipe, 2, run=tmp_path / "turn", device="cpu", batched=False)
+    train_seeds(recipe, 2, run=tmp_path / "turn", device="cpu", batched=False)
     assert outcomes(tmp_path / "together", (0, 1)) == outcomes(tmp_path / "turn", (0, 1))
     fewer = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": 1})})
-    experiment.train_seeds(fewer, 2, run=tmp_path / "resumed", device="cpu", batched=True)
-    experiment.train_seeds(recipe, 2, run=tmp_path / "resumed", device="cpu", batched=True, resume=True)
+    train_seeds(fewer, 2, run=tmp_path / "resumed", device="cpu", batched=True)
+    train_seeds(recipe, 2, run=tmp_path / "resumed", device="cpu", batched=True, resume=True)
     assert outcomes(tmp_path / "resumed", (0, 1))[0] == outcomes(tmp_path / "turn", (0, 1))[0]
 
 
 def test_a_part_that_asks_for_the_generator_itself_is_not_batched():
-    noise = ReplicaNoise([Noise(seed) for seed in range(2)])
+    noise = BatchedNoise([Noise(seed) for seed in range(2)])
     with pytest.raises(NotImplementedError, match="draws from the generator itself"):
         torch.randn(3, generator=noise.generator)
 
 
 def test_a_cpu_trains_seeds_in_turn_unless_told_otherwise(tmp_path, monkeypatch):
     calls = []
-    together = experiment.train_together
-    monkeypatch.setattr(experiment, "train_together", lambda runs: calls.append(len(runs)) or together(runs))
+    together = train_together
+    monkeypatch.setattr("aae.runs.train.train_together", lambda runs: calls.append(len(runs)) or together(runs))
     words = ["train", "figure2a", "--data", "digits", "--seeds", "2", "--device", "cpu", "--set", "training.epochs=1"]
     small = [f"model.{part}.hidden=[8]" for part in ("encoder", "decoder", "discriminator")]
     words += [word for change in small for word in ("--set", change)]
@@ -226,6 +226,6 @@ def test_a_cpu_trains_seeds_in_turn_unless_told_otherwise(tmp_path, monkeypatch)
 
 
 def test_replicas_and_processes_do_not_mix(recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr(Processes, "joined", lambda: Processes(0, 2))
+    monkeypatch.setattr(Distributed, "joined", lambda: Distributed(0, 2))
     with pytest.raises(InputError, match="seeds are trained together by one process; expected no other processes"):
-        experiment.train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True)
+        train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True)

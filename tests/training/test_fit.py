@@ -25,7 +25,7 @@ def flat_rows(n=400, seed=0):
 def test_own_modules_and_an_own_sampler_learn_prior_and_reconstruction():
     torch.manual_seed(0)
     model, rows = own_model(), flat_rows()
-    adam = {"optimizer": "adam", "rate": 0.003}
+    adam = {"optimizer": "adam", "learning_rate": 0.003}
     history = aae.fit(model, rows, epochs=60, batch_size=50, reconstruction=adam, discriminator=adam, generator=adam)
     assert len(history) == 60
     assert history[-1]["reconstruction_loss"] < 0.25 * history[0]["reconstruction_loss"]
@@ -70,8 +70,8 @@ def test_unlabelled_rows_of_fit_never_reach_the_classifier():
         (np.zeros((3, 6)), {"labels": [0, np.nan, 0]}, "expected one whole number per row"),
         (
             np.zeros((3, 6)),
-            {"epochs": 1, "warm_start": 1},
-            "^training.warm_start is 1; expected less than training.epochs, 1$",
+            {"epochs": 1, "moment_matching_epochs": 1},
+            "^training.moment_matching_epochs is 1; expected less than training.epochs, 1$",
         ),
         (np.full((3, 6), np.nan), {}, "finite"),
         (np.zeros((3, 6)), {"labels": np.zeros(2, int)}, r"labels have shape \(2,\); expected \(3,\)"),
@@ -135,5 +135,5 @@ def test_a_phase_with_all_weights_frozen_is_one_clear_error():
 def test_a_model_is_in_evaluation_mode_after_a_fit_that_failed_too():
     model = own_model()
     with pytest.raises(TrainingError):
-        aae.fit(model, flat_rows(), epochs=3, reconstruction={"rate": 1e30})
+        aae.fit(model, flat_rows(), epochs=3, reconstruction={"learning_rate": 1e30})
     assert not model.training

@@ -8,18 +8,18 @@ from torch import nn
 
 from aae.networks import MLP, Scaling
 from aae.noise import Noise
-from aae.training.acceleration.precision import Halves, known_weights
-from aae.training.optimizers import WIDENED, Update
+from aae.training.acceleration.precision import Bf16Copies, known_weights
+from aae.training.optimizers import UPCAST_AT_ONCE, Optimizer
 from aae.training.phases import Phase
 from aae.training.settings import OptimizerSettings, TrainingSettings
 from aae.training.trainer import Trainer, TrainingData
 
 CPU = torch.device("cpu")
 SETTINGS = [
-    OptimizerSettings(rate=0.1),
-    OptimizerSettings(rate=0.1, momentum=0.9),
-    OptimizerSettings(optimizer="adam", rate=0.01, betas=(0.5, 0.99)),
-    OptimizerSettings(optimizer="adam", rate=0.01, betas=(0.0, 0.9)),
+    OptimizerSettings(learning_rate=0.1),
+    OptimizerSettings(learning_rate=0.1, momentum=0.9),
+    OptimizerSettings(optimizer="adam", learning_rate=0.01, betas=(0.5, 0.99)),
+    OptimizerSettings(optimizer="adam", learning_rate=0.01, betas=(0.0, 0.9)),
 ]
 
 
@@ -30,14 +30,14 @@ def parameters(seed=0):
 
 def reference(settings, weights):
     if settings.optimizer == "adam":
-        return torch.optim.Adam(weights, lr=settings.rate, betas=settings.betas, fused=True)
-    return torch.optim.SGD(weights, lr=settings.rate, momentum=settings.momentum, fused=True)
+        return torch.optim.Adam(weights, lr=settings.learning_rate, betas=settings.betas, fused=True)
+    return torch.optim.SGD(weights, lr=settings.learning_rate, momentum=settings.momentum, fused=True)
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_updates_are_those_of_torch_to_the_bit(settings):
     ours, theirs = parameters(), parameters()
-    update, optimizer = Update(settings, ours), reference(settings, theirs)
+    update, optimizer = Optimizer(settings, ours), reference(settings, theirs)
     noise = Noise(1)
     for _ in range(5):
         gradients = [noise.normal(*p.shape) for p in ours]
@@ -56,11 +56,11 @@ def test_updates_are_those_of_torch_to_the_bit(settings):
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_plain_operations_do_the_same_up_to_rounding(settings):
     fused, plain = parameters(), parameters()
-    updates = [Update(settings, fused), Update(settings, plain)]
+    updates = [Optimizer(settings, fused), Optimizer(settings, plain)]
     noise = Noise(1)
-    for rate in (settings.rate, settings.rate / 7):
+    for rate in (settings.learning_rate, settings.learning_rate / 7):
         gradients = [noise.normal(*p.shape) for p in fused]
-        updates[0].rate = rate
+        updates[0].learning_rate = rate
         updates[0].step(gradients)
         updates[1].step(gradients, torch.tensor(rate))
     for found, expected in zip(plain, fused, strict=True):
@@ -74,13 +74,13 @@ def test_a_state_that_is_loaded_goes_on(settings):
     noise = Noise(1)
     gradients = [[noise.normal(*p.shape) for p in parameters()] for _ in range(4)]
     whole = parameters()
-    update = Update(settings, whole)
+    update = Optimizer(settings, whole)
     for gradient in gradients[:2]:
         update.step(gradient)
     saved, weights = {name: value.clone() for name, value in update.entries()}, copy.deepcopy(whole)
     for gradient in gradients[2:]:
         update.step(gradient)
-    again = Update(settings, weights)
+    again = Optimizer(settings, weights)
     again.load(saved)
     for gradient in gradients[2:]:
         again.step(gradient)
@@ -94,16 +94,16 @@ def test_a_gradient_in_another_memory_layout_moves_the_right_weights(settings, p
     for layout in (torch.contiguous_format, torch.channels_last):
         model = nn.Sequential(nn.Conv2d(5, 4, 3)).to(memory_format=layout)
         before, gradient = model[0].weight.detach().clone(), Noise(0).normal(4, 5, 3, 3)
-        halves = Halves(known_weights(model)) if precision == "bf16" else None
-        gradient = gradient.bfloat16() if halves else gradient
-        update = Update(settings, [model[0].weight], halves)
+        bf16_copies = Bf16Copies(known_weights(model)) if precision == "bf16" else None
+        gradient = gradient.bfloat16() if bf16_copies else gradient
+        update = Optimizer(settings, [model[0].weight], bf16_copies)
         weight = nn.Parameter(before.clone())
         weight.grad = gradient.float()
         for other in (torch.contiguous_format, torch.channels_last):
             update.step([gradient.contiguous(memory_format=other)])
         plain = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.SGD
         constants = {"betas": settings.betas} if settings.optimizer == "adam" else {"momentum": settings.momentum}
-        optimizer = plain([weight], lr=settings.rate, fused=False, **constants)
+        optimizer = plain([weight], lr=settings.learning_rate, fused=False, **constants)
         optimizer.step()
         optimizer.step()
         torch.testing.assert_close(update.weights[0], weight.detach())
@@ -177,24 +177,24 @@ def test_copies_change_no_bit_of_what_autocast_computes(settings, make, monkeypa
 
 def test_many_weights_are_widened_in_groups_that_share_a_buffer():
     module = nn.Sequential(*(nn.Linear(700, 700) for _ in range(5)))
-    halves = Halves(module.parameters())
-    update = Update(SETTINGS[1], list(module.parameters()), halves)
+    bf16_copies = Bf16Copies(module.parameters())
+    update = Optimizer(SETTINGS[1], list(module.parameters()), bf16_copies)
     assert [group.indices for group in update._groups] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    assert all(sum(w.numel() for w in group.wide) <= WIDENED for group in update._groups)
+    assert all(sum(w.numel() for w in group.wide) <= UPCAST_AT_ONCE for group in update._groups)
     assert len({group.wide[0].data_ptr() for group in update._groups}) == 1
-    before = {p: w.clone() for p, w in halves.full.items()}
-    gradients = [torch.full_like(half, 1 / 8) for half in halves.half.values()]
+    before = {p: w.clone() for p, w in bf16_copies.full.items()}
+    gradients = [torch.full_like(half, 1 / 8) for half in bf16_copies.half.values()]
     update.step(gradients)
-    for parameter, weight in halves.full.items():
+    for parameter, weight in bf16_copies.full.items():
         torch.testing.assert_close(weight, before[parameter] - 0.1 / 8)
-        assert torch.equal(halves.half[parameter], weight.bfloat16())
+        assert torch.equal(bf16_copies.half[parameter], weight.bfloat16())
         assert parameter.dtype == torch.float32
 
 
 def test_an_error_in_a_step_leaves_the_weights_in_full():
     module = nn.Sequential(nn.Linear(2, 2))
     weight = module[0].weight.data
-    with pytest.raises(ZeroDivisionError), Halves(module.parameters()).in_place():
+    with pytest.raises(ZeroDivisionError), Bf16Copies(module.parameters()).in_place():
         1 / (module[0].weight.dtype != torch.bfloat16)
     assert module[0].weight.data_ptr() == weight.data_ptr()
     assert module[0].weight.dtype == torch.float32

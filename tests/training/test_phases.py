@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from aae import losses as objectives
-from aae import recipes
+from aae import losses, recipes
 from aae.baselines import SupervisedNetwork, supervised_phases, variational_phases
 from aae.data import Dataset, Split
 from aae.errors import InputError
@@ -18,9 +17,9 @@ from aae.networks import MLP, Corruption, Scaling, initialize
 from aae.noise import Noise
 from aae.posteriors import Deterministic, GaussianPosterior, Softmax
 from aae.priors import Categorical, FromSampler, Gaussian, GaussianMixture
-from aae.recipes import build_model as building
-from aae.recipes.build_model import build_model, make_phases
-from aae.runs import train as experiment
+from aae.recipes.build_data import labelled_rows
+from aae.recipes.build_model import build_model, build_phases
+from aae.runs.train import train
 from aae.training.phases import Batch, Phase, adversarial_phases
 from aae.training.settings import OptimizerSettings, TrainingSettings
 from aae.training.trainer import Trainer, TrainingData
@@ -105,7 +104,7 @@ def moved_by_phase(model, phases, data):
 
         update.step = step
 
-    for name, update in trainer.updates.items():
+    for name, update in trainer.optimizers.items():
         spy_on(name, update)
     trainer.run_epoch(lambda: True)
     return moved
@@ -152,7 +151,7 @@ def test_two_phases_on_the_same_weights_keep_their_own_momentum():
         Phase(name, [module.weight], lambda batch, slope=slope: slope * module.weight.sum())
         for name, slope in slopes.items()
     ]
-    optimizers = {name: OptimizerSettings(rate=rates[name], momentum=momenta[name]) for name in slopes}
+    optimizers = {name: OptimizerSettings(learning_rate=rates[name], momentum=momenta[name]) for name in slopes}
     settings = TrainingSettings(epochs=1, batch_size=1, **optimizers)
     steps = 6
     Trainer(module, phases, TrainingData(torch.zeros(steps, 1), IDENTITY), settings, CPU).run_epoch()
@@ -225,15 +224,15 @@ def discriminator_inputs(model, latent, batch):
     return inputs
 
 
-@pytest.mark.parametrize("sd", [1.0, 5.0, 10.0])
-def test_discriminator_sees_the_prior_of_the_recipe(sd):
-    one = recipe(style={"dim": 8, "prior": {"kind": "gaussian", "sd": sd}})
+@pytest.mark.parametrize("std", [1.0, 5.0, 10.0])
+def test_discriminator_sees_the_prior_of_the_recipe(std):
+    one = recipe(style={"dim": 8, "prior": {"kind": "gaussian", "std": std}})
     model = build_model(one.model, (5,), 0, Noise(0))
-    assert [phase.name for phase in make_phases(one, model)] == ["reconstruction", "discriminator", "generator"]
+    assert [phase.name for phase in build_phases(one, model)] == ["reconstruction", "discriminator", "generator"]
     both, fakes = discriminator_inputs(model, "style", Batch(torch.rand(5000, 5), Noise(1)))
     positives = both[:5000]
-    torch.testing.assert_close(positives.std(0), torch.full((8,), sd), atol=0.05 * sd, rtol=0)
-    torch.testing.assert_close(positives.mean(0), torch.zeros(8), atol=0.06 * sd, rtol=0)
+    torch.testing.assert_close(positives.std(0), torch.full((8,), std), atol=0.05 * std, rtol=0)
+    torch.testing.assert_close(positives.mean(0), torch.zeros(8), atol=0.06 * std, rtol=0)
     assert torch.equal(both[5000:], fakes)  # the encoder stands still between discriminator and generator
 
 
@@ -267,7 +266,7 @@ def test_discriminator_phase_labels_prior_samples_1_and_codes_0_and_the_generato
 
 
 def test_positives_carry_the_labels_of_the_negatives():
-    prior = GaussianMixture(3, distance=10.0, radial_sd=0.1, tangential_sd=0.1)
+    prior = GaussianMixture(3, distance=10.0, radial_std=0.1, tangential_std=0.1)
     model = semi_supervised(label_informed=True, prior=prior)
     labels = torch.tensor([0, 1, 2, -1]).repeat(30)
     both, fakes = discriminator_inputs(model, "style", Batch(torch.rand(120, 4), Noise(1), labels))
@@ -275,17 +274,17 @@ def test_positives_carry_the_labels_of_the_negatives():
     assert torch.equal(both[:, 2:], one_hot.repeat(2, 1))
     assert torch.equal(fakes[:, 2:], one_hot)
     centres = prior.place(torch.arange(3), torch.zeros(3, 2))
-    petals = torch.cdist(both[:120, :2], centres).argmin(1)
-    assert torch.equal(petals[labels >= 0], labels[labels >= 0])
-    assert set(petals[labels < 0].tolist()) == {0, 1, 2}
+    components = torch.cdist(both[:120, :2], centres).argmin(1)
+    assert torch.equal(components[labels >= 0], labels[labels >= 0])
+    assert set(components[labels < 0].tolist()) == {0, 1, 2}
 
 
 def test_labels_outside_the_labelled_subset_never_reach_training(tmp_path):
     one = recipe(epochs=3, data={"labels": 9}, label={}, style={"label_informed": True})
-    experiment.train(one, run=tmp_path / "full", device="cpu", data=own_dataset())
-    kept = building.labelled_rows(one, own_dataset())
+    train(one, run=tmp_path / "full", device="cpu", data=own_dataset())
+    kept = labelled_rows(one, own_dataset())
     assert np.bincount(kept % 3).tolist() == [3, 3, 3]
-    experiment.train(one, run=tmp_path / "hidden", device="cpu", data=own_dataset(keep=kept))
+    train(one, run=tmp_path / "hidden", device="cpu", data=own_dataset(keep=kept))
     full, hidden = ((tmp_path / run / "model.safetensors").read_bytes() for run in ("full", "hidden"))
     assert full == hidden
 
@@ -294,12 +293,10 @@ def test_seeds_decide_everything(tmp_path):
     weights = []
     for run, seed in enumerate((0, 0, 1)):
         one = recipe(seed, data={"labels": 9}, label={})
-        experiment.train(one, run=tmp_path / str(run), device="cpu", data=own_dataset())
+        train(one, run=tmp_path / str(run), device="cpu", data=own_dataset())
         weights.append((tmp_path / str(run) / "model.safetensors").read_bytes())
     assert weights[0] == weights[1] != weights[2]
-    subsets = [
-        building.labelled_rows(recipe(s, data={"labels": 9}, label={}), own_dataset()).tolist() for s in (0, 0, 1)
-    ]
+    subsets = [labelled_rows(recipe(s, data={"labels": 9}, label={}), own_dataset()).tolist() for s in (0, 0, 1)]
     assert subsets[0] == subsets[1] != subsets[2]
 
 
@@ -308,7 +305,7 @@ def test_dropout_of_the_discriminator_is_active_in_training():
         one = recipe(discriminator={"hidden": [16], "dropout": dropout})
         model = build_model(one.model, (5,), 0, Noise(0))
         batch = Batch(torch.ones(20, 5), Noise(1))
-        return [phase.loss(batch).item() for phase in make_phases(one, model)[1:]]
+        return [phase.loss(batch).item() for phase in build_phases(one, model)[1:]]
 
     without, with_dropout = losses(0.0), losses(0.5)
     assert without[0] != with_dropout[0]
@@ -340,8 +337,8 @@ def test_vae_loss_is_the_negative_evidence_lower_bound(prior, likelihood):
     assert {id(p) for p in phase.parameters} == {id(p) for p in model.parameters()}
     batch = Batch(rows, Noise(3))
     loss = phase.loss(batch)
-    mean, log_sd = model.latent("style").posterior.moments(model.features(rows))
-    codes = mean + log_sd.exp() * Noise(3).normal(50, prior.dim)
+    mean, log_std = model.latent("style").posterior.moments(model.features(rows))
+    codes = mean + log_std.exp() * Noise(3).normal(50, prior.dim)
     x_hat = model.decode({"style": codes})
     if likelihood == "bernoulli":
         reconstruction = -(rows * x_hat.log() + (1 - rows) * (1 - x_hat).log()).sum(1).mean()
@@ -349,11 +346,11 @@ def test_vae_loss_is_the_negative_evidence_lower_bound(prior, likelihood):
         reconstruction = 0.5 * (rows - x_hat).square().sum(1).mean()
     if isinstance(prior, Gaussian):
         kl = torch.distributions.kl_divergence(
-            torch.distributions.Normal(mean, log_sd.exp()), torch.distributions.Normal(0.0, prior.sd)
+            torch.distributions.Normal(mean, log_std.exp()), torch.distributions.Normal(0.0, prior.std)
         )
         kl = kl.sum(1).mean()
     else:
-        entropy = torch.distributions.Normal(mean, log_sd.exp()).entropy().sum(1)
+        entropy = torch.distributions.Normal(mean, log_std.exp()).entropy().sum(1)
         kl = (-entropy - prior.log_prob(codes)).mean()
     torch.testing.assert_close(loss, reconstruction + kl)
     torch.testing.assert_close(batch.metrics["kl"], kl)
@@ -378,7 +375,7 @@ def test_supervised_network_learns_from_the_labelled_batch_alone():
     (phase,) = supervised_phases(model)
     rows, labels = torch.rand(8, 4), torch.arange(8) % 3
     batch = Batch(torch.full((5, 4), math.nan), Noise(0), None, rows, labels)
-    expected = objectives.classification_loss(model.label_logits(rows), labels)
+    expected = losses.classification_loss(model.label_logits(rows), labels)
     assert torch.equal(phase.loss(batch), expected)
     assert {id(p) for p in phase.parameters} == {id(p) for p in model.parameters()}
     assert phase.needs_labels

@@ -1,13 +1,17 @@
-"""What the paper compares with and we can run ourselves."""
+"""What the paper compares with and we can run ourselves: a model, its phases and its method a file."""
 
-from aae.baselines.gan import GenerativeAdversarialNetwork, generative_adversarial_phases
-from aae.baselines.gmmn import GeneratedPrior, SigmoidCode, moment_matching_phases
-from aae.baselines.network import SupervisedNetwork, supervised_phases
-from aae.baselines.vae import variational_phases
+from aae.baselines.gan import GAN, GenerativeAdversarialNetwork, generative_adversarial_phases
+from aae.baselines.gmmn import GMMN, GeneratedPrior, SigmoidCode, moment_matching_phases
+from aae.baselines.network import Network, SupervisedNetwork, supervised_phases
+from aae.baselines.vae import VAE, variational_phases
 
 __all__ = [
+    "GAN",
+    "GMMN",
+    "VAE",
     "GeneratedPrior",
     "GenerativeAdversarialNetwork",
+    "Network",
     "SigmoidCode",
     "SupervisedNetwork",
     "generative_adversarial_phases",

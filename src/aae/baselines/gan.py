@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 import torch
 from torch import Tensor, nn
 
-from aae import losses as objectives
+from aae import losses
+from aae.baselines.method import Baseline
 from aae.errors import InputError
-from aae.model import Output, takes_noise
+from aae.model import Model, Output, takes_noise
 from aae.noise import Noise
 from aae.priors import Prior
 from aae.training.phases import Batch, Phase
+from aae.training.phases.regularization import OPTIMIZER
+
+if TYPE_CHECKING:
+    from aae.recipes.build_model import Networks
+    from aae.recipes.schema import ModelSettings, Recipe
 
 
-class GenerativeAdversarialNetwork(nn.Module):
+class GenerativeAdversarialNetwork(Model):
     """A generator G(z) of rows and a discriminator D(x) that tells them from the data.
 
     To compare it with an adversarial autoencoder give it that model's decoder as generator, its prior, and a discriminator
@@ -34,6 +42,9 @@ class GenerativeAdversarialNetwork(nn.Module):
     -----
     If the ``forward`` of a network has a parameter `noise`, it is given the run's `Noise` at training time.
     """
+
+    description = "GAN"
+    samples = True
 
     def __init__(
         self, generator: nn.Module, discriminator: nn.Module, prior: Prior, *, output: Output = "linear"
@@ -104,15 +115,43 @@ def generative_adversarial_phases(model: GenerativeAdversarialNetwork) -> list[P
         with torch.no_grad():
             generated = model.generate(model.prior.sample(n, None, batch.noise), batch.noise)
         logits = model.discriminate(torch.cat([batch.rows, generated]), batch.noise)
-        accuracy = objectives.discriminator_accuracy(logits[:n], logits[n:])
+        accuracy = losses.discriminator_accuracy(logits[:n], logits[n:])
         batch.metrics["discriminator_accuracy"] = accuracy.detach()
-        return objectives.discriminator_loss(logits[:n], logits[n:])
+        return losses.discriminator_loss(logits[:n], logits[n:])
 
     def generator_loss(batch: Batch) -> Tensor:
         generated = model.generate(model.prior.sample(len(batch.rows), None, batch.noise), batch.noise)
-        return objectives.generator_loss(model.discriminate(generated, batch.noise))
+        return losses.generator_loss(model.discriminate(generated, batch.noise))
 
     return [
-        Phase("discriminator", list(model.discriminator.parameters()), discriminator_loss),
-        Phase("generator", list(model.generator.parameters()), generator_loss),
+        Phase("discriminator", list(model.discriminator.parameters()), discriminator_loss, OPTIMIZER),
+        Phase("generator", list(model.generator.parameters()), generator_loss, OPTIMIZER),
     ]
+
+
+class GAN(Baseline):
+    """The GAN of Table 1 as a recipe's method: the decoder's layers generate rows, the prior feeds them."""
+
+    name = "gan"
+
+    def check(self, settings: ModelSettings) -> None:
+        """Check that there is a prior to feed the generator, and nothing that needs an encoder."""
+        super().check(settings)
+        self.require_style_alone(settings, ", whose prior feeds the generator")
+        assert settings.style is not None
+        if settings.style.posterior != "deterministic":
+            raise ValueError(f"method 'gan' has no encoder; model.style.posterior is {settings.style.posterior!r}")
+
+    def build(self, networks: Networks) -> GenerativeAdversarialNetwork:
+        """Impose the data distribution on the rows with the networks that impose the prior on the codes elsewhere."""
+        prior = networks.style_prior()
+        return GenerativeAdversarialNetwork(
+            networks.decoder(prior.dim),
+            networks.discriminator(networks.inputs),
+            prior,
+            output=networks.settings.output,
+        )
+
+    def phases(self, recipe: Recipe, model: Model) -> list[Phase]:
+        """Create the two phases of a GAN."""
+        return generative_adversarial_phases(cast(GenerativeAdversarialNetwork, model))

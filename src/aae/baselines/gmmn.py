@@ -18,19 +18,25 @@ One thing differs from Li et al.: the autoencoder is trained as a whole from the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
-from aae import losses as objectives
+from aae import losses
+from aae.baselines.method import Baseline
 from aae.baselines.vae import Likelihood, reconstruction_error
 from aae.errors import InputError
 from aae.losses import Reduction
-from aae.model import AdversarialAutoencoder
+from aae.model import AdversarialAutoencoder, Model
 from aae.noise import Noise
 from aae.posteriors import Posterior
 from aae.priors import Prior, Uniform
-from aae.training.phases import Batch, Phase
+from aae.training.phases import Batch, Phase, moment_matching, reconstruction
+
+if TYPE_CHECKING:
+    from aae.recipes.build_model import Networks
+    from aae.recipes.schema import ModelSettings, Recipe
 
 
 class SigmoidCode(Posterior):
@@ -127,10 +133,54 @@ def moment_matching_phases(
         with torch.no_grad():
             codes = model.encode(batch.rows)["style"]
         generated = prior.sample(len(codes), None, batch.noise)
-        return objectives.maximum_mean_discrepancy(batch.gather(generated), batch.gather(codes), bandwidths)
+        return losses.maximum_mean_discrepancy(batch.gather(generated), batch.gather(codes), bandwidths)
 
     autoencoder = [*model.encoder_parameters(), *model.decoder_parameters()]
     return [
-        Phase("reconstruction", autoencoder, reconstruction_loss, stop=pretraining),
-        Phase("moment_matching", list(prior.parameters()), moment_matching_loss, start=pretraining),
+        Phase("reconstruction", autoencoder, reconstruction_loss, reconstruction.OPTIMIZER, stop=pretraining),
+        Phase(
+            "moment_matching",
+            list(prior.parameters()),
+            moment_matching_loss,
+            moment_matching.OPTIMIZER,
+            start=pretraining,
+        ),
     ]
+
+
+class GMMN(Baseline):
+    """GMMN+AE as a recipe's method: an autoencoder first, then the network that generates its codes."""
+
+    name = "gmmn"
+    pretrains = True
+
+    def check(self, settings: ModelSettings) -> None:
+        """Check that codes are in (0, 1) and that a network generates them."""
+        super().check(settings)
+        style = settings.style
+        if (
+            settings.label is not None
+            or style is None
+            or (style.prior.kind, style.posterior) != ("generated", "sigmoid")
+        ):
+            raise ValueError(
+                "method 'gmmn' needs [model.style] alone, with a 'generated' prior and posterior 'sigmoid'"
+            )
+        self.require_style_alone(settings)
+
+    def build(self, networks: Networks) -> AdversarialAutoencoder:
+        """Create the autoencoder without discriminators; its prior is the network that generates codes."""
+        return networks.autoencoder(discriminators=False)
+
+    def phases(self, recipe: Recipe, model: Model) -> list[Phase]:
+        """Create the phases of both networks."""
+        style = recipe.model.style
+        assert style is not None
+        assert style.prior.kind == "generated"
+        return moment_matching_phases(
+            cast(AdversarialAutoencoder, model),
+            style.prior.bandwidths,
+            recipe.training.pretraining,
+            recipe.model.likelihood,
+            recipe.training.reduction,
+        )

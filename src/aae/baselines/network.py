@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 from torch import Tensor, nn
 
-from aae import losses as objectives
-from aae.model import takes_noise
+from aae import losses
+from aae.baselines.method import Baseline
+from aae.model import Model, takes_noise
 from aae.networks import Corruption
 from aae.noise import Noise
 from aae.posteriors import Softmax
 from aae.training.phases import Batch, Phase
+from aae.training.phases.classification import OPTIMIZER
+
+if TYPE_CHECKING:
+    from aae.recipes.build_model import Networks
+    from aae.recipes.schema import ModelSettings, Recipe
 
 
-class SupervisedNetwork(nn.Module):
+class SupervisedNetwork(Model):
     """The encoder and label head of the semi-supervised model alone.
 
     Parameters
@@ -25,6 +33,9 @@ class SupervisedNetwork(nn.Module):
     corruption : Corruption, optional
         Noise on the input at training time.
     """
+
+    description = "supervised network"
+    classifies = True
 
     def __init__(self, encoder: nn.Module, head: Softmax, corruption: Corruption | None = None) -> None:
         super().__init__()
@@ -46,6 +57,28 @@ def supervised_phases(model: SupervisedNetwork) -> list[Phase]:
         assert batch.labelled_rows is not None
         assert batch.labelled_labels is not None
         logits = model.label_logits(batch.labelled_rows, batch.noise)
-        return objectives.classification_loss(logits, batch.labelled_labels)
+        return losses.classification_loss(logits, batch.labelled_labels)
 
-    return [Phase("classification", list(model.parameters()), loss, needs_labels=True)]
+    return [Phase("classification", list(model.parameters()), loss, OPTIMIZER, needs_labels=True)]
+
+
+class Network(Baseline):
+    """The dropout network of Table 2 as a recipe's method."""
+
+    name = "network"
+    labelled_only = True
+
+    def check(self, settings: ModelSettings) -> None:
+        """Check that the label is the only latent."""
+        super().check(settings)
+        if settings.label is None or settings.style is not None:
+            raise ValueError("method 'network' needs exactly the latent [model.label]")
+
+    def build(self, networks: Networks) -> SupervisedNetwork:
+        """Create the encoder and the label's head alone."""
+        encoder, features = networks.encoder()
+        return SupervisedNetwork(encoder, networks.label_head(features), networks.corruption())
+
+    def phases(self, recipe: Recipe, model: Model) -> list[Phase]:
+        """Create the one phase of a supervised network."""
+        return supervised_phases(cast(SupervisedNetwork, model))

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import Tensor
 
-from aae import losses as objectives
+from aae import losses
+from aae.baselines.method import Baseline
 from aae.errors import InputError
 from aae.losses import Reduction
-from aae.model import AdversarialAutoencoder
+from aae.model import AdversarialAutoencoder, Model
 from aae.posteriors import GaussianPosterior
 from aae.priors import Gaussian
 from aae.training.phases import Batch, Phase
+from aae.training.settings import OptimizerSettings
 
+if TYPE_CHECKING:
+    from aae.recipes.build_model import Networks
+    from aae.recipes.schema import ModelSettings, Recipe
+
+OPTIMIZER = OptimizerSettings(optimizer="adam", learning_rate=0.001)
 Likelihood = Literal["bernoulli", "gaussian"]
 
 
@@ -50,28 +57,28 @@ def variational_phases(
     prior, posterior = style.prior, style.posterior
     if not isinstance(posterior, GaussianPosterior):
         raise InputError(f"a VAE needs a Gaussian posterior; found {type(posterior).__name__}")
-    if not prior.has_density:
-        raise InputError(f"a VAE needs a prior with a known density; {type(prior).__name__} can only be sampled")
+    if not prior.density_everywhere:
+        raise InputError(f"a VAE needs a prior with a density larger than 0 everywhere; found {type(prior).__name__}")
     error = reconstruction_error(model, likelihood, reduction)
 
     def loss(batch: Batch) -> Tensor:
-        mean, log_sd = posterior.moments(model.features(batch.rows, batch.noise))
-        codes = mean + torch.exp(log_sd) * batch.noise.normal(*mean.shape)
+        mean, log_std = posterior.moments(model.features(batch.rows, batch.noise))
+        codes = mean + torch.exp(log_std) * batch.noise.normal(*mean.shape)
         logits = model.decoder_logits({"style": codes}, batch.labels, batch.noise)
         if isinstance(prior, Gaussian):
-            kl = objectives.gaussian_kl(mean, log_sd, prior.sd)
+            kl = losses.gaussian_kl(mean, log_std, prior.std)
         else:
-            kl = objectives.monte_carlo_kl(log_sd, prior.log_prob(codes))
+            kl = losses.monte_carlo_kl(log_std, prior.log_prob(codes))
         batch.metrics["kl"] = kl.detach()
         return error(logits, batch.rows) + kl
 
-    return [Phase("elbo", [*model.encoder_parameters(), *model.decoder.parameters()], loss)]
+    return [Phase("elbo", [*model.encoder_parameters(), *model.decoder.parameters()], loss, OPTIMIZER)]
 
 
 def reconstruction_error(
     model: AdversarialAutoencoder, likelihood: Likelihood, reduction: Reduction
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """Give the cost of the decoder's logits (batch, inputs) beside the rows (batch, inputs): -log p(x|z) up to a constant.
+    """Return the cost of the decoder's logits (batch, inputs) beside the rows (batch, inputs): -log p(x|z) up to a constant.
 
     Raises
     ------
@@ -79,7 +86,36 @@ def reconstruction_error(
         If the likelihood does not fit the output of the model.
     """
     if likelihood == "gaussian":
-        return lambda logits, rows: objectives.half_squared_error(model.activate(logits), rows, reduction)
+        return lambda logits, rows: losses.half_squared_error(model.activate(logits), rows, reduction)
     if model.output != "sigmoid":
         raise InputError(f"a Bernoulli likelihood needs a sigmoid output; found {model.output}")
-    return lambda logits, rows: objectives.bernoulli_error(logits, rows, reduction)
+    return lambda logits, rows: losses.bernoulli_error(logits, rows, reduction)
+
+
+class VAE(Baseline):
+    """The variational autoencoder as a recipe's method: the same networks without a discriminator."""
+
+    name = "vae"
+
+    def check(self, settings: ModelSettings) -> None:
+        """Check that the Kullback-Leibler divergence can be had: a Gaussian posterior, a prior with a finite density."""
+        super().check(settings)
+        self.require_style_alone(settings)
+        assert settings.style is not None
+        if settings.style.posterior != "gaussian":
+            raise ValueError(f"model.style.posterior is {settings.style.posterior!r}; method 'vae' expects 'gaussian'")
+        if not settings.style.prior.density_everywhere:
+            raise ValueError(
+                f"model.style.prior.kind is {settings.style.prior.kind!r}; method 'vae' needs a prior whose density is known "
+                "everywhere, expected 'gaussian' or 'gaussian-mixture'"
+            )
+
+    def build(self, networks: Networks) -> AdversarialAutoencoder:
+        """Create the autoencoder without discriminators."""
+        return networks.autoencoder(discriminators=False)
+
+    def phases(self, recipe: Recipe, model: Model) -> list[Phase]:
+        """Create the one phase of a VAE."""
+        return variational_phases(
+            cast(AdversarialAutoencoder, model), recipe.model.likelihood, recipe.training.reduction
+        )

@@ -33,8 +33,8 @@ def bench_parzen(
 ) -> dict[str, Any]:
     """Measure the log-density of test rows under a Parzen window with one sigma, the costly pass of the protocol.
 
-    The rows are made up: pixels in (0, 1) on a curved surface, about as far apart as pictures of digits. The ceiling is the
-    float32 matrix products of the same blocks, alone and back to back. Estimate and products take turns, so that other load
+    The rows are made up: pixels in (0, 1) on a curved surface, about as far apart as images of digits. The roofline is the
+    float32 matrix products of the same blocks, alone and back to back. Estimate and matmuls take turns, so that other load
     on the machine spoils both alike; times are medians over the rounds.
 
     Parameters
@@ -54,8 +54,8 @@ def bench_parzen(
     -------
     dict
         Plain numbers and strings, fit for JSON: ``device``, ``torch``, ``n_samples``, ``n_test``, ``dim``, ``sigma``,
-        ``rounds``; ``seconds``, ``gflop`` (2 N m D), ``gflop_per_second``, ``product_seconds``, ``ceiling_gflop_per_second``
-        and ``share`` of that ceiling, product_seconds / seconds; ``peak_memory_mb``, what the estimate needs beyond its
+        ``rounds``; ``seconds``, ``gflop`` (2 N m D), ``gflop_per_second``, ``matmul_seconds``, ``matmul_gflop_per_second``
+        and ``fraction_of_roofline``, matmul_seconds / seconds; ``peak_memory_mb``, what the estimate needs beyond its
         inputs; ``kernel_density_rows``, ``kernel_density_seconds`` (scaled to n_test rows), ``speed_up`` over it, and
         ``largest_difference_nats`` between the two. Prefixes are decimal.
 
@@ -73,22 +73,22 @@ def bench_parzen(
     for name, value in sizes.items():
         if value < 1:
             raise InputError(f"{name}: found {value}, expected 1 or larger")
-    place = choose_device(device)
-    samples, rows = _make_up(n_samples, n_test, dim, place)
+    torch_device = choose_device(device)
+    samples, rows = _make_up(n_samples, n_test, dim, torch_device)
 
     def estimate() -> Any:
         return parzen_log_density(samples, rows, [sigma], progress=False)
 
-    before = _peak_bytes(place)
+    before = _peak_bytes(torch_device)
     scores = estimate()[0]
-    memory = _peak_bytes(place) - before
-    products = _products(samples, rows)
-    products()
-    times, product_times = [], []
+    memory = _peak_bytes(torch_device) - before
+    matmuls = _matmuls(samples, rows)
+    matmuls()
+    times, matmul_times = [], []
     for _ in range(rounds):
-        times.append(_seconds(estimate, place))
-        product_times.append(_seconds(products, place))
-    seconds, product_seconds = statistics.median(times), statistics.median(product_times)
+        times.append(_seconds(estimate, torch_device))
+        matmul_times.append(_seconds(matmuls, torch_device))
+    seconds, matmul_seconds = statistics.median(times), statistics.median(matmul_times)
 
     peer_rows = min(peer_rows, n_test)
     # One leaf: exact, and faster in many dimensions than the walk down a tree, which was seen to be off by hundreds of nats.
@@ -100,7 +100,7 @@ def bench_parzen(
 
     gflop = 2 * n_samples * n_test * dim / 1e9
     return {
-        "device": describe_device(place),
+        "device": describe_device(torch_device),
         "torch": torch.__version__,
         "n_samples": n_samples,
         "n_test": n_test,
@@ -110,9 +110,9 @@ def bench_parzen(
         "seconds": seconds,
         "gflop": gflop,
         "gflop_per_second": gflop / seconds,
-        "product_seconds": product_seconds,
-        "ceiling_gflop_per_second": gflop / product_seconds,
-        "share": product_seconds / seconds,
+        "matmul_seconds": matmul_seconds,
+        "matmul_gflop_per_second": gflop / matmul_seconds,
+        "fraction_of_roofline": matmul_seconds / seconds,
         "peak_memory_mb": memory / 1e6,
         "kernel_density_rows": peer_rows,
         "kernel_density_seconds": peer_seconds,
@@ -121,9 +121,9 @@ def bench_parzen(
     }
 
 
-def _make_up(n_samples: int, n_test: int, dim: int, place: torch.device) -> tuple[Tensor, Tensor]:
+def _make_up(n_samples: int, n_test: int, dim: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Draw pixels in (0, 1) from a random network with one hidden layer and normal codes."""
-    noise = Noise(0, device=place)
+    noise = Noise(0, device=device)
     hidden, visible = noise.normal(CODES, 100), noise.normal(100, dim) / 4
 
     def draw(count: int) -> Tensor:
@@ -132,8 +132,8 @@ def _make_up(n_samples: int, n_test: int, dim: int, place: torch.device) -> tupl
     return draw(n_samples), draw(n_test)
 
 
-def _products(samples: Tensor, rows: Tensor) -> Callable[[], None]:
-    """Make a call that runs the products of the estimate, block by block, into a buffer made before."""
+def _matmuls(samples: Tensor, rows: Tensor) -> Callable[[], None]:
+    """Create a call that runs the matmuls of the estimate, block by block, into a buffer made before."""
     step = ROWS_AT_ONCE.get(rows.device.type, ROWS_AT_ONCE["cuda"])
     buffer = rows.new_empty(step * BLOCK)
 
@@ -147,18 +147,18 @@ def _products(samples: Tensor, rows: Tensor) -> Callable[[], None]:
     return run
 
 
-def _seconds(work: Callable[[], object], place: torch.device) -> float:
-    if place.type == "cuda":
-        torch.cuda.synchronize(place)
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
     started = time.perf_counter()
     work()
-    if place.type == "cuda":
-        torch.cuda.synchronize(place)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
     return time.perf_counter() - started
 
 
-def _peak_bytes(place: torch.device) -> int:
-    if place.type == "cuda":
-        return torch.cuda.max_memory_allocated(place)
+def _peak_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak

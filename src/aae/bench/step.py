@@ -23,11 +23,11 @@ from aae.errors import InputError
 from aae.noise import Noise
 from aae.recipes import Recipe
 from aae.recipes.build_data import labelled_rows, load_data, make_scaling, training_data
-from aae.recipes.build_model import build_model, make_phases
+from aae.recipes.build_model import build_model, build_phases
 from aae.training.acceleration.compiled import CompiledStep
 from aae.training.acceleration.matmul import faster
-from aae.training.batched_seeds import Replicas
-from aae.training.optimizers import Update
+from aae.training.batched_seeds import BatchedSeeds
+from aae.training.optimizers import Optimizer
 from aae.training.phases import Phase
 from aae.training.trainer import INIT, Trainer
 
@@ -35,13 +35,13 @@ WARM_UP = 3  # steps before anything is measured
 STREAM = 2**25  # float32 numbers in each buffer of the bandwidth measurement (128 MiB, larger than any cache)
 
 aten = torch.ops.aten
-# 2 m n k per product: torch's own formulas, also for the in-place forms of the same products.
+# 2 m n k per matmul: torch's own formulas, also for the in-place forms of the same matmuls.
 FLOPS: dict[Any, Callable[..., int]] = {
     **flop_registry,
     aten.addmm_: flop_registry[aten.addmm],
     aten.baddbmm_: flop_registry[aten.baddbmm],
 }
-# Products that can write into a buffer made before: no allocation in the ceiling.
+# Products that can write into a buffer made before: no allocation in the roofline.
 INTO_BUFFER: dict[Any, Callable[..., Tensor]] = {
     aten.mm.default: torch.mm,
     aten.addmm.default: torch.addmm,
@@ -52,7 +52,7 @@ INTO_BUFFER: dict[Any, Callable[..., Tensor]] = {
 
 @dataclass(frozen=True)
 class Operand:
-    """What decides the speed of reading a tensor: size, strides, type, and which products share its memory."""
+    """What decides the speed of reading a tensor: size, strides, type, and which matmuls share its memory."""
 
     size: tuple[int, ...]
     stride: tuple[int, ...]
@@ -65,7 +65,7 @@ class Operand:
         return cls(tuple(tensor.shape), tensor.stride(), tensor.dtype, tensor.data_ptr())
 
     def replace(self, memory: Memory, noise: Noise) -> Tensor:
-        """Make another tensor of this layout, standard normal, in `memory` that is shared where it was shared before."""
+        """Create another tensor of this layout, standard normal, in `memory` that is shared where it was shared before."""
         extent = 1 + sum((n - 1) * step for n, step in zip(self.size, self.stride, strict=True))
         key = self.address, extent, self.dtype
         if key not in memory:
@@ -77,7 +77,7 @@ Memory = dict[tuple[int, int, torch.dtype], Tensor]
 
 
 @dataclass(frozen=True)
-class Product:
+class Matmul:
     """One matrix product (or convolution) of a step, as torch executed it.
 
     Attributes
@@ -101,7 +101,7 @@ class Product:
     flops: int
 
     def repeat(self, memory: Memory, noise: Noise, compiled: bool) -> Callable[[], object]:
-        """Make a call that repeats the product at the same shapes, strides and types in `memory` of its own.
+        """Create a call that repeats the matmul at the same shapes, strides and types in `memory` of its own.
 
         It is computed as a step does that is compiled, or not.
         """
@@ -130,12 +130,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.products: list[Product] = []
+        self.matmuls: list[Matmul] = []
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Run `function` and note it if it is a product."""
+        """Run `function` and note it if it is a matmul."""
         kwargs = kwargs or {}
         out = function(*args, **kwargs)
         formula = FLOPS.get(function.overloadpacket)
@@ -146,19 +146,19 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
             keywords = {name: note(value) for name, value in kwargs.items()}
             flops = formula(*args, **kwargs, out_val=out)
-            self.products.append(Product(function, tuple(map(note, args)), keywords, note(out), flops))
+            self.matmuls.append(Matmul(function, tuple(map(note, args)), keywords, note(out), flops))
         return out
 
 
 def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5) -> dict[str, Any]:
-    """Measure one training step of a recipe against the machine's ceiling for the same matrix products.
+    """Measure one training step of a recipe against the machine's roofline for the same matrix products.
 
     A step is what training runs: batch gather, noise, all phases, optimizer updates. A warm start or pretraining, which runs
     other phases, is passed over. Its matrix products are recorded, and timed alone, back to back, at the same shapes, types and
-    layouts, on memory of their own that no allocation interrupts. Steps and products take turns (`rounds` times: some steps, the
-    products as often, the memory), so that other load on the machine spoils both alike; times are medians over the rounds.
+    layouts, on memory of their own that no allocation interrupts. Steps and matmuls take turns (`rounds` times: some steps, the
+    matmuls as often, the memory), so that other load on the machine spoils both alike; times are medians over the rounds.
 
-    The floor of a step is the time of its products plus the time to move what its updates must move: every update reads
+    The roofline of a step is the time of its matmuls plus the time to move what its updates must move: every update reads
     the gradient, and reads and writes the weight and the optimizer's state. The bandwidth for it is that of ``y += x`` on
     buffers larger than the caches (two reads and one write, the access pattern of an update); weights that stay in a
     cache can beat it.
@@ -178,10 +178,11 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
     -------
     dict
         Plain numbers, strings and lists, fit for JSON: ``recipe``, ``device``, ``precision``, ``compiled``,
-        ``batch_size``; ``step_ms``, ``samples_per_second``; ``products`` (operation, operands, count, gflop each),
-        ``gflop_per_step``, ``gflop_per_second``, ``product_ms``, ``ceiling_gflop_per_second`` and ``share`` of that
-        ceiling, which is product_ms / step_ms; ``parameters`` (updated per step, counted once per phase), ``moved_mb``,
-        ``bandwidth_gb_per_second``, ``update_ms``, ``floor_ms`` = product_ms + update_ms, ``share_of_floor``;
+        ``batch_size``; ``step_ms``, ``samples_per_second``; ``matmuls`` (operation, operands, count, gflop each),
+        ``gflop_per_step``, ``gflop_per_second``, ``matmul_ms``, ``matmul_gflop_per_second`` and
+        ``fraction_of_matmul_roofline``, matmul_ms / step_ms; ``parameters`` (updated per step, counted once per phase),
+        ``moved_mb``, ``bandwidth_gb_per_second``, ``update_ms``, ``roofline_ms`` = matmul_ms + update_ms,
+        ``fraction_of_roofline``;
         ``steps_per_epoch``, ``epochs``, ``schedule_seconds`` (training steps only, without validation and checkpoints).
         Prefixes are decimal: 1 GB is 10^9 bytes.
 
@@ -193,39 +194,39 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
     for name, value in {"steps": steps, "rounds": rounds}.items():
         if value < 1:
             raise InputError(f"{name} is {value}; expected 1 or larger")
-    place = choose_device(device)
-    trainer = make_trainer(recipe, place)
-    products = _record(trainer)
-    if not products:
+    torch_device = choose_device(device)
+    trainer = make_trainer(recipe, torch_device)
+    matmuls = _record(trainer)
+    if not matmuls:
         raise InputError(f"recipe {recipe.name}: a step has no matrix product to measure it by")
     phases = _fullest_epoch(trainer)
     run_steps(trainer, WARM_UP)
 
-    noise, memory = Noise(0, device=place), Memory()
+    noise, memory = Noise(0, device=torch_device), Memory()
     compiled = isinstance(trainer.captured, CompiledStep) and trainer.captured.compiling
-    calls = [product.repeat(memory, noise, compiled) for product in products]
-    run_products = _as_one(lambda: [call() for call in calls], place)
-    x, y = noise.normal(STREAM), torch.zeros(STREAM, device=place)
-    step_times, product_times, stream_times = [], [], []
+    calls = [matmul.repeat(memory, noise, compiled) for matmul in matmuls]
+    run_matmuls = _as_one(lambda: [call() for call in calls], torch_device)
+    x, y = noise.normal(STREAM), torch.zeros(STREAM, device=torch_device)
+    step_times, matmul_times, stream_times = [], [], []
     with torch.no_grad():
-        run_products()
+        run_matmuls()
         y.add_(x)
     for _ in range(rounds):
         step_times.append(run_steps(trainer, steps))
         with torch.no_grad():
-            product_times.append(_time(run_products, steps, place))
-            stream_times.append(_time(lambda: y.add_(x), 3, place))
+            matmul_times.append(_time(run_matmuls, steps, torch_device))
+            stream_times.append(_time(lambda: y.add_(x), 3, torch_device))
 
-    step, product = statistics.median(step_times), statistics.median(product_times)
+    step, matmul = statistics.median(step_times), statistics.median(matmul_times)
     bandwidth = 3 * STREAM * 4 / statistics.median(stream_times)
-    flops = sum(product.flops for product in products)
-    moved = sum(_moved_bytes(trainer.updates[phase.name]) for phase in phases)
-    floor = product + moved / bandwidth
-    each = {product.describe(): product.flops for product in products}
-    counts = Counter(product.describe() for product in products)
+    flops = sum(matmul.flops for matmul in matmuls)
+    moved = sum(_moved_bytes(trainer.optimizers[phase.name]) for phase in phases)
+    roofline = matmul + moved / bandwidth
+    each = {matmul.describe(): matmul.flops for matmul in matmuls}
+    counts = Counter(matmul.describe() for matmul in matmuls)
     return {
         "recipe": recipe.name,
-        "device": describe_device(place),
+        "device": describe_device(torch_device),
         "torch": torch.__version__,
         "precision": recipe.training.precision,
         "compiled": compiled,
@@ -235,21 +236,21 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
         "rounds": rounds,
         "step_ms": 1e3 * step,
         "samples_per_second": trainer.batch_size / step,
-        "products": [
+        "matmuls": [
             {"operation": key[0], "operands": key[1], "count": count, "gflop": each[key] / 1e9}
             for key, count in counts.items()
         ],
         "gflop_per_step": flops / 1e9,
         "gflop_per_second": flops / step / 1e9,
-        "product_ms": 1e3 * product,
-        "ceiling_gflop_per_second": flops / product / 1e9,
-        "share": product / step,
+        "matmul_ms": 1e3 * matmul,
+        "matmul_gflop_per_second": flops / matmul / 1e9,
+        "fraction_of_matmul_roofline": matmul / step,
         "parameters": sum(p.numel() for phase in phases for p in phase.parameters),
         "moved_mb": moved / 1e6,
         "bandwidth_gb_per_second": bandwidth / 1e9,
         "update_ms": 1e3 * moved / bandwidth,
-        "floor_ms": 1e3 * floor,
-        "share_of_floor": floor / step,
+        "roofline_ms": 1e3 * roofline,
+        "fraction_of_roofline": roofline / step,
         "steps_per_epoch": trainer.steps_per_epoch,
         "epochs": recipe.training.epochs,
         "schedule_seconds": step * trainer.steps_per_epoch * recipe.training.epochs,
@@ -257,23 +258,23 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
 
 
 def lines(results: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Write what `bench` found: a title and one value per result in each line, both terms of the floor, and what is left."""
+    """Write what `bench` found: a title and one value per result in each line, both terms of the roofline, and what is left."""
     shown: dict[str, Callable[[dict[str, Any]], str]] = {
         "precision": lambda r: str(r["precision"]),
         "compiled": lambda r: "yes" if r["compiled"] else "no",
         "batch size": lambda r: f"{r['batch_size']}",
         "step": lambda r: f"{r['step_ms']:.2f} ms",
         "samples per second": lambda r: f"{r['samples_per_second']:,.0f}",
-        "matrix products": lambda r: f"{sum(p['count'] for p in r['products'])}, {r['gflop_per_step']:.3f} GFLOP",
+        "matrix products": lambda r: f"{sum(p['count'] for p in r['matmuls'])}, {r['gflop_per_step']:.3f} GFLOP",
         "speed in the step": lambda r: f"{r['gflop_per_second']:.0f} GFLOP/s",
-        "ceiling: the products alone": lambda r: f"{r['ceiling_gflop_per_second']:.0f} GFLOP/s",
-        "share of the ceiling": lambda r: f"{r['share']:.1%}",
-        "floor: products": lambda r: f"{r['product_ms']:.2f} ms",
-        "floor: updates": lambda r: f"{r['update_ms']:.2f} ms",
+        "roofline: the matmuls alone": lambda r: f"{r['matmul_gflop_per_second']:.0f} GFLOP/s",
+        "fraction of the matmul roofline": lambda r: f"{r['fraction_of_matmul_roofline']:.1%}",
+        "roofline: matmuls": lambda r: f"{r['matmul_ms']:.2f} ms",
+        "roofline: updates": lambda r: f"{r['update_ms']:.2f} ms",
         "  bytes they move": lambda r: f"{r['moved_mb']:.0f} MB",
         "  bandwidth of y += x": lambda r: f"{r['bandwidth_gb_per_second']:.1f} GB/s",
-        "everything else": lambda r: f"{r['step_ms'] - r['floor_ms']:.2f} ms",
-        "share of the floor": lambda r: f"{r['share_of_floor']:.1%}",
+        "everything else": lambda r: f"{r['step_ms'] - r['roofline_ms']:.2f} ms",
+        "fraction of the roofline": lambda r: f"{r['fraction_of_roofline']:.1%}",
         "full schedule": lambda r: f"{r['epochs']} epochs, {_duration(r['schedule_seconds'])}",
     }
     return [[title, *(text(result) for result in results)] for title, text in shown.items()]
@@ -286,34 +287,34 @@ def table(results: Sequence[dict[str, Any]]) -> Table:
     for result in results:
         grid.add_column(result["recipe"], justify="right")
     for line in lines(results):
-        grid.add_row(*line, style="bold" if line[0] == "share of the ceiling" else None)
+        grid.add_row(*line, style="bold" if line[0] == "fraction of the roofline" else None)
     return grid
 
 
-def make_trainer(recipe: Recipe, place: torch.device) -> Trainer:
-    """Build what `aae.runs.train.train` builds, on made-up rows."""
+def make_trainer(recipe: Recipe, device: torch.device) -> Trainer:
+    """Create what `aae.runs.train.train` builds, on made-up rows."""
     dataset = _make_up(recipe)
     model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(recipe.training.seed, INIT)).to(
-        place
+        device
     )
     scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows)
-    rows = training_data(recipe, dataset.train, scaling, labelled_rows(recipe, dataset)).to(place)
-    return Trainer(model, make_phases(recipe, model), rows, recipe.training, place)
+    rows = training_data(recipe, dataset.train, scaling, labelled_rows(recipe, dataset)).to(device)
+    return Trainer(model, build_phases(recipe, model), rows, recipe.training, device)
 
 
-def _record(trainer: Trainer) -> list[Product]:
+def _record(trainer: Trainer) -> list[Matmul]:
     """List the matrix products of a step that is neither compiled nor the replay of a graph."""
     settings = trainer.settings.model_copy(update={"compile": False})
     plain = Trainer(trainer.module, trainer.phases, trainer.data, settings, trainer.device)
     _fullest_epoch(plain)
     with Recorder() as recorder:
         plain.run_epoch(lambda: True)  # the first step, which is as it is on a GPU too
-    products: list[Product] = recorder.products
-    return products
+    matmuls: list[Matmul] = recorder.matmuls
+    return matmuls
 
 
 def _fullest_epoch(trainer: Trainer) -> list[Phase]:
-    """Go to the last epoch with as many phases as any, past a beginning that runs others; gives the phases that run in it."""
+    """Go to the last epoch with as many phases as any, past a beginning that runs others; returns the phases that run in it."""
     starts = {phase.start for phase in trainer.phases}
     running = {epoch: [phase for phase in trainer.phases if phase.runs_in(epoch)] for epoch in starts}
     trainer.epoch = max(starts, key=lambda epoch: (len(running[epoch]), epoch))
@@ -321,7 +322,7 @@ def _fullest_epoch(trainer: Trainer) -> list[Phase]:
 
 
 def _make_up(recipe: Recipe) -> Dataset:
-    """Make pictures and labels of the size of a named data set; a path is read."""
+    """Create images and labels of the size of a named data set; a path is read."""
     known = {entry.name: entry for entry in datasets.names()}.get(recipe.data.source)
     if known is None:
         return load_data(recipe)
@@ -334,7 +335,7 @@ def _make_up(recipe: Recipe) -> Dataset:
     return Dataset(known.name, Split(rows, labels), None, None, known.shape, known.class_names)
 
 
-def run_steps(trainer: Trainer | Replicas, steps: int) -> float:
+def run_steps(trainer: Trainer | BatchedSeeds, steps: int) -> float:
     """Train for one step, then for `steps` more; returns the seconds of each of those.
 
     An epoch that ends on the way is closed and the next one opened, as in training.
@@ -355,35 +356,35 @@ def run_steps(trainer: Trainer | Replicas, steps: int) -> float:
     return seconds / steps
 
 
-def _time(work: Callable[[], object], times: int, place: torch.device) -> float:
+def _time(work: Callable[[], object], times: int, device: torch.device) -> float:
     """Measure the seconds that `work` takes, over `times` runs."""
-    started = _now(place)
+    started = _now(device)
     for _ in range(times):
         work()
-    return (_now(place) - started) / times
+    return (_now(device) - started) / times
 
 
-def _now(place: torch.device) -> float:
+def _now(device: torch.device) -> float:
     """Read the clock when the device has done all it was given."""
-    if place.type == "cuda":
-        torch.cuda.synchronize(place)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
-def _as_one(work: Callable[[], object], place: torch.device) -> Callable[[], object]:
-    """On CUDA, capture `work` as one graph, so that a ceiling holds no time of Python launching kernels."""
-    if place.type != "cuda":
+def _as_one(work: Callable[[], object], device: torch.device) -> Callable[[], object]:
+    """On CUDA, capture `work` as one graph, so that a roofline holds no time of Python launching kernels."""
+    if device.type != "cuda":
         return work
     with torch.no_grad():
         work()
-        torch.cuda.synchronize(place)
+        torch.cuda.synchronize(device)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             work()
     return graph.replay
 
 
-def _moved_bytes(update: Update) -> int:
+def _moved_bytes(update: Optimizer) -> int:
     """Count the bytes that one update must move: gradient read; weight and state read and written, all in fp32.
 
     In bf16 it is as much: the gradient takes half of that, and the copy of the weight that is written the other half.

@@ -1,6 +1,6 @@
 """Rows to train on: known data sets, a person's own files and folders, splits, labelled subsets and results.
 
-A row is one example: a picture, or a line of plain columns. Labels are class numbers from 0, with -1 for an
+A row is one example: a image, or a line of plain columns. Labels are class numbers from 0, with -1 for an
 unlabelled row.
 """
 

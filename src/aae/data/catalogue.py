@@ -33,7 +33,7 @@ class _Digits(CatalogueEntry):
         return Path(sklearn.datasets.__file__).parent / "data"
 
     def is_in(self, folder: Path) -> bool:
-        """Tell whether this is the folder of scikit-learn."""
+        """Check whether this is the folder of scikit-learn."""
         return folder == self.path
 
     def load(self, folder: Path, *, validation: int | float, fold: int | None) -> Dataset:
@@ -55,7 +55,7 @@ class _Sums:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _IdxSet(CatalogueEntry):
-    """A data set of four IDX files: 60,000 and 10,000 grey pictures of 28x28 in ten classes."""
+    """A data set of four IDX files: 60,000 and 10,000 grayscale images of 28x28 in ten classes."""
 
     shape: tuple[int, ...] = (28, 28)
     train_size: int = 60_000
@@ -64,7 +64,7 @@ class _IdxSet(CatalogueEntry):
     last_rows_validate: bool  # validation takes the last training rows, as is the custom for MNIST
 
     def is_in(self, folder: Path) -> bool:
-        """Tell whether the four files are in a folder."""
+        """Check whether the four files are in a folder."""
         return all(idx.find(folder, file) for file in idx.FILES)
 
     def download(self) -> None:
@@ -73,7 +73,7 @@ class _IdxSet(CatalogueEntry):
             self.retrieve(f"{self.origin}{file}.gz", f"sha256:{sums.packed}")
 
     def load(self, folder: Path, *, validation: int | float, fold: int | None) -> Dataset:
-        """Load pictures and labels, checksums verified."""
+        """Load images and labels, checksums verified."""
         train = self._read_pair(folder, idx.TRAIN_IMAGES, idx.TRAIN_LABELS)
         test = self._read_pair(folder, idx.TEST_IMAGES, idx.TEST_LABELS)
         train, held = hold_out(train, validation, option="validation", where=self.name, last=self.last_rows_validate)
@@ -103,7 +103,7 @@ class _IdxSet(CatalogueEntry):
 _ENTRIES: tuple[CatalogueEntry, ...] = (
     _Digits(
         name="digits",
-        description="handwritten digits, 8x8 grey, part of scikit-learn",
+        description="handwritten digits, 8x8 grayscale, part of scikit-learn",
         shape=(8, 8),
         train_size=1438,
         test_size=359,
@@ -113,7 +113,7 @@ _ENTRIES: tuple[CatalogueEntry, ...] = (
     ),
     _IdxSet(
         name="mnist",
-        description="handwritten digits, 28x28 grey",
+        description="handwritten digits, 28x28 grayscale",
         class_names=_DIGIT_NAMES,
         licence="CC BY-SA 3.0, Y. LeCun and C. Cortes",
         origin="https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -139,7 +139,7 @@ _ENTRIES: tuple[CatalogueEntry, ...] = (
     ),
     _IdxSet(
         name="fashion-mnist",
-        description="pieces of clothing, 28x28 grey",
+        description="pieces of clothing, 28x28 grayscale",
         class_names=(
             "T-shirt/top",
             "Trouser",
@@ -182,7 +182,7 @@ def names() -> list[CatalogueEntry]:
 
 
 def fetch(name: str) -> Path:
-    """Make sure that a known data set is on this machine.
+    """Create sure that a known data set is on this machine.
 
     It is looked for in the folder that the environment variable AAE_DATA names, then in the user's cache, and otherwise
     downloaded into that cache. Progress is shown on standard error.

@@ -47,7 +47,7 @@ def check_rows(part: Part) -> NDArray[Any]:
     Returns
     -------
     array, (n, *shape)
-        Pictures in ``uint8`` stay as they are; everything else becomes ``float32``. A memory map that needs no other
+        Images in ``uint8`` stay as they are; everything else becomes ``float32``. A memory map that needs no other
         type stays one. A last dimension of one colour is dropped.
 
     Raises
@@ -134,7 +134,7 @@ def _expect(part: Part, labels: NDArray[Any], good: NDArray[np.bool_], expected:
 def number_classes(
     labels: Sequence[NDArray[Any]], class_names: tuple[str, ...] | None = None
 ) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
-    """Give the classes numbers 0..K-1 in sorted order, over all the given arrays together.
+    """Return the classes numbers 0..K-1 in sorted order, over all the given arrays together.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ class Split:
     Attributes
     ----------
     rows : array, (n, *shape)
-        ``uint8`` in 0..255 for pictures, otherwise finite ``float32``. May be a read-only memory map.
+        ``uint8`` in 0..255 for images, otherwise finite ``float32``. May be a read-only memory map.
     labels : int64 array, (n,), or None
         Class numbers from 0; -1 is an unlabelled row. None when the source has no labels at all.
     """
@@ -63,7 +63,7 @@ class Dataset:
     test : Split or None
         Rows to be touched once, at the end.
     shape : tuple of int
-        The shape of one row: ``(28, 28)`` a grey picture, ``(32, 32, 3)`` a colour picture, ``(64,)`` plain columns.
+        The shape of one row: ``(28, 28)`` a grayscale image, ``(32, 32, 3)`` a colour image, ``(64,)`` plain columns.
     class_names : tuple of str
         Class k is called ``class_names[k]``; empty when there are no labels.
     columns : tuple of str

@@ -30,7 +30,7 @@ class CatalogueEntry(ABC):
         Class k is called ``class_names[k]``.
     licence, origin : str
         The terms of use, and the address or package it comes from.
-    obstacle, wanted : str
+    unavailable, wanted : str
         What to say where it is not on this machine: why it cannot be downloaded, empty where it can be, and which files are
         expected.
     """
@@ -43,7 +43,7 @@ class CatalogueEntry(ABC):
     class_names: tuple[str, ...]
     licence: str
     origin: str
-    obstacle: str = ""
+    unavailable: str = ""
     wanted: str = "its files"
 
     @property
@@ -69,7 +69,7 @@ class CatalogueEntry(ABC):
 
     @abstractmethod
     def is_in(self, folder: Path) -> bool:
-        """Tell whether all its files are in a folder."""
+        """Check whether all its files are in a folder."""
 
     @abstractmethod
     def load(self, folder: Path, *, validation: int | float, fold: int | None) -> Dataset:
@@ -80,7 +80,7 @@ class CatalogueEntry(ABC):
         raise self.missing()
 
     def fetch(self, download: bool = True) -> Path:
-        """Give the folder it lies in, after a download where that is needed and allowed."""
+        """Return the folder it lies in, after a download where that is needed and allowed."""
         if (found := self.path) is not None:
             return found
         if not download:
@@ -89,9 +89,9 @@ class CatalogueEntry(ABC):
         return cache() / self.folder
 
     def missing(self) -> InputError:
-        """Build the error for a data set that is not on this machine and is not downloaded."""
+        """Create the error for a data set that is not on this machine and is not downloaded."""
         return InputError(
-            f"{self.name}: found it neither in AAE_DATA nor in {cache()}, and {self.obstacle or 'downloads are off'}; "
+            f"{self.name}: found it neither in AAE_DATA nor in {cache()}, and {self.unavailable or 'downloads are off'}; "
             f"expected {self.wanted} in a folder {self.folder!r} inside the folder that AAE_DATA names"
         )
 

@@ -24,7 +24,7 @@ _NAME = re.compile(r"[-.]idx\d-ubyte(\.gz)?$|\.idx(\.gz)?$")
 
 
 def is_idx(path: Path) -> bool:
-    """Tell whether a file is called like an IDX file, such as ``t10k-images-idx3-ubyte.gz``."""
+    """Check whether a file is called like an IDX file, such as ``t10k-images-idx3-ubyte.gz``."""
     return _NAME.search(path.name.lower()) is not None
 
 

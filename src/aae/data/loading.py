@@ -12,21 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae.data import arrays, catalogue, idx, matlab, svhn, tables, tfd
-from aae.data import images as pictures
+from aae.data import images as images
 from aae.data.checks import Part, check_labels, check_rows, number_classes
 from aae.data.dataset import Dataset, Split
 from aae.data.splits import hold_out
 from aae.errors import InputError, unknown
 
 _EXPECTED = (
-    "expected .npy, .npz, .csv, .parquet, an IDX file, a .mat file of SVHN or TFD, a picture, "
-    "or a folder of IDX files, SVHN files or pictures"
+    "expected .npy, .npz, .csv, .parquet, an IDX file, a .mat file of SVHN or TFD, a image, "
+    "or a folder of IDX files, SVHN files or images"
 )
 _APPLIES = {
     "label_column": "for .csv and .parquet files",
     "labels": "for your own data",
-    "image_size": "for pictures",
-    "colour": "for pictures",
+    "image_size": "for images",
+    "colour": "for images",
     "fold": f"for {', '.join(entry.name for entry in tfd.ENTRIES)} and a {tfd.FILE}",
 }
 
@@ -50,7 +50,7 @@ def load(
     source : str
         A known name (see `names`) or a path: ``.npy`` (rows); ``.npz`` (``x_train, y_train, x_test, y_test``, or one of
         X, x, images, rows with one of y, labels); ``.csv`` and ``.parquet``; a folder with the four IDX files of MNIST;
-        a folder with ``.mat`` files of SVHN; the ``.mat`` file of TFD; a folder of pictures, with a subfolder per class
+        a folder with ``.mat`` files of SVHN; the ``.mat`` file of TFD; a folder of images, with a subfolder per class
         for labels, and ``train`` and ``test`` above them for splits. A name goes before a path of the same name; write
         ``./mnist`` for the path.
     validation : int or float
@@ -67,9 +67,9 @@ def load(
         A ``.npy`` file, or a ``.csv`` or ``.parquet`` file of one column, with the label of every row, for a source
         that has no labels of its own.
     image_size : int, optional
-        Height and width in pixels to resize a folder of pictures to.
+        Height and width in pixels to resize a folder of images to.
     colour : bool
-        Read a folder of pictures as red, green and blue instead of grey.
+        Read a folder of images as red, green and blue instead of grayscale.
     fold : int, optional
         Which of the official folds of TFD gives the validation and test images, 0 to 4; by default the first.
     download : bool
@@ -79,7 +79,7 @@ def load(
     -------
     Dataset
         Classes are numbered 0..K-1 in sorted order. Without a validation or shuffled test split, plain IDX files stay
-        read-only memory maps and float32 or picture ``.npy`` files copy-on-write ones; SVHN always stays one of these.
+        read-only memory maps and float32 or image ``.npy`` files copy-on-write ones; SVHN always stays one of these.
 
     Raises
     ------
@@ -133,8 +133,8 @@ def read_rows(
     Parameters
     ----------
     path : str or Path
-        ``.npy``, ``.npz``, ``.csv``, ``.parquet``, an IDX file, a ``.mat`` file of SVHN or TFD, a picture, or a folder
-        of pictures.
+        ``.npy``, ``.npz``, ``.csv``, ``.parquet``, an IDX file, a ``.mat`` file of SVHN or TFD, a image, or a folder
+        of images.
     label_column, image_size, colour
         As for `load`, but ignored where they do not apply or the table has no such column, so that the options a model was
         trained with can be passed for any new rows.
@@ -165,8 +165,8 @@ def read_rows(
         raise InputError(f"{path}: found no such file or folder, {_EXPECTED}")
     if label_column is not None and not (_is_table(path) and label_column in tables.column_names(path)):
         label_column = None
-    pictured = _is_picture_source(path)
-    part, test = _read(path, label_column, image_size if pictured else None, colour and pictured, columns)
+    has_images = _is_image_source(path)
+    part, test = _read(path, label_column, image_size if has_images else None, colour and has_images, columns)
     if test is not None:
         raise InputError(f"{path}: found training and test rows, expected one set of rows")
     if not labels:
@@ -184,9 +184,9 @@ def read_rows(
 def _read(
     path: Path, label_column: str | None, image_size: int | None, colour: bool, columns: Sequence[str] = ()
 ) -> tuple[Part, Part | None]:
-    if _is_picture_source(path):
+    if _is_image_source(path):
         _refuse(path, label_column=label_column)
-        return pictures.read_pictures(path, image_size, colour)
+        return images.read_images(path, image_size, colour)
     _refuse(path, image_size=image_size, colour=colour)
     if _is_table(path):
         return tables.read_table(path, label_column, columns), None
@@ -218,11 +218,11 @@ def _is_table(path: Path) -> bool:
     return path.suffix.lower() in tables.SUFFIXES
 
 
-def _is_picture_source(path: Path) -> bool:
-    """Tell whether `path` is a picture, or a folder that is no folder of IDX or SVHN files."""
+def _is_image_source(path: Path) -> bool:
+    """Check whether `path` is a image, or a folder that is no folder of IDX or SVHN files."""
     if path.is_dir():
         return idx.find(path, idx.TRAIN_IMAGES) is None and not svhn.is_folder(path)
-    return path.suffix.lower() in pictures.SUFFIXES
+    return path.suffix.lower() in images.SUFFIXES
 
 
 def _read_labels(path: Path) -> NDArray[Any]:

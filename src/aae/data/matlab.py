@@ -217,7 +217,7 @@ class _Unpacked(io.RawIOBase):
         self._file, self._left, self._unpacker = file, size, zlib.decompressobj()
 
     def readable(self) -> bool:
-        """Tell that it can be read."""
+        """Return that it can be read."""
         return True
 
     def readinto(self, buffer: Any) -> int:

@@ -1,6 +1,6 @@
 """SVHN, the Street View House Numbers: MATLAB files, converted once into memory-mapped arrays.
 
-Netzer et al., *Reading digits in natural images with unsupervised feature learning*, 2011: 73,257 pictures to train on,
+Netzer et al., *Reading digits in natural images with unsupervised feature learning*, 2011: 73,257 images to train on,
 531,131 somewhat easier ones, called "extra", and 26,032 to test on. The paper trains on "about 530K" (A.2.2), which is
 the extra ones.
 """
@@ -38,7 +38,7 @@ SUMS = {
 }
 """MD5 of the official files."""
 
-_BLOCK = 4096  # pictures converted together
+_BLOCK = 4096  # images converted together
 _ABANDONED = 3600  # seconds after which a conversion that does not grow counts as killed
 
 
@@ -66,7 +66,7 @@ class Svhn(CatalogueEntry):
         return "svhn" if self.official else self.name
 
     def is_in(self, folder: Path) -> bool:
-        """Tell whether the training files and the test file are in a folder."""
+        """Check whether the training files and the test file are in a folder."""
         return all((folder / file).is_file() for file in (*self.train_files, TEST))
 
     def download(self) -> None:
@@ -77,7 +77,7 @@ class Svhn(CatalogueEntry):
             self.retrieve(ADDRESS + file, f"md5:{SUMS[file]}")
 
     def load(self, folder: Path, *, validation: int | float, fold: int | None) -> Dataset:
-        """Load pictures and labels; `validation` takes the last training rows."""
+        """Load images and labels; `validation` takes the last training rows."""
         train, test = self._read(folder, *self.train_files), self._read(folder, TEST)
         train, held = hold_out(train, validation, option="validation", where=self.name, last=True)
         return Dataset(self.title, train, held, test, SHAPE, self.class_names)
@@ -105,20 +105,20 @@ def _entry(name: str, what: str, train_size: int, *train_files: str) -> Svhn:
 
 
 ENTRIES = (
-    # The extra pictures go first, so that a validation split, the last rows, is like the test split.
+    # The extra images go first, so that a validation split, the last rows, is like the test split.
     _entry("svhn", "training and extra", 604_388, EXTRA, TRAIN),
     _entry("svhn-extra", "extra, as the paper", 531_131, EXTRA),
     _entry("svhn-train", "training", 73_257, TRAIN),
     Svhn(
         name="svhn-10k",
-        description="SVHN-10k: 10,000 test pictures of SVHN, split anew",
+        description="SVHN-10k: 10,000 test images of SVHN, split anew",
         shape=SHAPE,
         train_size=8001,
         test_size=1999,
         class_names=tuple("0123456789"),
         licence="for non-commercial use only, Y. Netzer et al.",
         origin="cut from SVHN; numbers measured on it cannot be compared with SVHN",
-        obstacle="it cannot be downloaded",
+        unavailable="it cannot be downloaded",
         wanted=f"{TRAIN} and {TEST}",
         train_files=(TRAIN,),
         title="SVHN-10k",
@@ -128,7 +128,7 @@ ENTRIES = (
 
 
 def is_folder(path: Path) -> bool:
-    """Tell whether a folder holds files to train on, called as the official ones are."""
+    """Check whether a folder holds files to train on, called as the official ones are."""
     return any((path / file).is_file() for file in (TRAIN, EXTRA))
 
 
@@ -138,9 +138,9 @@ def read_folder(folder: Path) -> tuple[Part, Part | None]:
     Returns
     -------
     train : Part
-        Extra and training pictures together, as far as they are there.
+        Extra and training images together, as far as they are there.
     test : Part or None
-        The test pictures, when there is such a file.
+        The test images, when there is such a file.
     """
     train = [folder / file for file in (EXTRA, TRAIN) if (folder / file).is_file()]
     test = folder / TEST
@@ -148,9 +148,9 @@ def read_folder(folder: Path) -> tuple[Part, Part | None]:
 
 
 def read_files(files: Sequence[Path], sums: Mapping[str, str] | None = None) -> Part:
-    """Read the pictures and labels of one or several files, one after the other.
+    """Read the images and labels of one or several files, one after the other.
 
-    The pictures are converted once into one array in the user's cache, from where they are memory-mapped; that is one
+    The images are converted once into one array in the user's cache, from where they are memory-mapped; that is one
     array for each choice of files, 1.9 GB for all of SVHN. Labels are read anew each time.
 
     Parameters
@@ -170,20 +170,20 @@ def read_files(files: Sequence[Path], sums: Mapping[str, str] | None = None) -> 
     InputError
         Files that are damaged or of another form, a wrong checksum, or a cache that cannot be written.
     """
-    pictures, labels = [], []
+    images, labels = [], []
     for file in files:
         found = matlab.read_variables(file, "X", "y")
         shape, kind = found["X"].shape, found["X"].kind
         if len(shape) != 4 or shape[:3] != SHAPE or shape[3] == 0 or kind != "uint8":
             raise InputError(f"{file}: X: found shape {shape} and type {kind}, expected (32, 32, 3, n) and uint8")
-        pictures.append(found["X"])
+        images.append(found["X"])
         labels.append(matlab.read_integers(found["y"], (shape[3], 1), range(1, 11))[:, 0] % 10)
     count = sum(len(part) for part in labels)
     converted = _place(files, sums or {})
     rows = _open(converted, count)
     if rows is None:
         _verify(files, sums or {})
-        _convert(pictures, count, converted)
+        _convert(images, count, converted)
         rows = _open(converted, count)
     assert rows is not None
     return Part(" and ".join(str(file) for file in files), rows, np.concatenate(labels))
@@ -211,8 +211,8 @@ def _verify(files: Sequence[Path], sums: Mapping[str, str]) -> None:
             raise InputError(f"{file}: found the MD5 checksum {found}, expected {sums[file.name]} of the official file")
 
 
-def _convert(pictures: Sequence[matlab.Variable], count: int, converted: Path) -> None:
-    """Write pictures as one array, block by block; it appears under its name only when it is complete."""
+def _convert(images: Sequence[matlab.Variable], count: int, converted: Path) -> None:
+    """Write images as one array, block by block; it appears under its name only when it is complete."""
     unfinished = converted.with_name(f".{converted.name}.{secrets.token_hex(4)}.part")
     size = int(np.prod(SHAPE))
     try:
@@ -224,7 +224,7 @@ def _convert(pictures: Sequence[matlab.Variable], count: int, converted: Path) -
         with unfinished.open("wb") as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": (count, *SHAPE)}
             np.lib.format.write_array_header_1_0(file, header)
-            for variable in pictures:
+            for variable in images:
                 for block in variable.blocks(_BLOCK * size):
                     rows = block.reshape(-1, *SHAPE[::-1])  # MATLAB counts backwards: (n, colours, columns, rows)
                     file.write(rows.transpose(0, 3, 2, 1).tobytes())

@@ -1,6 +1,6 @@
 """TFD, the Toronto Face Dataset: one licensed MATLAB file, with five official folds.
 
-Susskind, Anderson and Hinton, *The Toronto face dataset*, 2010: 48x48 grey faces, 98,058 without and 4,178 with an
+Susskind, Anderson and Hinton, *The Toronto face dataset*, 2010: 48x48 grayscale faces, 98,058 without and 4,178 with an
 expression. A fold divides the latter into training, validation and test images. The generative models of section 3
 learn from the images that no fold uses, and are measured on the validation and test images of a fold.
 """
@@ -43,7 +43,7 @@ class Faces(CatalogueEntry):
     wanted: str = FILE
 
     def is_in(self, folder: Path) -> bool:
-        """Tell whether the file is in a folder."""
+        """Check whether the file is in a folder."""
         return (folder / FILE).is_file()
 
     def load(self, folder: Path, *, validation: int | float, fold: int | None) -> Dataset:
@@ -54,7 +54,7 @@ class Faces(CatalogueEntry):
 ENTRIES = (
     Faces(
         name="tfd",
-        description="faces, 48x48 grey, seven expressions, five folds",
+        description="faces, 48x48 grayscale, seven expressions, five folds",
         shape=SHAPE,
         train_size=98_058,
         test_size=835,
@@ -62,7 +62,7 @@ ENTRIES = (
         licence="by permission of its authors, J. Susskind, A. Anderson and G. Hinton",
         origin="its authors, University of Toronto",
         title="tfd",
-        obstacle="it cannot be downloaded: ask its authors (J. Susskind, A. Anderson, G. Hinton, University of Toronto) "
+        unavailable="it cannot be downloaded: ask its authors (J. Susskind, A. Anderson, G. Hinton, University of Toronto) "
         f"for the Toronto Face Dataset (one public copy has the MD5 checksum {_MD5})",
     ),
     Faces(
@@ -72,16 +72,16 @@ ENTRIES = (
         train_size=20_000,
         test_size=800,
         class_names=EXPRESSIONS,
-        licence="that of its pictures",
+        licence="that of its images",
         origin="other faces; numbers measured on it cannot be compared with TFD",
         title="faces stand-in",
-        obstacle="it cannot be downloaded: it stands in for tfd with other faces in the same form",
+        unavailable="it cannot be downloaded: it stands in for tfd with other faces in the same form",
     ),
 )
 
 
 def is_faces(path: Path) -> bool:
-    """Tell whether a path is a ``.mat`` file with variables of TFD, or a folder with the file of TFD."""
+    """Check whether a path is a ``.mat`` file with variables of TFD, or a folder with the file of TFD."""
     if path.is_dir():
         return (path / FILE).is_file()
     return path.suffix.lower() == matlab.SUFFIX and not _VARIABLES.isdisjoint(matlab.read_variables(path))

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from aae.estimators.base import BATCH, AdversarialTransformer, Rows, all_or_nothing
-from aae.priors import Uniform
 
 
 class AAE(AdversarialTransformer):
@@ -53,7 +52,7 @@ class AAE(AdversarialTransformer):
         phases.
     optimizers : dict, optional
         Changes for single phases (``"reconstruction"``, ``"discriminator"``, ``"generator"``), in the words of a recipe:
-        ``{"generator": {"rate": 0.0005}, "reconstruction": {"optimizer": "sgd", "rate": 0.01, "momentum": 0.9}}``.
+        ``{"generator": {"learning_rate": 0.0005}, "reconstruction": {"optimizer": "sgd", "momentum": 0.9}}``.
     precision : {"fp32", "bf16", "tf32"}, default="fp32"
         Of the matrix products in training.
     device : {"auto", "cpu", "cuda"}, default="auto"
@@ -117,7 +116,7 @@ class AAE(AdversarialTransformer):
         return self._fit(X, partial=False)
 
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
-        """Make one pass over rows (n_samples, n_features), in mini-batches; the first call sets up scaling and networks.
+        """Create one pass over rows (n_samples, n_features), in mini-batches; the first call sets up scaling and networks.
 
         Optimizers go on as the last call left them. Raises as `fit` does.
         """
@@ -125,9 +124,9 @@ class AAE(AdversarialTransformer):
 
     @all_or_nothing
     def _fit(self, X: ArrayLike, *, partial: bool) -> Self:
-        goes_on = self._goes_on(partial)
-        checked = self._check_fit(X, goes_on=goes_on)
-        self._train(checked, goes_on=goes_on, partial=partial)
+        incremental = self._is_incremental(partial)
+        checked = self._check_fit(X, incremental=incremental)
+        self._train(checked, incremental=incremental, partial=partial)
         errors = self._squared_errors(self._scaled(checked))
         self.noise_variance_ = max(float(errors.mean()) / checked.shape[1], float(np.finfo(np.float32).eps))
         return self
@@ -159,7 +158,7 @@ class AAE(AdversarialTransformer):
         return self._draw(n, None, random_state)
 
     def score_samples(self, X: ArrayLike) -> Rows:
-        r"""Tell how normal each row is: log p(x, z) at its code z, in nats; larger is more normal.
+        r"""Return how normal each row is: log p(x, z) at its code z, in nats; larger is more normal.
 
         With z the code of the row, d the number of its columns, and s2 = `noise_variance_`, this is
 
@@ -194,7 +193,7 @@ class AAE(AdversarialTransformer):
         """Compute the squared error of the reconstruction of each scaled row."""
         parts = []
         for batch in torch.split(rows, BATCH):
-            there = batch.to(self._place)
+            there = batch.to(self._device)
             parts.append((self.model_.reconstruct(there) - there).cpu().numpy())
         return np.concatenate([np.square(part, dtype=np.float64).sum(axis=1) for part in parts])
 
@@ -202,6 +201,6 @@ class AAE(AdversarialTransformer):
     def _log_prior(self, rows: Tensor) -> NDArray[np.float64]:
         latent = self.model_.latent("style")
         codes = self._codes(rows)["style"]
-        known = latent.prior.has_density and not isinstance(latent.prior, Uniform)
+        known = latent.prior.density_everywhere
         values: Rows = (latent.prior.log_prob(codes) if known else latent.discriminate(codes)).cpu().numpy()
         return values.astype(np.float64)

@@ -28,17 +28,17 @@ from aae.networks import Scaling
 from aae.noise import Noise, seeded
 from aae.priors import FromSampler, Prior
 from aae.recipes.build_model import build_model
+from aae.recipes.prior_settings import GaussianSettings
 from aae.recipes.schema import (
     DecoderSettings,
     DiscriminatorSettings,
     EncoderSettings,
-    GaussianSettings,
     ModelSettings,
     StyleSettings,
 )
-from aae.training.phases import adversarial_phases
+from aae.training.phases import Phase, adversarial_phases
 from aae.training.progress import Progress
-from aae.training.settings import TrainingSettings, complaint
+from aae.training.settings import OptimizerSettings, TrainingSettings, validation_message
 from aae.training.trainer import INIT, SAMPLES, Trainer, TrainingData
 
 Rows = NDArray[np.float32]
@@ -134,7 +134,7 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the model from the CPU, so that it can be loaded on a machine without an accelerator."""
         state: dict[str, Any] = super().__getstate__()
-        if "model_" in state and self._place.type != "cpu":
+        if "model_" in state and self._device.type != "cpu":
             state = {**state, "model_": copy.deepcopy(self.model_).cpu()}
         return state
 
@@ -151,53 +151,55 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
         return int(self.latent_dim)
 
     @property
-    def _place(self) -> torch.device:
+    def _device(self) -> torch.device:
         """Where the fitted model is."""
         return next(self.model_.parameters()).device
 
     # Training
 
-    def _goes_on(self, partial: bool) -> bool:
+    def _is_incremental(self, partial: bool) -> bool:
         """Check the parameters, and tell whether training goes on from what was fitted before."""
         self._validate_params()
         return (partial or bool(self.warm_start)) and self.__sklearn_is_fitted__()
 
-    def _check_fit(self, X: Any, y: Any = "no_validation", *, goes_on: bool) -> Any:
+    def _check_fit(self, X: Any, y: Any = "no_validation", *, incremental: bool) -> Any:
         """Check rows, and labels where there are some, for training."""
         _refuse_images(X)
         refuse_gaps(y)
-        return validate_data(self, X, y, reset=not goes_on, dtype=_DTYPES, ensure_min_samples=2)
+        return validate_data(self, X, y, reset=not incremental, dtype=_DTYPES, ensure_min_samples=2)
 
-    def _train(self, X: NDArray[Any], labels: Labels | None = None, *, goes_on: bool, partial: bool = False) -> None:
+    def _train(
+        self, X: NDArray[Any], labels: Labels | None = None, *, incremental: bool, partial: bool = False
+    ) -> None:
         """Train on checked rows (n, n_features_in_), with labels (n,), -1 where unlabelled.
 
         Sets `model_`, `scaler_` and `history_`. A call from `partial_fit` makes one pass over the rows.
         """
-        seed = self._seed if goes_on else draw_seed(self.random_state)
-        scaler = self.scaler_ if goes_on else self._make_scaler(X)
-        history = list(self.history_) if goes_on else []
+        seed = self._seed if incremental else draw_seed(self.random_state)
+        scaler = self.scaler_ if incremental else self._make_scaler(X)
+        history = list(self.history_) if incremental else []
         epochs = 1 if partial else self._epochs(len(X))
         settings = self._training_settings(epochs, seed)
-        place = choose_device(self.device)
+        device = choose_device(self.device)
         rows = _scale(scaler, X)
-        data = _training_data(rows, labels).to(place)
-        with seeded(seed, place):
-            model = copy.deepcopy(self.model_) if goes_on else self._build(rows, seed)
-            model.to(place)
+        data = _training_data(rows, labels).to(device)
+        with seeded(seed, device):
+            model = copy.deepcopy(self.model_) if incremental else self._build(rows, seed)
+            model.to(device)
             classify = data.labelled is not None and len(data.labelled) > 0
-            trainer = Trainer(model, adversarial_phases(model, classify=classify), data, settings, place)
-            if goes_on:
+            trainer = Trainer(model, self._phases(model, classify), data, settings, device)
+            if incremental:
                 weights = {f"module.{name}": tensor for name, tensor in model.state_dict().items()}
                 trainer.load_state(weights | self._state[0], self._state[1])
             for losses in self._run(trainer, epochs):
                 history.append({"epoch": trainer.epoch, **losses})
-            tensors, facts = trainer.state()
+            tensors, metadata = trainer.state()
         tensors = {name: tensor.cpu() for name, tensor in tensors.items() if not name.startswith("module.")}
-        self._state = (self._state[0] | tensors if goes_on else tensors, facts)
+        self._state = (self._state[0] | tensors if incremental else tensors, metadata)
         self._seed, self.scaler_, self.model_, self.history_ = seed, scaler, model.eval(), history
 
     def _run(self, trainer: Trainer, epochs: int) -> Iterator[dict[str, float]]:
-        """Train for a number of epochs, with progress if asked for; gives the metrics of each."""
+        """Train for a number of epochs, with progress if asked for; returns the metrics of each."""
         last = trainer.epoch + epochs
         progress = Progress(type(self).__name__, last, trainer.steps_per_epoch, trainer.epoch) if self.verbose else None
         with progress or nullcontext():
@@ -228,7 +230,7 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
         return scaler.set_output(transform="default").fit(X)
 
     def _build(self, rows: Rows, seed: int) -> AdversarialAutoencoder:
-        """Build the model for scaled rows."""
+        """Create the model for scaled rows."""
         inside = bool(rows.min() >= 0 and rows.max() <= 1)
         if self.output == "sigmoid" and not inside:
             raise InputError(
@@ -260,27 +262,34 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
             model.latent("style").prior = prior
         return model
 
-    def _training_settings(self, epochs: int, seed: int) -> TrainingSettings:
-        adam = {"optimizer": "adam", "rate": float(self.learning_rate)}
-        adversarial = {**adam, "betas": (0.5, 0.999)}
-        phases: dict[str, dict[str, Any]] = {
-            "reconstruction": adam,
-            "discriminator": adversarial,
-            "generator": adversarial,
-            "classification": adam,
-            "repulsion": {"rate": 0.01},
-        }
-        for name, changes in (self.optimizers or {}).items():
-            if name not in phases:
-                raise unknown("phase in optimizers", name, phases)
-            if not isinstance(changes, Mapping):
-                raise InputError(f"optimizers[{name!r}] is {changes!r}; expected a dictionary")
-            phases[name] = {**phases[name], **changes}
-        sizes = {"epochs": epochs, "batch_size": int(self.batch_size)}
+    def _phases(self, model: AdversarialAutoencoder, classify: bool) -> list[Phase]:
+        """Create the phases, with the optimizers that estimators use and the changes that `optimizers` names."""
+        adam = OptimizerSettings(optimizer="adam", learning_rate=float(self.learning_rate))
+        adversarial = adam.model_copy(update={"betas": (0.5, 0.999)})
+        phases = adversarial_phases(model, classify=classify)
+        names = [phase.name for phase in phases]
+        changes = dict(self.optimizers or {})
+        for name, given in changes.items():
+            if name not in names:
+                raise unknown("phase in optimizers", name, names)
+            if not isinstance(given, Mapping):
+                raise InputError(f"optimizers[{name!r}] is {given!r}; expected a dictionary")
+        own = {"discriminator": adversarial, "generator": adversarial}
+        phases = [
+            phase if phase.name == "repulsion" else phase.with_optimizer(own.get(phase.name, adam)) for phase in phases
+        ]
         try:
-            return TrainingSettings.model_validate({**sizes, "seed": seed, "precision": self.precision, **phases})
+            return [
+                phase.with_optimizer(OptimizerSettings.model_validate(changes[phase.name]))
+                if phase.name in changes
+                else phase
+                for phase in phases
+            ]
         except ValidationError as error:
-            raise InputError(f"optimizers: {complaint(error)}") from None
+            raise InputError(f"optimizers: {validation_message(error)}") from None
+
+    def _training_settings(self, epochs: int, seed: int) -> TrainingSettings:
+        return TrainingSettings(epochs=epochs, batch_size=int(self.batch_size), seed=seed, precision=self.precision)
 
     # Use
 
@@ -296,22 +305,22 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
     @torch.no_grad()
     def _codes(self, rows: Tensor) -> dict[str, Tensor]:
         """Infer the codes of scaled rows."""
-        parts = [self.model_.encode(batch.to(self._place)) for batch in torch.split(rows, BATCH)]
+        parts = [self.model_.encode(batch.to(self._device)) for batch in torch.split(rows, BATCH)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     @torch.no_grad()
     def _probabilities(self, rows: Tensor) -> Rows:
         """Compute q(y|x) (n, categories) of scaled rows; a model without a label has one category."""
-        if not self.model_.has_labels:
+        if not self.model_.classifies:
             return np.ones((len(rows), 1), np.float32)
-        logits = torch.cat([self.model_.label_logits(batch.to(self._place)) for batch in torch.split(rows, BATCH)])
+        logits = torch.cat([self.model_.label_logits(batch.to(self._device)) for batch in torch.split(rows, BATCH)])
         probabilities: Rows = torch.softmax(logits, dim=1).cpu().numpy()
         return probabilities
 
     @torch.no_grad()
     def _decoded(self, codes: dict[str, Tensor], labels: Tensor | None = None) -> Rows:
         """Decode codes to rows in the units of the training rows."""
-        return self._unscaled(self.model_.decode({name: code.to(self._place) for name, code in codes.items()}, labels))
+        return self._unscaled(self.model_.decode({name: code.to(self._device) for name, code in codes.items()}, labels))
 
     def _unscaled(self, rows: Tensor) -> Rows:
         values: Rows = rows.cpu().numpy()
@@ -332,9 +341,9 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         check_scalar(n, "n", Integral, min_val=1)
         seed = draw_seed(random_state)
-        wanted = None if labels is None else torch.from_numpy(labels).to(self._place)
-        with seeded(seed, self._place):
-            return self._unscaled(self.model_.sample(int(n), wanted, Noise(seed, SAMPLES, device=self._place)))
+        wanted = None if labels is None else torch.from_numpy(labels).to(self._device)
+        with seeded(seed, self._device):
+            return self._unscaled(self.model_.sample(int(n), wanted, Noise(seed, SAMPLES, device=self._device)))
 
 
 class AdversarialTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, AdversarialEstimator):  # type: ignore[misc]
@@ -384,7 +393,7 @@ def _scale(scaler: Any, X: NDArray[Any]) -> Rows:
 
 
 def _writable(values: NDArray[Any]) -> Rows:
-    """Give values as torch takes them without a warning: of 32 bits, in one piece, not read-only."""
+    """Return values as torch takes them without a warning: of 32 bits, in one piece, not read-only."""
     return np.require(values, np.float32, ["C", "W"])
 
 

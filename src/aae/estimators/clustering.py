@@ -128,7 +128,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         return self._fit(X, partial=False)
 
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
-        """Make one pass over rows (n_samples, n_features), in mini-batches; the first call sets up scaling and networks.
+        """Create one pass over rows (n_samples, n_features), in mini-batches; the first call sets up scaling and networks.
 
         Optimizers go on as the last call left them; `labels_` are those of these rows. Raises as `fit` does.
         """
@@ -136,11 +136,11 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
 
     @all_or_nothing
     def _fit(self, X: ArrayLike, *, partial: bool) -> Self:
-        goes_on = self._goes_on(partial)
-        checked = self._check_fit(X, goes_on=goes_on)
-        if not goes_on and len(checked) < self.n_clusters:
+        incremental = self._is_incremental(partial)
+        checked = self._check_fit(X, incremental=incremental)
+        if not incremental and len(checked) < self.n_clusters:
             raise InputError(f"n_samples={len(checked)} should be >= n_clusters={self.n_clusters}.")
-        self._train(checked, goes_on=goes_on, partial=partial)
+        self._train(checked, incremental=incremental, partial=partial)
         self.labels_ = self._probabilities(self._scaled(checked)).argmax(axis=1)
         return self
 
@@ -160,7 +160,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
     def cluster_heads_(self) -> Rows:
         """What each cluster looks like, (n_clusters, n_features): its one-hot label decoded with style 0 (figure 9)."""
         check_is_fitted(self)
-        categories = self.model_.latent("label").prior.dim if self.model_.has_labels else 1
+        categories = self.model_.latent("label").prior.dim if self.model_.classifies else 1
         styles = torch.zeros(categories, self.model_.latent("style").prior.dim)
         return self._decoded({"label": torch.eye(categories), "style": styles})
 
@@ -184,6 +184,6 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
             Rows, in the units of the training rows.
         """
         check_is_fitted(self)
-        if cluster is None or not self.model_.has_labels:
+        if cluster is None or not self.model_.classifies:
             return self._draw(n, None, random_state)
         return self._draw(n, wanted_labels(cluster, n, np.arange(self.model_.latent("label").prior.dim)), random_state)

@@ -134,14 +134,14 @@ class AAEEmbedding(AdversarialTransformer):
         TrainingError
             If a loss or a weight is not finite.
         """
-        goes_on = self._goes_on(partial=False)
+        incremental = self._is_incremental(partial=False)
         labels = None
         if y is None:
-            rows = self._check_fit(X, goes_on=goes_on)
+            rows = self._check_fit(X, incremental=incremental)
             given = np.full(len(rows), -1)
         else:
-            rows, given = self._check_fit(X, y, goes_on=goes_on)
-        if not goes_on:
+            rows, given = self._check_fit(X, y, incremental=incremental)
+        if not incremental:
             self.classes_ = find_classes(given)
         elif not len(self.classes_) and is_labelled(given).any():
             raise InputError(
@@ -149,7 +149,7 @@ class AAEEmbedding(AdversarialTransformer):
             )
         if len(self.classes_):
             labels = number_labels(given, self.classes_)
-        self._train(rows, labels, goes_on=goes_on)
+        self._train(rows, labels, incremental=incremental)
         self.embedding_ = self._places(self._scaled(rows))
         return self
 
@@ -157,7 +157,7 @@ class AAEEmbedding(AdversarialTransformer):
         categories = len(self.classes_) or int(self.n_clusters)
         if categories == 1:
             return {}
-        heads = ClusterHeadSettings(apart=float(self.head_distance))
+        heads = ClusterHeadSettings(margin=float(self.head_distance))
         return {"label": LabelSettings(categories=categories), "cluster_heads": heads}
 
     @property
@@ -171,7 +171,7 @@ class AAEEmbedding(AdversarialTransformer):
     def inverse_transform(self, X: ArrayLike) -> Rows:
         """Map places (n_samples, n_components) to rows (n_samples, n_features), in the units of the training rows."""
         places = self._check_codes(X)
-        if not self.model_.has_labels:
+        if not self.model_.classifies:
             return self._decoded({"style": places})
         no_head = torch.zeros(len(places), self.model_.latent("label").prior.dim)
         return self._decoded({"label": no_head, "style": places})
@@ -204,7 +204,7 @@ class AAEEmbedding(AdversarialTransformer):
             Rows, in the units of the training rows.
         """
         check_is_fitted(self)
-        if label is None or not self.model_.has_labels:
+        if label is None or not self.model_.classifies:
             return self._draw(n, None, random_state)
         classes = self.classes_ if len(self.classes_) else np.arange(self.model_.latent("label").prior.dim)
         return self._draw(n, wanted_labels(label, n, classes), random_state)

@@ -25,7 +25,7 @@ def refuse_gaps(y: Any) -> None:
 
 
 def is_labelled(y: NDArray[Any]) -> NDArray[np.bool_]:
-    """Tell which of the labels (n,) are not -1.
+    """Return which of the labels (n,) are not -1.
 
     Raises
     ------

@@ -93,7 +93,7 @@ class _Labelled(AdversarialTransformer):
         return self._fit(X, y, None, partial=False)
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
-        """Make one pass over rows, in mini-batches; optimizers go on as the last call left them.
+        """Create one pass over rows, in mini-batches; optimizers go on as the last call left them.
 
         Parameters
         ----------
@@ -113,16 +113,16 @@ class _Labelled(AdversarialTransformer):
 
     @all_or_nothing
     def _fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None, *, partial: bool) -> Self:
-        goes_on = self._goes_on(partial)
-        rows, given = self._check_fit(X, y, goes_on=goes_on)
+        incremental = self._is_incremental(partial)
+        rows, given = self._check_fit(X, y, incremental=incremental)
         declared = find_classes(given if classes is None else np.asarray(classes))
-        if not goes_on:
+        if not incremental:
             self.classes_ = declared
         elif classes is not None and declared.tolist() != self.classes_.tolist():
             raise InputError(f"classes are {declared.tolist()}; the first call had {self.classes_.tolist()}")
         labels = number_labels(given, self.classes_)
         self._check_labels(labels)
-        self._train(rows, labels, goes_on=goes_on, partial=partial)
+        self._train(rows, labels, incremental=incremental, partial=partial)
         return self
 
     @abstractmethod
@@ -165,9 +165,9 @@ class _Labelled(AdversarialTransformer):
         The style of one row with the label of another gives a row in the first one's style (figure 7).
         """
         styles = self._check_codes(codes)
-        labels = torch.from_numpy(wanted_labels(column_or_1d(y), len(styles), self.classes_)).to(self._place)
+        labels = torch.from_numpy(wanted_labels(column_or_1d(y), len(styles), self.classes_)).to(self._device)
         codes_by_latent = {"style": styles}
-        if self.model_.has_labels:
+        if self.model_.classifies:
             one_hot = torch.nn.functional.one_hot(labels, len(self.classes_)).float()
             return self._decoded({"label": one_hot, **codes_by_latent})
         return self._decoded(codes_by_latent, labels)

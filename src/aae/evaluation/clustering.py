@@ -26,7 +26,7 @@ def _labelled(logits: ArrayLike, labels: ArrayLike, which: str) -> tuple[Array, 
 
 
 def cluster_labels(validation_logits: ArrayLike, validation_labels: ArrayLike) -> Array:
-    """Give each cluster the label of the validation example that is surest to belong to it (section 6).
+    """Return each cluster the label of the validation example that is surest to belong to it (section 6).
 
     "For each cluster i, we found the validation example x_n that maximizes q(y_i|x_n), and assigned the label of x_n
     to all the points in the cluster i."

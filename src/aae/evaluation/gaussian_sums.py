@@ -6,7 +6,7 @@ For every row x and width sigma this keeps log sum_i exp(-\|x - mu_i\|^2 / (2 si
 Distances come from one matrix product, \|x - mu\|^2 = \|x\|^2 + \|mu\|^2 - 2 x mu, with x and mu centred by the mean of
 the rows. In float32 it errs by some 1e-5 for 784 pixels in [0, 1], which is 1e-3 nats at sigma = 0.1. So the pairs that
 carry a row's sum, those with a term within a factor of about 1e-6 of the largest, are found in float32 and measured again
-in float64: one pair in a thousand for pictures of digits. Where they are many, the whole block is computed in float64.
+in float64: one pair in a thousand for images of digits. Where they are many, the whole block is computed in float64.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class GaussianSums:
                 self._accumulate(part, *gaps)
 
     def log_sums(self) -> Tensor:
-        """Give log sum_i exp(-||x - mu_i||^2 / (2 sigma^2)) over the samples so far: (len(sigmas), n), float64."""
+        """Return log sum_i exp(-||x - mu_i||^2 / (2 sigma^2)) over the samples so far: (len(sigmas), n), float64."""
         return self.sums.log() + self.reference * self._inverse_variances()
 
     def merge(self, references: Tensor, sums: Tensor) -> None:
@@ -162,7 +162,7 @@ class GaussianSums:
         self.reference[part] = reference
 
     def _buffer(self, name: str, shape: torch.Size, dtype: torch.dtype) -> Tensor:
-        """Give memory that is used again for every block: fresh memory of this size costs as much as a pass over it."""
+        """Return memory that is used again for every block: fresh memory of this size costs as much as a pass over it."""
         if name not in self._buffers or self._buffers[name].numel() < shape.numel():
             self._buffers[name] = self.reference.new_empty(shape.numel(), dtype=dtype)
         return self._buffers[name][: shape.numel()].view(shape)
@@ -174,7 +174,7 @@ def _half_norms(rows: Tensor) -> Tensor:
 
 
 def _positions(mask: Tensor) -> Tensor:
-    """Give the flat positions where `mask` is true; on a CPU numpy finds them several times faster than torch."""
+    """Return the flat positions where `mask` is true; on a CPU numpy finds them several times faster than torch."""
     if mask.device.type == "cpu":
         return torch.from_numpy(np.flatnonzero(mask.numpy()))
     return mask.flatten().nonzero().squeeze(1)

@@ -3,7 +3,7 @@ r"""The paper's log-likelihood: a Gaussian Parzen window on samples of a model (
 log p(x) = log (1/N) sum_i exp(-\|x - mu_i\|^2 / (2 sigma^2)) - D log(sigma sqrt(2 pi)), in nats, where mu_1 .. mu_N are the
 samples, D is the number of columns and sigma is the one of a grid that is best on validation rows.
 
-The number ranks models badly: on MNIST and with 10,000 samples, k-means centroids score higher than true pictures of digits
+The number ranks models badly: on MNIST and with 10,000 samples, k-means centroids score higher than true images of digits
 (Theis et al., 2015). `reference_scores` measures both, to be printed beside a model's number.
 """
 
@@ -149,8 +149,8 @@ def parzen_log_likelihood(
     any scale and offset of the data: see `aae.evaluation.gaussian_sums`. Cost: 2 N D m FLOP in float32 for the test rows,
     1.6e11 for N = m = 10,000 and D = 784, and 4 N D n for the validation rows.
     """
-    place = _place(test, device)
-    held, asked = as_rows(validation, "validation", place), as_rows(test, "test", place)
+    torch_device = _device(test, device)
+    held, asked = as_rows(validation, "validation", torch_device), as_rows(test, "test", torch_device)
     if held.shape[1] != asked.shape[1]:
         raise InputError(f"validation: found {held.shape[1]} columns, expected {asked.shape[1]} as in test")
     grid = _widths(sigmas)
@@ -161,7 +161,7 @@ def parzen_log_likelihood(
             rows,
             widths,
             n_samples=n_samples,
-            device=place,
+            device=torch_device,
             block=block,
             folder=folder,
             name=name,
@@ -232,8 +232,8 @@ def parzen_log_density(
     InputError
         As for `parzen_log_likelihood`.
     """
-    place = _place(rows, device)
-    asked, widths = as_rows(rows, "rows", place), _widths(sigmas)
+    torch_device = _device(rows, device)
+    asked, widths = as_rows(rows, "rows", torch_device), _widths(sigmas)
     stream = SampleStream(samples, n_samples, block)
     sums = GaussianSums(asked.double(), widths, stream.count)
     where = None if folder is None else Path(folder)
@@ -307,18 +307,18 @@ def reference_scores(
     }
 
 
-def _place(values: ArrayLike, device: str | torch.device | None) -> torch.device:
+def _device(values: ArrayLike, device: str | torch.device | None) -> torch.device:
     """Say where to compute: on `device`, or where `values` are."""
     if device is None:
-        place = values.device if isinstance(values, Tensor) else torch.device("cpu")
+        torch_device = values.device if isinstance(values, Tensor) else torch.device("cpu")
     else:
         try:
-            place = torch.device(device)
+            torch_device = torch.device(device)
         except RuntimeError:
             raise InputError(f"device: found {device!r}, expected a name such as cpu or cuda") from None
-    if place.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device: found {place}, but this machine has no CUDA device; expected cpu")
-    return torch.device("cpu") if place.type == "mps" else place
+    if torch_device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device: found {torch_device}, but this machine has no CUDA device; expected cpu")
+    return torch.device("cpu") if torch_device.type == "mps" else torch_device
 
 
 def _widths(sigmas: Sequence[float]) -> tuple[float, ...]:

@@ -102,7 +102,7 @@ class SampleStream:
         self.blocks = math.ceil(self.count / block)
 
     def read(self, k: int, dim: int, device: torch.device) -> Tensor:
-        """Give the samples of block `k`, (block, dim), on `device`.
+        """Return the samples of block `k`, (block, dim), on `device`.
 
         Raises
         ------
@@ -196,7 +196,7 @@ def _rank() -> tuple[int, int]:
 
 
 def _combine(sums: GaussianSums, processes: int) -> None:
-    """Give every process the sums of all, added in the order of their ranks."""
+    """Return every process the sums of all, added in the order of their ranks."""
     own = torch.cat([sums.reference[None], sums.sums])
     device = own.device
     if "nccl" not in distributed.get_backend():

@@ -2,7 +2,7 @@
 
 from aae.figures.canvas import save
 from aae.figures.curves import training_curves
-from aae.figures.figure2 import code_scatter, gaussian_percentile_grid, picture_grid
+from aae.figures.figure2 import code_scatter, gaussian_percentile_grid, image_grid
 from aae.figures.figure4 import axis_walk, manifold_panels
 from aae.figures.figure5 import samples_and_neighbours
 from aae.figures.figure7 import style_and_content
@@ -13,8 +13,8 @@ __all__ = [
     "cluster_rows",
     "code_scatter",
     "gaussian_percentile_grid",
+    "image_grid",
     "manifold_panels",
-    "picture_grid",
     "samples_and_neighbours",
     "save",
     "style_and_content",

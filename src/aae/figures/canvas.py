@@ -1,4 +1,4 @@
-"""What all figures share: colours, pictures from rows, sheets of pictures placed to the pixel, and saving."""
+"""What all figures share: colours, images from rows, sheets of images placed to the pixel, and saving."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from aae.arrays import Array, ArrayLike, as_numpy
 from aae.errors import InputError
 
 DPI = 200
-CELL = 84  # pixels that a small picture is magnified to, about: 28 x 28 becomes exactly three times as large
-GAP = 2  # pixels between pictures
+CELL = 84  # pixels that a small image is magnified to, about: 28 x 28 becomes exactly three times as large
+GAP = 2  # pixels between images
 MARGIN = 0.1  # inches of white around a sheet
 INK, FAINT, CLOUD = "#262626", "#8a8a8a", "#dcdcdc"
 TITLE_SIZE, LABEL_SIZE = 10, 8
@@ -40,13 +40,13 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def as_pictures(rows: ArrayLike, name: str = "rows") -> Array:
-    """Bring rows to colour pictures.
+def as_images(rows: ArrayLike, name: str = "rows") -> Array:
+    """Bring rows to colour images.
 
     Parameters
     ----------
     rows : array or tensor (n, h, w) or (n, h, w, 3)
-        Grey or red, green and blue values in [0, 1]; what lies outside is clipped.
+        Grayscale or red, green and blue values in [0, 1]; what lies outside is clipped.
     name : str
         What the rows are called in the error.
 
@@ -58,12 +58,12 @@ def as_pictures(rows: ArrayLike, name: str = "rows") -> Array:
     Raises
     ------
     InputError
-        If the rows are not pictures but plain columns, or values are not numbers.
+        If the rows are not images but plain columns, or values are not numbers.
     """
     array = as_numpy(rows).astype(np.float64)
     if array.ndim == 2:
         raise InputError(
-            f"{name}: found rows of {array.shape[1]} plain columns, which cannot be drawn as pictures; "
+            f"{name}: found rows of {array.shape[1]} plain columns, which cannot be drawn as images; "
             "expected shape (n, height, width) or (n, height, width, 3)"
         )
     if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] != 3) or 0 in array.shape[1:]:
@@ -74,12 +74,12 @@ def as_pictures(rows: ArrayLike, name: str = "rows") -> Array:
     return np.clip(colour, 0, 1)
 
 
-def mosaic(pictures: ArrayLike, rows: int, cols: int, lead: int = 0) -> Array:
-    """Lay pictures out in a grid, row by row, with hairline white gaps; places that are left over stay white.
+def mosaic(images: ArrayLike, rows: int, cols: int, lead: int = 0) -> Array:
+    """Lay images out in a grid, row by row, with hairline white gaps; places that are left over stay white.
 
     Parameters
     ----------
-    pictures : array or tensor (n, h, w) or (n, h, w, 3)
+    images : array or tensor (n, h, w) or (n, h, w, 3)
         At most `rows` times `cols`, values in [0, 1].
     rows, cols : int
         Size of the grid.
@@ -89,16 +89,16 @@ def mosaic(pictures: ArrayLike, rows: int, cols: int, lead: int = 0) -> Array:
     Returns
     -------
     array (height, width, 3)
-        Small pictures are magnified by a whole number, so that every pixel stays a square.
+        Small images are magnified by a whole number, so that every pixel stays a square.
 
     Raises
     ------
     InputError
-        If the rows are not pictures, or there are none or too many of them.
+        If the rows are not images, or there are none or too many of them.
     """
-    cells = as_pictures(pictures, "pictures")
+    cells = as_images(images, "images")
     if not 1 <= len(cells) <= rows * cols:
-        raise InputError(f"pictures: found {len(cells)} for a grid of {rows} by {cols}, expected 1 to {rows * cols}")
+        raise InputError(f"images: found {len(cells)} for a grid of {rows} by {cols}, expected 1 to {rows * cols}")
     scale = cell_scale(cells)
     cells = cells.repeat(scale, axis=1).repeat(scale, axis=2)
     _, height, width, _ = cells.shape
@@ -110,14 +110,14 @@ def mosaic(pictures: ArrayLike, rows: int, cols: int, lead: int = 0) -> Array:
     return sheet
 
 
-def cell_scale(pictures: Array) -> int:
-    """Say how many times `mosaic` magnifies `pictures` (n, h, w, ...)."""
-    side: int = max(pictures.shape[1:3])
+def cell_scale(images: Array) -> int:
+    """Say how many times `mosaic` magnifies `images` (n, h, w, ...)."""
+    side: int = max(images.shape[1:3])
     return max(1, round(CELL / side))
 
 
 def centres(count: int, size: int, lead: int = 0) -> Array:
-    """Give the middle pixel of each of `count` pictures of magnified `size` along one side of a mosaic."""
+    """Return the middle pixel of each of `count` images of magnified `size` along one side of a mosaic."""
     places = np.arange(count)
     return np.asarray(places * (size + GAP) + size / 2 - 0.5 + lead * (places > 0))
 
@@ -178,7 +178,7 @@ def sheet(
 
 
 def fit(figure: Figure, axes: Axes, side: float) -> None:
-    """Make `axes` a square of `side` inches, and the figure just large enough for all that is written around it."""
+    """Create `axes` a square of `side` inches, and the figure just large enough for all that is written around it."""
     figure.set_size_inches(side, side)
     axes.set_position((0, 0, 1, 1))
     box = figure.get_tightbbox()

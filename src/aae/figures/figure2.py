@@ -1,4 +1,4 @@
-"""Figure 2: the code space of hold-out rows, and pictures generated from a grid of Gaussian percentiles."""
+"""Figure 2: the code space of hold-out rows, and images generated from a grid of Gaussian percentiles."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def code_scatter(
     codes : array or tensor (n, 2)
         The hidden codes z.
     labels : array or tensor (n,), optional
-        At least 0, or -1 for rows without a label, which are drawn in grey.
+        At least 0, or -1 for rows without a label, which are drawn in grayscale.
     prior_samples : array or tensor (m, 2), optional
         Samples of p(z), drawn as a pale cloud behind the codes.
     title : str, optional
@@ -126,12 +126,12 @@ def code_scatter(
     return figure
 
 
-def picture_grid(pictures: ArrayLike, rows: int, cols: int, title: str | None = None) -> Figure:
-    """Draw pictures in a grid, row by row (Figure 2e with the codes of `gaussian_percentile_grid`).
+def image_grid(images: ArrayLike, rows: int, cols: int, title: str | None = None) -> Figure:
+    """Draw images in a grid, row by row (Figure 2e with the codes of `gaussian_percentile_grid`).
 
     Parameters
     ----------
-    pictures : array or tensor (n, h, w) or (n, h, w, 3)
+    images : array or tensor (n, h, w) or (n, h, w, 3)
         Values in [0, 1], at most `rows` times `cols` of them; places that are left over stay white.
     rows, cols : int
         Size of the grid.
@@ -145,15 +145,15 @@ def picture_grid(pictures: ArrayLike, rows: int, cols: int, title: str | None = 
     Raises
     ------
     InputError
-        If the rows are not pictures, or there are none or too many of them.
+        If the rows are not images, or there are none or too many of them.
     """
-    figure, _ = sheet([mosaic(pictures, rows, cols)], title=title)
+    figure, _ = sheet([mosaic(images, rows, cols)], title=title)
     return figure
 
 
 def gaussian_percentile_grid(
     n: int,
-    sd: float | tuple[float, float] = 1.0,
+    std: float | tuple[float, float] = 1.0,
     mean: tuple[float, float] = (0.0, 0.0),
     axes: ArrayLike = ((1.0, 0.0), (0.0, 1.0)),
 ) -> Array:
@@ -163,7 +163,7 @@ def gaussian_percentile_grid(
     ----------
     n : int
         Codes along each axis, at the percentiles (i + 1/2) / n.
-    sd : float or pair of float
+    std : float or pair of float
         Standard deviation, of both axes or of each.
     mean : pair of float
         Centre.
@@ -173,7 +173,7 @@ def gaussian_percentile_grid(
     Returns
     -------
     array (n * n, 2)
-        In the order of `picture_grid`, row by row from the top: the first axis grows to the right and the second
+        In the order of `image_grid`, row by row from the top: the first axis grows to the right and the second
         upwards, as in `code_scatter`.
 
     Raises
@@ -181,11 +181,11 @@ def gaussian_percentile_grid(
     InputError
         If `n` or a standard deviation is not positive.
     """
-    if n < 1 or min(np.atleast_1d(sd)) <= 0:
-        raise InputError(f"grid: found n = {n} and sd = {sd}, expected positive numbers")
+    if n < 1 or min(np.atleast_1d(std)) <= 0:
+        raise InputError(f"grid: found n = {n} and std = {std}, expected positive numbers")
     steps = norm.ppf((np.arange(n) + 0.5) / n)
     right, up = np.meshgrid(steps, steps[::-1])
-    along = np.stack([right.ravel(), up.ravel()], axis=1) * np.asarray(sd, dtype=np.float64)
+    along = np.stack([right.ravel(), up.ravel()], axis=1) * np.asarray(std, dtype=np.float64)
     codes: Array = np.asarray(mean, dtype=np.float64) + along @ as_matrix(axes, "axes")
     return codes
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from aae.arrays import ArrayLike
+from aae.arrays import Array, ArrayLike
 from aae.errors import InputError
-from aae.figures.canvas import as_pictures, cell_scale, centres, mosaic, sheet
+from aae.figures.canvas import as_images, cell_scale, centres, mosaic, sheet
 
 
 def manifold_panels(panels: Sequence[ArrayLike], titles: Sequence[str] = (), title: str | None = None) -> Figure:
@@ -18,7 +18,7 @@ def manifold_panels(panels: Sequence[ArrayLike], titles: Sequence[str] = (), tit
     Parameters
     ----------
     panels : sequence of array or tensor (n * n, h, w) or (n * n, h, w, 3)
-        Per component the pictures of a square grid, such as those of `figure2.gaussian_percentile_grid`; values in
+        Per component the images of a square grid, such as those of `figure2.gaussian_percentile_grid`; values in
         [0, 1].
     titles : sequence of str
         One per panel, or none.
@@ -32,32 +32,32 @@ def manifold_panels(panels: Sequence[ArrayLike], titles: Sequence[str] = (), tit
     Raises
     ------
     InputError
-        If rows are not pictures, a panel is not square, or titles and panels do not pair up.
+        If rows are not images, a panel is not square, or titles and panels do not pair up.
     """
     if not panels or (titles and len(titles) != len(panels)):
         raise InputError(
             f"panels: found {len(panels)} with {len(titles)} titles, expected at least 1 and equal numbers"
         )
-    images = []
+    grids: list[Array] = []
     for rows in panels:
-        pictures = as_pictures(rows, "panels")
-        side = math.isqrt(len(pictures))
-        if side * side != len(pictures):
-            raise InputError(f"panels: found {len(pictures)} pictures in a panel, expected a square number")
-        images.append(mosaic(pictures, side, side))
-    figure, _ = sheet(images, titles, title)
+        images = as_images(rows, "panels")
+        side = math.isqrt(len(images))
+        if side * side != len(images):
+            raise InputError(f"panels: found {len(images)} images in a panel, expected a square number")
+        grids.append(mosaic(images, side, side))
+    figure, _ = sheet(grids, titles, title)
     return figure
 
 
-def axis_walk(pictures: ArrayLike, cols: int = 20, title: str | None = None) -> Figure:
-    """Draw the pictures met on a walk along the main axis of the swiss roll (Figure 4d), wrapped like text.
+def axis_walk(images: ArrayLike, cols: int = 20, title: str | None = None) -> Figure:
+    """Draw the images met on a walk along the main axis of the swiss roll (Figure 4d), wrapped like text.
 
     Parameters
     ----------
-    pictures : array or tensor (n, h, w) or (n, h, w, 3)
+    images : array or tensor (n, h, w) or (n, h, w, 3)
         In the order of the walk, at equal steps of the share of the roll; values in [0, 1].
     cols : int
-        Pictures per line.
+        Images per line.
     title : str, optional
         Above all.
 
@@ -69,9 +69,9 @@ def axis_walk(pictures: ArrayLike, cols: int = 20, title: str | None = None) -> 
     Raises
     ------
     InputError
-        If the rows are not pictures, or there are none.
+        If the rows are not images, or there are none.
     """
-    cells = as_pictures(pictures, "pictures")
+    cells = as_images(images, "images")
     if cols < 1:
         raise InputError(f"cols: found {cols}, expected at least 1")
     lines = -(-len(cells) // cols)

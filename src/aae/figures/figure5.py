@@ -1,4 +1,4 @@
-"""Figure 5: samples of a model, and beside the last of each row its nearest training picture."""
+"""Figure 5: samples of a model, and beside the last of each row its nearest training image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from aae.arrays import ArrayLike
 from aae.errors import InputError
-from aae.figures.canvas import GAP, as_pictures, cell_scale, mosaic, sheet
+from aae.figures.canvas import GAP, as_images, cell_scale, mosaic, sheet
 
 APART = 6 * GAP  # pixels between the samples and the column of neighbours
 
@@ -15,7 +15,7 @@ APART = 6 * GAP  # pixels between the samples and the column of neighbours
 def samples_and_neighbours(
     samples: ArrayLike, neighbours: ArrayLike, rows: int, cols: int, title: str | None = None
 ) -> Figure:
-    """Draw samples in a grid and, set apart, the training pictures nearest to those of the grid's last column (Figure 5).
+    """Draw samples in a grid and, set apart, the training images nearest to those of the grid's last column (Figure 5).
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ def samples_and_neighbours(
     Raises
     ------
     InputError
-        If the rows are not pictures, or their shapes or numbers do not fit.
+        If the rows are not images, or their shapes or numbers do not fit.
     """
-    cells, nearest = as_pictures(samples, "samples"), as_pictures(neighbours, "neighbours")
+    cells, nearest = as_images(samples, "samples"), as_images(neighbours, "neighbours")
     if len(cells) != rows * cols:
         raise InputError(f"samples: found {len(cells)}, expected {rows * cols} for a grid of {rows} by {cols}")
     if nearest.shape != (rows, *cells.shape[1:]):

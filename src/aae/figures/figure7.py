@@ -9,23 +9,23 @@ from matplotlib.figure import Figure
 
 from aae.arrays import Array, ArrayLike, as_numpy
 from aae.errors import InputError
-from aae.figures.canvas import GAP, as_pictures, cell_scale, centres, mosaic, plain, sheet
+from aae.figures.canvas import GAP, as_images, cell_scale, centres, mosaic, plain, sheet
 
 
 def style_and_content(
-    pictures: ArrayLike,
+    images: ArrayLike,
     sources: ArrayLike | None = None,
     class_names: Sequence[str] | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Draw decoded pictures of every label in every style (Figures 7a and 7b).
+    """Draw decoded images of every label in every style (Figures 7a and 7b).
 
     Parameters
     ----------
-    pictures : array or tensor (styles, labels, h, w) or (styles, labels, h, w, 3)
+    images : array or tensor (styles, labels, h, w) or (styles, labels, h, w, 3)
         Values in [0, 1].
     sources : array or tensor (styles, h, w) or (styles, h, w, 3), optional
-        The pictures that the styles were taken from; they become a first column, set apart.
+        The images that the styles were taken from; they become a first column, set apart.
     class_names : sequence of str, optional
         One per label, above the columns; their numbers by default.
     title : str, optional
@@ -38,21 +38,21 @@ def style_and_content(
     Raises
     ------
     InputError
-        If the rows are not pictures, or sources or names do not fit.
+        If the rows are not images, or sources or names do not fit.
     """
-    table = as_numpy(pictures)
+    table = as_numpy(images)
     if table.ndim < 3:
-        raise InputError(f"pictures: found shape {table.shape}, expected (styles, labels, height, width), maybe with 3")
+        raise InputError(f"images: found shape {table.shape}, expected (styles, labels, height, width), maybe with 3")
     styles, labels = table.shape[:2]
     names = list(class_names) if class_names is not None else [str(label) for label in range(labels)]
     if len(names) != labels:
         raise InputError(f"class_names: found {len(names)}, expected {labels}, one per column")
-    cells: Array = as_pictures(table.reshape(-1, *table.shape[2:]), "pictures").reshape(
+    cells: Array = as_images(table.reshape(-1, *table.shape[2:]), "images").reshape(
         styles, labels, *table.shape[2:4], 3
     )
     lead = 0
     if sources is not None:
-        first = as_pictures(sources, "sources")
+        first = as_images(sources, "sources")
         if first.shape != cells[:, 0].shape:
             raise InputError(f"sources: found shape {first.shape}, expected {cells[:, 0].shape}, one per style")
         cells = np.concatenate([first[:, np.newaxis], cells], axis=1)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from aae.arrays import ArrayLike, as_labels, same_length
 from aae.errors import InputError
-from aae.figures.canvas import GAP, as_pictures, cell_scale, centres, mosaic, plain, sheet
+from aae.figures.canvas import GAP, as_images, cell_scale, centres, mosaic, plain, sheet
 
 
 def cluster_rows(
@@ -21,24 +21,24 @@ def cluster_rows(
     title: str | None = None,
     seed: int = 0,
 ) -> Figure:
-    """Draw each cluster: the head, set apart, then random test pictures assigned to it (Figure 9).
+    """Draw each cluster: the head, set apart, then random test images assigned to it (Figure 9).
 
     Parameters
     ----------
     heads : array or tensor (k, h, w) or (k, h, w, 3)
         Decoded with the style at zero and each one-hot label in turn; values in [0, 1].
     rows : array or tensor (n, h, w) or (n, h, w, 3)
-        Test pictures.
+        Test images.
     clusters : array or tensor (n,)
         The cluster of each, in [0, k).
     per_row : int
-        Test pictures per cluster; places stay white where a cluster has fewer.
+        Test images per cluster; places stay white where a cluster has fewer.
     names : sequence of str, optional
         One per cluster, on the left; their numbers by default.
     title : str, optional
         Above all.
     seed : int
-        Of the choice of test pictures.
+        Of the choice of test images.
 
     Returns
     -------
@@ -47,13 +47,13 @@ def cluster_rows(
     Raises
     ------
     InputError
-        If rows are not pictures, or shapes, clusters or names do not fit.
+        If rows are not images, or shapes, clusters or names do not fit.
     """
-    first, pictures, assigned = as_pictures(heads, "heads"), as_pictures(rows, "rows"), as_labels(clusters, "clusters")
-    same_length(rows=pictures, clusters=assigned)
+    first, images, assigned = as_images(heads, "heads"), as_images(rows, "rows"), as_labels(clusters, "clusters")
+    same_length(rows=images, clusters=assigned)
     count = len(first)
-    if first.shape[1:] != pictures.shape[1:]:
-        raise InputError(f"heads: found pictures of shape {first.shape[1:]}, expected {pictures.shape[1:]} as in rows")
+    if first.shape[1:] != images.shape[1:]:
+        raise InputError(f"heads: found images of shape {first.shape[1:]}, expected {images.shape[1:]} as in rows")
     if len(assigned) and not 0 <= assigned.min() <= assigned.max() < count:
         raise InputError(f"clusters: found {assigned.min()} to {assigned.max()}, expected 0 to {count - 1}")
     labels = list(names) if names is not None else [str(cluster) for cluster in range(count)]
@@ -65,7 +65,7 @@ def cluster_rows(
     cells[:, 0] = first
     for cluster in range(count):
         members = generator.permutation(np.flatnonzero(assigned == cluster))[:per_row]
-        cells[cluster, 1 : 1 + len(members)] = pictures[members]
+        cells[cluster, 1 : 1 + len(members)] = images[members]
     flat, lead = cells.reshape(-1, *first.shape[1:]), 5 * GAP
     left = 0.1 + 0.055 * max(len(label) for label in labels)
     figure, (panel,) = sheet([mosaic(flat, count, 1 + per_row, lead)], title=title, left=left, top=0.2)

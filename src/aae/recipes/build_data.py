@@ -16,6 +16,7 @@ from aae import data as datasets
 from aae.data import Dataset, Split
 from aae.errors import InputError
 from aae.networks import Scaling
+from aae.recipes.methods import METHODS
 from aae.recipes.schema import DataSettings, ModelSettings, Recipe
 from aae.training.trainer import SUBSET, TrainingData
 
@@ -50,7 +51,7 @@ def fingerprint(dataset: Dataset) -> str:
 def labelled_rows(recipe: Recipe, dataset: Dataset) -> NDArray[np.int64] | None:
     """Choose the labelled subset, or None where the recipe trains without labels."""
     if recipe.data.labels is None:
-        if recipe.model.method == "network" or recipe.model.decoder_sees_label or _label_informed(recipe):
+        if METHODS[recipe.model.method].labelled_only or recipe.model.decoder_sees_label or _label_informed(recipe):
             raise InputError("data.labels is not set; this model needs labels, expected a number or 'all'")
         return None
     labels, classes = dataset.train.labels, len(dataset.class_names)
@@ -97,7 +98,7 @@ def training_data(recipe: Recipe, split: Split, scaling: Scaling, labelled: NDAr
     assert split.labels is not None
     labels = np.full(len(rows), -1, dtype=np.int64)
     labels[labelled] = split.labels[labelled]
-    if recipe.model.method == "network":  # an epoch is one pass over the labelled rows
+    if METHODS[recipe.model.method].labelled_only:  # an epoch is one pass over the labelled rows
         return TrainingData(
             _tensor(rows[labelled]), scaling, torch.from_numpy(labels[labelled]), torch.arange(len(labelled))
         )
@@ -105,7 +106,7 @@ def training_data(recipe: Recipe, split: Split, scaling: Scaling, labelled: NDAr
 
 
 def _tensor(rows: NDArray[Any]) -> torch.Tensor:
-    """Make a tensor of rows; it shares a copy-on-write memory map, so that rows are read batch by batch."""
+    """Create a tensor of rows; it shares a copy-on-write memory map, so that rows are read batch by batch."""
     return torch.from_numpy(rows if rows.flags.writeable else np.array(rows))
 
 
@@ -118,7 +119,7 @@ def value_range(rows: NDArray[Any]) -> tuple[float, float]:
 
 
 def _blocks(rows: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
-    """Give stored rows flat, block by block: they may be larger than memory."""
+    """Return stored rows flat, block by block: they may be larger than memory."""
     for start in range(0, len(rows), BLOCK):
         block = np.asarray(rows[start : start + BLOCK], dtype=np.float64)
         yield block.reshape(len(block), -1)

@@ -1,4 +1,4 @@
-"""Own parts: code of the user's that a recipe names as ``module:attribute``.
+"""Custom modules: code of the user's that a recipe names as ``module:attribute``.
 
 A recipe that names some is a program: whoever trains it, or loads a run of it, imports those modules and calls what is in them.
 Training does so, because the recipe is the user's own; `Run.load` does so only if it is told that the modules are trusted.
@@ -12,22 +12,25 @@ import importlib
 import inspect
 import operator
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from aae.errors import InputError, reason
-from aae.model import takes_noise
+from aae.model import Model, takes_noise
 from aae.noise import Noise, seeded
 from aae.priors import FromSampler, Prior
-from aae.recipes.schema import ModelSettings, NetworkSettings, OwnPriorSettings
+from aae.training.phases import Phase
+
+if TYPE_CHECKING:
+    from aae.recipes.schema import ModelSettings, NetworkSettings
 
 
 def named_in(model: ModelSettings) -> list[str]:
-    """List the own parts of a model as its recipe names them, each once."""
+    """List the custom modules of a model as its recipe names them, each once."""
     parts = [model.encoder, model.decoder, model.discriminator, model.style.prior if model.style else None]
     names = [getattr(part, "module", None) for part in parts]
     return list(dict.fromkeys(name for name in names if name is not None))
@@ -36,7 +39,7 @@ def named_in(model: ModelSettings) -> list[str]:
 def network(
     settings: NetworkSettings, key: str, inputs: int, outputs: int | None, noise: Noise, **sizes: Any
 ) -> tuple[nn.Module, int]:
-    """Make a network of the user's, and try it on two rows of zeros.
+    """Create a network of the user's, and try it on two rows of zeros.
 
     Parameters
     ----------
@@ -73,13 +76,15 @@ def network(
         return part, _width(part, inputs, outputs, f"{key}: {settings.module}")
 
 
-def prior(settings: OwnPriorSettings, dim: int, num_classes: int) -> Prior:
-    """Make a prior of the user's, and draw two codes from it.
+def prior(module: str, arguments: dict[str, Any], dim: int, num_classes: int) -> Prior:
+    """Create a prior of the user's, and draw two codes from it.
 
     Parameters
     ----------
-    settings : OwnPriorSettings
+    module : str
         Names a function that samples (see `FromSampler`), or a subclass of `Prior`.
+    arguments : dict
+        What it is called with by name.
     dim : int
         Dimensions of the code.
     num_classes : int
@@ -91,16 +96,16 @@ def prior(settings: OwnPriorSettings, dim: int, num_classes: int) -> Prior:
         If it cannot be imported, called or sampled, or gives another shape.
     """
     key = "model.style.prior.module"
-    where = f"{key}: {settings.module}"
-    found = _find(settings.module, key)
+    where = f"{key}: {module}"
+    found = _find(module, key)
     labels = num_classes or None
     made: Prior | None = None
     if isinstance(found, type) and issubclass(found, Prior):
-        made = _call(found, {"dim": dim, "num_labels": labels}, settings.arguments, where)
+        made = _call(found, {"dim": dim, "num_labels": labels}, arguments, where)
     try:
         if made is None:
-            inspect.signature(found).bind_partial(**settings.arguments)  # fails with the name of one that is too many
-            sampler = functools.partial(found, **settings.arguments)
+            inspect.signature(found).bind_partial(**arguments)  # fails with the name of one that is too many
+            sampler = functools.partial(found, **arguments)
             made = FromSampler(sampler, dim, labels if "labels" in _parameters(sampler) else None)
         with seeded(0):
             codes = made.sample(2, None, Noise(0))
@@ -111,6 +116,37 @@ def prior(settings: OwnPriorSettings, dim: int, num_classes: int) -> Prior:
             f"{where} gives codes of shape {tuple(codes.shape)}; expected {(2, dim)}, as model.style.dim says"
         )
     return made
+
+
+def phases(module: str, arguments: dict[str, Any], model: Model) -> list[Phase]:
+    """Create the phases of a function of the user's.
+
+    Parameters
+    ----------
+    module : str
+        Names the function: it is called with the model, and gives a `Phase` or several.
+    arguments : dict
+        What it is called with by name, beside the model.
+    model : Model
+        The model that is trained.
+
+    Raises
+    ------
+    InputError
+        If it cannot be imported or called, or gives something else.
+    """
+    key = "training.phases"
+    found = _find(module, key)
+    try:
+        made = found(model, **arguments)
+    except Exception as error:
+        raise InputError(
+            f"{key}: {module} failed ({_reason(error)}); it is called with the model and its arguments"
+        ) from error
+    several = [made] if isinstance(made, Phase) else made
+    if not isinstance(several, Sequence) or not several or not all(isinstance(one, Phase) for one in several):
+        raise InputError(f"{key}: {module} gives a {type(made).__name__}; expected an aae.Phase, or a list of them")
+    return list(several)
 
 
 def _find(name: str, key: str) -> Callable[..., Any]:
@@ -178,6 +214,6 @@ def _parameters(found: Callable[..., Any]) -> set[str]:
 
 
 def _reason(error: Exception) -> str:
-    """Say what went wrong on one line."""
+    """Return what went wrong on one line."""
     text = reason(error)
     return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from aae.errors import InputError, unknown
 from aae.recipes.schema import Recipe
+from aae.training.settings import OptimizerSettings, TrainingSettings
 
 Table = dict[str, Any]
 
@@ -96,7 +97,16 @@ def _table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
         raise InputError(f"recipe {source}: extends itself through {base!r}")
     base_table = _table(base, (*seen, str(source)))
     base_table.pop("paper", None)  # another row's numbers are never inherited
+    _forget_phases(base_table, table.get("model", {}).get("method"))
     return _merge(base_table, table)
+
+
+def _forget_phases(base: Table, method: Any) -> None:
+    """Drop the optimizers of a recipe's phases where `method` is another one: it has phases of its own."""
+    if method is not None and method != base.get("model", {}).get("method", "aae"):
+        training = base.get("training", {})
+        for name in training.keys() - TrainingSettings.model_fields.keys():
+            del training[name]
 
 
 def _merge(base: Table, over: Table) -> Table:
@@ -105,7 +115,7 @@ def _merge(base: Table, over: Table) -> Table:
     for key, value in over.items():
         below = merged.get(key)
         merged[key] = value
-        if isinstance(value, dict) and isinstance(below, dict) and key != "rate":
+        if isinstance(value, dict) and isinstance(below, dict) and key != "learning_rate":
             merged[key] = _merge(_stays(below, value), value)
     return merged
 
@@ -117,7 +127,7 @@ def _stays(below: Table, over: Table) -> Table:
     if over.get("module", below.get("module")) != below.get("module"):
         return {key: value for key, value in below.items() if key == "kind"}
     if over.get("optimizer", below.get("optimizer")) != below.get("optimizer"):
-        return {key: value for key, value in below.items() if key == "rate"}
+        return {key: value for key, value in below.items() if key == "learning_rate"}
     return below
 
 
@@ -141,13 +151,14 @@ def _assign(table: Table, override: str) -> None:
 
 
 def _explain(errors: list[ErrorDetails]) -> str:
-    """Say in one line what pydantic found wrong first; a union has complaints from each member, the deepest count."""
+    """Return in one line what pydantic found wrong first; a union has complaints from each member, the deepest count."""
     first, *_ = _place(errors[0]["loc"])
     at_first = [error for error in errors if _place(error["loc"])[0][: len(first)] == first]
     deepest = max(at_first, key=lambda error: len(_place(error["loc"])[0]))
     path, models = _place(deepest["loc"])
     key = ".".join(path)
-    if deepest["type"] == "extra_forbidden":
+    no_phase = models == [TrainingSettings] and path[-1] not in TrainingSettings.model_fields  # and no table either
+    if deepest["type"] == "extra_forbidden" or no_phase:
         known = sorted({name for model in models for name in model.model_fields})
         near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(known)}"
@@ -184,7 +195,9 @@ def _place(location: tuple[int | str, ...]) -> tuple[list[str], list[type[BaseMo
         elif inner:
             path.append(str(part))
             fields = [model.model_fields[part] for model in inner if part in model.model_fields]
-            models, inner = inner, [below for field in fields for below in _models(field.annotation)]
+            phase = not fields and TrainingSettings in inner  # its other keys are names of phases
+            below = [OptimizerSettings] if phase else [model for field in fields for model in _models(field.annotation)]
+            models, inner = inner, list[type[BaseModel]](below)
         elif str(part) not in ("constrained-int", "constrained-float") and "[" not in str(part):  # inside a plain value
             path.append(str(part))
     return path, models

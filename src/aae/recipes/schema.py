@@ -4,32 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from aae.baselines.vae import Likelihood
 from aae.model import Output
 from aae.networks import ACTIVATIONS, BatchNormPlacement, Initialization
+from aae.recipes.methods import METHODS
+from aae.recipes.prior_settings import PriorSettings
+from aae.recipes.values import ColumnName, Count, CustomModule, Fraction, NonNegative
 from aae.training.settings import Positive, Settings, TrainingSettings
-
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Method = Literal["aae", "vae", "network", "gan", "gmmn"]
-
-
-def _module_and_attribute(name: str) -> str:
-    module, colon, attribute = name.partition(":")
-    if not colon or not all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")]):
-        raise ValueError(f"is {name!r}; expected 'module:attribute', such as 'mynet:Encoder'")
-    return name
-
-
-def _as_text(name: Any) -> Any:
-    return str(name) if isinstance(name, int) and not isinstance(name, bool) else name
-
-
-OwnPart = Annotated[str, AfterValidator(_module_and_attribute)]
 
 
 class DataSettings(Settings):
@@ -37,24 +20,24 @@ class DataSettings(Settings):
 
     source: str
     """A named data set or a path."""
-    validation: Annotated[int, Field(ge=0, strict=True)] | Share = 0
+    validation: Annotated[int, Field(ge=0, strict=True)] | Fraction = 0
     """Rows taken from the training set for validation: a count or a share."""
-    test: Share = 0.2
-    """Share held out for testing where the source brings no test split of its own."""
+    test: Fraction = 0.2
+    """Fraction held out for testing where the source brings no test split of its own."""
     labels: Count | Literal["all"] | None = None
     """Size of the labelled subset; "all" labels in the source; not set: labels are used for evaluation only."""
-    label_column: Annotated[str | None, BeforeValidator(_as_text)] = None
+    label_column: ColumnName | None = None
     """Column of a table that holds the labels; not set: "label", where there is one. A file without names has 0, 1, 2, ..."""
     labels_file: str | None = None
     """File with the label of every row, for a source that has none of its own: npy, or csv or parquet with one column."""
     image_size: Count | None = None
-    """Height and width that pictures of a folder are brought to; not set: they have to be of one size."""
+    """Height and width that images of a folder are brought to; not set: they have to be of one size."""
     fold: Annotated[int, Field(ge=0, le=4)] | None = None
     """Which of the five official folds of TFD validates and tests; the first by default."""
     colour: bool = False
-    """Whether pictures of a folder are read in colour, (height, width, 3), instead of grey."""
+    """Whether images of a folder are read in colour, (height, width, 3), instead of grayscale."""
     scaling: Literal["auto", "none", "minmax", "standardize"] = "auto"
-    """auto: pictures to [0, 1], other rows as they are if inside [0, 1] and otherwise each column to [0, 1]."""
+    """auto: images to [0, 1], other rows as they are if inside [0, 1] and otherwise each column to [0, 1]."""
 
 
 class NetworkSettings(Settings):
@@ -66,9 +49,9 @@ class NetworkSettings(Settings):
     """Activation of the hidden layers: relu, leaky_relu, elu, gelu or tanh."""
     batch_norm: BatchNormPlacement = "none"
     """Which layers are followed by batch normalization; "all": the last one too, in an encoder that of each latent."""
-    dropout: Share = 0.0
-    """Share of hidden units that is dropped in training."""
-    module: OwnPart | None = None
+    dropout: Fraction = 0.0
+    """Fraction of hidden units that is dropped in training."""
+    module: CustomModule | None = None
     """A class or function "module:attribute" that makes the network, in place of hidden, activation, dropout and channels."""
     arguments: dict[str, Any] = {}
     """What it is called with by name, beside the sizes that it has parameters for."""
@@ -111,90 +94,15 @@ class EncoderSettings(NetworkSettings):
     """Channels of the convolutions before the hidden layers, each of which halves height and width; none by default."""
     input_noise: NonNegative = 0.0
     """Standard deviation of Gaussian noise on scaled rows."""
-    input_dropout: Share = 0.0
-    """Share of the values of a row that is set to 0."""
+    input_dropout: Fraction = 0.0
+    """Fraction of the values of a row that is set to 0."""
 
 
 class DecoderSettings(NetworkSettings):
     """The decoder."""
 
     channels: list[Count] = []
-    """Channels of the pictures behind the hidden layers, from the smallest, each of which is doubled; none by default."""
-
-
-class GaussianSettings(Settings):
-    """Spherical Gaussian."""
-
-    kind: Literal["gaussian"]
-    sd: Positive = 1.0
-    """Standard deviation of each dimension."""
-    slices: bool = True
-    """Whether, with `label_informed`, label k owns the k-th slice; otherwise every label owns the whole distribution, and
-    the style is made independent of the label."""
-
-
-class MixtureSettings(Settings):
-    """Ring of 2-D Gaussians; as many as there are classes unless `components` is set."""
-
-    kind: Literal["gaussian-mixture"]
-    components: Count | None = None
-    """Number of Gaussians; not set: the number of classes, or 10 without any."""
-    distance: Positive = 1.4
-    """Of their centres from the origin."""
-    radial_sd: Positive = 0.5
-    """Standard deviation of each towards and away from the origin."""
-    tangential_sd: Positive = 0.1
-    """Standard deviation of each along the ring."""
-
-
-class SwissRollSettings(Settings):
-    """2-D swiss roll."""
-
-    kind: Literal["swiss-roll"]
-    radius: Positive = 3.0
-    """Distance of the outer end from the origin."""
-    turns: Positive = 2.0
-    """Turns of the roll around the origin."""
-    sd: NonNegative = 0.1
-    """Standard deviation of the Gaussian around the roll."""
-
-
-class UniformSettings(Settings):
-    """Uniform on a cube."""
-
-    kind: Literal["uniform"]
-    low: Finite = -1.0
-    """Lower end of each dimension."""
-    high: Finite = 1.0
-    """Upper end of each dimension, larger than `low`."""
-
-
-class GeneratedSettings(Settings):
-    """The codes that a second network makes of uniform noise, trained by moment matching (GMMN+AE)."""
-
-    kind: Literal["generated"]
-    noise_dim: Count = 10
-    """Dimensions of the uniform noise."""
-    hidden: list[Count] = [1000, 1000]
-    """Units of each hidden layer of the second network."""
-    bandwidths: Annotated[list[Positive], Field(min_length=1)] = [1.0]
-    """Of the Gaussian kernels of the maximum mean discrepancy, in squared units of the code."""
-
-
-class OwnPriorSettings(Settings):
-    """A prior of the user's own."""
-
-    kind: Literal["own"]
-    module: OwnPart
-    """A function "module:attribute" that is called with a number of codes and gives them, or a subclass of aae.priors.Prior."""
-    arguments: dict[str, Any] = {}
-    """What it is called with by name, beside that."""
-
-
-PriorSettings = Annotated[
-    GaussianSettings | MixtureSettings | SwissRollSettings | UniformSettings | GeneratedSettings | OwnPriorSettings,
-    Field(discriminator="kind"),
-]
+    """Channels of the images behind the hidden layers, from the smallest, each of which is doubled; none by default."""
 
 
 class StyleSettings(Settings):
@@ -224,10 +132,10 @@ class LabelSettings(Settings):
 class ClusterHeadSettings(Settings):
     """The matrix W_C of section 7: one head per category of the label, of the style's dimension."""
 
-    apart: NonNegative = 0.0
+    margin: NonNegative = 0.0
     """eta, the distance below which two learned heads repel each other."""
-    init_sd: Positive = 1.0
-    """Learned heads start from N(0, init_sd^2)."""
+    init_std: Positive = 1.0
+    """Learned heads start from N(0, init_std^2)."""
     fixed: Positive | None = None
     """Fixes W_C to this multiple of the identity; the style then has as many dimensions as there are categories."""
 
@@ -235,13 +143,13 @@ class ClusterHeadSettings(Settings):
 class ModelSettings(Settings):
     """Networks and latents."""
 
-    method: Method = "aae"
+    method: str = "aae"
     """The adversarial autoencoder, or a baseline: VAE, supervised network, GAN, GMMN+AE."""
     output: Output = "sigmoid"
     """Activation of the decoder's last layer."""
     init: Initialization = "normal"
-    """Initial weights: N(0, init_sd^2) as in A.1, or He's N(0, 2 / inputs of the layer). Own parts keep theirs."""
-    init_sd: Positive = 0.01
+    """Initial weights: N(0, init_std^2) as in A.1, or He's N(0, 2 / inputs of the layer). Custom modules keep theirs."""
+    init_std: Positive = 0.01
     """For "normal"."""
     likelihood: Likelihood = "bernoulli"
     """Reconstruction term of the VAE; the adversarial autoencoder always uses half the squared error."""
@@ -255,69 +163,28 @@ class ModelSettings(Settings):
     decoder_sees_label: bool = False
     """Whether the decoder is given the true label (section 4)."""
 
+    @field_validator("method")
+    @classmethod
+    def _known_method(cls, method: str) -> str:
+        if method not in METHODS:
+            raise ValueError(f"is {method!r}; expected one of: {', '.join(METHODS)}")
+        return method
+
     @model_validator(mode="after")
     def _fits_together(self) -> ModelSettings:
         if self.style is None and self.label is None:
             raise ValueError("has neither a [model.style] nor a [model.label] latent; expected at least one")
-        if self.cluster_heads is not None and (self.style is None or self.label is None or self.method != "aae"):
-            raise ValueError("model.cluster_heads need method 'aae', [model.label] and [model.style]")
         if self.encoder.channels and self.style is not None and self.style.posterior == "universal":
             raise ValueError(
                 f"model.encoder.channels is {self.encoder.channels}; a 'universal' posterior, whose noise enters beside the row, "
                 "expects none"
             )
-        if self.discriminator.add_log_prior:
-            if self.style is None or self.style.prior.kind not in ("gaussian", "gaussian-mixture"):
-                raise ValueError(
-                    "model.discriminator.add_log_prior needs a style with a prior whose density is known everywhere, "
-                    "expected 'gaussian' or 'gaussian-mixture'"
-                )
-            if self.style.label_informed:
-                raise ValueError("model.discriminator.add_log_prior does not fit model.style.label_informed")
-        if self.method != "aae" and (self.discriminator.input_noise or self.discriminator.add_log_prior):
-            key = "input_noise" if self.discriminator.input_noise else "add_log_prior"
-            raise ValueError(
-                f"method {self.method!r} has no discriminator of codes; discriminator.{key} needs method 'aae'"
-            )
-        if self.method == "vae":
-            if self.style is None or self.label is not None:
-                raise ValueError("method 'vae' needs exactly the latent [model.style]")
-            if self.style.posterior != "gaussian":
-                raise ValueError(f"model.style.posterior is {self.style.posterior!r}; method 'vae' expects 'gaussian'")
-            if self.style.prior.kind in (
-                "swiss-roll",
-                "uniform",
-                "own",
-            ):  # the KL term needs a density, and a finite one
-                raise ValueError(
-                    f"model.style.prior.kind is {self.style.prior.kind!r}; method 'vae' needs a prior whose density is known "
-                    "everywhere, expected 'gaussian' or 'gaussian-mixture'"
-                )
-        if self.method == "gan" and (self.style is None or self.label is not None):
-            raise ValueError("method 'gan' needs exactly the latent [model.style], whose prior feeds the generator")
-        prior, posterior = (self.style.prior.kind, self.style.posterior) if self.style else (None, None)
-        if self.method == "gmmn" and (self.label is not None or (prior, posterior) != ("generated", "sigmoid")):
-            raise ValueError(
-                "method 'gmmn' needs [model.style] alone, with a 'generated' prior and posterior 'sigmoid'"
-            )
-        if self.method != "gmmn" and prior == "generated":
+        METHODS[self.method].check(self)
+        if self.method != "gmmn" and self.style is not None and self.style.prior.kind == "generated":
             raise ValueError(f"model.style.prior.kind 'generated' needs method 'gmmn'; found {self.method!r}")
-        if self.method == "gan" and posterior != "deterministic":
-            raise ValueError(f"method 'gan' has no encoder; model.style.posterior is {posterior!r}")
-        if self.method not in ("aae", "network") and self.decoder_sees_label:
-            raise ValueError(f"model.decoder_sees_label does not fit method {self.method!r}")
-        if self.method != "aae" and self.style is not None and self.style.label_informed:
-            raise ValueError(f"method {self.method!r} has no discriminator; style.label_informed needs method 'aae'")
-        if self.method != "aae" and self.label is not None and self.label.probabilities is not None:
-            raise ValueError(f"method {self.method!r} matches no prior; model.label.probabilities need method 'aae'")
-        if self.method == "network" and (self.label is None or self.style is not None):
-            raise ValueError("method 'network' needs exactly the latent [model.label]")
-        if (
-            self.style is not None
-            and self.style.prior.kind in ("gaussian-mixture", "swiss-roll")
-            and self.style.dim != 2
-        ):
-            raise ValueError(f"model.style.dim is {self.style.dim}; a {self.style.prior.kind} prior expects 2")
+        fixed = None if self.style is None else self.style.prior.fixed_dim
+        if self.style is not None and fixed not in (None, self.style.dim):
+            raise ValueError(f"model.style.dim is {self.style.dim}; a {self.style.prior.kind} prior expects {fixed}")
         return self
 
 
@@ -341,6 +208,22 @@ class ShortSettings(Settings):
     """Number of seeds."""
 
 
+class CustomPhaseSettings(Settings):
+    """A phase of the user's own."""
+
+    module: CustomModule
+    """A function "module:attribute" that is called with the model and gives an aae.Phase, or several."""
+    arguments: dict[str, Any] = {}
+    """What it is called with by name, beside the model."""
+
+
+class RecipeTrainingSettings(TrainingSettings):
+    """Training as a recipe has it: with phases of the user's own."""
+
+    phases: list[CustomPhaseSettings] = []
+    """Phases of your own, after those of the method; one that has the name of another takes its place."""
+
+
 class Recipe(Settings):
     """Everything that defines a run; written to the run directory in full."""
 
@@ -357,24 +240,25 @@ class Recipe(Settings):
     short: ShortSettings = ShortSettings()
     data: DataSettings
     model: ModelSettings
-    training: TrainingSettings
+    training: RecipeTrainingSettings
     evaluation: EvaluationSettings = EvaluationSettings()
     paper: dict[str, float] = {}
     """The paper's numbers by metric name."""
 
     @model_validator(mode="after")
     def _trains_as_its_method_does(self) -> Recipe:
-        pretraining = self.training.pretraining
-        if (self.model.method == "gmmn") != (pretraining > 0) or pretraining >= self.training.epochs:
-            expected = "1 or more epochs, less than training.epochs" if self.model.method == "gmmn" else "0"
-            raise ValueError(f"training.pretraining is {pretraining}; method {self.model.method!r} expects {expected}")
-        warm_start = self.training.warm_start
-        if warm_start and self.model.method != "aae":
+        method, pretraining = METHODS[self.model.method], self.training.pretraining
+        if method.pretrains != (pretraining > 0) or pretraining >= self.training.epochs:
+            expected = "1 or more epochs, less than training.epochs" if method.pretrains else "0"
+            raise ValueError(f"training.pretraining is {pretraining}; method {method.name!r} expects {expected}")
+        moment_matching_epochs = self.training.moment_matching_epochs
+        if moment_matching_epochs and method.name != "aae":
             raise ValueError(
-                f"training.warm_start is {warm_start}; method {self.model.method!r} has no such start, expected 0"
+                f"training.moment_matching_epochs is {moment_matching_epochs}; method {method.name!r} has no such epochs, "
+                "expected 0"
             )
         labelled = self.training.labelled_batch_size
-        if labelled is not None and self.model.method == "network":
+        if labelled is not None and method.labelled_only:
             raise ValueError(
                 f"training.labelled_batch_size is {labelled}; a network sees labelled rows alone, expected training.batch_size"
             )

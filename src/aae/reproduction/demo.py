@@ -5,11 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from aae import recipes
 from aae.recipes.build_data import load_data
 from aae.runs.evaluate import evaluate
 from aae.runs.plot import draw
-from aae.runs.train import read_recipe, train
+from aae.runs.train import command, read_recipe, train
 from aae.training.run_directory import RunDirectory
 
 
@@ -38,7 +37,7 @@ def demo(folder: Path, device: str = "auto") -> tuple[dict[str, float], list[Pat
     names = {"demo": "50 labels and 1,188 unlabelled rows", "demo-supervised": "50 labels alone"}
     earlier = [RunDirectory(folder / name) for name in names]
     for run_folder, name in zip(earlier, names, strict=True):
-        if not run_folder.recipe.is_file() or recipes.read(run_folder.recipe) != read_recipe(name):
+        if not run_folder.recipe.is_file() or run_folder.read_metadata().get("command") != command(read_recipe(name)):
             run_folder.require_new()
     for run_folder in earlier:
         shutil.rmtree(run_folder.path, ignore_errors=True)

@@ -39,7 +39,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "figure11": ("figure11a", "figure11b", "figure11c", "figure11d"),
 }
 
-HEADLINES = ("parzen_log_likelihood_nats", "label_control_percent")  # say most where there is no number of the paper
+HEADLINES = (
+    "parzen_log_likelihood_nats",
+    "conditional_generation_accuracy_percent",
+)  # say most where there is no number of the paper
 
 # Smoke runs show that everything fits together, in seconds; their numbers mean nothing.
 SMOKE = (
@@ -66,7 +69,7 @@ class Outcome:
     seeds : int
         Number of seeds.
     metrics : dict
-        From metric to ``values``, ``mean`` and ``sd``; empty if it was skipped.
+        From metric to ``values``, ``mean`` and ``std``; empty if it was skipped.
     skipped : str
         Why it could not be trained: its data is not at hand. Empty if it was.
     """
@@ -173,12 +176,14 @@ def reproduce(
             outcomes.append(Outcome(recipe, count, {}, str(error)))
             continue
         note(f"{name}: {recipe.training.epochs} epochs, {count} seed{'s' if count > 1 else ''}")
-        place = Path(folder) / profile / name
+        target_folder = Path(folder) / profile / name
         if count == 1:
-            one = place / f"seed-{recipe.training.seed}"
+            one = target_folder / f"seed-{recipe.training.seed}"
             runs = [train(recipe, dataset, run=one, device=device, resume=one.exists())]
         else:
-            runs = train_seeds(recipe, count, run=place, device=device, resume=any(place.glob("seed-*")))
+            runs = train_seeds(
+                recipe, count, run=target_folder, device=device, resume=any(target_folder.glob("seed-*"))
+            )
         reports = [_measured(run) or evaluate(run, dataset=dataset) for run in runs]
         draw(runs[0], dataset=dataset)
         if record is not None:
@@ -193,7 +198,7 @@ def _measured(run: Run) -> Report | None:
     """Read what an earlier call measured of this run on test rows, if it did."""
     try:
         report = json.loads(run.folder.evaluation.read_text(encoding="utf-8"))
-        finished = report["split"] == "test" and report["epochs"] == run.facts["epochs"]
+        finished = report["split"] == "test" and report["epochs"] == run.metadata["epochs"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return report if finished else None
@@ -211,7 +216,7 @@ def comparison(outcomes: Sequence[Outcome]) -> list[tuple[str, str, str, str, in
         headlines = [metric for metric in (*HEADLINES, *outcome.metrics) if metric in outcome.metrics]
         for metric in paper or headlines[:1]:
             found = outcome.metrics.get(metric)
-            ours = results.with_sd(found, 2) if found else f"skipped: {outcome.skipped}"
+            ours = results.with_std(found, 2) if found else f"skipped: {outcome.skipped}"
             number = f"{paper[metric]:.2f}" if metric in paper else ""
             rows.append((recipe.name, metric, number, ours, recipe.training.epochs, outcome.seeds))
     return rows

@@ -22,14 +22,14 @@ from aae.files import write_json
 from aae.runs.evaluate import Report
 from aae.runs.run import Run
 from aae.runs.train import command
-from aae.training.acceleration.distributed import Processes
+from aae.training.acceleration.distributed import Distributed
 
 Summary = dict[str, dict[str, Any]]
 SEEDS = " --seeds "
 
 
 def summarize(reports: Sequence[dict[str, float]]) -> Summary:
-    """Collect metrics over seeds: ``values`` by seed, ``mean`` and ``sd`` (n - 1; 0 for a single seed).
+    """Collect metrics over seeds: ``values`` by seed, ``mean`` and ``std`` (n - 1; 0 for a single seed).
 
     Metrics that not every seed has are left out.
     """
@@ -42,10 +42,10 @@ def summarize(reports: Sequence[dict[str, float]]) -> Summary:
     return summary
 
 
-def with_sd(metric: Mapping[str, Any], digits: int) -> str:
+def with_std(metric: Mapping[str, Any], digits: int) -> str:
     """Write a metric as ``mean ± sd``; of a single seed the mean alone."""
-    sd = f" ± {metric['sd']:.{digits}f}" if len(metric["values"]) > 1 else ""
-    return f"{metric['mean']:.{digits}f}{sd}"
+    std = f" ± {metric['sd']:.{digits}f}" if len(metric["values"]) > 1 else ""
+    return f"{metric['mean']:.{digits}f}{std}"
 
 
 def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -> Path:
@@ -84,21 +84,21 @@ def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -
     result = {
         "recipe": first.recipe.name,
         "title": first.recipe.title,
-        "epochs": first.facts["epochs"],
+        "epochs": first.metadata["epochs"],
         "seeds": [run.recipe.training.seed for run in runs],
         "split": reports[0]["split"],
         "metrics": summarize([report["metrics"] for report in reports]),
         "paper": first.recipe.paper,
         "data": first.recipe.data.source,
-        **{key: first.facts[key] for key in ("device", "version", "torch")},
+        **{key: first.metadata[key] for key in ("device", "version", "torch")},
         "precision": first.recipe.training.precision,
-        "wall_seconds": [run.facts["seconds"] for run in runs],
+        "wall_seconds": [run.metadata["seconds"] for run in runs],
         "command": command(first.recipe) + (f"{SEEDS}{len(runs)}" if len(runs) > 1 else ""),
         "date": datetime.now(UTC).date().isoformat(),
     }
     own_data = first.recipe.name in recipes.names() and recipes.read(first.recipe.name).data.source == result["data"]
     data = "" if own_data else f".{Path(result['data']).stem}"
-    path = Path(folder) / f"{first.recipe.name}{data}.{result['epochs']}ep.{hardware(first.facts['device'])}.json"
+    path = Path(folder) / f"{first.recipe.name}{data}.{result['epochs']}ep.{hardware(first.metadata['device'])}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         trained = [json.loads(path.read_text(encoding="utf-8"))["command"], result["command"]]
@@ -136,11 +136,11 @@ def record_parzen(run: Run, estimate: ParzenEstimate, split: str, seconds: float
         If it was not measured on the test split.
     """
     check_split(split)
-    device = describe_device(run.device, Processes.joined().count)
+    device = describe_device(run.device, Distributed.joined().world_size)
     result = {
         "recipe": run.recipe.name,
         "title": run.recipe.title,
-        "epochs": run.facts["epochs"],
+        "epochs": run.metadata["epochs"],
         "seed": run.recipe.training.seed,
         "split": split,
         "data": run.recipe.data.source,

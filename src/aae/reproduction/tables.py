@@ -15,7 +15,7 @@ from typing import Any
 from aae.errors import InputError
 from aae.files import write_text
 from aae.reproduction.reproduce import Outcome, comparison, names, plan
-from aae.reproduction.results import read, with_sd
+from aae.reproduction.results import read, with_std
 
 
 def markdown(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -61,7 +61,7 @@ class ResultTable:
         metrics = result["metrics"]
         cells = []
         for name, (_, digits) in self.columns.items():
-            text = with_sd(metrics[name], digits) if name in metrics else ""
+            text = with_std(metrics[name], digits) if name in metrics else ""
             compared = metrics.get(f"{name}_baseline") if self.baseline else None
             cells.append(f"{text} ({compared['mean']:.{digits}f})" if compared else text)
         if self.paper is not None:
@@ -96,10 +96,10 @@ TABLES = {
     "disentanglement": ResultTable(
         r"figure7.*",
         {
-            "style_label_accuracy_percent": ("label from style, %", 1),
-            "style_label_chance_percent": ("chance, %", 1),
-            "label_control_percent": ("label obeyed, %", 1),
-            "judge_accuracy_percent": ("judge on real rows, %", 1),
+            "style_linear_probe_accuracy_percent": ("label from style, %", 1),
+            "style_linear_probe_chance_percent": ("chance, %", 1),
+            "conditional_generation_accuracy_percent": ("label obeyed, %", 1),
+            "reference_classifier_accuracy_percent": ("judge on real rows, %", 1),
         },
     ),
     "likelihoods": ResultTable(

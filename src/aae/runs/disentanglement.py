@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from aae.data import Dataset, Split
-from aae.runs.reference_classifier import Judge
+from aae.runs.reference_classifier import ReferenceClassifier
 from aae.runs.run import Run
 
 
@@ -27,16 +27,17 @@ def disentanglement(run: Run, dataset: Dataset, held_out: Split) -> dict[str, fl
     Returns
     -------
     dict of str to float
-        ``style_label_accuracy_percent``: accuracy of a linear classifier of the label from the style code alone, near
-        ``style_label_chance_percent`` if the style is free of the label. ``label_control_percent``: share of rows decoded from
-        held-out styles and random labels that a separately trained network judges to be of the given class;
-        ``judge_accuracy_percent`` is that network's accuracy on real held-out rows.
+        ``style_linear_probe_accuracy_percent``: accuracy of a linear classifier of the label from the style code alone, near
+        ``style_linear_probe_chance_percent`` if the style is free of the label.
+        ``conditional_generation_accuracy_percent``: fraction of rows decoded from held-out styles and random labels that the
+        reference classifier takes for the given class; ``reference_classifier_accuracy_percent`` is the accuracy of that
+        classifier on real held-out rows.
     """
     train = dataset.train
     assert train.labels is not None
     assert held_out.labels is not None
     classes = len(dataset.class_names)
-    judge = Judge(run, train, classes)
+    classifier = ReferenceClassifier(run, train, classes)
     styles = run.encode(held_out.rows)["style"]
     wanted = np.random.default_rng(0).integers(classes, size=len(styles))
     decoded = run.decode({"style": styles}, wanted)
@@ -45,8 +46,9 @@ def disentanglement(run: Run, dataset: Dataset, held_out: Split) -> dict[str, fl
     reader.fit(run.encode(train.rows[some])["style"], train.labels[some])
     counts = np.bincount(held_out.labels, minlength=classes)
     return {
-        "style_label_accuracy_percent": 100 * float(reader.score(styles, held_out.labels)),
-        "style_label_chance_percent": 100 * float(counts.max() / counts.sum()),
-        "label_control_percent": 100 * float((judge.predict(decoded) == wanted).mean()),
-        "judge_accuracy_percent": 100 * float((judge.predict(held_out.rows) == held_out.labels).mean()),
+        "style_linear_probe_accuracy_percent": 100 * float(reader.score(styles, held_out.labels)),
+        "style_linear_probe_chance_percent": 100 * float(counts.max() / counts.sum()),
+        "conditional_generation_accuracy_percent": 100 * float((classifier.predict(decoded) == wanted).mean()),
+        "reference_classifier_accuracy_percent": 100
+        * float((classifier.predict(held_out.rows) == held_out.labels).mean()),
     }

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from aae import evaluation
-from aae.baselines import GenerativeAdversarialNetwork, SupervisedNetwork
 from aae.data import Dataset, Split
 from aae.errors import InputError
 from aae.files import write_json
-from aae.model import AdversarialAutoencoder, Latent
+from aae.model import AdversarialAutoencoder, Latent, Model
 from aae.networks import Scaling
 from aae.noise import Noise
 from aae.priors import Prior
 from aae.recipes import Recipe
-from aae.recipes.build_model import Model
 from aae.runs.disentanglement import disentanglement
 from aae.runs.likelihood import likelihood
 from aae.runs.run import Run
@@ -35,36 +33,36 @@ REFERENCE_ROWS = 10_000  # training rows among which nearest neighbours are soug
 @torch.no_grad()
 def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe) -> dict[str, float]:
     """Measure a model under training on the validation split; empty without one."""
-    if split is None or isinstance(model, GenerativeAdversarialNetwork):
+    if split is None or not (model.encodes or model.classifies):
         return {}
     model.eval()
     device = scaling.offset.device
     metrics: dict[str, float] = {}
     noise = Noise(0, device=device)  # the same draws after every epoch
-    if isinstance(model, AdversarialAutoencoder) and model.decoder_classes is not None:
+    autoencoder = cast(AdversarialAutoencoder, model) if model.encodes else None
+    if autoencoder is not None and autoencoder.decoder_classes is not None:
         split = split.take(_known(split))
         if not len(split):
             return {}
-    infers_labels = isinstance(model, SupervisedNetwork) or model.has_labels
     scores, codes, squared = [], [], 0.0
     for rows, labels in _scaled(scaling, split):
-        if infers_labels:
+        if model.classifies:
             scores.append(model.label_logits(rows))
-        if isinstance(model, SupervisedNetwork):
+        if autoencoder is None:
             continue
-        drawn = model.encode(rows, noise)
+        drawn = autoencoder.encode(rows, noise)
         codes.append(drawn)
-        squared += 0.5 * (model.decode(drawn, labels) - rows).square().sum().item()
-    if isinstance(model, AdversarialAutoencoder):
+        squared += 0.5 * (autoencoder.decode(drawn, labels) - rows).square().sum().item()
+    if autoencoder is not None:
         metrics["validation_reconstruction"] = squared / len(split)
-        if "style" in model.latents and len(split) > 1:
+        if "style" in autoencoder.latents and len(split) > 1:
             every = torch.cat([drawn["style"] for drawn in codes])
             some = every[torch.from_numpy(_some(len(every), VALIDATION_CODES)).to(device)]
-            prior = model.latent("style").prior
+            prior = autoencoder.latent("style").prior
             metrics["validation_energy_distance"] = evaluation.energy_distance(
                 some, prior.sample(len(some), None, noise)
             )
-            if _owns_parts(model.latent("style")) and split.labels is not None and len(_known(split)):
+            if _owns_parts(autoencoder.latent("style")) and split.labels is not None and len(_known(split)):
                 metrics["validation_label_placement_percent"] = _label_placement(
                     prior, every.cpu().numpy(), split.labels
                 )
@@ -119,31 +117,32 @@ def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: D
         "recipe": run.recipe.name,
         "split": split,
         "rows": len(held_out),
-        "epochs": run.facts.get("epochs"),
+        "epochs": run.metadata.get("epochs"),
         "seed": run.recipe.training.seed,
         "metrics": metrics,
         "paper": run.recipe.paper,
     }
-    if isinstance(run.model, AdversarialAutoencoder) and run.model.decoder_classes is not None:
+    autoencoder = run.autoencoder if run.model.encodes else None
+    if autoencoder is not None and autoencoder.decoder_classes is not None:
         held_out = held_out.take(_known(held_out))  # the decoder needs the label
         if not len(held_out):
             raise InputError(f"{dataset.name}: no {split} row has a label; the decoder of this run expects some")
     labelled = len(_known(held_out)) > 0
-    if run.infers_labels and run.recipe.data.labels is not None and labelled:
+    if run.model.classifies and run.recipe.data.labels is not None and labelled:
         classified = evaluation.classification_report(held_out.labels, run.predict_proba(held_out.rows))
         report["confusion"] = classified.pop("confusion")
         metrics |= {f"{split}_{name}": value for name, value in classified.items()}
         first = next(iter(run.folder.read_metrics()), {}).get("validation_error_percent")
         if first is not None:
             metrics["validation_error_percent_epoch_1"] = first
-    if run.infers_labels and run.recipe.data.labels is None and labelled:
+    if run.model.classifies and run.recipe.data.labels is None and labelled:
         metrics |= _clustering(run, dataset, held_out)
-    if isinstance(run.model, AdversarialAutoencoder):
-        if "style" in run.model.latents:
+    if autoencoder is not None:
+        if "style" in autoencoder.latents:
             metrics |= _code_metrics(run, held_out)
             metrics |= _embedding_metrics(run, dataset.train, held_out)
         metrics[f"{split}_reconstruction"] = _reconstruction(run, held_out)
-        if run.model.decoder_classes is not None:
+        if autoencoder.decoder_classes is not None:
             metrics |= disentanglement(run, dataset, held_out)
     if run.recipe.evaluation.parzen_samples:
         metrics |= likelihood(run, dataset, held_out, run.recipe.evaluation.parzen_samples)
@@ -189,7 +188,7 @@ def _code_metrics(run: Run, held_out: Split) -> dict[str, float]:
 
 
 def _owns_parts(latent: Latent) -> bool:
-    """Tell whether each label has its own part of the prior (section 2.3)."""
+    """Check whether each label has its custom module of the prior (section 2.3)."""
     return latent.label_informed and latent.prior.has_parts
 
 
@@ -237,7 +236,7 @@ def _reconstruction(run: Run, held_out: Split) -> float:
 
 
 def _scaled(scaling: Scaling, split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-    """Give rows as the network sees them, flat, with their labels, part by part."""
+    """Return rows as the network sees them, flat, with their labels, part by part."""
     device = scaling.offset.device
     for start in range(0, len(split), 1000):
         part = split.take(slice(start, start + 1000))

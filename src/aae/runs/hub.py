@@ -2,7 +2,7 @@
 
 The folder holds ``model.safetensors`` (the weights, scaling included), ``config.json`` (the complete recipe and what else it
 takes to use the model), ``README.md`` (the model card) and, if the run was measured, ``evaluation.json``. Nothing in it is
-pickled, and reading it never executes code from it; modules of own parts, which the recipe names, are imported only if they
+pickled, and reading it never executes code from it; modules of custom modules, which the recipe names, are imported only if they
 are said to be trusted. The network is needed only for repositories of the Hub.
 """
 
@@ -24,9 +24,8 @@ from pydantic import ValidationError
 from aae.data import NAMES
 from aae.errors import InputError, reason, unknown
 from aae.files import write_json, write_tensors, write_text
-from aae.model import AdversarialAutoencoder
 from aae.recipes import Recipe, custom, reader
-from aae.recipes.schema import Count
+from aae.recipes.values import Count
 from aae.runs.run import Run
 from aae.training.run_directory import RunDirectory
 from aae.training.settings import Settings
@@ -63,7 +62,7 @@ REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class Config(Settings):
-    """What ``config.json`` holds: the recipe, and the facts of ``run.json`` that are of use on any machine."""
+    """What ``config.json`` holds: the recipe, and the metadata of ``run.json`` that are of use on any machine."""
 
     model_type: Literal["adversarial-autoencoder"]
     recipe: dict[str, Any]
@@ -146,8 +145,8 @@ def from_pretrained(
         raise InputError(f"{folder}: not a shared run (it has no {CONFIG})")
     config = _check(_read_object(path), where=str(path))
     recipe = reader.check(config.recipe, where=f"{path}: recipe")
-    facts = config.model_dump(exclude={"recipe"})
-    return Run.assemble(RunDirectory(folder), recipe, facts, device, trust_modules=trust_modules)
+    metadata = config.model_dump(exclude={"recipe"})
+    return Run.assemble(RunDirectory(folder), recipe, metadata, device, trust_modules=trust_modules)
 
 
 def load(path: str | Path, device: str = "auto", *, trust_modules: bool = False) -> Run:
@@ -160,7 +159,7 @@ def load(path: str | Path, device: str = "auto", *, trust_modules: bool = False)
     device : {"auto", "cpu", "cuda"}
         Where the model is put.
     trust_modules : bool
-        Whether the modules of own parts may be imported; see `Run.load`.
+        Whether the modules of custom modules may be imported; see `Run.load`.
 
     Returns
     -------
@@ -215,7 +214,7 @@ def push_to_hub(
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Fill a folder whole or not at all: gives a draft to write into, which becomes `path` if nothing is raised.
+    """Fill a folder whole or not at all: returns a draft to write into, which becomes `path` if nothing is raised.
 
     Raises
     ------
@@ -242,9 +241,9 @@ def new_folder(path: Path) -> Iterator[Path]:
 def _save(run: Run, folder: Path, license: str | None, name: str) -> Path:
     """Write all files of a shared run; `name` is what the model card loads."""
     recipe = _without_paths(run.recipe)
-    facts = {key: run.facts[key] for key in Config.model_fields.keys() - {"recipe"} if key in run.facts}
-    table = {"model_type": LIBRARY, "recipe": recipe.model_dump(mode="json", exclude_none=True), **facts}
-    config = _check(table, where=str(run.folder.facts))
+    metadata = {key: run.metadata[key] for key in Config.model_fields.keys() - {"recipe"} if key in run.metadata}
+    table = {"model_type": LIBRARY, "recipe": recipe.model_dump(mode="json", exclude_none=True), **metadata}
+    config = _check(table, where=str(run.folder.metadata))
     measured = run.folder.evaluation
     report = _read_object(measured) if measured.exists() else None
     with new_folder(folder) as draft:
@@ -292,29 +291,27 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 def _card(run: Run, recipe: Recipe, report: dict[str, Any] | None, license: str | None, name: str) -> str:
     """Write the model card: what the model is, how it was made and measured, and how it is used."""
-    facts, labels = run.facts, recipe.data.labels
+    metadata, labels = run.metadata, recipe.data.labels
     made = {
         "Recipe": f"`{recipe.name}`" + (f" ({recipe.reference} of the paper)" if recipe.reference else ""),
         "Method": f"`{recipe.model.method}`",
-        "Data": f"{recipe.data.source}, {facts['training_rows']} training rows of {_form(run)}",
+        "Data": f"{recipe.data.source}, {metadata['training_rows']} training rows of {_form(run)}",
         "Labels": "not used in training"
         if labels is None
         else "all there are"
         if labels == "all"
         else f"those of {labels} rows",
         "Classes": ", ".join(run.class_names) or "unknown",
-        "Epochs": facts["epochs"],
+        "Epochs": metadata["epochs"],
         "Seed": recipe.training.seed,
-        "Trained on": f"{facts['device']}, in {facts['seconds']:g} s",
-        "Versions": f"{LIBRARY} {facts['version']}, torch {facts['torch']}",
+        "Trained on": f"{metadata['device']}, in {metadata['seconds']:g} s",
+        "Versions": f"{LIBRARY} {metadata['version']}, torch {metadata['torch']}",
     }
     own = custom.named_in(recipe.model)
     if own:
         made["Needs"] = ", ".join(f"`{name}`" for name in own) + ", which are not part of this folder"
-    if run.infers_labels:
-        use = "predict_proba(rows)"
-    else:
-        use = 'encode(rows)["style"]' if isinstance(run.model, AdversarialAutoencoder) else "sample(64)"
+    uses = {"classifies": "predict_proba(rows)", "encodes": 'encode(rows)["style"]', "samples": "sample(64)"}
+    use = next(call for capability, call in uses.items() if getattr(run.model, capability))
     return CARD.format(
         library=LIBRARY,
         license=f"license: {json.dumps(license)}\n" if license else "",
@@ -330,7 +327,7 @@ def _card(run: Run, recipe: Recipe, report: dict[str, Any] | None, license: str 
 
 
 def _measured(report: dict[str, Any]) -> str:
-    """Make a table of the numbers of ``evaluation.json``, with the paper's beside them where there are any."""
+    """Create a table of the numbers of ``evaluation.json``, with the paper's beside them where there are any."""
     head = f"On the {report['rows']} rows of the {report['split']} split, after {report['epochs']} epochs:"
     paper = {key: f"{value:g}" for key, value in report["paper"].items()}
     rows = [f"| {key} | {value:.4g} | {paper.get(key, '')} |" for key, value in report["metrics"].items()]
@@ -339,7 +336,7 @@ def _measured(report: dict[str, Any]) -> str:
 
 def _form(run: Run) -> str:
     """Describe rows: shape and type."""
-    return f"{run.facts['rows']} (n, {', '.join(map(str, run.shape))})"
+    return f"{run.metadata['rows']} (n, {', '.join(map(str, run.shape))})"
 
 
 def _download(repo_id: str, revision: str | None) -> Path:

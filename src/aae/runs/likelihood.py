@@ -15,7 +15,7 @@ from aae.errors import InputError
 from aae.evaluation.parzen import ParzenEstimate, parzen_log_likelihood, reference_scores
 from aae.evaluation.quality import frechet_distance, precision_recall
 from aae.noise import Noise, seeded
-from aae.runs.reference_classifier import Judge
+from aae.runs.reference_classifier import ReferenceClassifier
 from aae.runs.run import Run
 from aae.training.trainer import LIKELIHOOD
 
@@ -28,11 +28,11 @@ QUALITY_ROWS = 10_000
 
 
 def sampler(run: Run, seed: int = 0) -> Callable[[int, int], torch.Tensor]:
-    """Make a function that draws samples `start` to `stop` of a run, on the scale of `unit_rows`: always the same ones."""
+    """Create a function that draws samples `start` to `stop` of a run, on the scale of `unit_rows`: always the same ones."""
 
     def draw(start: int, stop: int) -> torch.Tensor:
         noise = Noise(seed, LIKELIHOOD, start, device=run.device)
-        # Own parts may draw from torch itself.
+        # Custom modules may draw from torch itself.
         with torch.no_grad(), seeded(noise.generator.initial_seed(), run.device):
             rows = run.generative.sample(stop - start, None, noise)
         return run.scaling.inverse(rows) / unit(run)
@@ -41,8 +41,8 @@ def sampler(run: Run, seed: int = 0) -> Callable[[int, int], torch.Tensor]:
 
 
 def unit(run: Run) -> float:
-    """Give the stored value that counts as 1: 255 for pictures of 8 bits, so that pixels are in [0, 1]."""
-    return 255.0 if run.facts["rows"] == "uint8" else 1.0
+    """Return the stored value that counts as 1: 255 for images of 8 bits, so that pixels are in [0, 1]."""
+    return 255.0 if run.metadata["rows"] == "uint8" else 1.0
 
 
 def unit_rows(run: Run, rows: NDArray[Any]) -> NDArray[np.float32]:
@@ -127,7 +127,7 @@ def likelihood(run: Run, dataset: Dataset, test: Split, samples: int) -> dict[st
 
 
 def _split(run: Run, dataset: Dataset) -> tuple[Split, Split]:
-    """Give the rows that choose sigma, and training rows that are none of them."""
+    """Return the rows that choose sigma, and training rows that are none of them."""
     if dataset.validation is None:
         return dataset.train.take(slice(VALIDATION_ROWS)), dataset.train.take(slice(VALIDATION_ROWS, None))
     own = not run.recipe.data.validation
@@ -135,9 +135,9 @@ def _split(run: Run, dataset: Dataset) -> tuple[Split, Split]:
 
 
 def _second_opinion(run: Run, dataset: Dataset, test: Split) -> dict[str, float]:
-    judge = Judge(run, dataset.train, len(dataset.class_names))
-    real = judge.features(test.rows[:QUALITY_ROWS])
-    generated = judge.features(run.sample(len(real)))
+    classifier = ReferenceClassifier(run, dataset.train, len(dataset.class_names))
+    real = classifier.features(test.rows[:QUALITY_ROWS])
+    generated = classifier.features(run.sample(len(real)))
     try:
         precision, recall = precision_recall(real, generated)
     except InputError:  # too few rows for neighbourhoods

@@ -1,6 +1,6 @@
 r"""A finished run as ONNX files, to be used without Python or torch.
 
-The scaling is part of the graphs: like `Run`, they take and give rows as they are stored (uint8 pictures, float32 rows).
+The scaling is part of the graphs: like `Run`, they take and give rows as they are stored (uint8 images, float32 rows).
 ``n`` is any number of rows.
 
 =================== ============================================ ====================================================
@@ -24,16 +24,15 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from aae.baselines import GenerativeAdversarialNetwork, SupervisedNetwork
 from aae.convolution import Convolution
 from aae.errors import InputError
-from aae.model import AdversarialAutoencoder, Codes
+from aae.model import AdversarialAutoencoder, Codes, Model
 from aae.networks import Dense, Scaling
 from aae.runs.hub import LIBRARY, new_folder
 from aae.runs.run import Run
@@ -66,8 +65,10 @@ def export(run: Run, folder: str | Path) -> list[Path]:
     InputError
         If the extra is missing, the run is a GAN, or the folder holds something already or cannot be written.
     """
-    if isinstance(run.model, GenerativeAdversarialNetwork):
-        raise InputError(f"{run.folder.path}: a GAN has no encoder, decoder or classifier; expected another run")
+    if not (run.model.encodes or run.model.classifies):
+        raise InputError(
+            f"{run.folder.path}: a {run.model.description} has no encoder, decoder or classifier; expected another run"
+        )
     try:
         with _quiet():
             import onnx_ir.passes.common as passes
@@ -76,10 +77,10 @@ def export(run: Run, folder: str | Path) -> list[Path]:
         raise InputError(
             f"{folder}: ONNX files need the extra 'export'; expected: pip install '{LIBRARY}[export]'"
         ) from None
-    names = run.label_names if run.infers_labels else run.class_names
+    names = run.label_names if run.model.classifies else run.class_names
     model, scaling = copy.deepcopy(run.model).cpu().eval(), copy.deepcopy(run.scaling).cpu()
     _fuse_norms(model)
-    rows = {"rows": torch.zeros(EXAMPLE, *run.shape, dtype=getattr(torch, run.facts["rows"]))}
+    rows = {"rows": torch.zeros(EXAMPLE, *run.shape, dtype=getattr(torch, run.metadata["rows"]))}
     written = []
     with new_folder(Path(folder)) as draft:
 
@@ -90,19 +91,20 @@ def export(run: Run, folder: str | Path) -> list[Path]:
             program.save(draft / name)
             written.append(Path(folder) / name)
 
-        if isinstance(model, AdversarialAutoencoder):
+        if run.model.encodes:
+            model = cast(AdversarialAutoencoder, model)
             codes = {latent: torch.zeros(EXAMPLE, model.latent(latent).prior.dim) for latent in model.latents}
             embedding = [] if model.cluster_heads is None else ["embedding"]
             write("encoder.onnx", _Encoder(model, scaling), rows, [*codes, *embedding])
             label = {} if model.decoder_classes is None else {"true_label": torch.zeros(EXAMPLE, dtype=torch.int64)}
             write("decoder.onnx", _Decoder(model, scaling, rows["rows"]), {"codes": codes, **label}, ["rows"])
-        if run.infers_labels:
+        if run.model.classifies:
             write("classifier.onnx", _Classifier(model, scaling), rows, ["probabilities", "logits"])
     return written
 
 
 def _fuse_norms(model: nn.Module) -> None:
-    """Make the batch normalization of a model in evaluation mode part of the layers before it, in place."""
+    """Create the batch normalization of a model in evaluation mode part of the layers before it, in place."""
     for layer in list(model.modules()):
         if isinstance(layer, Dense) and layer.norm is not None:
             layer.linear, layer.norm = fuse_linear_bn_eval(layer.linear, layer.norm), None
@@ -138,7 +140,7 @@ class _Decoder(nn.Module):
 class _Classifier(nn.Module):
     """From stored rows to q(y|x)."""
 
-    def __init__(self, model: AdversarialAutoencoder | SupervisedNetwork, scaling: Scaling) -> None:
+    def __init__(self, model: Model, scaling: Scaling) -> None:
         super().__init__()
         self.model, self.scaling = model, scaling
 

@@ -8,13 +8,12 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from aae.baselines import SupervisedNetwork
 from aae.data import Dataset, Split
 from aae.errors import InputError
 from aae.evaluation.neighbours import nearest_rows
 from aae.figures.canvas import save
 from aae.figures.curves import training_curves
-from aae.figures.figure2 import code_scatter, gaussian_percentile_grid, picture_grid
+from aae.figures.figure2 import code_scatter, gaussian_percentile_grid, image_grid
 from aae.figures.figure4 import axis_walk, manifold_panels
 from aae.figures.figure5 import samples_and_neighbours
 from aae.figures.figure7 import style_and_content
@@ -23,9 +22,9 @@ from aae.model import AdversarialAutoencoder
 from aae.priors import Gaussian, GaussianMixture, SwissRoll
 from aae.runs.run import Run
 
-GRID = 20  # pictures along each side of a code grid
+GRID = 20  # images along each side of a code grid
 PANEL = 12  # the same for one component of a mixture
-SAMPLES = 10  # rows of the samples, and pictures in each
+SAMPLES = 10  # rows of the samples, and images in each
 STYLES = 10  # rows of the style/content figure
 
 
@@ -47,7 +46,7 @@ def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = N
         The files, at least one: ``curves`` (losses and metrics by epoch); for a 2-D code ``codes`` (figures 2a to 2d, 4a,
         4c), and ``grid`` (2e), ``manifold`` (4b) or ``walk`` (4d) by its prior; ``embedding`` (11) with cluster heads;
         ``clusters`` (9) where labels were found without labels; ``style-and-content`` (7) where the decoder sees a label;
-        ``samples`` (5). Pictures are drawn only where rows are pictures.
+        ``samples`` (5). Images are drawn only where rows are images.
 
     Raises
     ------
@@ -60,26 +59,26 @@ def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = N
     except OSError as error:
         raise InputError(f"{out}: cannot make the folder ({error.strerror})") from None
     figures: dict[str, Figure] = {"curves": _curves(run)} if run.folder.read_metrics() else {}
-    if isinstance(run.model, SupervisedNetwork):
+    if not run.model.samples:
         return _save(figures, out)
     dataset = run.load_data(dataset)
     if len(run.shape) >= 2:
         figures["samples"] = _samples(run, dataset.train)
-    if isinstance(run.model, AdversarialAutoencoder):
-        held_out = dataset.test or dataset.validation or dataset.train
-        if run.model.cluster_heads is not None:
-            figures["embedding"] = _embedding(run, run.model, held_out)
-        elif "style" in run.model.latents and run.model.latent("style").prior.dim == 2:
+    if run.model.encodes:
+        model, held_out = run.autoencoder, dataset.test or dataset.validation or dataset.train
+        if model.cluster_heads is not None:
+            figures["embedding"] = _embedding(run, model, held_out)
+        elif "style" in model.latents and model.latent("style").prior.dim == 2:
             figures["codes"] = _codes(run, held_out)
         if len(run.shape) >= 2:
-            figures |= _pictures(run, run.model, held_out)
+            figures |= _images(run, model, held_out)
     return _save(figures, out)
 
 
 def _save(figures: dict[str, Figure], folder: Path) -> list[Path]:
     if not figures:
         raise InputError(
-            f"{folder}: no figure fits this run, whose rows are no pictures and which has no metrics and no 2-D code"
+            f"{folder}: no figure fits this run, whose rows are no images and which has no metrics and no 2-D code"
         )
     return [save(figure, folder / f"{name}.png") for name, figure in figures.items()]
 
@@ -110,40 +109,40 @@ def _embedding(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figu
 
 
 def _clusters(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:
-    """Draw the head of each cluster, decoded with the style at zero, and held-out pictures in the cluster (figure 9)."""
+    """Draw the head of each cluster, decoded with the style at zero, and held-out images in the cluster (figure 9)."""
     categories = model.latent("label").prior.dim
     codes = {"label": np.eye(categories, dtype=np.float32)}
     if "style" in model.latents:
         codes["style"] = np.zeros((categories, model.latent("style").prior.dim), np.float32)
     clusters = run.label_logits(held_out.rows).argmax(1)
-    heads, rows = run.pictures(run.decode(codes)), run.pictures(held_out.rows)
+    heads, rows = run.images(run.decode(codes)), run.images(held_out.rows)
     return cluster_rows(heads, rows, clusters, names=run.label_names, title=run.recipe.title)
 
 
 def _samples(run: Run, train: Split) -> Figure:
-    """Draw samples, and beside the last of each row the training picture nearest to it (figure 5)."""
+    """Draw samples, and beside the last of each row the training image nearest to it (figure 5)."""
     samples = run.sample(SAMPLES * SAMPLES)
     nearest, _ = nearest_rows(samples[SAMPLES - 1 :: SAMPLES], train.rows)
     return samples_and_neighbours(
-        run.pictures(samples), run.pictures(train.rows[nearest]), SAMPLES, SAMPLES, run.recipe.title
+        run.images(samples), run.images(train.rows[nearest]), SAMPLES, SAMPLES, run.recipe.title
     )
 
 
-def _pictures(run: Run, model: AdversarialAutoencoder, held_out: Split) -> dict[str, Figure]:
+def _images(run: Run, model: AdversarialAutoencoder, held_out: Split) -> dict[str, Figure]:
     figures: dict[str, Figure] = {}
     if list(model.latents) == ["style"] and model.decoder_classes is None:
         prior = model.latent("style").prior
         if isinstance(prior, Gaussian) and prior.dim == 2:
-            codes = gaussian_percentile_grid(GRID, prior.sd)
-            figures["grid"] = picture_grid(_decode(run, codes), GRID, GRID, run.recipe.title)
+            codes = gaussian_percentile_grid(GRID, prior.std)
+            figures["grid"] = image_grid(_decode(run, codes), GRID, GRID, run.recipe.title)
         elif isinstance(prior, GaussianMixture):
             figures["manifold"] = _manifold(run, prior)
         elif isinstance(prior, SwissRoll):
             steps = prior.spiral((torch.arange(100) + 0.5) / 100).numpy()
             figures["walk"] = axis_walk(_decode(run, steps), title=run.recipe.title)
-    if model.has_labels and run.recipe.data.labels is None:
+    if model.classifies and run.recipe.data.labels is None:
         figures["clusters"] = _clusters(run, model, held_out)
-    if "style" in model.latents and (model.has_labels or model.decoder_classes is not None):
+    if "style" in model.latents and (model.classifies or model.decoder_classes is not None):
         figures["style-and-content"] = _style_and_content(run, model, held_out)
     return figures
 
@@ -158,20 +157,20 @@ def _manifold(run: Run, prior: GaussianMixture) -> Figure:
 
 
 def _style_and_content(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:
-    """Draw every label (columns) in the styles of ten held-out pictures (rows)."""
+    """Draw every label (columns) in the styles of ten held-out images (rows)."""
     labels = model.decoder_classes or model.latent("label").prior.dim
     sources = held_out.rows[:STYLES]
     styles = np.repeat(run.encode(sources)["style"], labels, axis=0)
     wanted = np.tile(np.arange(labels), len(sources))
     codes = {"style": styles}
-    if model.has_labels:
+    if model.classifies:
         codes["label"] = np.eye(labels, dtype=np.float32)[wanted]
-    pictures = run.pictures(run.decode(codes, wanted if model.decoder_classes else None))
+    images = run.images(run.decode(codes, wanted if model.decoder_classes else None))
     names = run.class_names if model.decoder_classes else run.label_names
     return style_and_content(
-        pictures.reshape(len(sources), labels, *pictures.shape[1:]), run.pictures(sources), names, run.recipe.title
+        images.reshape(len(sources), labels, *images.shape[1:]), run.images(sources), names, run.recipe.title
     )
 
 
 def _decode(run: Run, codes: np.ndarray) -> np.ndarray:
-    return run.pictures(run.decode({"style": np.asarray(codes, np.float32)}))
+    return run.images(run.decode({"style": np.asarray(codes, np.float32)}))

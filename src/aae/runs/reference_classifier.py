@@ -1,4 +1,4 @@
-"""A classifier trained on real rows, independent of the run that it judges."""
+"""A classifier trained on real rows, independent of the run whose rows it classifies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FEATURES = 500
 BATCH = 1000
 
 
-class Judge:
+class ReferenceClassifier:
     """A dropout network with one hidden layer, trained on the labelled training rows of a run's data.
 
     Parameters
@@ -45,10 +45,10 @@ class Judge:
         self._network.to(run.device)
         data = TrainingData(rows, run.scaling, labels, torch.arange(len(rows))).to(run.device)
         steps = max(1, len(rows) // 100)
-        settings = TrainingSettings(
-            epochs=max(1, STEPS // steps), classification=OptimizerSettings(optimizer="adam", rate=0.001)
-        )
-        trainer = Trainer(self._network, supervised_phases(self._network), data, settings, run.device)
+        settings = TrainingSettings(epochs=max(1, STEPS // steps))
+        adam = OptimizerSettings(optimizer="adam", learning_rate=0.001)
+        phases = [phase.with_optimizer(adam) for phase in supervised_phases(self._network)]
+        trainer = Trainer(self._network, phases, data, settings, run.device)
         while trainer.epoch < settings.epochs:
             trainer.run_epoch()
         self._network.eval()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,17 +13,16 @@ from torch import Tensor
 
 from aae import recipes
 from aae.arrays import as_labels
-from aae.baselines import GenerativeAdversarialNetwork, SupervisedNetwork
 from aae.data import Dataset, Split, read_rows
 from aae.device import choose_device
 from aae.errors import InputError
 from aae.files import read_tensors
-from aae.model import AdversarialAutoencoder
+from aae.model import AdversarialAutoencoder, Model
 from aae.networks import Scaling
 from aae.noise import Noise, seeded
 from aae.recipes import Recipe, custom
 from aae.recipes.build_data import fingerprint, load_data
-from aae.recipes.build_model import Model, build_model
+from aae.recipes.build_model import build_model
 from aae.training.run_directory import RunDirectory
 from aae.training.trainer import CODES, SAMPLES, load_module
 
@@ -31,7 +30,7 @@ BATCH = 1000  # rows pushed through the networks at once
 
 
 class Run:
-    """A trained model that takes and gives rows as they are stored (uint8 pictures, float32 rows).
+    """A trained model that takes and gives rows as they are stored (uint8 images, float32 rows).
 
     Parameters
     ----------
@@ -39,12 +38,12 @@ class Run:
         Where it lives.
     recipe : Recipe
         What it was trained by.
-    model : AdversarialAutoencoder, SupervisedNetwork or GenerativeAdversarialNetwork
+    model : Model
         In evaluation mode: batch normalization uses its running statistics, and what a row is encoded to does not depend
         on the rows beside it.
     scaling : Scaling
         From stored rows to network rows.
-    facts : dict
+    metadata : dict
         The contents of ``run.json``.
     """
 
@@ -54,11 +53,11 @@ class Run:
         recipe: Recipe,
         model: Model,
         scaling: Scaling,
-        facts: dict[str, Any],
+        metadata: dict[str, Any],
     ) -> None:
-        self.folder, self.recipe, self.model, self.scaling, self.facts = folder, recipe, model, scaling, facts
-        self.shape: tuple[int, ...] = tuple(facts["shape"])
-        self.class_names: tuple[str, ...] = tuple(facts["class_names"])
+        self.folder, self.recipe, self.model, self.scaling, self.metadata = folder, recipe, model, scaling, metadata
+        self.shape: tuple[int, ...] = tuple(metadata["shape"])
+        self.class_names: tuple[str, ...] = tuple(metadata["class_names"])
         self.device = scaling.offset.device
 
     @classmethod
@@ -72,8 +71,8 @@ class Run:
         device : {"auto", "cpu", "cuda"}
             Where the model is put.
         trust_modules : bool
-            Whether the modules that a run with own parts names may be imported, and what it names in them called. Say so of runs
-            of your own, and of others' whose recipe you have read.
+            Whether the custom modules that a run names may be imported, and what it names in them called. Say so of runs of
+            your own, and of others' whose recipe you have read.
 
         Returns
         -------
@@ -83,7 +82,7 @@ class Run:
         Raises
         ------
         InputError
-            If the folder is no run, the run is not finished, its files do not fit together, or it has own parts and
+            If the folder is no run, the run is not finished, its files do not fit together, or it has custom modules and
             `trust_modules` is not set.
         """
         folder = RunDirectory(path)
@@ -93,23 +92,23 @@ class Run:
         recipe = recipes.read(folder.recipe)
         if not folder.weights.exists():
             raise InputError(f"{folder.path}: the run is not finished (no {folder.weights.name}); expected one that is")
-        facts = folder.read_facts()
+        metadata = folder.read_metadata()
         for key in ("shape", "class_names", "rows"):
-            if key not in facts:
-                raise InputError(f"{folder.facts}: key {key!r} is missing")
-        return cls.assemble(folder, recipe, facts, device, trust_modules=trust_modules)
+            if key not in metadata:
+                raise InputError(f"{folder.metadata}: key {key!r} is missing")
+        return cls.assemble(folder, recipe, metadata, device, trust_modules=trust_modules)
 
     @classmethod
     def assemble(
         cls,
         folder: RunDirectory,
         recipe: Recipe,
-        facts: dict[str, Any],
+        metadata: dict[str, Any],
         device: str = "auto",
         *,
         trust_modules: bool = False,
     ) -> Run:
-        """Build the model of a recipe and read its weights from the folder.
+        """Create the model of a recipe and read its weights from the folder.
 
         Parameters
         ----------
@@ -117,7 +116,7 @@ class Run:
             Holds the weights; nothing else in it is read.
         recipe : Recipe
             What the model was trained by.
-        facts : dict
+        metadata : dict
             With ``shape`` and ``class_names`` of the data and the type of its ``rows``.
         device : {"auto", "cpu", "cuda"}
             Where the model is put.
@@ -132,7 +131,7 @@ class Run:
         Raises
         ------
         InputError
-            If the weights cannot be read or are not those of the model, or it has own parts and `trust_modules` is not set.
+            If the weights cannot be read or are not those of the model, or it has custom modules and `trust_modules` is not set.
         """
         own = custom.named_in(recipe.model)
         if own and not trust_modules:
@@ -141,8 +140,8 @@ class Run:
                 "--trust-modules, or trust_modules=True in Python"
             )
         tensors = read_tensors(folder.weights)
-        place = choose_device(device)
-        model = build_model(recipe.model, facts["shape"], len(facts["class_names"]), Noise(0))
+        torch_device = choose_device(device)
+        model = build_model(recipe.model, metadata["shape"], len(metadata["class_names"]), Noise(0))
         if "scaling.offset" not in tensors or "scaling.factor" not in tensors:
             raise InputError(f"{folder.weights}: holds no scaling; expected the weights of a run")
         scaling = Scaling(tensors.pop("scaling.offset"), tensors.pop("scaling.factor"))
@@ -151,7 +150,7 @@ class Run:
         except InputError as error:
             raise InputError(f"{folder.weights}: {error}") from None
         model.eval()
-        return cls(folder, recipe, model.to(place), scaling.to(place), facts)
+        return cls(folder, recipe, model.to(torch_device), scaling.to(torch_device), metadata)
 
     def tensors(self) -> dict[str, Tensor]:
         """Collect the weights of model and scaling by name, as they are stored."""
@@ -165,31 +164,26 @@ class Run:
         Raises
         ------
         InputError
-            If the run is a supervised network or a GAN.
+            If the model has no codes.
         """
-        if not isinstance(self.model, AdversarialAutoencoder):
-            kind = "GAN" if isinstance(self.model, GenerativeAdversarialNetwork) else "supervised network"
-            raise InputError(f"{self.folder.path}: a {kind} has no codes; expected an autoencoder run")
-        return self.model
+        if not self.model.encodes:
+            raise InputError(
+                f"{self.folder.path}: a {self.model.description} has no codes; expected an autoencoder run"
+            )
+        return cast(AdversarialAutoencoder, self.model)
 
     @property
-    def generative(self) -> AdversarialAutoencoder | GenerativeAdversarialNetwork:
+    def generative(self) -> Model:
         """The model of a run that can be sampled.
 
         Raises
         ------
         InputError
-            If the run is a supervised network.
+            If it cannot.
         """
-        if isinstance(self.model, SupervisedNetwork):
-            raise InputError(f"{self.folder.path}: a supervised network cannot be sampled; expected another run")
+        if not self.model.samples:
+            raise InputError(f"{self.folder.path}: a {self.model.description} cannot be sampled; expected another run")
         return self.model
-
-    @property
-    def infers_labels(self) -> bool:
-        """Whether the run has q(y|x)."""
-        has_labels = isinstance(self.model, AdversarialAutoencoder) and self.model.has_labels
-        return has_labels or isinstance(self.model, SupervisedNetwork)
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -197,7 +191,7 @@ class Run:
 
         Categories beyond the classes are called ``extra 1``, ``extra 2``, ...
         """
-        if not self.infers_labels:
+        if not self.model.classifies:
             raise InputError(f"{self.folder.path}: the run infers no labels; expected one with a label latent")
         categories = (self.recipe.model.label and self.recipe.model.label.categories) or len(self.class_names)
         if self.recipe.data.labels is None:
@@ -213,7 +207,7 @@ class Run:
         InputError
             If there is no such class.
         """
-        names = self.label_names if self.infers_labels else self.class_names
+        names = self.label_names if self.model.classifies else self.class_names
         if name not in names:
             raise InputError(
                 f"label is {name!r}; expected one of: {', '.join(names) or 'none, the run knows no labels'}"
@@ -230,10 +224,10 @@ class Run:
         """
         dataset = dataset or load_data(self.recipe)
         found = fingerprint(dataset)
-        if found != self.facts.get("data"):
+        if found != self.metadata.get("data"):
             raise InputError(
                 f"{dataset.name}: not the data of {self.folder.path}; its fingerprint is {found}, "
-                f"the run has {self.facts.get('data')}"
+                f"the run has {self.metadata.get('data')}"
             )
         return dataset
 
@@ -261,15 +255,15 @@ class Run:
                 image_size=data.image_size,
                 colour=len(self.shape) == 3,
                 class_names=self.class_names or None,
-                columns=tuple(self.facts.get("columns", ())),
+                columns=tuple(self.metadata.get("columns", ())),
                 labels=labels,
             )
         except InputError as error:
             raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
-        if str(split.rows.dtype) == "uint8" != self.facts["rows"]:  # their values mean something else
-            raise InputError(f"{path}: found pictures of 8 bits, 0 to 255; the run expects {self.facts['rows']} rows")
-        if self.facts["rows"] == "uint8" and split.rows.dtype != np.uint8 and split.rows.max() <= 1:
-            raise InputError(f"{path}: found values from 0 to 1; the run expects pictures with values from 0 to 255")
+        if str(split.rows.dtype) == "uint8" != self.metadata["rows"]:  # their values mean something else
+            raise InputError(f"{path}: found images of 8 bits, 0 to 255; the run expects {self.metadata['rows']} rows")
+        if self.metadata["rows"] == "uint8" and split.rows.dtype != np.uint8 and split.rows.max() <= 1:
+            raise InputError(f"{path}: found values from 0 to 1; the run expects images with values from 0 to 255")
         return split
 
     @torch.no_grad()
@@ -306,7 +300,9 @@ class Run:
     @torch.no_grad()
     def label_logits(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Compute the logits (n, classes) of q(y|x) for rows (n, *shape) as stored."""
-        model = self.model if isinstance(self.model, SupervisedNetwork) else self.autoencoder
+        model = self.model
+        if not model.classifies:
+            raise InputError(f"{self.folder.path}: the run infers no labels; expected one with a label latent")
         return np.concatenate([model.label_logits(batch).cpu().numpy() for batch in self._batches(rows)])
 
     def predict_proba(self, rows: NDArray[Any]) -> NDArray[np.float32]:
@@ -382,8 +378,8 @@ class Run:
         labels = None
         if label is not None:
             classes = len(self.class_names)
-            if isinstance(model, AdversarialAutoencoder) and model.has_labels:
-                classes = model.latent("label").prior.dim
+            if model.encodes and model.classifies:
+                classes = self.autoencoder.latent("label").prior.dim
             if not 0 <= label < classes:
                 raise InputError(f"label is {label}; expected 0 to {classes - 1}")
             labels = torch.full((n,), label, device=self.device)
@@ -398,9 +394,9 @@ class Run:
             codes: NDArray[np.float32] = self.autoencoder.latent(latent).prior.sample(n, None, noise).cpu().numpy()
         return codes
 
-    def pictures(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+    def images(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Turn stored rows (n, *shape) into values in [0, 1] for drawing: black and white are the ends of the training rows."""
-        low, high = (0, 255) if self.facts["rows"] == "uint8" else self.facts.get("row_range") or (0, 1)
+        low, high = (0, 255) if self.metadata["rows"] == "uint8" else self.metadata.get("row_range") or (0, 1)
         return np.clip((np.asarray(rows, np.float32) - low) / ((high - low) or 1), 0, 1)
 
     def _batches(self, rows: NDArray[Any]) -> Iterator[Tensor]:
@@ -430,6 +426,6 @@ class Run:
     def _stored(self, rows: Tensor) -> NDArray[Any]:
         """Undo the scaling and give rows the type and shape they are stored with."""
         values: NDArray[np.float32] = self.scaling.inverse(rows).cpu().numpy().reshape(-1, *self.shape)
-        if self.facts["rows"] == "uint8":
+        if self.metadata["rows"] == "uint8":
             return np.clip(np.rint(values), 0, 255).astype(np.uint8)
         return values

@@ -19,18 +19,19 @@ from aae.data import NAMES, Dataset
 from aae.device import choose_device, describe_device
 from aae.errors import InputError
 from aae.files import write_json, write_tensors
+from aae.model import Model
 from aae.networks import Scaling
 from aae.noise import Noise, seeded, set_torch_state, torch_state
 from aae.recipes import Recipe
 from aae.recipes.build_data import fingerprint, labelled_rows, load_data, make_scaling, training_data, value_range
-from aae.recipes.build_model import Model, build_model, make_phases
+from aae.recipes.build_model import build_model, build_phases
 from aae.runs.evaluate import validate
 from aae.runs.hub import load
 from aae.runs.run import Run
-from aae.training.acceleration.distributed import Processes, synchronize
-from aae.training.batched_seeds import Replicas
+from aae.training.acceleration.distributed import Distributed, synchronize
+from aae.training.batched_seeds import BatchedSeeds
 from aae.training.checkpoints import checkpoint_names, latest_checkpoint
-from aae.training.loop import Course, run_to_end
+from aae.training.loop import TrainingJob, run_to_end
 from aae.training.run_directory import RunDirectory
 from aae.training.trainer import INIT, Trainer
 
@@ -80,7 +81,7 @@ def _fitted(own: Recipe, data: str) -> list[str]:
 
 
 def _with_full_paths(recipe: Recipe) -> Recipe:
-    """Make paths absolute that lead somewhere: a run is used from other folders too."""
+    """Create paths absolute that lead somewhere: a run is used from other folders too."""
     given = {"source": recipe.data.source, "labels_file": recipe.data.labels_file}
     full = {
         key: str(path.absolute())
@@ -118,7 +119,7 @@ def train_seeds(
     list of Run
         The finished runs, by seed.
     """
-    if batched and Processes.joined().count > 1:
+    if batched and Distributed.joined().world_size > 1:
         raise InputError("seeds are trained together by one process; expected no other processes, or seeds in turn")
     if seeds == 1:
         return [train(recipe, run=run, device=device, resume=resume)]
@@ -127,22 +128,22 @@ def train_seeds(
         RunDirectory(folder).require_new()
     elif not any(folder.glob("seed-*")):
         raise InputError(f"{folder}: no run of several seeds to go on with; expected folders seed-0, seed-1, ... in it")
-    place, dataset = choose_device(device), load_data(recipe)
+    torch_device, dataset = choose_device(device), load_data(recipe)
     first = recipe.training.seed
     ones = [
         recipe.model_copy(update={"training": recipe.training.model_copy(update={"seed": seed})})
         for seed in range(first, first + seeds)
     ]
     paths = {one.training.seed: folder / f"seed-{one.training.seed}" for one in ones}
-    alone = Processes.joined().count == 1
-    if batched if batched is not None else place.type == "cuda" and alone:
+    alone = Distributed.joined().world_size == 1
+    if batched if batched is not None else torch_device.type == "cuda" and alone:
         names = [checkpoint_names(RunDirectory(path).checkpoints) for path in paths.values()]
         common = max(set.intersection(*names), default=None) if resume else None
         prepared = []
         for one in ones:
             path = paths[one.training.seed]
-            prepared.append(prepare(one, path, place, resume and path.exists(), dataset, common))
-            Replicas.share_rows([p.course.trainer for p in prepared])
+            prepared.append(prepare(one, path, torch_device, resume and path.exists(), dataset, common))
+            BatchedSeeds.share_rows([p.job.trainer for p in prepared])
         train_together(prepared)
         return [Run.load(path, device, trust_modules=True) for path in paths.values()]
     return [
@@ -151,29 +152,29 @@ def train_seeds(
     ]
 
 
-def train_together(prepared: Sequence[Prepared]) -> None:
+def train_together(prepared: Sequence[PreparedRun]) -> None:
     """Train runs of one recipe with different seeds to the end: as one batched program those that are equally far."""
-    places: dict[tuple[int, int], list[Prepared]] = {}
+    places: dict[tuple[int, int], list[PreparedRun]] = {}
     for one in prepared:
-        trainer = one.course.trainer
+        trainer = one.job.trainer
         places.setdefault((trainer.epoch, trainer.step), []).append(one)
     for (epoch, _), group in places.items():
         name = group[0].recipe.name
-        courses = [one.course for one in group]
+        jobs = [one.job for one in group]
         several = len(group) > 1 and epoch < group[0].recipe.training.epochs
         try:
-            replicas = Replicas([course.trainer for course in courses]) if several else None
+            replicas = BatchedSeeds([job.trainer for job in jobs]) if several else None
         except (RuntimeError, NotImplementedError) as error:
             reason = str(error).strip().partition("\n")[0]
             print(f"note: {name}: the seeds are trained one after another, not together: {reason}", file=sys.stderr)
             replicas = None
         if replicas is not None:
-            run_to_end(courses, f"{name}, {len(group)} seeds", replicas.run_epoch)
+            run_to_end(jobs, f"{name}, {len(group)} seeds", replicas.run_epoch)
         for one in group:
             if replicas is None:
                 seed = one.recipe.training.seed
-                set_torch_state(one.torch_state, one.course.trainer.device)
-                run_to_end([one.course], f"{name} seed {seed}")
+                set_torch_state(one.torch_state, one.job.trainer.device)
+                run_to_end([one.job], f"{name} seed {seed}")
             one.finish()
 
 
@@ -192,7 +193,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
 ) -> Run:
-    """Train a recipe into a run directory. Own parts that the recipe names are imported.
+    """Train a recipe into a run directory. Custom modules that the recipe names are imported.
 
     Parameters
     ----------
@@ -235,57 +236,57 @@ def train(
         )
     dataset = data if isinstance(data, Dataset) else None
     prepared = prepare(recipe, run or Path("runs") / recipe.name, choose_device(device), resume, dataset)
-    run_to_end([prepared.course], f"{recipe.name} seed {recipe.training.seed}")
+    run_to_end([prepared.job], f"{recipe.name} seed {recipe.training.seed}")
     prepared.finish()
-    return Run.load(
-        prepared.course.folder.path, device, trust_modules=True
-    )  # those of the very recipe that was trained
+    return Run.load(prepared.job.folder.path, device, trust_modules=True)  # those of the very recipe that was trained
 
 
 @dataclass
-class Prepared:
+class PreparedRun:
     """A run with everything ready to go on: `run_to_end` trains it, and then it can be finished."""
 
     recipe: Recipe
-    course: Course
+    job: TrainingJob
     scaling: Scaling
-    facts: dict[str, Any]
+    metadata: dict[str, Any]
     torch_state: dict[str, Tensor]
-    """Of torch's global generators, from which own parts may draw."""
+    """Of torch's global generators, from which custom modules may draw."""
 
     def finish(self) -> None:
         """Write the weights of the trained run."""
-        trainer, folder = self.course.trainer, self.course.folder
-        if trainer.processes.first:
+        trainer, folder = self.job.trainer, self.job.folder
+        if trainer.distributed.is_main_process:
             tensors = {f"model.{name}": tensor for name, tensor in trainer.trained.state_dict().items()}
             tensors |= {f"scaling.{name}": tensor for name, tensor in self.scaling.state_dict().items()}
             write_tensors(folder.weights, tensors)
-            write_json(folder.facts, {**self.facts, "epochs": trainer.epoch, "seconds": round(self.course.seconds, 1)})
-        trainer.processes.wait()
+            write_json(
+                folder.metadata, {**self.metadata, "epochs": trainer.epoch, "seconds": round(self.job.seconds, 1)}
+            )
+        trainer.distributed.wait()
 
 
 def prepare(
     recipe: Recipe,
     run: str | Path,
-    place: torch.device,
+    device: torch.device,
     resume: bool = False,
     dataset: Dataset | None = None,
     checkpoint: str | None = None,
-) -> Prepared:
-    """Build what a run needs, or what it needs to go on, and write what defines it into its folder.
+) -> PreparedRun:
+    """Create what a run needs, or what it needs to go on, and write what defines it into its folder.
 
     Parameters
     ----------
     recipe, run, resume, dataset
         As for `train`.
-    place : torch.device
+    device : torch.device
         Where to train.
     checkpoint : str, optional
         Name of the checkpoint to go on from, by default the newest.
 
     Returns
     -------
-    Prepared
+    PreparedRun
         At the epoch and step to go on from.
 
     Raises
@@ -293,26 +294,29 @@ def prepare(
     InputError
         As for `train`.
     """
-    processes = Processes.joined()
+    distributed = Distributed.joined()
     folder = RunDirectory(run)
     resume = resume and not folder.is_new()  # a run killed before its first file was complete starts afresh
     if resume:
-        _check_same_recipe(folder, recipe)
+        _check_same_recipe(folder, recipe, optimizers=False)
     else:
         folder.require_new()
     dataset = dataset or load_data(recipe)
     seed = recipe.training.seed
     labelled = labelled_rows(recipe, dataset)
     model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(seed, INIT))
-    model.to(place)
-    synchronize(model, processes)
+    model.to(device)
+    synchronize(model, distributed)
     torch.manual_seed(seed)  # for modules and samplers of the user that draw from torch itself
     low, high = value_range(dataset.train.rows)
     scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows, (low, high))
-    on_device = training_data(recipe, dataset.train, scaling, labelled).to(place)
-    trainer = Trainer(model, make_phases(recipe, model), on_device, recipe.training, place, processes)
+    on_device = training_data(recipe, dataset.train, scaling, labelled).to(device)
+    trainer = Trainer(model, build_phases(recipe, model), on_device, recipe.training, device, distributed)
+    complete = _with_optimizers(recipe, trainer)
+    if resume:
+        _check_same_recipe(folder, complete)
 
-    facts = {
+    metadata = {
         "recipe": recipe.name,
         "shape": list(dataset.shape),
         "class_names": list(dataset.class_names),
@@ -321,14 +325,14 @@ def prepare(
         "row_range": (low, high) if low < 0 or high > 1 else (0.0, 1.0),
         "data": fingerprint(dataset),
         "training_rows": len(dataset.train),
-        "device": describe_device(place, processes.count),
+        "device": describe_device(device, distributed.world_size),
         "version": __version__,
         "torch": torch.__version__,
         "command": command(recipe),
     }
     seconds = 0.0
     if resume:
-        _check_same_data(folder, facts)
+        _check_same_data(folder, metadata)
         found = latest_checkpoint(folder.checkpoints, checkpoint)
         if found is not None:
             trainer.load_state(*found)
@@ -337,20 +341,22 @@ def prepare(
         raise InputError(
             f"training.epochs is {recipe.training.epochs}; {folder.path} has {trainer.epoch} epochs already"
         )
-    processes.wait()  # all have seen the folder as it was
-    if processes.first:
+    distributed.wait()  # all have seen the folder as it was
+    if distributed.is_main_process:
         folder.keep_metrics(trainer.epoch)
         if resume and trainer.epoch < recipe.training.epochs:
             for result in (folder.weights, folder.evaluation):  # the run is not finished (any more)
                 result.unlink(missing_ok=True)
-        folder.start(recipes.dump(recipe), facts)
+        folder.start(recipes.dump(complete), metadata)
 
     def measure() -> dict[str, float]:
-        with seeded(0, place):  # own parts may draw from torch itself; training goes on as if nothing had been measured
+        with seeded(
+            0, device
+        ):  # custom modules may draw from torch itself; training goes on as if nothing had been measured
             return validate(cast(Model, trainer.trained), scaling, dataset.validation, recipe)
 
-    course = Course(trainer, folder, measure, seconds)
-    return Prepared(recipe, course, scaling, facts, torch_state(place))
+    job = TrainingJob(trainer, folder, measure, seconds)
+    return PreparedRun(recipe, job, scaling, metadata, torch_state(device))
 
 
 def command(recipe: Recipe) -> str:
@@ -374,9 +380,19 @@ def _inline(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _check_same_recipe(folder: RunDirectory, recipe: Recipe) -> None:
+def _with_optimizers(recipe: Recipe, trainer: Trainer) -> Recipe:
+    """Complete a recipe with the optimizer of every phase that runs."""
+    optimizers = {phase.name: phase.optimizer for phase in trainer.phases}
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update=optimizers)})
+
+
+def _check_same_recipe(folder: RunDirectory, recipe: Recipe, *, optimizers: bool = True) -> None:
+    """Check that a recipe is that of a run folder, which is complete; `optimizers` says whether this one is too."""
     folder.require()
     before, now = _shaping(recipes.read(folder.recipe)), _shaping(recipe)
+    if not optimizers:
+        tables = [key for key in (*before, *now) if key.startswith("training.") and key.count(".") == 2]
+        before, now = ({key: value for key, value in one.items() if key not in tables} for one in (before, now))
     free = {"training.epochs", "training.validate_every", "training.checkpoint_every"}
     for key in sorted(before.keys() | now.keys(), key=lambda key: (key != "data.source", key)):
         if before.get(key) != now.get(key) and key not in free:
@@ -391,7 +407,7 @@ def _shaping(recipe: Recipe) -> dict[str, Any]:
     def flatten(table: dict[str, Any], prefix: str) -> dict[str, Any]:
         flat: dict[str, Any] = {}
         for key, value in table.items():
-            nested = isinstance(value, dict) and value and key != "rate"
+            nested = isinstance(value, dict) and value and key != "learning_rate"
             flat |= flatten(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
         return flat
 
@@ -399,9 +415,9 @@ def _shaping(recipe: Recipe) -> dict[str, Any]:
     return flatten(recipe.model_dump(mode="json", exclude_none=True, exclude=around), "")
 
 
-def _check_same_data(folder: RunDirectory, facts: dict[str, Any]) -> None:
-    before = folder.read_facts()
-    if before.get("data") != facts["data"]:
+def _check_same_data(folder: RunDirectory, metadata: dict[str, Any]) -> None:
+    before = folder.read_metadata()
+    if before.get("data") != metadata["data"]:
         raise InputError(
-            f"{folder.path}: cannot resume on other data; its fingerprint is {facts['data']}, the run has {before.get('data')}"
+            f"{folder.path}: cannot resume on other data; its fingerprint is {metadata['data']}, the run has {before.get('data')}"
         )

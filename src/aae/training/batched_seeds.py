@@ -1,4 +1,4 @@
-"""Replicas: several seeds of one recipe trained as one batched program.
+"""BatchedSeeds: several seeds of one recipe trained as one batched program.
 
 Weights, buffers and optimizer states of all trainers are stacked, and every phase runs once for all of them (`torch.func.vmap`
 over `torch.func.functional_call`). The trainers hold views of the stacks, so each of them can be measured and saved at any
@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from aae.noise import Noise, set_torch_state, torch_state
-from aae.training.acceleration.cuda_graphs import StepGraph, obstacle
-from aae.training.acceleration.precision import Halves, known_weights
-from aae.training.acceleration.prefetch import ReadAhead
-from aae.training.optimizers import Update
+from aae.training.acceleration.cuda_graphs import StepGraph, unsupported_reason
+from aae.training.acceleration.precision import Bf16Copies, known_weights
+from aae.training.acceleration.prefetch import Prefetch
+from aae.training.optimizers import Optimizer
 from aae.training.phases import Batch, Phase
 from aae.training.trainer import Trainer
 
 
-class ReplicaNoise(Noise):
+class BatchedNoise(Noise):
     """The streams of all replicas: what one replica draws comes from its own stream.
 
     Parameters
@@ -73,7 +73,7 @@ class ReplicaNoise(Noise):
         return torch.stack(draws)[self.replica]
 
 
-class Replicas:
+class BatchedSeeds:
     """Trainers of one recipe with different seeds, to be trained together.
 
     Parameters
@@ -91,7 +91,7 @@ class Replicas:
         self.trainers = list(trainers)
         first = self.trainers[0]
         self.module, self.phases, self.device = first.module, first.phases, first.device
-        self._call = _Cost(self.module)
+        self._call = _Loss(self.module)
         self._index = torch.arange(len(self.trainers), device=self.device)
         self._shared = self.share_rows(self.trainers)
         self._try()
@@ -100,11 +100,11 @@ class Replicas:
         self._graph: StepGraph | None = None
         if self.device.type == "cuda":
             generators = [trainer.noise.generator for trainer in self.trainers]
-            self._graph = StepGraph(self._compute, generators, obstacle(self.module))
+            self._graph = StepGraph(self._compute, generators, unsupported_reason(self.module))
 
     @staticmethod
     def share_rows(trainers: Sequence[Trainer]) -> bool:
-        """Keep in memory once the rows that all trainers have; tells whether they have the same."""
+        """Keep in memory once the rows that all trainers have; returns whether they have the same."""
         rows = trainers[0].data.rows
         for trainer in trainers[1:]:
             own = trainer.data.rows
@@ -120,10 +120,10 @@ class Replicas:
         given = [labelled for _, labelled in orders if labelled is not None]
         labelled_order = torch.stack(given, dim=1) if given else None
         first = self.trainers[0]
-        for name, update in self.updates.items():
-            update.rate = first.updates[name].rate
+        for name, update in self.optimizers.items():
+            update.learning_rate = first.optimizers[name].learning_rate
         history: list[Tensor] = []  # one (replicas, metrics) per step
-        with self._halves.in_place(), ReadAhead(first.data.read if self._shared else None, order) as ahead:
+        with self._bf16_copies.in_place(), Prefetch(first.data.read if self._shared else None, order) as ahead:
             for step in range(first.step, first.steps_per_epoch):
                 ahead.reach(step)
                 labelled = None if labelled_order is None else labelled_order[step]
@@ -140,7 +140,7 @@ class Replicas:
         return finished or None
 
     def _compute(self, indices: Tensor, labelled: Tensor | None) -> Tensor:
-        """Run all phases on one mini-batch of each, `indices` are (replicas, batch); gives the metrics (replicas, metrics)."""
+        """Run all phases on one mini-batch of each, `indices` are (replicas, batch); returns the metrics (replicas, metrics)."""
         batch = self._batch(indices, labelled)
         tensors: dict[str, Tensor] = {**self.parameters, **self.buffers}
         losses = {}
@@ -149,7 +149,7 @@ class Replicas:
                 continue
             loss = self._loss(phase, tensors, batch, self.noise)
             gradients = torch.autograd.grad(loss.sum(), self._owned[phase.name], materialize_grads=True)
-            self.updates[phase.name].step(gradients)
+            self.optimizers[phase.name].step(gradients)
             losses[f"{phase.name}_loss"] = loss.detach()
         metrics = losses | batch.metrics
         self._names = list(metrics)
@@ -180,7 +180,7 @@ class Replicas:
             noise=self.trainers[0].noise,
         )
 
-    def _loss(self, phase: Phase, tensors: dict[str, Tensor], batch: Batch, noise: ReplicaNoise) -> Tensor:
+    def _loss(self, phase: Phase, tensors: dict[str, Tensor], batch: Batch, noise: BatchedNoise) -> Tensor:
         """Compute the cost of one phase for every replica (replicas,); adds codes and metrics to the batch."""
         parts = {"rows": batch.rows, "labels": batch.labels, "codes": batch.codes}
         parts |= {"labelled_rows": batch.labelled_rows, "labelled_labels": batch.labelled_labels}
@@ -203,7 +203,7 @@ class Replicas:
         """Stack weights, buffers and optimizer states, and let the trainers hold views of the stacks."""
         modules = [trainer.module for trainer in self.trainers]
         known = set(known_weights(self.module)) if self.trainers[0].settings.precision == "bf16" else set()
-        self.noise = ReplicaNoise([trainer.noise for trainer in self.trainers])
+        self.noise = BatchedNoise([trainer.noise for trainer in self.trainers])
         self.parameters: dict[str, nn.Parameter] = {}
         stacked: dict[nn.Parameter, nn.Parameter] = {}
         for name, own in self.module.named_parameters():
@@ -219,14 +219,14 @@ class Replicas:
             owner, _, last = name.rpartition(".")
             for module, view in zip(modules, buffers, strict=True):
                 module.get_submodule(owner)._buffers[last] = view
-        self._halves = Halves([stack for own, stack in stacked.items() if own in known])
+        self._bf16_copies = Bf16Copies([stack for own, stack in stacked.items() if own in known])
         self._owned = {phase.name: [stacked[parameter] for parameter in phase.parameters] for phase in self.phases}
-        self.updates = {name: self._stacked_update(name) for name in self._owned}
+        self.optimizers = {name: self._stacked_optimizer(name) for name in self._owned}
 
-    def _stacked_update(self, name: str) -> Update:
-        """Build the update of one phase for all replicas, with their states."""
-        updates = [trainer.updates[name] for trainer in self.trainers]
-        together = Update(updates[0].settings, self._owned[name], self._halves)
+    def _stacked_optimizer(self, name: str) -> Optimizer:
+        """Create the update of one phase for all replicas, with their states."""
+        updates = [trainer.optimizers[name] for trainer in self.trainers]
+        together = Optimizer(updates[0].settings, self._owned[name], self._bf16_copies)
         for kind, values in together.state.items():
             for index, value in enumerate(values):
                 own = [update.state[kind][index] for update in updates]
@@ -244,7 +244,7 @@ class Replicas:
         tensors = {
             name: torch.stack([state[name.removeprefix("module.")] for state in states]).clone() for name in names
         }
-        noise = ReplicaNoise([Noise(0, k, device=self.device) for k in range(len(modules))])
+        noise = BatchedNoise([Noise(0, k, device=self.device) for k in range(len(modules))])
         orders = [trainer.open_epoch() for trainer in self.trainers]
         given = [labelled[0] for _, labelled in orders if labelled is not None]
         batch = self._batch(torch.stack([batches[0] for batches, _ in orders]), torch.stack(given) if given else None)
@@ -257,7 +257,7 @@ class Replicas:
             raise RuntimeError("a part of the model draws from torch itself, which has one stream for all seeds")
 
 
-class _Cost(nn.Module):
+class _Loss(nn.Module):
     """The cost of a phase as the ``forward`` of a module, for `functional_call`."""
 
     def __init__(self, module: nn.Module) -> None:

@@ -17,7 +17,7 @@ from aae.files import read_tensors, write_json, write_tensors
 
 
 def save_checkpoint(
-    folder: Path, name: str, tensors: dict[str, Tensor], facts: dict[str, Any], *, alone: bool = True
+    folder: Path, name: str, tensors: dict[str, Tensor], metadata: dict[str, Any], *, alone: bool = True
 ) -> None:
     """Write checkpoint `name` into `folder` and, if it is to be `alone`, remove older ones.
 
@@ -29,13 +29,13 @@ def save_checkpoint(
         File name without suffix; names sort by age.
     tensors : dict of str to Tensor
         Weights, optimizer state, random state.
-    facts : dict
+    metadata : dict
         Anything JSON can hold.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
     write_tensors(path, tensors)
-    write_json(folder / f"{name}.json", {**facts, "bytes": path.stat().st_size})
+    write_json(folder / f"{name}.json", {**metadata, "bytes": path.stat().st_size})
     if alone:
         remove_other_checkpoints(folder, name)
 
@@ -66,11 +66,11 @@ def latest_checkpoint(folder: Path, name: str | None = None) -> tuple[dict[str, 
     side_file = folder / f"{name or max(names)}.json"
     tensors_file = side_file.with_suffix(".safetensors")
     try:
-        facts = json.loads(side_file.read_text(encoding="utf-8"))
-        expected = facts["bytes"]
+        metadata = json.loads(side_file.read_text(encoding="utf-8"))
+        expected = metadata["bytes"]
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{side_file}: not the side file of a checkpoint") from None
     found = tensors_file.stat().st_size if tensors_file.exists() else 0
     if found != expected:
         raise InputError(f"{tensors_file}: damaged checkpoint; found {found} bytes, expected {expected}")
-    return read_tensors(tensors_file), facts
+    return read_tensors(tensors_file), metadata

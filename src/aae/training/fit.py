@@ -1,7 +1,8 @@
-"""Training a model of one's own parts on arrays, without a recipe or a run folder."""
+"""Training a model of one's custom modules on arrays, without a recipe or a run folder."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from aae.errors import InputError
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
 from aae.noise import Noise, seeded
-from aae.training.phases import adversarial_phases
-from aae.training.settings import TrainingSettings, complaint
+from aae.training.phases import Phase, adversarial_phases
+from aae.training.settings import TrainingSettings, validation_message
 from aae.training.trainer import Trainer, TrainingData
 
 
@@ -26,6 +27,7 @@ def fit(
     rows: NDArray[Any],
     labels: ArrayLike | None = None,
     *,
+    phases: Sequence[Phase] | None = None,
     device: str = "auto",
     **settings: Any,
 ) -> list[dict[str, float]]:
@@ -39,11 +41,14 @@ def fit(
         Training rows, as the encoder is to see them.
     labels : array of whole numbers, (n,), optional
         Class numbers, -1 for unlabelled rows. They reach whatever part of the model uses labels.
+    phases : sequence of Phase, optional
+        What runs on every mini-batch, in this order. By default those of `adversarial_phases`; to put one of your own beside
+        them, give ``[*aae.adversarial_phases(model), mine]``.
     device : {"auto", "cpu", "cuda"}
         Where to train.
     **settings
-        As in a recipe's ``[training]`` section: `epochs` (by default 20), `batch_size`, `seed`, `precision`, `compile`, and a
-        dictionary for the optimizer of each phase.
+        As in a recipe's ``[training]`` section: `epochs` (by default 20), `batch_size`, `seed`, `precision`, `compile`, and by
+        the name of a phase a dictionary of what is to be different in its optimizer: ``generator={"learning_rate": 0.05}``.
 
     Returns
     -------
@@ -80,16 +85,19 @@ def fit(
     try:
         training = TrainingSettings(**{"epochs": 20, **settings})
     except ValidationError as error:
-        raise InputError(complaint(error)) from None
-    place = choose_device(device)
+        raise InputError(validation_message(error)) from None
+    torch_device = choose_device(device)
     torch.manual_seed(training.seed)  # for samplers and modules that draw from torch itself
-    model.to(place)
-    _try(model, values.shape[1], place)
+    model.to(torch_device)
+    _try(model, values.shape[1], torch_device)
     scaling = Scaling.identity()
-    data = TrainingData(torch.tensor(values, dtype=torch.float32), scaling, known, labelled).to(place)
+    data = TrainingData(torch.tensor(values, dtype=torch.float32), scaling, known, labelled).to(torch_device)
     classify = labelled is not None and len(labelled) > 0
-    phases = adversarial_phases(model, training.reduction, classify=classify, warm_start=training.warm_start)
-    trainer = Trainer(model, phases, data, training, place)
+    if phases is None:
+        phases = adversarial_phases(
+            model, training.reduction, classify=classify, moment_matching_epochs=training.moment_matching_epochs
+        )
+    trainer = Trainer(model, phases, data, training, torch_device)
     history = []
     try:
         while trainer.epoch < training.epochs:
@@ -103,15 +111,15 @@ def fit(
     return history
 
 
-def _try(model: AdversarialAutoencoder, inputs: int, place: torch.device) -> None:
+def _try(model: AdversarialAutoencoder, inputs: int, device: torch.device) -> None:
     """Check that the model encodes rows of so many values, decodes to as many, and tells codes from samples by one logit."""
     model.eval()
-    rows, labels = torch.zeros(2, inputs, device=place), torch.zeros(2, dtype=torch.int64, device=place)
-    noise = Noise(0, device=place)
+    rows, labels = torch.zeros(2, inputs, device=device), torch.zeros(2, dtype=torch.int64, device=device)
+    noise = Noise(0, device=device)
     given: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
     where = f"rows have {inputs} values each; the model expects others"
     try:
-        with torch.no_grad(), seeded(0, place):
+        with torch.no_grad(), seeded(0, device):
             codes = model.encode(rows, noise)
             where = "the parts of the model do not fit together"
             given["the decoder"] = (model.decode(codes, labels), (2, inputs))
@@ -129,6 +137,6 @@ def _try(model: AdversarialAutoencoder, inputs: int, place: torch.device) -> Non
 
 def _classes(model: AdversarialAutoencoder) -> int | None:
     """Count the classes that the parts of a model can tell apart, None if no part knows labels."""
-    counts = [model.decoder_classes, model.latent("label").prior.dim if model.has_labels else None]
+    counts = [model.decoder_classes, model.latent("label").prior.dim if model.classifies else None]
     counts += [model.latent(name).prior.num_labels for name in model.latents if model.latent(name).label_informed]
     return min((count for count in counts if count is not None), default=None)

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 
 from aae.errors import InterruptedTrainingError, TrainingError
 from aae.training.checkpoints import checkpoint_names, remove_other_checkpoints, save_checkpoint
-from aae.training.diagnostics import signs
+from aae.training.diagnostics import diagnose
 from aae.training.progress import Progress
 from aae.training.run_directory import RunDirectory
 from aae.training.trainer import Trainer
 
-Advance = Callable[[Callable[[], bool]], list[dict[str, float]] | None]
-"""Trains the rest of an epoch, as `Trainer.run_epoch` does; gives the metrics of every run."""
+EpochFunction = Callable[[Callable[[], bool]], list[dict[str, float]] | None]
+"""Trains the rest of an epoch, as `Trainer.run_epoch` does; returns the metrics of every run."""
 
 
 @dataclass
-class Course:
+class TrainingJob:
     """A run under way.
 
     Attributes
@@ -42,17 +42,17 @@ class Course:
     seconds: float = 0.0
 
 
-def run_to_end(courses: Sequence[Course], title: str, advance: Advance | None = None) -> None:
+def run_to_end(jobs: Sequence[TrainingJob], title: str, epoch_function: EpochFunction | None = None) -> None:
     """Train to the last epoch, with metrics, checkpoints and progress.
 
     Parameters
     ----------
-    courses : sequence of Course
-        One run, or several that `advance` trains together, all at the same epoch and step. Their `seconds` are kept up to
+    jobs : sequence of TrainingJob
+        One run, or several that `epoch_function` trains together, all at the same epoch and step. Their `seconds` are kept up to
         date; those of runs trained together are shared out evenly.
     title : str
         Shown with the progress.
-    advance : callable, optional
+    epoch_function : callable, optional
         By default it trains the one run.
 
     Raises
@@ -62,16 +62,16 @@ def run_to_end(courses: Sequence[Course], title: str, advance: Advance | None = 
     InterruptedTrainingError
         After Ctrl-C; a checkpoint was written.
     """
-    trainer = courses[0].trainer  # all are at the same place
-    advance = advance or (lambda on_step: _listed(trainer.run_epoch(on_step)))
-    settings, first = trainer.settings, trainer.processes.first
+    trainer = jobs[0].trainer  # all are at the same place
+    epoch_function = epoch_function or (lambda on_step: _listed(trainer.run_epoch(on_step)))
+    settings, first = trainer.settings, trainer.distributed.is_main_process
     with ExitStack() as stack:
-        journals = [stack.enter_context(_journal(course)) for course in courses] if first else []
+        metric_loggers = [stack.enter_context(_metric_logger(job)) for job in jobs] if first else []
         progress = Progress(title, settings.epochs, trainer.steps_per_epoch, trainer.epoch, visible=first)
         stack.enter_context(progress)
         interrupted = stack.enter_context(_interrupts())
         warned: set[str] = set()
-        before = [course.seconds for course in courses]
+        before = [job.seconds for job in jobs]
         started = time.monotonic()
 
         def on_step() -> bool:
@@ -79,36 +79,36 @@ def run_to_end(courses: Sequence[Course], title: str, advance: Advance | None = 
             return interrupted.is_set()
 
         def note_time() -> None:
-            for course, seconds in zip(courses, before, strict=True):
-                course.seconds = seconds + (time.monotonic() - started) / len(courses)
+            for job, seconds in zip(jobs, before, strict=True):
+                job.seconds = seconds + (time.monotonic() - started) / len(jobs)
 
         while trainer.epoch < settings.epochs:
             try:
-                losses = advance(on_step)
+                losses = epoch_function(on_step)
             except TrainingError as error:
-                kept = "; the last good checkpoint is kept" if checkpoint_names(courses[0].folder.checkpoints) else ""
+                kept = "; the last good checkpoint is kept" if checkpoint_names(jobs[0].folder.checkpoints) else ""
                 raise TrainingError(f"{error}{kept}") from None
             if losses is not None:
                 last = trainer.epoch == settings.epochs
                 metrics = losses
                 if first and (last or trainer.epoch % settings.validate_every == 0):
-                    metrics = [found | course.validate() for found, course in zip(losses, courses, strict=True)]
+                    metrics = [found | job.validate() for found, job in zip(losses, jobs, strict=True)]
                 note_time()
-                for journal, found in zip(journals, metrics, strict=False):
-                    journal(found)
+                for metric_logger, found in zip(metric_loggers, metrics, strict=False):
+                    metric_logger(found)
                 shown = _mean(metrics)
                 progress.epoch(shown)
-                for sign, advice in signs(shown) if trainer.epoch > 1 else ():
+                for sign, advice in diagnose(shown) if trainer.epoch > 1 else ():
                     if sign not in warned:  # once per run is enough
                         warned.add(sign)
                         progress.warn(advice)
-            stop = losses is None or trainer.processes.any(interrupted.is_set())
+            stop = losses is None or trainer.distributed.any(interrupted.is_set())
             due = losses is not None and (last or trainer.epoch % settings.checkpoint_every == 0)
             if due or (stop and trainer.epoch < settings.epochs):
                 note_time()
-                _checkpoint(courses)
+                _checkpoint(jobs)
             if stop and trainer.epoch < settings.epochs:
-                where = courses[0].folder.path if len(courses) == 1 else courses[0].folder.path.parent
+                where = jobs[0].folder.path if len(jobs) == 1 else jobs[0].folder.path.parent
                 raise InterruptedTrainingError(
                     f"stopped in epoch {trainer.epoch + 1} after {trainer.step} steps; "
                     f"the checkpoint in {where} goes on with --resume"
@@ -123,29 +123,29 @@ def _mean(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: sum(found[name] for found in metrics) / len(metrics) for name in metrics[0]}
 
 
-def _checkpoint(courses: Sequence[Course]) -> None:
+def _checkpoint(jobs: Sequence[TrainingJob]) -> None:
     """Write a checkpoint of every run, and only then remove the older ones: there is always one of all at the same step."""
-    trainer = courses[0].trainer
-    if not trainer.processes.first:
+    trainer = jobs[0].trainer
+    if not trainer.distributed.is_main_process:
         return
     name = f"epoch-{trainer.epoch:06d}-step-{trainer.step:06d}"
-    for course in courses:
-        tensors, state = course.trainer.state()
-        save_checkpoint(course.folder.checkpoints, name, tensors, {**state, "seconds": course.seconds}, alone=False)
-    for course in courses:
-        remove_other_checkpoints(course.folder.checkpoints, name)
+    for job in jobs:
+        tensors, state = job.trainer.state()
+        save_checkpoint(job.folder.checkpoints, name, tensors, {**state, "seconds": job.seconds}, alone=False)
+    for job in jobs:
+        remove_other_checkpoints(job.folder.checkpoints, name)
 
 
 @contextmanager
-def _journal(course: Course) -> Iterator[Callable[[dict[str, float]], None]]:
-    """Open a run's records; gives what adds the metrics of one finished epoch."""
+def _metric_logger(job: TrainingJob) -> Iterator[Callable[[dict[str, float]], None]]:
+    """Open a run's records; returns what adds the metrics of one finished epoch."""
     from torch.utils.tensorboard import SummaryWriter  # slow to import, needed only here
 
-    trainer, folder = course.trainer, course.folder
+    trainer, folder = job.trainer, job.folder
     events = SummaryWriter(str(folder.events), purge_step=trainer.epoch + 1)
 
     def add(metrics: dict[str, float]) -> None:
-        folder.append_metrics({"epoch": trainer.epoch, "seconds": round(course.seconds, 2), **metrics})
+        folder.append_metrics({"epoch": trainer.epoch, "seconds": round(job.seconds, 2), **metrics})
         for name, value in metrics.items():
             events.add_scalar(name, value, trainer.epoch)
 

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from aae.training.acceleration.precision import Halves
+from aae.training.acceleration.precision import Bf16Copies
 from aae.training.settings import OptimizerSettings
 
 EPSILON = 1e-8  # of Adam, as in torch
-WIDENED = 2**20  # numbers that are widened together on a CPU: 4 MiB stay in its cache
+UPCAST_AT_ONCE = 2**20  # numbers that are upcast together on a CPU: 4 MiB stay in its cache
 
 
-class Update:
+class Optimizer:
     """The optimizer of one phase.
 
     Parameters
@@ -34,7 +34,7 @@ class Update:
         Which arithmetic, with which constants.
     parameters : sequence of torch.nn.Parameter
         What the phase owns.
-    halves : aae.training.acceleration.precision.Halves, optional
+    bf16_copies : aae.training.acceleration.precision.Bf16Copies, optional
         The bf16 copies that some parameters hold while the model trains.
 
     Attributes
@@ -48,12 +48,12 @@ class Update:
     """
 
     def __init__(
-        self, settings: OptimizerSettings, parameters: Sequence[nn.Parameter], halves: Halves | None = None
+        self, settings: OptimizerSettings, parameters: Sequence[nn.Parameter], bf16_copies: Bf16Copies | None = None
     ) -> None:
-        halves = halves or Halves([])
-        full = halves.full
+        bf16_copies = bf16_copies or Bf16Copies([])
+        full = bf16_copies.full
         self.settings = settings
-        self.rate = settings.rate_at(0)
+        self.learning_rate = settings.learning_rate_at(0)
         self.weights = [full.get(p, p.data) for p in parameters]
         # What a plain update moves, and the parameter that holds it or its copy.
         self._moved = [(full.get(p, p), p) for p in parameters]
@@ -71,8 +71,8 @@ class Update:
         buffer = torch.empty(max(map(sum, sizes), default=0), device=self.weights[0].device)
         for group, size in zip(groups, sizes, strict=True):
             parts = zip(group, torch.split(buffer[: sum(size)], size), strict=True)
-            wide = [part.as_strided(self.weights[i].shape, self.weights[i].stride()) for i, part in parts]
-            self._groups.append(self._group(group, wide, [halves.half[parameters[i]] for i in group]))
+            upcast = [part.as_strided(self.weights[i].shape, self.weights[i].stride()) for i, part in parts]
+            self._groups.append(self._group(group, upcast, [bf16_copies.half[parameters[i]] for i in group]))
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor], rate: Tensor | None = None) -> None:
@@ -94,8 +94,8 @@ class Update:
             if not group.half:
                 self._move(group, [_laid_out(*pair) for pair in zip(own, group.weights, strict=True)])
                 continue
-            torch._foreach_copy_(group.wide, own)
-            self._move(group, group.wide)
+            torch._foreach_copy_(group.upcast, own)
+            self._move(group, group.upcast)
             torch._foreach_copy_(group.half, group.weights)
 
     def _move_plainly(self, gradients: Sequence[Tensor], rate: Tensor) -> None:
@@ -121,7 +121,7 @@ class Update:
                 parameter.copy_(weight)
 
     def entries(self) -> Iterator[tuple[str, Tensor]]:
-        """Give the state piece by piece, named ``<index of the parameter>.<name>``."""
+        """Return the state piece by piece, named ``<index of the parameter>.<name>``."""
         for index in range(len(self.weights)):
             for name, values in self.state.items():
                 yield f"{index}.{name}", values[index]
@@ -134,9 +134,9 @@ class Update:
             else:
                 value.zero_()
 
-    def _group(self, indices: list[int], wide: Sequence[Tensor] = (), half: Sequence[Tensor] = ()) -> _Group:
+    def _group(self, indices: list[int], upcast: Sequence[Tensor] = (), half: Sequence[Tensor] = ()) -> _Group:
         state = {name: [values[i] for i in indices] for name, values in self.state.items()}
-        return _Group(indices, [self.weights[i] for i in indices], state, list(wide), list(half))
+        return _Group(indices, [self.weights[i] for i in indices], state, list(upcast), list(half))
 
     def _move(self, group: _Group, gradients: list[Tensor]) -> None:
         settings, state = self.settings, group.state
@@ -149,7 +149,7 @@ class Update:
                 state["exp_avg_sq"],
                 [],
                 state["step"],
-                lr=self.rate,
+                lr=self.learning_rate,
                 beta1=settings.betas[0],
                 beta2=settings.betas[1],
                 weight_decay=0.0,
@@ -164,7 +164,7 @@ class Update:
                 state.get("momentum_buffer", []),
                 weight_decay=0.0,
                 momentum=settings.momentum,
-                lr=self.rate,
+                lr=self.learning_rate,
                 dampening=0.0,
                 nesterov=False,
                 maximize=False,
@@ -179,22 +179,22 @@ class _Group:
     indices: list[int]
     weights: list[Tensor]
     state: dict[str, list[Tensor]]
-    wide: list[Tensor]
+    upcast: list[Tensor]
     half: list[Tensor]
 
 
 def _laid_out(gradient: Tensor, weight: Tensor) -> Tensor:
-    """Give a gradient the strides of its weight: the kernels take numbers in the order of memory, and check nothing."""
+    """Return a gradient the strides of its weight: the kernels take numbers in the order of memory, and check nothing."""
     return gradient if gradient.stride() == weight.stride() else torch.empty_like(weight).copy_(gradient)
 
 
 def _share_out(which: Sequence[int], weights: Sequence[Tensor]) -> Iterator[list[int]]:
-    """Share weights out to groups that are widened together: all on a GPU, as many as `WIDENED` numbers on a CPU."""
+    """Share weights out to groups that are upcast together: all on a GPU, as many as `UPCAST_AT_ONCE` numbers on a CPU."""
     group: list[int] = []
     size = 0
     for index in which:
         size += weights[index].numel()
-        if group and size > WIDENED and weights[index].device.type == "cpu":
+        if group and size > UPCAST_AT_ONCE and weights[index].device.type == "cpu":
             yield group
             group, size = [], weights[index].numel()
         group.append(index)

@@ -25,7 +25,7 @@ class RunDirectory:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.recipe = self.path / "recipe.toml"
-        self.facts = self.path / "run.json"
+        self.metadata = self.path / "run.json"
         self.metrics = self.path / "metrics.jsonl"
         self.checkpoints = self.path / "checkpoints"
         self.weights = self.path / "model.safetensors"
@@ -34,8 +34,8 @@ class RunDirectory:
         self.events = self.path / "tensorboard"
 
     def is_new(self) -> bool:
-        """Tell whether nothing is there yet but what a run killed at its very start may leave."""
-        leftovers = {self.facts.name, self.facts.name + ".part", self.recipe.name + ".part"}
+        """Check whether nothing is there yet but what a run killed at its very start may leave."""
+        leftovers = {self.metadata.name, self.metadata.name + ".part", self.recipe.name + ".part"}
         return self.path.is_dir() and all(entry.name in leftovers for entry in self.path.iterdir())
 
     def require_new(self) -> None:
@@ -51,7 +51,7 @@ class RunDirectory:
                 f"{self.path}: already exists; expected a new run folder, or --resume to go on with this one"
             )
 
-    def start(self, recipe_text: str, facts: Record) -> None:
+    def start(self, recipe_text: str, metadata: Record) -> None:
         """Write what defines the run, creating the folder if needed; the recipe comes last and makes it a run folder.
 
         Raises
@@ -61,7 +61,7 @@ class RunDirectory:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            write_json(self.facts, facts)
+            write_json(self.metadata, metadata)
             write_text(self.recipe, recipe_text)
         except OSError as error:
             raise InputError(f"{self.path}: cannot write the run folder ({os.strerror(error.errno or 0)})") from None
@@ -80,9 +80,9 @@ class RunDirectory:
             seeds = " itself, but its seed-* folders are" if any(self.path.glob("seed-*")) else ""
             raise InputError(f"{self.path}: not a run folder (it has no recipe.toml){seeds}")
 
-    def read_facts(self) -> Record:
+    def read_metadata(self) -> Record:
         """Read ``run.json``."""
-        return self._read_json(self.facts)
+        return self._read_json(self.metadata)
 
     def read_metrics(self) -> list[Record]:
         """Read the records of all finished epochs, oldest first."""

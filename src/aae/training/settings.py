@@ -24,33 +24,40 @@ class OptimizerSettings(Settings):
 
     optimizer: Literal["sgd", "adam"] = "sgd"
     """Gradient descent, which takes `momentum`, or Adam, which takes `betas`."""
-    rate: Positive | dict[Annotated[int, Field(ge=0)], Positive] = 0.1
+    learning_rate: Positive | dict[Annotated[int, Field(ge=0)], Positive] = 0.1
     """Learning rate, or a schedule: { 0 = 0.01, 50 = 0.001 } changes it when 50 epochs are done."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Of gradient descent; 0: none."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     """Of Adam: decay of its mean of gradients, and of their squares."""
 
-    @field_validator("rate")
+    @field_validator("learning_rate")
     @classmethod
     def _starts_at_epoch_0(cls, rate: float | dict[int, float]) -> float | dict[int, float]:
         if isinstance(rate, dict) and 0 not in rate:
             raise ValueError(f"schedule has epochs {sorted(rate)}; expected one rate from epoch 0 on")
         return rate
 
-    def rate_at(self, epoch: int) -> float:
+    def learning_rate_at(self, epoch: int) -> float:
         """Look up the learning rate in force during `epoch` (counted from 0)."""
-        if not isinstance(self.rate, dict):
-            return self.rate
-        return self.rate[max(start for start in self.rate if start <= epoch)]
+        if not isinstance(self.learning_rate, dict):
+            return self.learning_rate
+        return self.learning_rate[max(start for start in self.learning_rate if start <= epoch)]
 
 
 class TrainingSettings(Settings):
-    """Length, batches, precision and one optimizer per phase; which phases run follows from the method.
+    """Length, batches and precision; which phases run follows from the method.
+
+    Every other key is the name of a phase, with what is to be different in its optimizer: ``generator.learning_rate = 0.05``.
+    A phase comes with an optimizer of its own, so that one that is not named is complete too. Whether there is a phase of this
+    name is known only where the phases are made (`named_optimizers`).
 
     An epoch is one pass over the training rows. `validate_every` and `checkpoint_every` count epochs; both happen after the
     last one too. `reduction` says whether the reconstruction error is summed or averaged over the dimensions of a row.
     """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, OptimizerSettings]
 
     epochs: Annotated[int, Field(ge=1)]
     """Passes over the training rows."""
@@ -69,7 +76,7 @@ class TrainingSettings(Settings):
     """How the reconstruction error is taken over the dimensions of a row; "sum" is what the paper's rates are made for."""
     pretraining: Annotated[int, Field(ge=0)] = 0
     """Epochs in which GMMN+AE trains the autoencoder, before the generator of codes."""
-    warm_start: Annotated[int, Field(ge=0)] = 0
+    moment_matching_epochs: Annotated[int, Field(ge=0)] = 0
     """Epochs of moment matching before the adversarial training begins; not in the paper."""
     average_from: Annotated[int, Field(ge=0)] | None = None
     """Epoch (counted from 0) from which on the trained model is the mean of the weights at the ends of epochs, as in
@@ -78,25 +85,24 @@ class TrainingSettings(Settings):
     """Epochs from one measurement on the validation split to the next."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 1
     """Epochs from one checkpoint to the next."""
-    reconstruction: OptimizerSettings = OptimizerSettings(rate=0.01, momentum=0.9)
-    discriminator: OptimizerSettings = OptimizerSettings(rate=0.1, momentum=0.1)
-    generator: OptimizerSettings = OptimizerSettings(rate=0.1, momentum=0.1)
-    classification: OptimizerSettings = OptimizerSettings(rate=0.1, momentum=0.9)
-    repulsion: OptimizerSettings = OptimizerSettings(rate=0.01)
-    moment_matching: OptimizerSettings = OptimizerSettings(optimizer="adam", rate=0.001)
-    elbo: OptimizerSettings = OptimizerSettings(optimizer="adam", rate=0.001)
+
+    @property
+    def named_optimizers(self) -> dict[str, OptimizerSettings]:
+        """Optimizers by the name of their phase, those that are given here."""
+        return dict(self.__pydantic_extra__)
 
     @model_validator(mode="after")
     def _trains_adversarially_too(self) -> Self:
-        if self.warm_start >= self.epochs:
+        if self.moment_matching_epochs >= self.epochs:
             raise ValueError(
-                f"training.warm_start is {self.warm_start}; expected less than training.epochs, {self.epochs}"
+                f"training.moment_matching_epochs is {self.moment_matching_epochs}; expected less than training.epochs, "
+                f"{self.epochs}"
             )
         return self
 
 
-def complaint(error: ValidationError) -> str:
-    """Say in one line what pydantic found wrong first with settings that a program gave."""
+def validation_message(error: ValidationError) -> str:
+    """Return in one line what pydantic found wrong first with settings that a program gave."""
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
     return f"{where}: {first['msg']}" if where else first["msg"].removeprefix("Value error, ")

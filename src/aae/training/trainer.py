@@ -19,13 +19,13 @@ from aae.errors import InputError, TrainingError
 from aae.networks import Scaling
 from aae.noise import Noise, SharedNoise, set_torch_state, torch_state
 from aae.training.acceleration.compiled import CompiledStep
-from aae.training.acceleration.cuda_graphs import StepGraph, obstacle
-from aae.training.acceleration.distributed import Processes
-from aae.training.acceleration.precision import Halves, cast_to, known_weights
-from aae.training.acceleration.prefetch import ReadAhead
-from aae.training.optimizers import Update
-from aae.training.phases import Batch, Phase
-from aae.training.settings import OptimizerSettings, TrainingSettings
+from aae.training.acceleration.cuda_graphs import StepGraph, unsupported_reason
+from aae.training.acceleration.distributed import Distributed
+from aae.training.acceleration.precision import Bf16Copies, cast_to, known_weights
+from aae.training.acceleration.prefetch import Prefetch
+from aae.training.optimizers import Optimizer
+from aae.training.phases import Batch, Phase, configured_phases
+from aae.training.settings import TrainingSettings
 
 # Streams of one seed: what each is for.
 INIT, SUBSET, ORDER, LABELLED_ORDER, STEPS, SAMPLES, CODES, LIKELIHOOD = range(8)
@@ -38,7 +38,7 @@ class TrainingData:
     Attributes
     ----------
     rows : Tensor, (n, ...)
-        Rows as stored (uint8 pictures or float32 rows); scaled batch by batch.
+        Rows as stored (uint8 images or float32 rows); scaled batch by batch.
     scaling : Scaling
         Turns stored rows into what the network sees.
     labels : Tensor of int64, (n,), optional
@@ -46,7 +46,7 @@ class TrainingData:
     labelled : Tensor of int64, (l,), optional
         Indices of the labelled subset, for phases that need labels.
     read : callable, optional
-        Reads rows of given indices, an int64 array (n,), from the file that `rows` are a memory map of, for `ReadAhead`.
+        Reads rows of given indices, an int64 array (n,), from the file that `rows` are a memory map of, for `Prefetch`.
     """
 
     rows: Tensor
@@ -84,7 +84,7 @@ class Trainer:
         Epochs, batches, precision and optimizers.
     device : torch.device
         Where everything lives.
-    processes : Processes, optional
+    distributed : Distributed, optional
         The processes that train together, each on its slice of every mini-batch; a batch normalization in the module has been
         synchronized (`aae.training.acceleration.distributed.synchronize`).
 
@@ -105,19 +105,19 @@ class Trainer:
         data: TrainingData,
         settings: TrainingSettings,
         device: torch.device,
-        processes: Processes | None = None,
+        distributed: Distributed | None = None,
     ) -> None:
         if any(phase.needs_labels for phase in phases) and (data.labelled is None or len(data.labelled) == 0):
             raise InputError("a phase needs labels but no row is labelled; expected at least one label")
         keep_freed_memory()
-        phases = [phase.without_frozen() for phase in phases]
+        phases = configured_phases(phases, settings)
         self.module, self.phases, self.data, self.settings, self.device = module, phases, data, settings, device
-        self._halves = Halves(known_weights(module) if settings.precision == "bf16" else [])
-        self.updates = {p.name: Update(getattr(settings, p.name), p.parameters, self._halves) for p in phases}
-        self.processes = processes or Processes()
+        self._bf16_copies = Bf16Copies(known_weights(module) if settings.precision == "bf16" else [])
+        self.optimizers = {p.name: Optimizer(p.optimizer, p.parameters, self._bf16_copies) for p in phases}
+        self.distributed = distributed or Distributed()
         self.noise = Noise(settings.seed, STEPS, device=device)
-        if self.processes.count > 1:
-            shared = self.processes.rank, self.processes.count
+        if self.distributed.world_size > 1:
+            shared = self.distributed.rank, self.distributed.world_size
             self.noise = SharedNoise(*shared, settings.seed, STEPS, device=device)
         self.batch_size = min(settings.batch_size, len(data.rows))
         self._check_batch_norm()
@@ -127,7 +127,7 @@ class Trainer:
             self._average = AveragedModel(module, avg_fn=_running_mean, use_buffers=True)
         self.epoch = 0
         self.step = 0
-        if self.processes.count > 1:
+        if self.distributed.world_size > 1:
             self._order(), self._labelled_order()  # which refuse mini-batches that cannot be shared evenly
         self.cast = cast_to(settings.precision, device)
         self._names: list[str] = []
@@ -153,22 +153,21 @@ class Trainer:
             If a loss or a weight is not finite, at the end of the epoch in which that happened.
         """
         order, labelled_order = self.open_epoch()
-        with self._halves.in_place(), ReadAhead(self.data.read, order) as ahead:
+        with self._bf16_copies.in_place(), Prefetch(self.data.read, order) as ahead:
             while self.step < self.steps_per_epoch:
                 ahead.reach(self.step)
                 labelled = None if labelled_order is None else labelled_order[self.step]
                 self._run_step(order[self.step], labelled)
                 self.step += 1
-                if self.processes.any(on_step()) and self.step < self.steps_per_epoch:
+                if self.distributed.any(on_step()) and self.step < self.steps_per_epoch:
                     break
         return self.close_epoch()
 
     def open_epoch(self) -> tuple[Tensor, Tensor | None]:
-        """Prepare the present epoch; gives its mini-batches and its labelled ones, indices (steps, batch)."""
+        """Prepare the present epoch; returns its mini-batches and its labelled ones, indices (steps, batch)."""
         self.module.train()
         for phase in self.phases:
-            settings: OptimizerSettings = getattr(self.settings, phase.name)
-            self.updates[phase.name].rate = settings.rate_at(self.epoch)
+            self.optimizers[phase.name].learning_rate = phase.optimizer.learning_rate_at(self.epoch)
         return self._order(), self._labelled_order()
 
     def close_epoch(self) -> dict[str, float] | None:
@@ -199,22 +198,22 @@ class Trainer:
     @property
     def captured(self) -> StepGraph | CompiledStep | None:
         """What runs a step as a CUDA graph or a compiled program; None where neither is wanted, or several processes share it."""
-        if self._graph is None and self.processes.count == 1:
+        if self._graph is None and self.distributed.world_size == 1:
             if self.device.type == "cuda":
-                self._graph = StepGraph(self._compute, [self.noise.generator], obstacle(self.module))
+                self._graph = StepGraph(self._compute, [self.noise.generator], unsupported_reason(self.module))
             elif self.settings.compile:
-                self._graph = CompiledStep(self._compute, self.noise, self._changed, obstacle(self.module))
+                self._graph = CompiledStep(self._compute, self.noise, self._changed, unsupported_reason(self.module))
         return self._graph
 
     def _changed(self) -> list[Tensor]:
         """List all tensors that a step changes, some of them twice."""
-        updates = [[*update.weights, *(value for _, value in update.entries())] for update in self.updates.values()]
+        updates = [[*update.weights, *(value for _, value in update.entries())] for update in self.optimizers.values()]
         return [*chain(*updates), *(p.data for p in self.module.parameters()), *self.module.buffers()]
 
     @property
     def key(self) -> tuple[tuple[str, float], ...]:
         """The phases that run in the present epoch, with their learning rates."""
-        return tuple((p.name, self.updates[p.name].rate) for p in self.phases if p.runs_in(self.epoch))
+        return tuple((p.name, self.optimizers[p.name].learning_rate) for p in self.phases if p.runs_in(self.epoch))
 
     def _run_step(self, indices: Tensor, labelled: Tensor | None) -> None:
         graph = self.captured
@@ -226,9 +225,9 @@ class Trainer:
         indices: Tensor,
         labelled: Tensor | None,
         noise: Noise | None = None,
-        rates: dict[str, Tensor] | None = None,
+        learning_rates: dict[str, Tensor] | None = None,
     ) -> Tensor:
-        """Run all phases on one mini-batch; gives their metrics."""
+        """Run all phases on one mini-batch; returns their metrics."""
         batch = self._batch(indices, labelled, noise or self.noise)
         losses = {}
         for phase in self.phases:
@@ -241,12 +240,12 @@ class Trainer:
             with self.cast:
                 loss = phase.loss(batch)
             gradients = torch.autograd.grad(loss, phase.parameters, materialize_grads=True)
-            rate = None if rates is None else rates[phase.name]
-            self.updates[phase.name].step(self.processes.average(gradients), rate)
+            learning_rate = None if learning_rates is None else learning_rates[phase.name]
+            self.optimizers[phase.name].step(self.distributed.average(gradients), learning_rate)
             losses[f"{phase.name}_loss"] = loss.detach()
         metrics = losses | batch.metrics
         self._names = list(metrics)
-        return self.processes.average([torch.stack(list(metrics.values()))])[0]
+        return self.distributed.average([torch.stack(list(metrics.values()))])[0]
 
     def _batch(self, indices: Tensor, labelled: Tensor | None, noise: Noise) -> Batch:
         """Gather the mini-batch of one step."""
@@ -255,7 +254,7 @@ class Trainer:
             rows=data.scaling(data.rows.index_select(0, indices)),
             labels=None if data.labels is None else data.labels[indices],
             noise=noise,
-            gather=self.processes.gather,
+            gather=self.distributed.gather,
         )
         if labelled is not None:
             assert data.labels is not None
@@ -291,7 +290,7 @@ class Trainer:
         used = self.steps_per_epoch * self.batch_size
         order = Noise(self.settings.seed, ORDER, self.epoch).permutation(len(self.data.rows))[:used]
         batches = order.view(self.steps_per_epoch, self.batch_size).to(self.device)
-        return self.processes.slice(batches, "training.batch_size")
+        return self.distributed.slice(batches, "training.batch_size")
 
     def _labelled_order(self) -> Tensor | None:
         """Derive the labelled batches of the present epoch, (steps, labelled batch): as many passes as it takes."""
@@ -302,7 +301,7 @@ class Trainer:
         passes = math.ceil(self.steps_per_epoch * size / len(labelled))
         order = torch.cat([noise.permutation(len(labelled)) for _ in range(passes)])[: self.steps_per_epoch * size]
         batches = labelled[order.to(self.device)].view(self.steps_per_epoch, size)
-        return self.processes.slice(batches, "training.labelled_batch_size")
+        return self.distributed.slice(batches, "training.labelled_batch_size")
 
     def _finite_history(self) -> Tensor:
         """Fetch the metrics of the epoch's steps so far, (steps, metrics), and check that they and the weights are finite."""
@@ -324,9 +323,9 @@ class Trainer:
         return history
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Collect all that a later `load_state` needs to go on with the same bits: tensors, and facts for JSON."""
+        """Collect all that a later `load_state` needs to go on with the same bits: tensors, and metadata for JSON."""
         tensors = {f"module.{name}": tensor for name, tensor in self.module.state_dict().items()}
-        for phase, update in self.updates.items():
+        for phase, update in self.optimizers.items():
             tensors |= {f"optimizer.{phase}.{name}": value for name, value in update.entries()}
         if self._average is not None:
             tensors |= {f"average.{name}": tensor for name, tensor in self._average.state_dict().items()}
@@ -336,7 +335,7 @@ class Trainer:
             tensors["history"] = torch.stack(self._history)
         return tensors, {"epoch": self.epoch, "step": self.step, "names": self._names, "device": self.device.type}
 
-    def load_state(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    def load_state(self, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
         """Go back to a state that `state` collected.
 
         Raises
@@ -344,9 +343,9 @@ class Trainer:
         InputError
             If the state belongs to another model or kind of device.
         """
-        if facts.get("device", self.device.type) != self.device.type:
+        if metadata.get("device", self.device.type) != self.device.type:
             raise InputError(
-                f"the checkpoint was made on {facts['device']}; found device {self.device.type}, expected the same"
+                f"the checkpoint was made on {metadata['device']}; found device {self.device.type}, expected the same"
             )
 
         def under(prefix: str) -> dict[str, Tensor]:
@@ -355,12 +354,12 @@ class Trainer:
         load_module(self.module, under("module."))
         if self._average is not None:
             load_module(self._average, under("average."))
-        for phase, update in self.updates.items():
+        for phase, update in self.optimizers.items():
             update.load(under(f"optimizer.{phase}."))
         self.noise.generator.set_state(tensors["noise"])
         set_torch_state(tensors, self.device)
         self._history = list(tensors["history"].to(self.device)) if "history" in tensors else []
-        self.epoch, self.step, self._names = facts["epoch"], facts["step"], facts["names"]
+        self.epoch, self.step, self._names = metadata["epoch"], metadata["step"], metadata["names"]
 
 
 def _running_mean(mean: Tensor, value: Tensor, count: Tensor | int) -> Tensor:

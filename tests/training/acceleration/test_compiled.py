@@ -10,7 +10,7 @@ from aae import recipes
 from aae.bench.step import make_trainer, run_steps
 from aae.networks import Scaling
 from aae.noise import Noise
-from aae.recipes.build_model import build_model, make_phases
+from aae.recipes.build_model import build_model, build_phases
 from aae.training.acceleration import compiled
 from aae.training.trainer import Trainer, TrainingData
 
@@ -25,7 +25,7 @@ def trainer(recipe, changes, compile):
     model = build_model(settings.model, (12,), 10, Noise(0))
     rows, labels = Noise(1).uniform(100, 12), torch.arange(100) % 10
     data = TrainingData(rows, Scaling.identity(), labels, torch.arange(0, 100, 2))
-    return Trainer(model, make_phases(settings, model), data, settings.training, CPU)
+    return Trainer(model, build_phases(settings, model), data, settings.training, CPU)
 
 
 def epochs(own, count):
@@ -44,13 +44,13 @@ def as_traced(graph, inputs):
 
 def test_a_program_trains_as_the_step_does_from_the_same_random_numbers(monkeypatch, capsys):
     monkeypatch.setattr(compiled, "BACKEND", as_traced)
-    changes = [*FULLY_CONNECTED, "training.precision=fp32", "training.generator.rate={ 0 = 0.1, 1 = 0.01 }"]
+    changes = [*FULLY_CONNECTED, "training.precision=fp32", "training.generator.learning_rate={ 0 = 0.1, 1 = 0.01 }"]
     own, plain = (trainer("table2-mnist-100", changes, compile) for compile in (True, False))
     for found, expected in zip(epochs(own, 2), epochs(plain, 2), strict=True):
         assert found == pytest.approx(expected, rel=1e-4, abs=1e-4)
     assert_alike(own.module.state_dict(), plain.module.state_dict(), rtol=1e-4, atol=1e-6)
-    for phase, update in plain.updates.items():
-        assert_alike(dict(own.updates[phase].entries()), dict(update.entries()), rtol=1e-3, atol=1e-6)
+    for phase, update in plain.optimizers.items():
+        assert_alike(dict(own.optimizers[phase].entries()), dict(update.entries()), rtol=1e-3, atol=1e-6)
     assert torch.equal(own.noise.generator.get_state(), plain.noise.generator.get_state())
     assert capsys.readouterr().err == ""  # it was compiled
 
@@ -77,8 +77,8 @@ def test_compiled_by_torch_a_run_that_is_resumed_within_an_epoch_ends_with_the_s
         ("table1-mnist-gan", FULLY_CONNECTED[1:]),
         ("table1-mnist-gmmn-ae", [*FULLY_CONNECTED[:2], "training.pretraining=1"]),
         ("table2-nn-100", FULLY_CONNECTED[:1]),
-        ("table2-svhn-1000", [*FULLY_CONNECTED, "training.discriminator={ optimizer = 'adam', rate = 0.01 }"]),
-        ("table3-16", [*FULLY_CONNECTED, "training.warm_start=1", "model.cluster_heads={ apart = 8.0 }"]),
+        ("table2-svhn-1000", [*FULLY_CONNECTED, "training.discriminator={ optimizer = 'adam', learning_rate = 0.01 }"]),
+        ("table3-16", [*FULLY_CONNECTED, "training.moment_matching_epochs=1", "model.cluster_heads={ margin = 8.0 }"]),
     ],
 )
 def test_every_kind_of_phase_is_traced(recipe, changes, monkeypatch, capsys):
@@ -144,7 +144,7 @@ def test_a_part_that_reads_numbers_is_not_compiled(monkeypatch, capsys):
 def test_what_draws_elsewhere_is_no_program():
     for draw in (lambda noise: noise.seed(), lambda noise: torch.rand(1, generator=noise.generator)):
         with pytest.raises(RuntimeError, match="random numbers of its own"):
-            draw(compiled.Draws())
+            draw(compiled.RecordedNoise())
 
 
 def test_speed_is_measured_on_compiled_steps(monkeypatch):

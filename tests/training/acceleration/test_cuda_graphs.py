@@ -6,7 +6,7 @@ from torch import nn
 
 from aae.networks import MLP
 from aae.priors import FromSampler
-from aae.training.acceleration.cuda_graphs import WARM_UP, StepGraph, obstacle
+from aae.training.acceleration.cuda_graphs import WARM_UP, StepGraph, unsupported_reason
 
 
 class Recorded(StepGraph):
@@ -63,12 +63,12 @@ class Own(nn.Module):
 
 
 def test_modules_of_a_person_are_not_captured(capsys):
-    assert obstacle(nn.Sequential(MLP(2, [3], 1), nn.Dropout())) is None
-    reason = obstacle(nn.Sequential(Own()))
+    assert unsupported_reason(nn.Sequential(MLP(2, [3], 1), nn.Dropout())) is None
+    reason = unsupported_reason(nn.Sequential(Own()))
     assert reason == "it is not known whether Own does the same in every step"
     latent = nn.Module()
     latent.prior = FromSampler(lambda n, noise: noise.normal(n, 2), 2)
-    assert obstacle(latent) == "it is not known whether FromSampler does the same in every step"
+    assert unsupported_reason(latent) == "it is not known whether FromSampler does the same in every step"
     run = Recorded(lambda indices, labelled: indices, [], reason)
     for _ in range(WARM_UP + 3):
         run("key", torch.zeros(1), None)

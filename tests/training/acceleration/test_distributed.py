@@ -16,10 +16,10 @@ from aae.files import read_tensors
 from aae.noise import Noise, SharedNoise
 from aae.recipes import Recipe
 from aae.reproduction import reproduce
-from aae.runs import train as experiment
 from aae.runs.run import Run
+from aae.runs.train import train
 from aae.training import loop
-from aae.training.acceleration.distributed import Processes, SynchronizedBatchNorm, join, synchronize
+from aae.training.acceleration.distributed import Distributed, SynchronizedBatchNorm, join, synchronize
 from aae.training.run_directory import RunDirectory
 from aae.training.settings import OptimizerSettings
 
@@ -40,10 +40,15 @@ def short(name: str, **changes) -> Recipe:
     """Ten steps or so on digits, in sizes that two processes can share."""
     recipe, _ = reproduce.plan(name, "smoke")
     labelled = None if recipe.model.method == "network" else 60
-    training = {"batch_size": 100, "labelled_batch_size": labelled, "warm_start": int(name == "figure4a"), **changes}
+    training = {
+        "batch_size": 100,
+        "labelled_batch_size": labelled,
+        "moment_matching_epochs": int(name == "figure4a"),
+        **changes,
+    }
     # Adam would scale up the rounding in the gradient of a bias that batch norm takes away.
     if name == "table1-mnist-gan":
-        training["generator"] = OptimizerSettings(rate=0.1)
+        training["generator"] = OptimizerSettings(learning_rate=0.1)
     if name == "table2-svhn-1000-conv":
         descent = recipes.read("table2-svhn-1000").training
         phases = ("reconstruction", "discriminator", "generator", "classification")
@@ -56,19 +61,19 @@ def train_all(folder: str) -> None:
     torch.set_num_threads(1)
     join()
     for name in NAMES:
-        experiment.train(short(name), run=Path(folder) / name, device="cpu")
+        train(short(name), run=Path(folder) / name, device="cpu")
     steps = iter(range(100))
 
     def step(progress):
-        if Processes.joined().first and next(steps) == 3:  # Ctrl-C reaches one of them only
+        if Distributed.joined().is_main_process and next(steps) == 3:  # Ctrl-C reaches one of them only
             signal.raise_signal(signal.SIGINT)
 
     stopped = Path(folder) / "stopped"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop.Progress, "step", step)
         with pytest.raises(InterruptedTrainingError, match="after 4 steps"):
-            experiment.train(short(NAMES[0]), run=stopped, device="cpu")
-    experiment.train(short(NAMES[0]), run=stopped, device="cpu", resume=True)
+            train(short(NAMES[0]), run=stopped, device="cpu")
+    train(short(NAMES[0]), run=stopped, device="cpu", resume=True)
 
 
 def torchrun(*words: str, count: int = 2) -> subprocess.CompletedProcess[str]:
@@ -86,7 +91,7 @@ def together(tmp_path_factory):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_two_processes_train_what_one_trains(name, together, tmp_path):
-    alone = experiment.train(short(name), run=tmp_path / "run", device="cpu")
+    alone = train(short(name), run=tmp_path / "run", device="cpu")
     here, there = RunDirectory(tmp_path / "run"), RunDirectory(together / name)
     expected, found = read_tensors(here.weights), read_tensors(there.weights)
     assert found.keys() == expected.keys()
@@ -95,7 +100,7 @@ def test_two_processes_train_what_one_trains(name, together, tmp_path):
     for before, after in zip(here.read_metrics(), there.read_metrics(), strict=True):
         assert after == pytest.approx(before, rel=1e-3, abs=1e-4) or after.pop("seconds") != before.pop("seconds")
         assert after == pytest.approx(before, rel=1e-3, abs=1e-4)
-    assert there.read_facts()["device"].endswith(", 2 processes")
+    assert there.read_metadata()["device"].endswith(", 2 processes")
     assert Run.load(together / name, "cpu").recipe == alone.recipe
 
 
@@ -131,8 +136,8 @@ def test_shared_noise_is_cut_from_the_stream_of_the_whole_mini_batch():
 
 
 def test_one_process_shares_nothing():
-    alone = Processes.joined()
-    assert alone == Processes(0, 1)
+    alone = Distributed.joined()
+    assert alone == Distributed(0, 1)
     tensors = [torch.ones(2)]
     assert alone.average(tensors)[0] is tensors[0]
     assert alone.gather(tensors[0]) is tensors[0]
@@ -153,7 +158,7 @@ def test_synchronized_batch_norm_of_one_process_is_batch_norm(kind):
     expected = plain(x)
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     plain.reset_running_stats()
-    same = SynchronizedBatchNorm.of(plain, Processes())
+    same = SynchronizedBatchNorm.of(plain, Distributed())
     torch.testing.assert_close(same(x), expected)
     torch.testing.assert_close({f"0.{name}": tensor for name, tensor in same.state_dict().items()}, state)
     assert same.weight is plain.weight
@@ -163,10 +168,10 @@ def test_synchronized_batch_norm_of_one_process_is_batch_norm(kind):
 
 def test_slices_are_even():
     batches = torch.arange(12).view(2, 6)
-    parts = [Processes(rank, 3).slice(batches, "batch_size") for rank in range(3)]
+    parts = [Distributed(rank, 3).slice(batches, "batch_size") for rank in range(3)]
     assert np.array_equal(parts[1].numpy(), [[2, 3], [8, 9]])
     with pytest.raises(InputError, match="batch_size is 6; 4 processes expect a multiple of 4"):
-        Processes(0, 4).slice(batches, "batch_size")
+        Distributed(0, 4).slice(batches, "batch_size")
 
 
 if __name__ == "__main__":

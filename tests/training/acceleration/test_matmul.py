@@ -5,7 +5,7 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from aae.noise import Noise
-from aae.training.acceleration.matmul import faster, hasten
+from aae.training.acceleration.matmul import faster, replace_matmuls
 
 aten, own = torch.ops.aten, torch.ops.aae
 NOISE = Noise(0)
@@ -39,7 +39,7 @@ def test_a_traced_program_takes_the_fastest_and_a_scaled_product_stays():
         return forwards + scaled, forwards.t() @ rows
 
     graph = make_fx(program, tracing_mode="fake", _allow_non_fake_inputs=True)(ROWS)
-    hasten(graph)
+    replace_matmuls(graph)
     functions = [node.target for node in graph.graph.nodes if node.op == "call_function"]
     assert [functions.count(f) for f in (own.addmm.default, aten.addmm.default, own.mm.default)] == [1, 1, 1]
     for found, expected in zip(graph(ROWS), program(ROWS), strict=True):
@@ -56,7 +56,7 @@ def test_gradients_of_weights_go_straight_into_their_momentum():
             return weight.sub_(0.1 * momentum.mul_(0.9).add_(gradient))
 
     graph = make_fx(program, tracing_mode="fake", _allow_non_fake_inputs=True)(ROWS)
-    hasten(graph)
+    replace_matmuls(graph)
     functions = [node.target for node in graph.graph.nodes if node.op == "call_function"]
     assert functions.count(own.accumulate.default) == 1
     assert functions.count(own.mm.default) == 1  # forwards

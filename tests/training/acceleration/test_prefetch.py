@@ -9,8 +9,8 @@ import torch
 from aae import recipes
 from aae.noise import Noise
 from aae.recipes.build_data import load_data, make_scaling, training_data
-from aae.recipes.build_model import build_model, make_phases
-from aae.training.acceleration.prefetch import STEPS, ReadAhead
+from aae.recipes.build_model import build_model, build_phases
+from aae.training.acceleration.prefetch import STEPS, Prefetch
 from aae.training.trainer import INIT, Trainer
 
 CPU = torch.device("cpu")
@@ -28,7 +28,7 @@ def until(condition):
 def test_each_batch_is_read_once_in_order_well_before_its_step_and_not_long_before(first):
     order = torch.arange(300).view(100, 3)
     found = []
-    with ReadAhead(found.append, order) as ahead:
+    with Prefetch(found.append, order) as ahead:
         for step in range(first, 100):
             ahead.reach(step)
             until(lambda: len(found) >= min(STEPS, 99 - step))  # noqa: B023
@@ -44,7 +44,7 @@ def test_leaving_ends_the_reading():
         seen.append(indices)
         time.sleep(0.05)
 
-    with ReadAhead(slow, torch.arange(100)[:, None]) as ahead:
+    with Prefetch(slow, torch.arange(100)[:, None]) as ahead:
         ahead.reach(0)
     count = len(seen)
     assert count < STEPS
@@ -66,7 +66,7 @@ def trainer_of(rows_file):
     model = build_model(recipe.model, dataset.shape, 0, Noise(0, INIT))
     scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows)
     data = training_data(recipe, dataset.train, scaling, None)
-    return dataset.train.rows, Trainer(model, make_phases(recipe, model), data, recipe.training, CPU)
+    return dataset.train.rows, Trainer(model, build_phases(recipe, model), data, recipe.training, CPU)
 
 
 def test_training_shares_the_map_of_a_file_and_reads_it_ahead(file):

@@ -20,7 +20,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from aae.noise import Noise
-from aae.training.acceleration.matmul import hasten
+from aae.training.acceleration.matmul import replace_matmuls
 
 Step = Callable[[Tensor, "Tensor | None", "Noise | None", "dict[str, Tensor] | None"], Tensor]
 """From the indices of a mini-batch and a labelled one, what to draw from and the learning rate of each phase, to the metrics."""
@@ -32,7 +32,7 @@ BACKEND = "inductor"
 OWN_NUMBERS = "a part draws random numbers of its own"
 
 
-class Draws(Noise):
+class RecordedNoise(Noise):
     """Stands in for a stream of random tensors while a step is traced.
 
     Parameters
@@ -57,19 +57,19 @@ class Draws(Noise):
         raise RuntimeError(OWN_NUMBERS)
 
     def normal(self, *shape: int) -> Tensor:
-        """Give the next tensor."""
+        """Return the next tensor."""
         return self._next("normal", shape, torch.zeros(shape))
 
     def uniform(self, *shape: int) -> Tensor:
-        """Give the next tensor."""
+        """Return the next tensor."""
         return self._next("uniform", shape, torch.zeros(shape))
 
     def integers(self, high: int, *shape: int) -> Tensor:
-        """Give the next tensor."""
+        """Return the next tensor."""
         return self._next("integers", (high, *shape), torch.zeros(shape, dtype=torch.int64))
 
     def permutation(self, n: int) -> Tensor:
-        """Give the next tensor."""
+        """Return the next tensor."""
         return self._next("permutation", (n,), torch.arange(n))
 
     def seed(self) -> int:
@@ -81,7 +81,7 @@ class Draws(Noise):
         return stand_in if self._given is None else self._given[len(self.calls) - 1]
 
 
-class NoNumbers(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class ForbidDataDependentOps(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Refuses to tell Python a number of a tensor: a program would keep it for all steps to come."""
 
     def __torch_dispatch__(
@@ -112,7 +112,7 @@ class CompiledStep:
         What the step draws from, which it does in the same order every time.
     state : callable
         Lists all tensors that the step changes, as they are while it runs.
-    obstacle : str, optional
+    unsupported_reason : str, optional
         Why nothing can be compiled. It is said in one line on stderr, and every step runs as it is; so it does where tracing
         or compiling fails.
 
@@ -123,13 +123,13 @@ class CompiledStep:
     """
 
     def __init__(
-        self, step: Step, noise: Noise, state: Callable[[], Sequence[Tensor]], obstacle: str | None = None
+        self, step: Step, noise: Noise, state: Callable[[], Sequence[Tensor]], unsupported_reason: str | None = None
     ) -> None:
         self._step, self._noise, self._state = step, noise, state
         self.compiling = True
         self._programs: dict[tuple[str, ...], Program] = {}
-        if obstacle is not None:
-            self._give_up(obstacle)
+        if unsupported_reason is not None:
+            self._give_up(unsupported_reason)
 
     def __call__(self, key: Sequence[tuple[str, float]], indices: Tensor, labelled: Tensor | None) -> Tensor:
         """Run one step; `key` has the phases and their learning rates."""
@@ -150,17 +150,17 @@ class CompiledStep:
         except Exception as error:  # whatever a tracer and a compiler may raise: the step runs without them
             cause = getattr(error, "inner_exception", error)
             self._give_up(str(cause).strip().partition("\n")[0] or type(cause).__name__)
-            return self._step(indices, labelled, None if draws is None else Draws(draws), None)
+            return self._step(indices, labelled, None if draws is None else RecordedNoise(draws), None)
 
     def _trace(self, names: tuple[str, ...], inputs: list[Tensor]) -> Program:
         """Trace a step on tensors without numbers: once for what it draws, once more with that as inputs."""
-        draws = Draws()
+        draws = RecordedNoise()
 
         def traced(rates: Tensor, indices: Tensor, *rest: Tensor) -> Tensor:
             labelled, given = (rest[0], rest[1:]) if len(inputs) == 3 else (None, rest)
             nonlocal draws
-            draws = Draws(given or None)
-            with NoNumbers():  # type: ignore[no-untyped-call]
+            draws = RecordedNoise(given or None)
+            with ForbidDataDependentOps():  # type: ignore[no-untyped-call]
                 return self._step(indices, labelled, draws, dict(zip(names, rates.unbind(), strict=True)))
 
         state = self._state()
@@ -170,7 +170,7 @@ class CompiledStep:
             trace(*inputs)
             calls = draws.calls
             graph = trace(*inputs, *_draw(Noise(0), calls))
-            hasten(graph)
+            replace_matmuls(graph)
         finally:
             for tensor, value in zip(state, before, strict=True):
                 tensor.copy_(value)  # tracing does for real what no input has part in, such as the decay of a momentum

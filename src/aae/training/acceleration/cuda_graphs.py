@@ -21,7 +21,7 @@ Step = Callable[[Tensor, Tensor | None], Tensor]
 WARM_UP = 3  # steps before the capture: libraries choose their kernels and take their workspaces
 
 
-def obstacle(module: nn.Module) -> str | None:
+def unsupported_reason(module: nn.Module) -> str | None:
     """Say why the steps of a model are neither captured nor compiled, None if they can be.
 
     A replay and a compiled program repeat tensor operations, and no Python. Of the modules of this package and of torch, and of
@@ -43,12 +43,14 @@ class StepGraph:
         Takes index tensors of always the same shapes.
     generators : sequence of torch.Generator
         What the step draws from, beside torch's own.
-    obstacle : str, optional
+    unsupported_reason : str, optional
         Why nothing can be captured. It is said in one line on stderr, and every step runs as it is; so it does where a
         capture fails.
     """
 
-    def __init__(self, step: Step, generators: Sequence[torch.Generator], obstacle: str | None = None) -> None:
+    def __init__(
+        self, step: Step, generators: Sequence[torch.Generator], unsupported_reason: str | None = None
+    ) -> None:
         self._step = step
         self._generators = list(generators)
         self._capturing = True
@@ -57,8 +59,8 @@ class StepGraph:
         self._replay: Callable[[], Tensor] | None = None
         self._inputs: tuple[Tensor, Tensor | None]
         self._stream: Any = None
-        if obstacle is not None:
-            self._give_up(obstacle)
+        if unsupported_reason is not None:
+            self._give_up(unsupported_reason)
 
     def __call__(self, key: object, indices: Tensor, labelled: Tensor | None) -> Tensor:
         """Run one step; `key` stands for all that is not in the tensors: phases and learning rates."""
@@ -85,7 +87,7 @@ class StepGraph:
         return self._replay().clone()
 
     def _capture(self) -> Callable[[], Tensor]:
-        """Capture a step on `_inputs`; gives what replays it and returns the tensor that the metrics are always in."""
+        """Capture a step on `_inputs`; returns what replays it and returns the tensor that the metrics are always in."""
         graph = torch.cuda.CUDAGraph()
         for generator in self._generators:
             graph.register_generator_state(generator)

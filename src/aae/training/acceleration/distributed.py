@@ -1,4 +1,4 @@
-"""Processes that train one run together: started by ``torchrun``, joined by `torch.distributed`.
+"""Distributed that train one run together: started by ``torchrun``, joined by `torch.distributed`.
 
 Every process holds the whole model and the whole data, and computes its slice of each mini-batch: gradients are averaged
 over the processes, batch normalization takes its statistics from the slices of all, and random numbers are drawn for the
@@ -37,27 +37,27 @@ def join() -> None:
 
 
 @dataclass(frozen=True)
-class Processes:
+class Distributed:
     """The processes that train together, and which of them this is. By default there is one.
 
     Attributes
     ----------
     rank : int
         Of this process, from 0.
-    count : int
+    world_size : int
         How many there are.
     """
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
 
     @classmethod
-    def joined(cls) -> Processes:
+    def joined(cls) -> Distributed:
         """Describe the processes that `join`, or the person's own ``init_process_group``, has put together."""
         return cls(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else cls()
 
     @property
-    def first(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this process writes files and shows progress."""
         return self.rank == 0
 
@@ -70,16 +70,16 @@ class Processes:
             If the processes cannot share the mini-batch evenly; `key` says which size it is.
         """
         size = batches.shape[1]
-        if size % self.count:
-            raise InputError(f"{key} is {size}; {self.count} processes expect a multiple of {self.count}")
-        return batches.chunk(self.count, dim=1)[self.rank]
+        if size % self.world_size:
+            raise InputError(f"{key} is {size}; {self.world_size} processes expect a multiple of {self.world_size}")
+        return batches.chunk(self.world_size, dim=1)[self.rank]
 
     def average(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Average tensors over the processes; they may be overwritten.
 
         Small ones of a type travel together: each journey takes as long as that of some hundred thousand numbers.
         """
-        if self.count == 1:
+        if self.world_size == 1:
             return list(tensors)
         own = [tensor.contiguous() for tensor in tensors]
         small: dict[torch.dtype, list[Tensor]] = {}
@@ -93,24 +93,24 @@ class Processes:
             work.wait()
         for group, sums in zip(small.values(), together, strict=True):
             nn.utils.vector_to_parameters(sums, group)
-        torch._foreach_div_(own, self.count)
+        torch._foreach_div_(own, self.world_size)
         return own
 
     def gather(self, rows: Tensor) -> Tensor:
-        """Put the rows (n, ...) of all processes below each other, in the order of the mini-batch: (count * n, ...).
+        """Put the rows (n, ...) of all processes below each other, in the order of the mini-batch: (world_size * n, ...).
 
         Its gradient is that of a cost that every process computes of all rows, and that is averaged over the processes.
         """
-        if self.count == 1:
+        if self.world_size == 1:
             return rows
-        before, after = self.rank * len(rows), (self.count - 1 - self.rank) * len(rows)
+        before, after = self.rank * len(rows), (self.world_size - 1 - self.rank) * len(rows)
         padding = [0, 0] * (rows.dim() - 1) + [before, after]
         whole: Tensor = Sum.apply(F.pad(rows, padding))  # type: ignore[no-untyped-call]
         return whole
 
     def any(self, flag: bool) -> bool:
-        """Tell whether the flag is up in any process."""
-        if self.count == 1:
+        """Check whether the flag is up in any process."""
+        if self.world_size == 1:
             return flag
         flags = torch.tensor([int(flag)])
         dist.all_reduce(flags)
@@ -145,13 +145,13 @@ class SynchronizedBatchNorm(nn.modules.batchnorm._BatchNorm):
     torch's own `SyncBatchNorm` needs a GPU. Buffers and parameters are those of the layer that it replaces.
     """
 
-    processes: Processes
+    distributed: Distributed
 
     @classmethod
-    def of(cls, layer: nn.modules.batchnorm._BatchNorm, processes: Processes) -> SynchronizedBatchNorm:
+    def of(cls, layer: nn.modules.batchnorm._BatchNorm, distributed: Distributed) -> SynchronizedBatchNorm:
         """Take over the parameters and buffers of a layer."""
         new = cls(layer.num_features, layer.eps, layer.momentum, layer.affine, layer.track_running_stats)
-        new.processes = processes
+        new.distributed = distributed
         new._parameters, new._buffers = layer._parameters, layer._buffers
         return new.train(layer.training)
 
@@ -165,12 +165,12 @@ class SynchronizedBatchNorm(nn.modules.batchnorm._BatchNorm):
         x = input.float()
         dims = [0, *range(2, x.dim())]
         variances, means = torch.var_mean(x, dims, correction=0)
-        each = self.processes.gather(torch.stack([means, variances])[None])  # (processes, 2, features)
+        each = self.distributed.gather(torch.stack([means, variances])[None])  # (processes, 2, features)
         mean = each[:, 0].mean(0)
         variance = (each[:, 1] + (each[:, 0] - mean).square()).mean(0)
         if self.running_mean is not None and self.running_var is not None:
             assert self.num_batches_tracked is not None
-            count = self.processes.count * x.numel() // x.shape[1]
+            count = self.distributed.world_size * x.numel() // x.shape[1]
             self.num_batches_tracked.add_(1)
             weight = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
             self.running_mean.lerp_(mean.detach(), weight)
@@ -182,11 +182,11 @@ class SynchronizedBatchNorm(nn.modules.batchnorm._BatchNorm):
         return x.to(input.dtype)
 
 
-def synchronize(module: nn.Module, processes: Processes) -> None:
+def synchronize(module: nn.Module, distributed: Distributed) -> None:
     """Let every layer of batch normalization in `module` see the mini-batches of all processes."""
-    if processes.count == 1:
+    if distributed.world_size == 1:
         return
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
-                setattr(parent, name, SynchronizedBatchNorm.of(child, processes))
+                setattr(parent, name, SynchronizedBatchNorm.of(child, distributed))

@@ -40,7 +40,7 @@ def faster(function: Any, operands: Sequence[Tensor]) -> Any:
     return _FASTER[function] if fits and all(x.dim() == 1 for x in bias) else function
 
 
-def hasten(graph: GraphModule) -> None:
+def replace_matmuls(graph: GraphModule) -> None:
     """Let every product in a traced program be computed the fastest way, and gradients go straight into their momentum."""
     program = graph.graph
     nodes: list[Any] = [node for node in program.nodes if node.op == "call_function"]
@@ -92,7 +92,7 @@ def _accumulate(momentum: Tensor, decay: float, a: Tensor, b: Tensor) -> None:
 
 
 def _shape(*operands: Tensor) -> Tensor:
-    """Make a tensor without numbers in the shape of that product, for tracing."""
+    """Create a tensor without numbers in the shape of that product, for tracing."""
     *_, a, b = operands
     return a.new_empty(a.shape[0], b.shape[1])
 

@@ -16,7 +16,7 @@ LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
 def cast_to(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
-    """Make the context in which forward passes run in the given precision.
+    """Create the context in which forward passes run in the given precision.
 
     Raises
     ------
@@ -30,11 +30,11 @@ def cast_to(precision: Precision, device: torch.device) -> AbstractContextManage
     return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
-class Halves:
+class Bf16Copies:
     """bf16 copies of the weights of a model, which stand in for them while it trains.
 
     Autocast computes a layer in bf16 from a copy of its weights that it makes again in every phase. Here the copies last:
-    an `aae.training.optimizers.Update` renews those of the weights that it moves. What is computed is the same to the bit.
+    an `aae.training.optimizers.Optimizer` renews those of the weights that it moves. What is computed is the same to the bit.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ STEPS = 16
 """How far ahead of a step its rows are read, at least, in steps."""
 
 
-class ReadAhead:
+class Prefetch:
     """Reads the rows of coming mini-batches, so that a step finds them in memory and does not wait for the disk.
 
     Nothing is kept and no step depends on it: what a memory map reads once stays in the page cache of the system for a while.
@@ -41,7 +41,7 @@ class ReadAhead:
         for indices in self._order[start : self._asked]:
             self._thread.submit(self._read, indices.flatten().numpy())
 
-    def __enter__(self) -> ReadAhead:
+    def __enter__(self) -> Prefetch:
         return self
 
     def __exit__(

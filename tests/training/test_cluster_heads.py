@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from aae import losses as objectives
+from aae import losses
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder, ClusterHeads, Latent
 from aae.networks import MLP, Scaling, initialize
 from aae.noise import Noise
 from aae.posteriors import Deterministic, Softmax
 from aae.priors import Categorical, Gaussian, SwissRoll
-from aae.runs import evaluate as measure
-from aae.runs import train as experiment
-from aae.training.diagnostics import signs
+from aae.runs.evaluate import evaluate
+from aae.runs.train import read_recipe, train
+from aae.training.diagnostics import diagnose
 from aae.training.phases import adversarial_phases
 from aae.training.settings import TrainingSettings
 from aae.training.trainer import Trainer, TrainingData
@@ -23,7 +23,7 @@ from aae.training.trainer import Trainer, TrainingData
 CPU = torch.device("cpu")
 
 
-def reducing(heads=None, learned=True, apart=0.0, seed=0):
+def reducing(heads=None, learned=True, margin=0.0, seed=0):
     """Three clusters in two dimensions."""
     latents = {
         "label": Latent(Categorical(3), Softmax(16, 3), MLP(3, [8], 1)),
@@ -31,7 +31,7 @@ def reducing(heads=None, learned=True, apart=0.0, seed=0):
     }
     heads = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]]) if heads is None else heads
     model = AdversarialAutoencoder(
-        MLP(4, [16]), latents, MLP(2, [16], 4), cluster_heads=ClusterHeads(heads, learned=learned, apart=apart)
+        MLP(4, [16]), latents, MLP(2, [16], 4), cluster_heads=ClusterHeads(heads, learned=learned, margin=margin)
     )
     initialize(model, Noise(seed, 77), "he")
     return model
@@ -41,8 +41,10 @@ def data(n=60):
     return TrainingData(Noise(0, 99).uniform(n, 4), Scaling(torch.tensor(0.0), torch.tensor(1.0)))
 
 
-def train(model, epochs=1, **options):
-    settings = TrainingSettings(epochs=epochs, batch_size=30, moment_matching={"optimizer": "adam", "rate": 0.01})
+def train_model(model, epochs=1, **options):
+    settings = TrainingSettings(
+        epochs=epochs, batch_size=30, moment_matching={"optimizer": "adam", "learning_rate": 0.01}
+    )
     trainer = Trainer(model, adversarial_phases(model, **options), data(), settings, CPU)
     return [trainer.run_epoch() for _ in range(epochs)], trainer
 
@@ -64,7 +66,7 @@ def test_learned_heads_move_and_fixed_heads_stay():
     for learned in (True, False):
         model = reducing(learned=learned)
         before = model.cluster_heads.weight.detach().clone()
-        train(model)
+        train_model(model)
         assert torch.equal(model.cluster_heads.weight, before) is not learned
 
 
@@ -79,11 +81,11 @@ def test_learned_heads_move_and_fixed_heads_stay():
     ],
 )
 def test_repulsion_is_linear_below_the_threshold(heads, threshold, cost):
-    assert objectives.repulsion(torch.tensor(heads), threshold).item() == pytest.approx(cost)
+    assert losses.repulsion(torch.tensor(heads), threshold).item() == pytest.approx(cost)
 
 
 def test_repulsion_drives_heads_apart_until_the_threshold_and_moves_nothing_else():
-    model = reducing(torch.tensor([[0.1, 0.0], [0.0, 0.1], [-0.1, 0.0]]), apart=2.0)
+    model = reducing(torch.tensor([[0.1, 0.0], [0.0, 0.1], [-0.1, 0.0]]), margin=2.0)
     weights = {name: p.detach().clone() for name, p in model.named_parameters()}
     phase = next(p for p in adversarial_phases(model) if p.name == "repulsion")
     trainer = Trainer(model, [phase], data(6000), TrainingSettings(epochs=2, batch_size=30), CPU)
@@ -97,19 +99,19 @@ def test_repulsion_drives_heads_apart_until_the_threshold_and_moves_nothing_else
 
 
 def test_entropy_share_of_the_mean_label():
-    assert objectives.mean_entropy_share(torch.eye(4)).item() == pytest.approx(1)
-    assert objectives.mean_entropy_share(torch.eye(4)[[1, 1, 1]]).item() == 0
+    assert losses.normalized_marginal_entropy(torch.eye(4)).item() == pytest.approx(1)
+    assert losses.normalized_marginal_entropy(torch.eye(4)[[1, 1, 1]]).item() == 0
     uneven = torch.eye(4)[[0] * 9 + [2]]
-    assert objectives.mean_entropy_share(uneven, [0.9, 0, 0.1, 0]).item() == pytest.approx(1)
-    assert objectives.mean_entropy_share(torch.ones(5, 1)).item() == 1
+    assert losses.normalized_marginal_entropy(uneven, [0.9, 0, 0.1, 0]).item() == pytest.approx(1)
+    assert losses.normalized_marginal_entropy(torch.ones(5, 1)).item() == 1
     two = torch.eye(4)[[0, 1, 0, 1]]
-    assert objectives.mean_entropy_share(two).item() == pytest.approx(math.log(2) / math.log(4))
+    assert losses.normalized_marginal_entropy(two).item() == pytest.approx(math.log(2) / math.log(4))
 
 
 def test_warm_start_matches_moments_before_the_adversarial_training_begins():
     model = reducing()
     before = [p.detach().clone() for p in model.discriminator_parameters()]
-    (first, second, third), trainer = train(model, epochs=3, warm_start=2)
+    (first, second, third), trainer = train_model(model, epochs=3, moment_matching_epochs=2)
     assert "moment_matching_loss" in first
     assert "discriminator_loss" not in first
     assert "generator_loss" not in second
@@ -122,7 +124,7 @@ def test_warm_start_matches_moments_before_the_adversarial_training_begins():
 def test_warm_start_brings_the_codes_to_the_moments_of_the_prior():
     model = reducing()
     model.latent("style").posterior.layer.linear.bias.data += 2
-    train(model, epochs=150, warm_start=150)
+    train_model(model, epochs=150, moment_matching_epochs=150)
     with torch.no_grad():
         codes = model.encode(data().rows)
     assert codes["style"].mean(0).abs().max() < 0.5
@@ -150,29 +152,34 @@ def test_log_prior_is_added_to_the_logit_of_the_clean_code():
 
 
 def test_signs_of_collapse_are_named_with_what_helps():
-    healthy = {"label_discriminator_accuracy": 0.6, "label_entropy_share": 0.95, "generator_loss": 9.0}
-    assert not list(signs(healthy))
-    found = dict(signs({"style_discriminator_accuracy": 0.99, "label_entropy_share": 0.3}))
+    healthy = {"label_discriminator_accuracy": 0.6, "label_normalized_marginal_entropy": 0.95, "generator_loss": 9.0}
+    assert not list(diagnose(healthy))
+    found = dict(diagnose({"style_discriminator_accuracy": 0.99, "label_normalized_marginal_entropy": 0.3}))
     assert found["style_discriminator_accuracy"].startswith("the style discriminator tells codes from prior samples")
     assert "99.0%" in found["style_discriminator_accuracy"]
-    assert "30% of the prior's" in found["label_entropy_share"]
+    assert "30% of the prior's" in found["label_normalized_marginal_entropy"]
 
 
 def test_a_collapsing_run_is_warned_about_once(tmp_path, capsys):
     """A discriminator that learns a thousand times faster than the encoder wins."""
-    recipe = experiment.read_recipe(
+    recipe = read_recipe(
         "table3-16-digits",
-        ["training.epochs=4", "training.generator.rate=1e-6", "model.style.dim=20", "model.encoder.batch_norm=none"],
+        [
+            "training.epochs=4",
+            "training.generator.learning_rate=1e-6",
+            "model.style.dim=20",
+            "model.encoder.batch_norm=none",
+        ],
     )
-    experiment.train(recipe, run=tmp_path / "run", device="cpu")
+    train(recipe, run=tmp_path / "run", device="cpu")
     warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: epoch")]
     assert len([line for line in warnings if "style discriminator" in line]) == 1
 
 
 def digits(tmp_path, name, epochs):
-    recipe = experiment.read_recipe(name, [f"training.epochs={epochs}", "training.validate_every=1000"])
-    run = experiment.train(recipe, run=tmp_path / "run", device="cpu")
-    return run, measure.evaluate(run)["metrics"]
+    recipe = read_recipe(name, [f"training.epochs={epochs}", "training.validate_every=1000"])
+    run = train(recipe, run=tmp_path / "run", device="cpu")
+    return run, evaluate(run)["metrics"]
 
 
 def test_clusters_of_digits_without_labels(tmp_path):

@@ -1,0 +1,69 @@
+"""What a method is to a recipe: which settings it takes, how its model is built, and by which phases it is trained."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from aae.model import Model
+from aae.training.phases import Phase
+
+if TYPE_CHECKING:  # a recipe knows its methods; a method knows of recipes only what these say
+    from aae.recipes.build_model import Networks
+    from aae.recipes.schema import ModelSettings, Recipe
+
+
+class Method(ABC):
+    """A way to train a model, named by ``model.method`` in a recipe.
+
+    Attributes
+    ----------
+    name : str
+        Its name in recipes.
+    labelled_only : bool
+        Whether it is trained on the labelled rows alone: an epoch is one pass over them.
+    pretrains : bool
+        Whether it takes ``training.pretraining``, at least 1 epoch then.
+    """
+
+    name: ClassVar[str]
+    labelled_only: ClassVar[bool] = False
+    pretrains: ClassVar[bool] = False
+
+    @abstractmethod
+    def check(self, settings: ModelSettings) -> None:
+        """Check the ``[model]`` section; ValueError with one line that names the key, what was found and what was expected."""
+
+    @abstractmethod
+    def build(self, networks: Networks) -> Model:
+        """Create the model of the networks that a recipe describes."""
+
+    @abstractmethod
+    def phases(self, recipe: Recipe, model: Model) -> list[Phase]:
+        """Create the phases of a step."""
+
+
+class Baseline(Method):
+    """A method that the adversarial autoencoder is compared with: what belongs to that alone is refused."""
+
+    def check(self, settings: ModelSettings) -> None:
+        """Check that no setting is of the adversarial autoencoder alone."""
+        discriminator = settings.discriminator
+        if discriminator.input_noise or discriminator.add_log_prior:
+            key = "input_noise" if discriminator.input_noise else "add_log_prior"
+            raise ValueError(
+                f"method {self.name!r} has no discriminator of codes; discriminator.{key} needs method 'aae'"
+            )
+        if settings.cluster_heads is not None:
+            raise ValueError("model.cluster_heads need method 'aae', [model.label] and [model.style]")
+        if settings.style is not None and settings.style.label_informed:
+            raise ValueError(f"method {self.name!r} has no discriminator; style.label_informed needs method 'aae'")
+        if settings.label is not None and settings.label.probabilities is not None:
+            raise ValueError(f"method {self.name!r} matches no prior; model.label.probabilities need method 'aae'")
+
+    def require_style_alone(self, settings: ModelSettings, why: str = "") -> None:
+        """Check that ``[model.style]`` is the only latent, and that the decoder sees no label."""
+        if settings.style is None or settings.label is not None:
+            raise ValueError(f"method {self.name!r} needs exactly the latent [model.style]{why}")
+        if settings.decoder_sees_label:
+            raise ValueError(f"model.decoder_sees_label does not fit method {self.name!r}")

@@ -1,0 +1,51 @@
+"""The methods that a recipe can name, each registered here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from aae.baselines import GAN, GMMN, VAE, Network
+from aae.baselines.method import Method
+from aae.model import AdversarialAutoencoder, Model
+from aae.training.phases import Phase, adversarial_phases
+
+if TYPE_CHECKING:
+    from aae.recipes.build_model import Networks
+    from aae.recipes.schema import ModelSettings, Recipe
+
+
+class Adversarial(Method):
+    """The adversarial autoencoder in all its forms."""
+
+    name = "aae"
+
+    def check(self, settings: ModelSettings) -> None:
+        """Check what its parts need of each other."""
+        if settings.cluster_heads is not None and (settings.style is None or settings.label is None):
+            raise ValueError("model.cluster_heads need method 'aae', [model.label] and [model.style]")
+        if settings.discriminator.add_log_prior:
+            if settings.style is None or not settings.style.prior.density_everywhere:
+                raise ValueError(
+                    "model.discriminator.add_log_prior needs a style with a prior whose density is known everywhere, "
+                    "expected 'gaussian' or 'gaussian-mixture'"
+                )
+            if settings.style.label_informed:
+                raise ValueError("model.discriminator.add_log_prior does not fit model.style.label_informed")
+
+    def build(self, networks: Networks) -> AdversarialAutoencoder:
+        """Create the autoencoder with a discriminator for each latent."""
+        return networks.autoencoder(discriminators=True)
+
+    def phases(self, recipe: Recipe, model: Model) -> list[Phase]:
+        """Create the phases in the paper's order; with labels the classification phase too."""
+        training = recipe.training
+        return adversarial_phases(
+            cast(AdversarialAutoencoder, model),
+            training.reduction,
+            classify=recipe.data.labels is not None,
+            moment_matching_epochs=training.moment_matching_epochs,
+        )
+
+
+METHODS: dict[str, Method] = {method.name: method for method in (Adversarial(), VAE(), Network(), GAN(), GMMN())}
+"""Methods by their name in recipes."""

@@ -1,0 +1,29 @@
+"""What the values of recipes can be: numbers in a range, and names of a person's own modules."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _module_and_attribute(name: str) -> str:
+    module, colon, attribute = name.partition(":")
+    if not colon or not all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")]):
+        raise ValueError(f"is {name!r}; expected 'module:attribute', such as 'mynet:Encoder'")
+    return name
+
+
+def _as_text(name: Any) -> Any:
+    return str(name) if isinstance(name, int) and not isinstance(name, bool) else name
+
+
+CustomModule = Annotated[str, AfterValidator(_module_and_attribute)]
+"""``module:attribute``, imported when the recipe is trained."""
+ColumnName = Annotated[str, BeforeValidator(_as_text)]
+"""Name of a column; a number is one too."""

@@ -1,0 +1,37 @@
+"""The reconstruction phase: encoder and decoder lower the reconstruction error (section 2)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from aae import losses
+from aae.losses import Reduction
+from aae.model import AdversarialAutoencoder
+from aae.training.phases.phase import Batch, Phase
+from aae.training.settings import OptimizerSettings
+
+OPTIMIZER = OptimizerSettings(learning_rate=0.01, momentum=0.9)  # A.2.1
+
+
+def reconstruction_phase(model: AdversarialAutoencoder, reduction: Reduction = "sum") -> Phase:
+    """Create the phase in which encoder and decoder minimize half the squared error (section 2).
+
+    Parameters
+    ----------
+    model : AdversarialAutoencoder
+        What to train.
+    reduction : {"sum", "mean"}
+        Over the dimensions of a row.
+
+    Returns
+    -------
+    Phase
+        ``reconstruction``.
+    """
+
+    def loss(batch: Batch) -> Tensor:
+        codes = model.encode(batch.rows, batch.noise)
+        logits = model.decoder_logits(codes, batch.labels, batch.noise)
+        return losses.half_squared_error(model.activate(logits), batch.rows, reduction)
+
+    return Phase("reconstruction", [*model.encoder_parameters(), *model.decoder_parameters()], loss, OPTIMIZER)
