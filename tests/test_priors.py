@@ -33,7 +33,7 @@ def quantiles(values):
     return values.quantile(torch.linspace(0.12, 0.88, 9), dim=0)
 
 
-@pytest.mark.parametrize("sd", [1.0, 5.0, 10.0])
+@pytest.mark.parametrize("std", [1.0, 5.0, 10.0])
 def test_gaussian_has_the_given_standard_deviation_in_every_dimension(std):
     codes = Gaussian(8, std).sample(N, noise=Noise(0))
     assert codes.shape == (N, 8)
