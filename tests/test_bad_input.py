@@ -161,7 +161,7 @@ RECIPES = {
     "section is a number": ("section.toml", r"section\.toml: data is 3; expected a table of keys"),
     "warm start of another method": (
         "figure2c-digits --set training.moment_matching_epochs=1",
-        r"training\.warm_start is 1; method 'vae' has no such start, expected 0",
+        r"training\.moment_matching_epochs is 1; method 'vae' has no such epochs, expected 0",
     ),
     "batches of one row, batch normalization": (
         "table3-16 --data three.npz --set training.batch_size=1",
@@ -190,15 +190,15 @@ SETTINGS = {
     ),
     "negative distance": (
         "model.cluster_heads.margin=-1",
-        r"model\.cluster_heads\.apart is -1; .*greater than or equal to 0",
+        r"model\.cluster_heads\.margin is -1; .*greater than or equal to 0",
     ),
     "no density": (
         "model={discriminator = {add_log_prior = true}, style = {dim = 2, prior = {kind = 'swiss-roll'}}}",
         r"add_log_prior needs a style with a prior whose density is known everywhere, expected 'gaussian' or",
     ),
     "nothing but a warm start": (
-        "training={epochs = 2, warm_start = 2}",
-        r"training\.warm_start is 2; expected less than training\.epochs, 2",
+        "training={epochs = 2, moment_matching_epochs = 2}",
+        r"training\.moment_matching_epochs is 2; expected less than training\.epochs, 2",
     ),
     "count with a point": (
         "data.validation=1.0",
@@ -206,7 +206,7 @@ SETTINGS = {
     ),
     "negative warm start": (
         "training.moment_matching_epochs=-1",
-        r"training\.warm_start is -1; .*greater than or equal to 0",
+        r"training\.moment_matching_epochs is -1; .*greater than or equal to 0",
     ),
     # keys
     "unknown section": ("trainin.epochs=3", r"unknown key 'trainin'; did you mean 'training'\?"),
@@ -219,12 +219,12 @@ SETTINGS = {
         r"'training\.generator\.optimiser'; .*'optimizer'",
     ),
     "unknown key of a prior": (
-        "model.style.prior.sdd=3",
+        "model.style.prior.stdd=3",
         r"unknown key 'model\.style\.prior\.stdd'; did you mean 'std'\?",
     ),
     "key of another prior": (
         "model.style.prior.radius=3",
-        r"unknown key 'model\.style\.prior\.radius'; expected one of: kind, std, slices$",
+        r"unknown key 'model\.style\.prior\.radius'; expected one of: kind, slices, std$",
     ),
     "no equals sign": ("training.epochs", r"--set 'training\.epochs': expected section\.key=value"),
     "no key": ("=3", r"--set '=3': expected section\.key=value"),
@@ -266,7 +266,7 @@ SETTINGS = {
     ),
     "late schedule": (
         "training.generator.learning_rate={1=0.1}",
-        r"training\.generator\.learning_rate schedule has epochs \[1\]; expected one rate from epoch 0 on",
+        r"training\.generator\.learning_rate schedule has epochs \[1\]; expected one learning rate from epoch 0 on",
     ),
     # settings that do not go together
     "mixture in three dimensions": (

@@ -411,7 +411,7 @@ def test_samples_of_one_class(place, tmp_path, command, name, label):
 
     finished = aae.load(f"runs/{name}")
     rows = draw("a.npy", "--label", label, "--seed", "5")
-    assert (rows.shape, str(rows.dtype)) == ((7, *finished.shape), finished.facts["rows"])
+    assert (rows.shape, str(rows.dtype)) == ((7, *finished.shape), finished.metadata["rows"])
     np.testing.assert_array_equal(rows, finished.sample(7, finished.class_names.index(label), seed=5))
     draw("b.npy", "--label", label, "--seed", "5")
     assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
@@ -422,7 +422,7 @@ def test_samples_of_one_class(place, tmp_path, command, name, label):
 def test_samples_of_plain_columns_are_in_the_units_of_the_data(place, tmp_path, command):
     command("sample", "runs/iris", "-n", "50", "--label", "setosa", "-o", tmp_path / "rows.csv")
     table = pa_csv.read_csv(tmp_path / "rows.csv")
-    assert table.column_names == list(Run.load("runs/iris").facts["columns"])
+    assert table.column_names == list(Run.load("runs/iris").metadata["columns"])
     rows = np.stack([column.to_numpy() for column in table.columns], axis=1)
     low, high = load_iris().data.min(0), load_iris().data.max(0)
     assert rows.shape == (50, 4)

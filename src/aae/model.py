@@ -255,6 +255,10 @@ class AdversarialAutoencoder(Model):
         heads = [p for name in self.latents for p in self.latent(name).posterior.parameters()]
         return [*self.encoder.parameters(), *heads]
 
+    def classifier_parameters(self) -> list[nn.Parameter]:
+        """List the parameters of q(y|x): the encoder and the head of the label."""
+        return [*self.encoder.parameters(), *self.latent("label").posterior.parameters()]
+
     def decoder_parameters(self) -> list[nn.Parameter]:
         """List the parameters that turn codes into rows: the decoder and, where they are learned, the cluster heads."""
         heads = [] if self.cluster_heads is None else list(self.cluster_heads.parameters())
@@ -265,9 +269,12 @@ class AdversarialAutoencoder(Model):
         discriminators = [self.latent(name).discriminator for name in self.latents]
         return [p for d in discriminators if d is not None for p in d.parameters()]
 
-    def features(self, rows: Tensor, noise: Noise | None = None) -> Tensor:
-        """Map rows (batch, inputs) to encoder features (batch, features); in training mode `noise` corrupts the input."""
-        x = self.corruption(rows, noise)
+    def features(self, rows: Tensor, noise: Noise | None = None, *, corrupt: bool = True) -> Tensor:
+        """Map rows (batch, inputs) to encoder features (batch, features); in training mode `noise` corrupts the input.
+
+        Without `corrupt` the noise serves the hidden layers and the posterior alone.
+        """
+        x = self.corruption(rows, noise) if corrupt else rows
         for name in self.latents:
             width = self.latent(name).posterior.noise_inputs
             if width:
@@ -292,7 +299,10 @@ class AdversarialAutoencoder(Model):
         dict of str to Tensor
             Codes (batch, dim) by latent; the label's code is q(y|x).
         """
-        features = self.features(rows, noise)
+        return self.codes(self.features(rows, noise), noise)
+
+    def codes(self, features: Tensor, noise: Noise | None = None) -> Codes:
+        """Infer the codes of encoder features (batch, features); drawn with `noise`, as for `encode`."""
         return {name: self.latent(name).posterior(features, noise) for name in self.latents}
 
     def label_logits(self, rows: Tensor, noise: Noise | None = None) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -44,6 +44,10 @@ class Noise:
     def integers(self, high: int, *shape: int) -> Tensor:
         """Draw uniform integers in [0, high) of the given shape, as int64."""
         return torch.randint(high, shape, generator=self.generator, device=self.device)
+
+    def drawing_for(self, rows: int) -> AbstractContextManager[object]:
+        """Say for how many rows of this process is drawn next; of no meaning where one process draws for all."""
+        return nullcontext()
 
     def seed(self) -> int:
         """Draw a seed for a generator that is not of this package."""
@@ -90,6 +94,15 @@ class SharedNoise(Noise):
     def integers(self, high: int, *shape: int) -> Tensor:
         """Draw uniform integers in [0, high) of the given shape, as int64."""
         return self._own(super().integers(high, *self._whole(shape)))
+
+    @contextmanager
+    def drawing_for(self, rows: int) -> Iterator[None]:
+        """Set `rows` for a while."""
+        before, self.rows = self.rows, rows
+        try:
+            yield
+        finally:
+            self.rows = before
 
     def seed(self) -> int:
         """Draw a seed, for each process another."""

@@ -89,7 +89,7 @@ def digits():
 
 def test_rate_is_piecewise_constant_by_epoch():
     settings = OptimizerSettings(learning_rate={0: 0.1, 50: 0.01, 1000: 0.001})
-    assert [settings.learning_rate_at(epoch) for epoch in (0, 49, 50, 999, 1000, 4999)] == [
+    assert [settings.learning_rate_at(epoch, 5000) for epoch in (0, 49, 50, 999, 1000, 4999)] == [
         0.1,
         0.1,
         0.01,
@@ -97,7 +97,7 @@ def test_rate_is_piecewise_constant_by_epoch():
         0.001,
         0.001,
     ]
-    assert OptimizerSettings(learning_rate=0.3).learning_rate_at(77) == 0.3
+    assert OptimizerSettings(learning_rate=0.3).learning_rate_at(77, 100) == 0.3
     with pytest.raises(ValueError, match="expected one rate from epoch 0 on"):
         OptimizerSettings(learning_rate={1: 0.1})
 
@@ -373,14 +373,14 @@ def uninterrupted(tmp_path_factory, digits):
     torch.set_num_threads(1)
     runs = {}
 
-    def train(epochs, checkpoint_every=1):
+    def trained(epochs, checkpoint_every=1):
         if (epochs, checkpoint_every) not in runs:
             run = tmp_path_factory.mktemp("whole") / "run"
             train(tiny_recipe(epochs, checkpoint_every=checkpoint_every), run=run, device="cpu", data=digits)
             runs[epochs, checkpoint_every] = outcome(run)
         return runs[epochs, checkpoint_every]
 
-    return train
+    return trained
 
 
 @pytest.mark.parametrize("checkpoint_every", [1, 2])
@@ -497,6 +497,13 @@ def test_bf16_computes_in_half_precision_and_keeps_weights_in_full():
 # --- tiny trainings ----------------------------------------------------------------------------------------------------
 
 
+PHASES = {
+    "aae": ("reconstruction", "discriminator", "generator", "classification"),
+    "vae": ("elbo",),
+    "network": ("classification",),
+}
+
+
 def small_recipe(method, labels, epochs, **model):
     network = {"hidden": [100]}
     adam = {"optimizer": "adam", "learning_rate": 0.002}
@@ -517,11 +524,7 @@ def small_recipe(method, labels, epochs, **model):
             "epochs": epochs,
             "batch_size": 50,
             "checkpoint_every": 1000,
-            "reconstruction": adam,
-            "discriminator": adversarial,
-            "generator": adversarial,
-            "classification": adam,
-            "elbo": adam,
+            **{name: adversarial if name in ("discriminator", "generator") else adam for name in PHASES[method]},
         },
     }
     return recipes.Recipe.model_validate(table)
@@ -531,7 +534,7 @@ def train_small(recipe, folder):
     data = load_data(recipe)
     run = train(recipe, run=folder / "run", device="cpu", data=data)
     first, *_, last = run.folder.read_metrics()
-    if not run.infers_labels:
+    if not run.model.classifies:
         return first, last, None
     return first, last, error_percent(data.test.labels, run.label_logits(data.test.rows).argmax(1))
 

@@ -278,15 +278,7 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
         phases = [
             phase if phase.name == "repulsion" else phase.with_optimizer(own.get(phase.name, adam)) for phase in phases
         ]
-        try:
-            return [
-                phase.with_optimizer(OptimizerSettings.model_validate(changes[phase.name]))
-                if phase.name in changes
-                else phase
-                for phase in phases
-            ]
-        except ValidationError as error:
-            raise InputError(f"optimizers: {validation_message(error)}") from None
+        return [phase.with_optimizer(_optimizer(phase.name, changes.get(phase.name, {}))) for phase in phases]
 
     def _training_settings(self, epochs: int, seed: int) -> TrainingSettings:
         return TrainingSettings(epochs=epochs, batch_size=int(self.batch_size), seed=seed, precision=self.precision)
@@ -416,6 +408,14 @@ def _training_data(rows: Rows, labels: Labels | None) -> TrainingData:
 def draw_seed(random_state: Any) -> int:
     """Draw a seed from what scikit-learn takes as a random state."""
     return int(check_random_state(random_state).randint(SEEDS))
+
+
+def _optimizer(name: str, changes: Mapping[str, Any]) -> OptimizerSettings:
+    """Check what is to be different in the optimizer of a phase."""
+    try:
+        return OptimizerSettings.model_validate(changes)
+    except ValidationError as error:
+        raise InputError(f"optimizers: {name}.{validation_message(error)}") from None
 
 
 def _note_step(progress: Progress | None) -> bool:

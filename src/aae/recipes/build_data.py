@@ -18,6 +18,7 @@ from aae.errors import InputError
 from aae.networks import Scaling
 from aae.recipes.methods import METHODS
 from aae.recipes.schema import DataSettings, ModelSettings, Recipe
+from aae.training.radii import neighbour_radii
 from aae.training.trainer import SUBSET, TrainingData
 
 BLOCK = 512  # rows looked at together when statistics are computed
@@ -89,12 +90,23 @@ def _label_informed(recipe: Recipe) -> bool:
     return recipe.model.style is not None and recipe.model.style.label_informed
 
 
-def training_data(recipe: Recipe, split: Split, scaling: Scaling, labelled: NDArray[np.int64] | None) -> TrainingData:
-    """Gather what the engine trains on: labels outside the labelled subset are hidden from it."""
-    rows = split.rows
+def training_data(
+    recipe: Recipe,
+    split: Split,
+    scaling: Scaling,
+    labelled: NDArray[np.int64] | None,
+    radii: torch.Tensor | None = None,
+) -> TrainingData:
+    """Collect what a run trains on: labels outside the labelled subset are hidden from it.
+
+    Where consistency takes its radii from neighbours these are computed, unless given as `radii` (n,).
+    """
+    rows, consistency = split.rows, recipe.training.losses.consistency
     read = partial(rows.take, axis=0) if isinstance(rows, np.memmap) and rows.flags.writeable else None
+    if radii is None and consistency is not None and consistency.neighbours is not None:
+        radii = neighbour_radii(_tensor(rows), scaling, consistency.neighbours, recipe.training.seed)
     if labelled is None:
-        return TrainingData(_tensor(rows), scaling, read=read)
+        return TrainingData(_tensor(rows), scaling, radii=radii, read=read)
     assert split.labels is not None
     labels = np.full(len(rows), -1, dtype=np.int64)
     labels[labelled] = split.labels[labelled]
@@ -102,7 +114,7 @@ def training_data(recipe: Recipe, split: Split, scaling: Scaling, labelled: NDAr
         return TrainingData(
             _tensor(rows[labelled]), scaling, torch.from_numpy(labels[labelled]), torch.arange(len(labelled))
         )
-    return TrainingData(_tensor(rows), scaling, torch.from_numpy(labels), torch.from_numpy(labelled), read)
+    return TrainingData(_tensor(rows), scaling, torch.from_numpy(labels), torch.from_numpy(labelled), radii, read)
 
 
 def _tensor(rows: NDArray[Any]) -> torch.Tensor:

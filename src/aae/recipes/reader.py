@@ -15,8 +15,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from aae.errors import InputError, unknown
-from aae.recipes.schema import Recipe
-from aae.training.settings import OptimizerSettings, TrainingSettings
+from aae.recipes.schema import Recipe, RecipeTrainingSettings
+from aae.training.settings import OptimizerSettings
 
 Table = dict[str, Any]
 
@@ -105,7 +105,7 @@ def _forget_phases(base: Table, method: Any) -> None:
     """Drop the optimizers of a recipe's phases where `method` is another one: it has phases of its own."""
     if method is not None and method != base.get("model", {}).get("method", "aae"):
         training = base.get("training", {})
-        for name in training.keys() - TrainingSettings.model_fields.keys():
+        for name in training.keys() - RecipeTrainingSettings.model_fields.keys():
             del training[name]
 
 
@@ -115,9 +115,14 @@ def _merge(base: Table, over: Table) -> Table:
     for key, value in over.items():
         below = merged.get(key)
         merged[key] = value
-        if isinstance(value, dict) and isinstance(below, dict) and key != "learning_rate":
+        if isinstance(value, dict) and isinstance(below, dict) and not is_schedule(value):
             merged[key] = _merge(_stays(below, value), value)
     return merged
+
+
+def is_schedule(value: Any) -> bool:
+    """Check whether a value is a table from epochs to numbers, which is replaced as a whole."""
+    return isinstance(value, dict) and bool(value) and all(str(key).isdecimal() for key in value)
 
 
 def _stays(below: Table, over: Table) -> Table:
@@ -157,7 +162,9 @@ def _explain(errors: list[ErrorDetails]) -> str:
     deepest = max(at_first, key=lambda error: len(_place(error["loc"])[0]))
     path, models = _place(deepest["loc"])
     key = ".".join(path)
-    no_phase = models == [TrainingSettings] and path[-1] not in TrainingSettings.model_fields  # and no table either
+    no_phase = (
+        models == [RecipeTrainingSettings] and path[-1] not in RecipeTrainingSettings.model_fields
+    )  # and no table
     if deepest["type"] == "extra_forbidden" or no_phase:
         known = sorted({name for model in models for name in model.model_fields})
         near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
@@ -195,7 +202,7 @@ def _place(location: tuple[int | str, ...]) -> tuple[list[str], list[type[BaseMo
         elif inner:
             path.append(str(part))
             fields = [model.model_fields[part] for model in inner if part in model.model_fields]
-            phase = not fields and TrainingSettings in inner  # its other keys are names of phases
+            phase = not fields and RecipeTrainingSettings in inner  # its other keys are names of phases
             below = [OptimizerSettings] if phase else [model for field in fields for model in _models(field.annotation)]
             models, inner = inner, list[type[BaseModel]](below)
         elif str(part) not in ("constrained-int", "constrained-float") and "[" not in str(part):  # inside a plain value

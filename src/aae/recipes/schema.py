@@ -11,8 +11,8 @@ from aae.model import Output
 from aae.networks import ACTIVATIONS, BatchNormPlacement, Initialization
 from aae.recipes.methods import METHODS
 from aae.recipes.prior_settings import PriorSettings
-from aae.recipes.values import ColumnName, Count, CustomModule, Fraction, NonNegative
-from aae.training.settings import Positive, Settings, TrainingSettings
+from aae.recipes.values import ColumnName, Count, CustomModule, Fraction
+from aae.training.settings import LossSettings, NonNegative, Positive, Settings, TrainingSettings
 
 
 class DataSettings(Settings):
@@ -256,6 +256,15 @@ class Recipe(Settings):
             raise ValueError(
                 f"training.moment_matching_epochs is {moment_matching_epochs}; method {method.name!r} has no such epochs, "
                 "expected 0"
+            )
+        if self.training.losses != LossSettings() and method.name != "aae":
+            raise ValueError(
+                f"training.losses do not fit method {method.name!r}, which has losses of its own; expected none"
+            )
+        losses = self.training.losses
+        if self.model.label is None and (losses.consistency is not None or losses.information is not None):
+            raise ValueError(
+                "training.losses.consistency and information are about q(y|x), expected a latent [model.label]"
             )
         labelled = self.training.labelled_batch_size
         if labelled is not None and method.labelled_only:

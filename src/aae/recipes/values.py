@@ -9,7 +9,6 @@ from pydantic import AfterValidator, BeforeValidator, Field
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 def _module_and_attribute(name: str) -> str:

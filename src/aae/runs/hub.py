@@ -53,7 +53,7 @@ A model of [Adversarial Autoencoders](https://arxiv.org/abs/1511.05644) (Makhzan
 ## Use
 
 ```python
-from aae._version import __version__
+import aae
 run = aae.from_pretrained({name}{trust})
 run.{use}  # rows as stored: {form}
 ```

@@ -18,13 +18,14 @@ from aae._version import __version__
 from aae.data import NAMES, Dataset
 from aae.device import choose_device, describe_device
 from aae.errors import InputError
-from aae.files import write_json, write_tensors
+from aae.files import read_tensors, write_json, write_tensors
 from aae.model import Model
 from aae.networks import Scaling
 from aae.noise import Noise, seeded, set_torch_state, torch_state
 from aae.recipes import Recipe
 from aae.recipes.build_data import fingerprint, labelled_rows, load_data, make_scaling, training_data, value_range
 from aae.recipes.build_model import build_model, build_phases
+from aae.recipes.reader import is_schedule
 from aae.runs.evaluate import validate
 from aae.runs.hub import load
 from aae.runs.run import Run
@@ -310,7 +311,8 @@ def prepare(
     torch.manual_seed(seed)  # for modules and samplers of the user that draw from torch itself
     low, high = value_range(dataset.train.rows)
     scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows, (low, high))
-    on_device = training_data(recipe, dataset.train, scaling, labelled).to(device)
+    radii = read_tensors(folder.radii)["radii"] if resume and folder.radii.exists() else None
+    on_device = training_data(recipe, dataset.train, scaling, labelled, radii).to(device)
     trainer = Trainer(model, build_phases(recipe, model), on_device, recipe.training, device, distributed)
     complete = _with_optimizers(recipe, trainer)
     if resume:
@@ -348,6 +350,8 @@ def prepare(
             for result in (folder.weights, folder.evaluation):  # the run is not finished (any more)
                 result.unlink(missing_ok=True)
         folder.start(recipes.dump(complete), metadata)
+        if radii is None and on_device.radii is not None:
+            write_tensors(folder.radii, {"radii": on_device.radii})
 
     def measure() -> dict[str, float]:
         with seeded(
@@ -407,7 +411,7 @@ def _shaping(recipe: Recipe) -> dict[str, Any]:
     def flatten(table: dict[str, Any], prefix: str) -> dict[str, Any]:
         flat: dict[str, Any] = {}
         for key, value in table.items():
-            nested = isinstance(value, dict) and value and key != "learning_rate"
+            nested = isinstance(value, dict) and value and not is_schedule(value)
             flat |= flatten(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
         return flat
 

@@ -18,6 +18,7 @@ from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
 from aae.noise import Noise, seeded
 from aae.training.phases import Phase, adversarial_phases
+from aae.training.radii import neighbour_radii
 from aae.training.settings import TrainingSettings, validation_message
 from aae.training.trainer import Trainer, TrainingData
 
@@ -91,11 +92,19 @@ def fit(
     model.to(torch_device)
     _try(model, values.shape[1], torch_device)
     scaling = Scaling.identity()
-    data = TrainingData(torch.tensor(values, dtype=torch.float32), scaling, known, labelled).to(torch_device)
+    tensor, consistency = torch.tensor(values, dtype=torch.float32), training.losses.consistency
+    radii = None
+    if consistency is not None and consistency.neighbours is not None:
+        radii = neighbour_radii(tensor, scaling, consistency.neighbours, training.seed)
+    data = TrainingData(tensor, scaling, known, labelled, radii).to(torch_device)
     classify = labelled is not None and len(labelled) > 0
     if phases is None:
         phases = adversarial_phases(
-            model, training.reduction, classify=classify, moment_matching_epochs=training.moment_matching_epochs
+            model,
+            training.reduction,
+            classify=classify,
+            moment_matching_epochs=training.moment_matching_epochs,
+            losses=training.losses,
         )
     trainer = Trainer(model, phases, data, training, torch_device)
     history = []

@@ -28,6 +28,7 @@ class RunDirectory:
         self.metadata = self.path / "run.json"
         self.metrics = self.path / "metrics.jsonl"
         self.checkpoints = self.path / "checkpoints"
+        self.radii = self.path / "radii.safetensors"
         self.weights = self.path / "model.safetensors"
         self.evaluation = self.path / "evaluation.json"
         self.figures = self.path / "figures"

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 Precision = Literal["fp32", "bf16", "tf32"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Epoch = Annotated[int, Field(ge=0)]
+Weight = NonNegative | Annotated[dict[Epoch, NonNegative], Field(min_length=1)]
+"""Of a loss: a number, or a schedule from epoch to number."""
 
 
 class Settings(BaseModel):
@@ -19,30 +25,95 @@ class Settings(BaseModel):
 class OptimizerSettings(Settings):
     """Optimizer of one phase.
 
-    `rate` is a learning rate, or a piecewise-constant schedule: from epoch (counted from 0) to learning rate.
+    `learning_rate` is one number, or a piecewise-constant schedule: from epoch (counted from 0) to learning rate. `decay` lets
+    it fall to `decay_to` of itself, evenly or along half a cosine, from epoch `decay_from` to the end of training.
     """
 
     optimizer: Literal["sgd", "adam"] = "sgd"
     """Gradient descent, which takes `momentum`, or Adam, which takes `betas`."""
-    learning_rate: Positive | dict[Annotated[int, Field(ge=0)], Positive] = 0.1
+    learning_rate: Positive | dict[Epoch, Positive] = 0.1
     """Learning rate, or a schedule: { 0 = 0.01, 50 = 0.001 } changes it when 50 epochs are done."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Of gradient descent; 0: none."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     """Of Adam: decay of its mean of gradients, and of their squares."""
+    decay: Literal["none", "linear", "cosine"] = "none"
+    """How the learning rate falls from epoch `decay_from` on; not in the paper."""
+    decay_from: Epoch = 0
+    """Epochs before the learning rate begins to fall."""
+    decay_to: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Fraction of itself that the learning rate falls to at the end of training."""
+    weight_decay: NonNegative = 0.0
+    """Every step a weight loses learning_rate times this of itself, beside its gradient, as in AdamW; not in the paper."""
+    clip_norm: Positive | None = None
+    """Largest Euclidean norm of the phase's gradient, a longer one is shortened to it; not set: any. Not in the paper."""
 
     @field_validator("learning_rate")
     @classmethod
     def _starts_at_epoch_0(cls, rate: float | dict[int, float]) -> float | dict[int, float]:
         if isinstance(rate, dict) and 0 not in rate:
-            raise ValueError(f"schedule has epochs {sorted(rate)}; expected one rate from epoch 0 on")
+            raise ValueError(f"schedule has epochs {sorted(rate)}; expected one learning rate from epoch 0 on")
         return rate
 
-    def learning_rate_at(self, epoch: int) -> float:
-        """Look up the learning rate in force during `epoch` (counted from 0)."""
-        if not isinstance(self.learning_rate, dict):
-            return self.learning_rate
-        return self.learning_rate[max(start for start in self.learning_rate if start <= epoch)]
+    def learning_rate_at(self, epoch: int, epochs: int) -> float:
+        """Return the learning rate in force during `epoch` (counted from 0) of `epochs`."""
+        rate = self.learning_rate
+        if isinstance(rate, dict):
+            rate = rate[max(start for start in rate if start <= epoch)]
+        if self.decay == "none" or epoch < self.decay_from:
+            return rate
+        done = min(1.0, (epoch - self.decay_from) / max(1, epochs - self.decay_from))
+        left = 1 - done if self.decay == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+        return rate * (self.decay_to + (1 - self.decay_to) * left)
+
+
+class ConsistencySettings(Settings):
+    """Virtual adversarial consistency of q(y|x) (Miyato et al. 2018); not in the paper."""
+
+    weight: Weight = 1.0
+    """Weight of the loss, or a schedule from epoch to weight, linear in between."""
+    radius: Positive = 1.0
+    """Length of the perturbation of a scaled row, or what the distance to its `neighbours`-th neighbour is multiplied with."""
+    neighbours: Annotated[int, Field(ge=1)] | None = None
+    """Which neighbour's distance is taken; not set: one radius for all rows."""
+    xi: Positive = 10.0
+    """Length at which the divergence is probed for the direction in which it grows fastest."""
+    power_iterations: Annotated[int, Field(ge=1)] = 1
+    """Steps of the power method that finds this direction."""
+
+
+class InformationSettings(Settings):
+    """Mutual information of row and label (Krause et al. 2010; Hu et al. 2017); not in the paper."""
+
+    weight: Weight = 0.1
+    """Weight of the loss, or a schedule from epoch to weight, linear in between."""
+    marginal: NonNegative = 2.0
+    """mu, the weight of the entropy of the mean of q(y|x) beside the mean of its entropy; more favours using all categories."""
+
+
+class LossSettings(Settings):
+    """Weights of the losses on q(y|x) and the codes, and what can be added beside the paper's."""
+
+    joint: bool = False
+    """Whether generator, classification, consistency and information lower one weighted sum in one update of the encoder
+    (phase "joint"), for which a mini-batch is encoded once, without corruption; otherwise each is a phase with an optimizer of
+    its own."""
+    generator: dict[str, Weight] = {}
+    """Weight of the generator's loss by latent, such as { label = { 0 = 3.0, 20 = 0.3 }, style = 0.1 }; 1 for others."""
+    classification: Weight = 1.0
+    """Weight of the classification loss."""
+    consistency: ConsistencySettings | None = None
+    """Not set: none."""
+    information: InformationSettings | None = None
+    """Not set: none."""
+
+
+def weight_at(weight: float | dict[int, float], epoch: int) -> float:
+    """Return a weight in `epoch` (counted from 0): of a schedule linear between its epochs, and constant beyond them."""
+    if not isinstance(weight, dict):
+        return weight
+    epochs = sorted(weight)
+    return float(np.interp(epoch, epochs, [weight[e] for e in epochs]))
 
 
 class TrainingSettings(Settings):
@@ -81,6 +152,11 @@ class TrainingSettings(Settings):
     average_from: Annotated[int, Field(ge=0)] | None = None
     """Epoch (counted from 0) from which on the trained model is the mean of the weights at the ends of epochs, as in
     stochastic weight averaging; not set, or not reached: the weights as they are. Not in the paper."""
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of an exponential moving average of the weights over steps, which is then the trained model, such as 0.998; at first
+    the average is over fewer steps. Not set: the weights as they are. Not in the paper."""
+    losses: LossSettings = LossSettings()
+    """Weights of the losses, consistency and information."""
     validate_every: Annotated[int, Field(ge=1)] = 1
     """Epochs from one measurement on the validation split to the next."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 1
@@ -97,6 +173,10 @@ class TrainingSettings(Settings):
             raise ValueError(
                 f"training.moment_matching_epochs is {self.moment_matching_epochs}; expected less than training.epochs, "
                 f"{self.epochs}"
+            )
+        if self.ema_decay is not None and self.average_from is not None:
+            raise ValueError(
+                f"training.ema_decay is {self.ema_decay} and training.average_from {self.average_from}; expected one of them"
             )
         return self
 

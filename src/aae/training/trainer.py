@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -25,7 +26,7 @@ from aae.training.acceleration.precision import Bf16Copies, cast_to, known_weigh
 from aae.training.acceleration.prefetch import Prefetch
 from aae.training.optimizers import Optimizer
 from aae.training.phases import Batch, Phase, configured_phases
-from aae.training.settings import TrainingSettings
+from aae.training.settings import TrainingSettings, weight_at
 
 # Streams of one seed: what each is for.
 INIT, SUBSET, ORDER, LABELLED_ORDER, STEPS, SAMPLES, CODES, LIKELIHOOD = range(8)
@@ -45,6 +46,8 @@ class TrainingData:
         Labels, -1 where unlabelled.
     labelled : Tensor of int64, (l,), optional
         Indices of the labelled subset, for phases that need labels.
+    radii : Tensor, (n,), optional
+        Radius of each row for the consistency loss, where it is not the same for all.
     read : callable, optional
         Reads rows of given indices, an int64 array (n,), from the file that `rows` are a memory map of, for `Prefetch`.
     """
@@ -53,6 +56,7 @@ class TrainingData:
     scaling: Scaling
     labels: Tensor | None = None
     labelled: Tensor | None = None
+    radii: Tensor | None = None
     read: Callable[[NDArray[np.int64]], object] | None = None
 
     def to(self, device: torch.device) -> TrainingData:
@@ -63,7 +67,8 @@ class TrainingData:
 
         rows = self.rows.to(device)
         read = self.read if rows is self.rows else None
-        return TrainingData(rows, self.scaling.to(device), move(self.labels), move(self.labelled), read)
+        labels, labelled, radii = move(self.labels), move(self.labelled), move(self.radii)
+        return TrainingData(rows, self.scaling.to(device), labels, labelled, radii, read)
 
 
 class Trainer:
@@ -96,6 +101,8 @@ class Trainer:
         Steps done in the epoch under way.
     steps_per_epoch : int
         Full batches in the data; a ragged rest waits for another epoch's order.
+    weights : dict of str to float
+        Weights of losses in the present epoch.
     """
 
     def __init__(
@@ -112,8 +119,8 @@ class Trainer:
         keep_freed_memory()
         phases = configured_phases(phases, settings)
         self.module, self.phases, self.data, self.settings, self.device = module, phases, data, settings, device
-        self._bf16_copies = Bf16Copies(known_weights(module) if settings.precision == "bf16" else [])
-        self.optimizers = {p.name: Optimizer(p.optimizer, p.parameters, self._bf16_copies) for p in phases}
+        self.bf16_copies = Bf16Copies(known_weights(module) if settings.precision == "bf16" else [])
+        self.optimizers = {p.name: Optimizer(p.optimizer, p.parameters, self.bf16_copies) for p in phases}
         self.distributed = distributed or Distributed()
         self.noise = Noise(settings.seed, STEPS, device=device)
         if self.distributed.world_size > 1:
@@ -125,6 +132,8 @@ class Trainer:
         self._average: AveragedModel | None = None
         if settings.average_from is not None:
             self._average = AveragedModel(module, avg_fn=_running_mean, use_buffers=True)
+        self._ema = None if settings.ema_decay is None else MovingAverage(module, settings.ema_decay)
+        self.weights: dict[str, float] = {}
         self.epoch = 0
         self.step = 0
         if self.distributed.world_size > 1:
@@ -153,7 +162,7 @@ class Trainer:
             If a loss or a weight is not finite, at the end of the epoch in which that happened.
         """
         order, labelled_order = self.open_epoch()
-        with self._bf16_copies.in_place(), Prefetch(self.data.read, order) as ahead:
+        with self.bf16_copies.in_place(), Prefetch(self.data.read, order) as ahead:
             while self.step < self.steps_per_epoch:
                 ahead.reach(self.step)
                 labelled = None if labelled_order is None else labelled_order[self.step]
@@ -167,7 +176,12 @@ class Trainer:
         """Prepare the present epoch; returns its mini-batches and its labelled ones, indices (steps, batch)."""
         self.module.train()
         for phase in self.phases:
-            self.optimizers[phase.name].learning_rate = phase.optimizer.learning_rate_at(self.epoch)
+            rate = phase.optimizer.learning_rate_at(self.epoch, self.settings.epochs)
+            self.optimizers[phase.name].learning_rate = rate
+        given = {name: weight for phase in self.phases for name, weight in phase.weights.items()}
+        self.weights = {name: weight_at(weight, self.epoch) for name, weight in given.items()}
+        if self._ema is not None:
+            self._ema.follow(self.module, self.bf16_copies.full)
         return self._order(), self._labelled_order()
 
     def close_epoch(self) -> dict[str, float] | None:
@@ -189,9 +203,16 @@ class Trainer:
         self._history += metrics
         self.step += len(metrics)
 
+    def average_step(self, step: int) -> None:
+        """Take the weights after `step` of the present epoch into their moving average, if there is to be one."""
+        if self._ema is not None:
+            self._ema.update(self.epoch * self.steps_per_epoch + step)
+
     @property
     def trained(self) -> nn.Module:
         """What training has come to: the mean of the weights if one has begun, otherwise the module itself."""
+        if self._ema is not None:
+            return self._ema.module
         average = self._average
         return average.module if average is not None and average.n_averaged > 0 else self.module
 
@@ -212,35 +233,36 @@ class Trainer:
 
     @property
     def key(self) -> tuple[tuple[str, float], ...]:
-        """The phases that run in the present epoch, with their learning rates."""
-        return tuple((p.name, self.optimizers[p.name].learning_rate) for p in self.phases if p.runs_in(self.epoch))
+        """The numbers of the present epoch: learning rates by phase, for those that run, and weights of losses."""
+        rates = [(p.name, self.optimizers[p.name].learning_rate) for p in self.phases if p.runs_in(self.epoch)]
+        return (*rates, *((f"weight {name}", weight) for name, weight in self.weights.items()))
 
     def _run_step(self, indices: Tensor, labelled: Tensor | None) -> None:
         graph = self.captured
         metrics = self._compute(indices, labelled) if graph is None else graph(self.key, indices, labelled)
         self._history.append(metrics)
+        self.average_step(self.step)
 
     def _compute(
         self,
         indices: Tensor,
         labelled: Tensor | None,
         noise: Noise | None = None,
-        learning_rates: dict[str, Tensor] | None = None,
+        numbers: dict[str, Tensor] | None = None,
     ) -> Tensor:
-        """Run all phases on one mini-batch; returns their metrics."""
+        """Run all phases on one mini-batch; returns their metrics. `numbers` are those of `key` as tensors."""
         batch = self._batch(indices, labelled, noise or self.noise)
+        batch.weights = {
+            name: numbers[f"weight {name}"] if numbers else weight for name, weight in self.weights.items()
+        }
         losses = {}
         for phase in self.phases:
             if not phase.runs_in(self.epoch):
                 continue
-            if isinstance(self.noise, SharedNoise):
-                rows = batch.labelled_rows if phase.needs_labels else batch.rows
-                assert rows is not None
-                self.noise.rows = len(rows)
-            with self.cast:
+            with self.cast, batch.noise.drawing_for(len(batch.rows)):
                 loss = phase.loss(batch)
             gradients = torch.autograd.grad(loss, phase.parameters, materialize_grads=True)
-            learning_rate = None if learning_rates is None else learning_rates[phase.name]
+            learning_rate = None if numbers is None else numbers[phase.name]
             self.optimizers[phase.name].step(self.distributed.average(gradients), learning_rate)
             losses[f"{phase.name}_loss"] = loss.detach()
         metrics = losses | batch.metrics
@@ -253,6 +275,7 @@ class Trainer:
         batch = Batch(
             rows=data.scaling(data.rows.index_select(0, indices)),
             labels=None if data.labels is None else data.labels[indices],
+            radii=None if data.radii is None else data.radii[indices],
             noise=noise,
             gather=self.distributed.gather,
         )
@@ -329,6 +352,8 @@ class Trainer:
             tensors |= {f"optimizer.{phase}.{name}": value for name, value in update.entries()}
         if self._average is not None:
             tensors |= {f"average.{name}": tensor for name, tensor in self._average.state_dict().items()}
+        if self._ema is not None:
+            tensors |= {f"ema.{name}": tensor for name, tensor in self._ema.module.state_dict().items()}
         tensors["noise"] = self.noise.generator.get_state()
         tensors |= torch_state(self.device)
         if self._history:
@@ -354,12 +379,53 @@ class Trainer:
         load_module(self.module, under("module."))
         if self._average is not None:
             load_module(self._average, under("average."))
+        if self._ema is not None:
+            load_module(self._ema.module, under("ema."))
         for phase, update in self.optimizers.items():
             update.load(under(f"optimizer.{phase}."))
         self.noise.generator.set_state(tensors["noise"])
         set_torch_state(tensors, self.device)
         self._history = list(tensors["history"].to(self.device)) if "history" in tensors else []
         self.epoch, self.step, self._names = metadata["epoch"], metadata["step"], metadata["names"]
+
+
+class MovingAverage:
+    """An exponential moving average of a module's weights and buffers over steps.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        What is averaged.
+    decay : float
+        How much of the average stays in every step, in (0, 1); less in the first steps, (1 + step) / (10 + step) at most, so
+        that the initial weights are soon forgotten.
+
+    Attributes
+    ----------
+    module : torch.nn.Module
+        Has the averages; in evaluation mode.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.module, self.decay = copy.deepcopy(module).eval().requires_grad_(False), decay
+        self._averaged: list[tuple[Tensor, Tensor]] = []
+        self._copied: list[tuple[Tensor, Tensor]] = []
+
+    def follow(self, module: nn.Module, full: Mapping[nn.Parameter, Tensor]) -> None:
+        """Set the module to follow; `full` has the weights of parameters that hold copies of them while they are trained."""
+        pairs = zip(self.module.parameters(), module.parameters(), strict=True)
+        parameters = [(mean.data, full.get(parameter, parameter.data)) for mean, parameter in pairs]
+        buffers = list(zip(self.module.buffers(), module.buffers(), strict=True))
+        self._averaged = parameters + [pair for pair in buffers if pair[0].is_floating_point()]
+        self._copied = [pair for pair in buffers if not pair[0].is_floating_point()]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after `step` (counted from 0)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_([mean for mean, _ in self._averaged], [value for _, value in self._averaged], 1 - decay)
+        for mean, value in self._copied:
+            mean.copy_(value)
 
 
 def _running_mean(mean: Tensor, value: Tensor, count: Tensor | int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
@@ -23,14 +23,19 @@ class Batch:
         Scaled rows.
     noise : Noise
         Source of everything random in the step. A loss draws from it alone: then a run is a function of its seed, and can be
-        resumed, compiled and trained with other seeds in one batched program.
+        resumed, compiled and trained with other seeds in one batched program. What is drawn is for all rows of the batch; for
+        labelled rows it is drawn inside ``noise.drawing_for(len(labelled_rows))``.
     labels : Tensor of int64, (batch,), optional
         Labels of the rows, -1 where unlabelled.
     labelled_rows, labelled_labels : Tensor, (labelled batch, inputs) and (labelled batch,), optional
         Rows of the labelled subset, for phases with `needs_labels`.
+    radii : Tensor, (batch,), optional
+        Radius of each row for the consistency loss, where it is not the same for all.
     codes : dict of str to Tensor, optional
         Codes drawn in the regularization phase, shared by discriminators and generator: the encoder does not change
         between the two.
+    weights : dict of str to float or Tensor
+        Weights of losses in the present epoch, see `Phase.weights`.
     metrics : dict of str to Tensor
         Scalars to log beside the losses; a loss may add some, detached, the same ones in every step.
     gather : callable
@@ -42,9 +47,15 @@ class Batch:
     labels: Tensor | None = None
     labelled_rows: Tensor | None = None
     labelled_labels: Tensor | None = None
+    radii: Tensor | None = None
     codes: Codes | None = None
+    weights: Mapping[str, float | Tensor] = field(default_factory=dict)
     metrics: dict[str, Tensor] = field(default_factory=dict)
     gather: Callable[[Tensor], Tensor] = lambda rows: rows
+
+    def weighted(self, name: str, loss: Tensor) -> Tensor:
+        """Multiply a loss with the weight of this name, if it has one."""
+        return loss * self.weights[name] if name in self.weights else loss
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,9 @@ class Phase:
         First epoch (counted from 0) in which it runs.
     stop : int, optional
         First epoch in which it no longer runs; by default it runs to the end.
+    weights : dict of str to float or dict
+        Weights of losses within the phase by name: numbers, or schedules from epoch to number, linear in between. In each epoch
+        ``batch.weights`` has them as numbers; names are unique among the phases of a run.
     """
 
     name: str
@@ -84,16 +98,17 @@ class Phase:
     needs_labels: bool = False
     start: int = 0
     stop: int | None = None
+    weights: Mapping[str, float | dict[int, float]] = field(default_factory=dict)
 
     def without_frozen(self) -> Phase:
-        """Leave out the parameters that ask for no gradient.
+        """Leave out the parameters that ask for no gradient, and repetitions.
 
         Raises
         ------
         InputError
             If that leaves none.
         """
-        trained = [parameter for parameter in self.parameters if parameter.requires_grad]
+        trained = [parameter for parameter in dict.fromkeys(self.parameters) if parameter.requires_grad]  # each once
         if not trained:
             raise InputError(
                 f"phase {self.name}: all of its {len(self.parameters)} parameters are frozen; expected at least one that "
