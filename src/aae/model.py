@@ -17,7 +17,7 @@ model                 latents       decoder sees         discriminator sees     
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from aae.errors import InputError
 from aae.networks import Corruption
 from aae.noise import Noise
-from aae.posteriors import Posterior, Softmax
+from aae.posteriors import ClusteredSoftmax, Posterior, Softmax
 from aae.priors import Prior
 
 Output = Literal["linear", "sigmoid"]
@@ -246,6 +246,26 @@ class AdversarialAutoencoder(Model):
         return latent
 
     @property
+    def label_head(self) -> Softmax:
+        """The posterior of the latent ``label``."""
+        head = self.latent("label").posterior
+        assert isinstance(head, Softmax)
+        return head
+
+    @property
+    def clusters_pending(self) -> bool:
+        """Whether q(y|x) is a sum over clusters that are not assigned to labels yet."""
+        return self.classifies and isinstance(self.label_head, ClusteredSoftmax) and not self.label_head.assigned
+
+    @property
+    def label_shares(self) -> Sequence[float] | None:
+        """p(y) of each label that q(y|x) tells apart; None where it is the same for all."""
+        head = self.label_head
+        if isinstance(head, ClusteredSoftmax):
+            return head.shares if head.assigned else None
+        return getattr(self.latent("label").prior, "probabilities", None)
+
+    @property
     def classifies(self) -> bool:  # type: ignore[override]
         """Whether the model infers a label, q(y|x)."""
         return "label" in self.latents
@@ -309,9 +329,7 @@ class AdversarialAutoencoder(Model):
         """Compute the logits (batch, classes) of q(y|x)."""
         if not self.classifies:
             raise InputError("the model has no latent named 'label', so it cannot infer labels")
-        head = self.latent("label").posterior
-        assert isinstance(head, Softmax)
-        return head.logits(self.features(rows, noise))
+        return self.label_head.label_logits(self.features(rows, noise))
 
     def representation(self, codes: Codes) -> Tensor:
         """Compute what the decoder sees of the codes: y W_C + z (section 7), or all of them side by side."""
@@ -362,9 +380,12 @@ class AdversarialAutoencoder(Model):
         """
         codes: Codes = {}
         if labels is None and self.classifies and any(self.latent(name).label_informed for name in self.latents):
-            labels = self.latent("label").prior.sample(n, None, noise).argmax(1)
+            labels = self.label_head.label_probabilities(self.latent("label").prior.sample(n, None, noise)).argmax(1)
         for name in self.latents:
             latent = self.latent(name)
+            if name == "label" and labels is not None and self.label_head.num_labels < latent.prior.dim:
+                codes[name] = self.label_head.label_codes(labels, noise)
+                continue
             per_label = latent.label_informed or name == "label"
             codes[name] = latent.prior.sample(n, labels if per_label else None, noise)
         return codes

@@ -89,7 +89,7 @@ def digits():
 
 def test_rate_is_piecewise_constant_by_epoch():
     settings = OptimizerSettings(learning_rate={0: 0.1, 50: 0.01, 1000: 0.001})
-    assert [settings.learning_rate_at(epoch, 5000) for epoch in (0, 49, 50, 999, 1000, 4999)] == [
+    assert [settings.learning_rate_at(epoch, 0, 5000) for epoch in (0, 49, 50, 999, 1000, 4999)] == [
         0.1,
         0.1,
         0.01,
@@ -97,7 +97,7 @@ def test_rate_is_piecewise_constant_by_epoch():
         0.001,
         0.001,
     ]
-    assert OptimizerSettings(learning_rate=0.3).learning_rate_at(77, 100) == 0.3
+    assert OptimizerSettings(learning_rate=0.3).learning_rate_at(77, 0, 100) == 0.3
     with pytest.raises(ValueError, match="expected one rate from epoch 0 on"):
         OptimizerSettings(learning_rate={1: 0.1})
 

@@ -36,10 +36,11 @@ from aae.recipes.schema import (
     ModelSettings,
     StyleSettings,
 )
+from aae.training.data import TrainingData
 from aae.training.phases import Phase, adversarial_phases
 from aae.training.progress import Progress
 from aae.training.settings import OptimizerSettings, TrainingSettings, validation_message
-from aae.training.trainer import INIT, SAMPLES, Trainer, TrainingData
+from aae.training.trainer import INIT, SAMPLES, Trainer
 
 Rows = NDArray[np.float32]
 Fit = TypeVar("Fit", bound=Callable[..., Any])

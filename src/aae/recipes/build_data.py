@@ -18,8 +18,9 @@ from aae.errors import InputError
 from aae.networks import Scaling
 from aae.recipes.methods import METHODS
 from aae.recipes.schema import DataSettings, ModelSettings, Recipe
+from aae.training.data import TrainingData
 from aae.training.radii import neighbour_radii
-from aae.training.trainer import SUBSET, TrainingData
+from aae.training.trainer import SUBSET
 
 BLOCK = 512  # rows looked at together when statistics are computed
 
@@ -101,10 +102,10 @@ def training_data(
 
     Where consistency takes its radii from neighbours these are computed, unless given as `radii` (n,).
     """
-    rows, consistency = split.rows, recipe.training.losses.consistency
+    rows, neighbours = split.rows, recipe.training.losses.neighbours
     read = partial(rows.take, axis=0) if isinstance(rows, np.memmap) and rows.flags.writeable else None
-    if radii is None and consistency is not None and consistency.neighbours is not None:
-        radii = neighbour_radii(_tensor(rows), scaling, consistency.neighbours, recipe.training.seed)
+    if radii is None and neighbours is not None:
+        radii = neighbour_radii(_tensor(rows), scaling, neighbours, recipe.training.seed)
     if labelled is None:
         return TrainingData(_tensor(rows), scaling, radii=radii, read=read)
     assert split.labels is not None

@@ -97,16 +97,18 @@ def _table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
         raise InputError(f"recipe {source}: extends itself through {base!r}")
     base_table = _table(base, (*seen, str(source)))
     base_table.pop("paper", None)  # another row's numbers are never inherited
-    _forget_phases(base_table, table.get("model", {}).get("method"))
+    if _has_other_phases(base_table, table):
+        training = base_table.get("training", {})
+        for name in training.keys() - RecipeTrainingSettings.model_fields.keys():
+            del training[name]  # the optimizer of a phase that may not run
     return _merge(base_table, table)
 
 
-def _forget_phases(base: Table, method: Any) -> None:
-    """Drop the optimizers of a recipe's phases where `method` is another one: it has phases of its own."""
-    if method is not None and method != base.get("model", {}).get("method", "aae"):
-        training = base.get("training", {})
-        for name in training.keys() - RecipeTrainingSettings.model_fields.keys():
-            del training[name]
+def _has_other_phases(base: Table, over: Table) -> bool:
+    """Check whether other phases run in a recipe than in the one below it: those of another method or of other losses."""
+    method = over.get("model", {}).get("method")
+    other_method = method is not None and method != base.get("model", {}).get("method", "aae")
+    return other_method or "losses" in over.get("training", {})
 
 
 def _merge(base: Table, over: Table) -> Table:

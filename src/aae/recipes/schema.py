@@ -124,6 +124,13 @@ class LabelSettings(Settings):
 
     categories: Annotated[int, Field(ge=2)] | None = None
     """Number of categories: the clusters to find where no labels are used."""
+    clusters: Annotated[int, Field(ge=2)] | None = None
+    """q(y|x) is a sum over so many clusters, which are found first and assigned to the categories later
+    (`training.losses.clustering`); not set: there are none. Not in the paper."""
+    batch_norm: bool | None = None
+    """Whether its head is followed by batch normalization; not set: as `encoder.batch_norm` says."""
+    init_scale: Positive = 1.0
+    """What the initial weights of its head are multiplied with."""
     probabilities: tuple[float, ...] | None = None
     """p(y), one for each category, with sum 1: the share of each class in the rows where it is known and not even. Not in the
     paper; not set: all alike."""
@@ -262,6 +269,22 @@ class Recipe(Settings):
                 f"training.losses do not fit method {method.name!r}, which has losses of its own; expected none"
             )
         losses = self.training.losses
+        clusters = self.model.label.clusters if self.model.label is not None else None
+        if (clusters is None) != (losses.clustering is None):
+            raise ValueError(
+                "model.label.clusters and training.losses.clustering belong together: clusters are found first, then assigned; "
+                "expected both or none"
+            )
+        merged = losses.clustering.merged if losses.clustering is not None else None
+        if merged is not None and clusters is not None and merged > clusters:
+            raise ValueError(
+                f"training.losses.clustering.merged is {merged}; expected at most model.label.clusters, {clusters}"
+            )
+        if losses.clustering is not None and losses.clustering.epochs >= self.training.epochs:
+            raise ValueError(
+                f"training.losses.clustering.epochs is {losses.clustering.epochs}; expected less than training.epochs, "
+                f"{self.training.epochs}"
+            )
         if self.model.label is None and (losses.consistency is not None or losses.information is not None):
             raise ValueError(
                 "training.losses.consistency and information are about q(y|x), expected a latent [model.label]"

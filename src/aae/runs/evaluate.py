@@ -67,15 +67,15 @@ def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe
                     prior, every.cpu().numpy(), split.labels
                 )
     if scores:
-        metrics |= _label_metrics(torch.cat(scores).cpu(), split, recipe)
+        pending = autoencoder is not None and autoencoder.clusters_pending
+        metrics |= _label_metrics(torch.cat(scores).cpu(), split, recipe.data.labels is not None and not pending)
     return metrics
 
 
-def _label_metrics(logits: torch.Tensor, split: Split, recipe: Recipe) -> dict[str, float]:
-    """See on the validation split how good the labels or clusters are."""
+def _label_metrics(logits: torch.Tensor, split: Split, supervised: bool) -> dict[str, float]:
+    """Compute on the validation split how good the labels or clusters are."""
     predicted = torch.softmax(logits, 1).argmax(1).numpy()  # ties as in `evaluate`
     clusters = {"validation_clusters_in_use": float(len(np.unique(predicted)))}
-    supervised = recipe.data.labels is not None
     if split.labels is None or not len(_known(split)):
         return {} if supervised else clusters
     if supervised:

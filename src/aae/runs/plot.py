@@ -110,8 +110,8 @@ def _embedding(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figu
 
 def _clusters(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:
     """Draw the head of each cluster, decoded with the style at zero, and held-out images in the cluster (figure 9)."""
-    categories = model.latent("label").prior.dim
-    codes = {"label": np.eye(categories, dtype=np.float32)}
+    categories = model.label_head.num_labels
+    codes = {"label": _label_codes(model, np.arange(categories))}
     if "style" in model.latents:
         codes["style"] = np.zeros((categories, model.latent("style").prior.dim), np.float32)
     clusters = run.label_logits(held_out.rows).argmax(1)
@@ -158,18 +158,26 @@ def _manifold(run: Run, prior: GaussianMixture) -> Figure:
 
 def _style_and_content(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:
     """Draw every label (columns) in the styles of ten held-out images (rows)."""
-    labels = model.decoder_classes or model.latent("label").prior.dim
+    labels = model.decoder_classes or model.label_head.num_labels
     sources = held_out.rows[:STYLES]
     styles = np.repeat(run.encode(sources)["style"], labels, axis=0)
     wanted = np.tile(np.arange(labels), len(sources))
     codes = {"style": styles}
     if model.classifies:
-        codes["label"] = np.eye(labels, dtype=np.float32)[wanted]
+        codes["label"] = _label_codes(model, wanted)
     images = run.images(run.decode(codes, wanted if model.decoder_classes else None))
     names = run.class_names if model.decoder_classes else run.label_names
     return style_and_content(
         images.reshape(len(sources), labels, *images.shape[1:]), run.images(sources), names, run.recipe.title
     )
+
+
+def _label_codes(model: AdversarialAutoencoder, labels: np.ndarray) -> np.ndarray:
+    """Compute the codes (n, dim) that stand for labels (n,)."""
+    codes: np.ndarray = (
+        model.label_head.label_codes(torch.from_numpy(labels).to(next(model.parameters()).device)).cpu().numpy()
+    )
+    return codes
 
 
 def _decode(run: Run, codes: np.ndarray) -> np.ndarray:

@@ -379,7 +379,7 @@ class Run:
         if label is not None:
             classes = len(self.class_names)
             if model.encodes and model.classifies:
-                classes = self.autoencoder.latent("label").prior.dim
+                classes = self.autoencoder.label_head.num_labels
             if not 0 <= label < classes:
                 raise InputError(f"label is {label}; expected 0 to {classes - 1}")
             labels = torch.full((n,), label, device=self.device)

@@ -149,6 +149,7 @@ class BatchedSeeds:
         for phase in self.phases:
             if not phase.runs_in(self.trainers[0].epoch):
                 continue
+            batch.weights = self.trainers[0].weights[phase.name]
             loss = self._loss(phase, tensors, batch, self.noise)
             gradients = torch.autograd.grad(loss.sum(), self._owned[phase.name], materialize_grads=True)
             self.optimizers[phase.name].step(gradients)
@@ -180,7 +181,6 @@ class BatchedSeeds:
             radii=each("radii", indices),
             labelled_rows=None if labelled is None else rows(labelled),
             labelled_labels=None if labelled is None else each("labels", labelled),
-            weights=self.trainers[0].weights,
             noise=self.trainers[0].noise,
         )
 
@@ -257,6 +257,7 @@ class BatchedSeeds:
         before = torch_state(self.device)
         with torch.no_grad():
             for phase in self.phases:
+                batch.weights = self.trainers[0].weights[phase.name]
                 self._loss(phase, tensors, batch, noise)
         if any(not torch.equal(state, before[name]) for name, state in torch_state(self.device).items()):
             set_torch_state(before, self.device)

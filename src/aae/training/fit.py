@@ -17,10 +17,11 @@ from aae.errors import InputError
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
 from aae.noise import Noise, seeded
+from aae.training.data import TrainingData
 from aae.training.phases import Phase, adversarial_phases
 from aae.training.radii import neighbour_radii
 from aae.training.settings import TrainingSettings, validation_message
-from aae.training.trainer import Trainer, TrainingData
+from aae.training.trainer import Trainer
 
 
 def fit(
@@ -92,10 +93,10 @@ def fit(
     model.to(torch_device)
     _try(model, values.shape[1], torch_device)
     scaling = Scaling.identity()
-    tensor, consistency = torch.tensor(values, dtype=torch.float32), training.losses.consistency
+    tensor = torch.tensor(values, dtype=torch.float32)
     radii = None
-    if consistency is not None and consistency.neighbours is not None:
-        radii = neighbour_radii(tensor, scaling, consistency.neighbours, training.seed)
+    if training.losses.neighbours is not None:
+        radii = neighbour_radii(tensor, scaling, training.losses.neighbours, training.seed)
     data = TrainingData(tensor, scaling, known, labelled, radii).to(torch_device)
     classify = labelled is not None and len(labelled) > 0
     if phases is None:

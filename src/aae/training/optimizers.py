@@ -60,7 +60,7 @@ class Optimizer:
         bf16_copies = bf16_copies or Bf16Copies([])
         full = bf16_copies.full
         self.settings = settings
-        self.learning_rate = settings.learning_rate_at(0, 1)
+        self.learning_rate = settings.learning_rate_at(0, 0, 1)
         self._batched = batched
         self.weights = [full.get(p, p.data) for p in parameters]
         # What a plain update moves, and the parameter that holds it or its copy.

@@ -40,7 +40,7 @@ class OptimizerSettings(Settings):
     decay: Literal["none", "linear", "cosine"] = "none"
     """How the learning rate falls from epoch `decay_from` on; not in the paper."""
     decay_from: Epoch = 0
-    """Epochs before the learning rate begins to fall."""
+    """Epoch in which the learning rate begins to fall; not before the phase runs, at whose end it has fallen."""
     decay_to: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Fraction of itself that the learning rate falls to at the end of training."""
     weight_decay: NonNegative = 0.0
@@ -55,14 +55,15 @@ class OptimizerSettings(Settings):
             raise ValueError(f"schedule has epochs {sorted(rate)}; expected one learning rate from epoch 0 on")
         return rate
 
-    def learning_rate_at(self, epoch: int, epochs: int) -> float:
-        """Return the learning rate in force during `epoch` (counted from 0) of `epochs`."""
+    def learning_rate_at(self, epoch: int, start: int, stop: int) -> float:
+        """Return the learning rate in `epoch` (counted from 0) of a phase that runs from epoch `start` up to `stop`."""
         rate = self.learning_rate
         if isinstance(rate, dict):
             rate = rate[max(start for start in rate if start <= epoch)]
-        if self.decay == "none" or epoch < self.decay_from:
+        start = max(start, self.decay_from)
+        if self.decay == "none" or epoch < start:
             return rate
-        done = min(1.0, (epoch - self.decay_from) / max(1, epochs - self.decay_from))
+        done = min(1.0, (epoch - start) / max(1, stop - start))
         left = 1 - done if self.decay == "linear" else 0.5 * (1 + math.cos(math.pi * done))
         return rate * (self.decay_to + (1 - self.decay_to) * left)
 
@@ -91,13 +92,9 @@ class InformationSettings(Settings):
     """mu, the weight of the entropy of the mean of q(y|x) beside the mean of its entropy; more favours using all categories."""
 
 
-class LossSettings(Settings):
+class JointSettings(Settings):
     """Weights of the losses on q(y|x) and the codes, and what can be added beside the paper's."""
 
-    joint: bool = False
-    """Whether generator, classification, consistency and information lower one weighted sum in one update of the encoder
-    (phase "joint"), for which a mini-batch is encoded once, without corruption; otherwise each is a phase with an optimizer of
-    its own."""
     generator: dict[str, Weight] = {}
     """Weight of the generator's loss by latent, such as { label = { 0 = 3.0, 20 = 0.3 }, style = 0.1 }; 1 for others."""
     classification: Weight = 1.0
@@ -106,6 +103,48 @@ class LossSettings(Settings):
     """Not set: none."""
     information: InformationSettings | None = None
     """Not set: none."""
+
+
+class ClusteringSettings(JointSettings):
+    """A first part of training that finds clusters without labels, which are then assigned to the labels; not in the paper."""
+
+    epochs: Annotated[int, Field(ge=1)] = 30
+    """How long it is. In this part one update lowers the losses set here (phase "clustering")."""
+    merged: Annotated[int, Field(ge=2)] | None = None
+    """Groups that the clusters are merged to by their overlap before labelled rows say which label each has; not set: they are
+    not. Without labels they are merged to the categories."""
+    temperature: Positive = 2.0
+    """What logits of clusters are divided by where labelled rows say which label each cluster has."""
+
+
+class LossSettings(JointSettings):
+    """The losses of all epochs, or of those after a first part that finds clusters."""
+
+    joint: bool = False
+    """Whether generator, classification, consistency and information lower one weighted sum in one update of the encoder
+    (phase "joint"), for which a mini-batch is encoded once, without corruption; otherwise each is a phase with an optimizer of
+    its own."""
+    clustering: ClusteringSettings | None = None
+    """The part before, for q(y|x) that is a sum over clusters (`model.label.clusters`); not set: none."""
+
+    @property
+    def neighbours(self) -> int | None:
+        """Which neighbour's distance is the radius of a row; None where all rows have the same radius."""
+        parts = [self] if self.clustering is None else [self.clustering, self]
+        asked = [part.consistency.neighbours for part in parts if part.consistency is not None]
+        return max((k for k in asked if k is not None), default=None)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        parts = [
+            part.consistency for part in (self, self.clustering) if part is not None and part.consistency is not None
+        ]
+        asked = {part.neighbours for part in parts if part.neighbours is not None}
+        if len(asked) > 1:
+            raise ValueError(f"training.losses ask for neighbours {sorted(asked)}; expected the same in both parts")
+        if self.clustering is not None and not self.joint:
+            raise ValueError("training.losses.clustering needs training.losses.joint = true")
+        return self
 
 
 def weight_at(weight: float | dict[int, float], epoch: int) -> float:

@@ -5,70 +5,28 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from aae.device import keep_freed_memory
 from aae.errors import InputError, TrainingError
-from aae.networks import Scaling
 from aae.noise import Noise, SharedNoise, set_torch_state, torch_state
 from aae.training.acceleration.compiled import CompiledStep
 from aae.training.acceleration.cuda_graphs import StepGraph, unsupported_reason
 from aae.training.acceleration.distributed import Distributed
 from aae.training.acceleration.precision import Bf16Copies, cast_to, known_weights
 from aae.training.acceleration.prefetch import Prefetch
+from aae.training.data import TrainingData
 from aae.training.optimizers import Optimizer
 from aae.training.phases import Batch, Phase, configured_phases
 from aae.training.settings import TrainingSettings, weight_at
 
 # Streams of one seed: what each is for.
 INIT, SUBSET, ORDER, LABELLED_ORDER, STEPS, SAMPLES, CODES, LIKELIHOOD = range(8)
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """Everything a run trains on, on the device of the model.
-
-    Attributes
-    ----------
-    rows : Tensor, (n, ...)
-        Rows as stored (uint8 images or float32 rows); scaled batch by batch.
-    scaling : Scaling
-        Turns stored rows into what the network sees.
-    labels : Tensor of int64, (n,), optional
-        Labels, -1 where unlabelled.
-    labelled : Tensor of int64, (l,), optional
-        Indices of the labelled subset, for phases that need labels.
-    radii : Tensor, (n,), optional
-        Radius of each row for the consistency loss, where it is not the same for all.
-    read : callable, optional
-        Reads rows of given indices, an int64 array (n,), from the file that `rows` are a memory map of, for `Prefetch`.
-    """
-
-    rows: Tensor
-    scaling: Scaling
-    labels: Tensor | None = None
-    labelled: Tensor | None = None
-    radii: Tensor | None = None
-    read: Callable[[NDArray[np.int64]], object] | None = None
-
-    def to(self, device: torch.device) -> TrainingData:
-        """Move everything to `device`."""
-
-        def move(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(device)
-
-        rows = self.rows.to(device)
-        read = self.read if rows is self.rows else None
-        labels, labelled, radii = move(self.labels), move(self.labelled), move(self.radii)
-        return TrainingData(rows, self.scaling.to(device), labels, labelled, radii, read)
 
 
 class Trainer:
@@ -101,8 +59,8 @@ class Trainer:
         Steps done in the epoch under way.
     steps_per_epoch : int
         Full batches in the data; a ragged rest waits for another epoch's order.
-    weights : dict of str to float
-        Weights of losses in the present epoch.
+    weights : dict of str to dict
+        By phase the weights of its losses in the present epoch.
     """
 
     def __init__(
@@ -133,7 +91,7 @@ class Trainer:
         if settings.average_from is not None:
             self._average = AveragedModel(module, avg_fn=_running_mean, use_buffers=True)
         self._ema = None if settings.ema_decay is None else MovingAverage(module, settings.ema_decay)
-        self.weights: dict[str, float] = {}
+        self.weights: dict[str, dict[str, float]] = {}
         self.epoch = 0
         self.step = 0
         if self.distributed.world_size > 1:
@@ -176,13 +134,35 @@ class Trainer:
         """Prepare the present epoch; returns its mini-batches and its labelled ones, indices (steps, batch)."""
         self.module.train()
         for phase in self.phases:
-            rate = phase.optimizer.learning_rate_at(self.epoch, self.settings.epochs)
+            start, stop = phase.start, phase.stop or self.settings.epochs
+            rate = phase.optimizer.learning_rate_at(self.epoch, start, stop)
             self.optimizers[phase.name].learning_rate = rate
-        given = {name: weight for phase in self.phases for name, weight in phase.weights.items()}
-        self.weights = {name: weight_at(weight, self.epoch) for name, weight in given.items()}
+        self.weights = {
+            phase.name: {name: weight_at(weight, self.epoch) for name, weight in phase.weights.items()}
+            for phase in self.phases
+        }
+        if self.step == 0:
+            self._begin_phases()
         if self._ema is not None:
             self._ema.follow(self.module, self.bf16_copies.full)
         return self._order(), self._labelled_order()
+
+    def _begin_phases(self) -> None:
+        """Let the phases begin that have something to do before their first epoch, which is the present one.
+
+        Where weights are averaged, training goes on from their average.
+        """
+        for phase in self.phases:
+            if phase.begin is not None and phase.start == self.epoch:
+                if self._ema is not None:
+                    self._ema.give_back()
+                self.module.eval()
+                with torch.no_grad():
+                    phase.begin(self.data)
+                for average in (self._ema, self._average):
+                    if average is not None:  # what was changed is no average of anything
+                        average.module.load_state_dict(self.module.state_dict())
+                self.module.train()
 
     def close_epoch(self) -> dict[str, float] | None:
         """Finish the present epoch if all its steps are done; as `run_epoch`."""
@@ -233,9 +213,11 @@ class Trainer:
 
     @property
     def key(self) -> tuple[tuple[str, float], ...]:
-        """The numbers of the present epoch: learning rates by phase, for those that run, and weights of losses."""
-        rates = [(p.name, self.optimizers[p.name].learning_rate) for p in self.phases if p.runs_in(self.epoch)]
-        return (*rates, *((f"weight {name}", weight) for name, weight in self.weights.items()))
+        """The numbers of the present epoch: learning rates by phase, for those that run, and weights of their losses."""
+        running = [phase for phase in self.phases if phase.runs_in(self.epoch)]
+        rates = [(phase.name, self.optimizers[phase.name].learning_rate) for phase in running]
+        weights = [(f"{p.name}.{name}", weight) for p in running for name, weight in self.weights[p.name].items()]
+        return (*rates, *weights)
 
     def _run_step(self, indices: Tensor, labelled: Tensor | None) -> None:
         graph = self.captured
@@ -252,13 +234,12 @@ class Trainer:
     ) -> Tensor:
         """Run all phases on one mini-batch; returns their metrics. `numbers` are those of `key` as tensors."""
         batch = self._batch(indices, labelled, noise or self.noise)
-        batch.weights = {
-            name: numbers[f"weight {name}"] if numbers else weight for name, weight in self.weights.items()
-        }
         losses = {}
         for phase in self.phases:
             if not phase.runs_in(self.epoch):
                 continue
+            weights = self.weights.get(phase.name, {})
+            batch.weights = {name: numbers[f"{phase.name}.{name}"] for name in weights} if numbers else weights
             with self.cast, batch.noise.drawing_for(len(batch.rows)):
                 loss = phase.loss(batch)
             gradients = torch.autograd.grad(loss, phase.parameters, materialize_grads=True)
@@ -426,6 +407,12 @@ class MovingAverage:
         torch._foreach_lerp_([mean for mean, _ in self._averaged], [value for _, value in self._averaged], 1 - decay)
         for mean, value in self._copied:
             mean.copy_(value)
+
+    @torch.no_grad()
+    def give_back(self) -> None:
+        """Let the module that is followed have the averages."""
+        for mean, value in self._averaged:
+            value.copy_(mean)
 
 
 def _running_mean(mean: Tensor, value: Tensor, count: Tensor | int) -> Tensor:

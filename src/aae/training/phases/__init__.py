@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from aae.errors import InputError, unknown
 from aae.losses import Reduction
 from aae.model import AdversarialAutoencoder
+from aae.training.clusters import assignment
 from aae.training.phases.classification import classification_phase
 from aae.training.phases.consistency import consistency_phase
 from aae.training.phases.information import information_phase
@@ -81,6 +82,11 @@ def adversarial_phases(
     if moment_matching_epochs:
         phases.append(moment_matching_phase(model, moment_matching_epochs))
     phases.append(discriminator_phase(model, start, corrupt=not losses.joint))
+    first = losses.clustering
+    if first is not None:
+        begin = assignment(model, first, labelled=classify)
+        phases.append(joint_phase(model, first, name="clustering", start=start, stop=first.epochs))
+        return [*phases, joint_phase(model, losses, classify=classify, start=first.epochs, begin=begin)]
     if losses.joint:
         return [*phases, joint_phase(model, losses, classify=classify, start=start)]
     phases.append(generator_phase(model, start, losses.generator))

@@ -32,7 +32,10 @@ def consistency_term(model: AdversarialAutoencoder, settings: ConsistencySetting
                 settings.xi,
                 settings.power_iterations,
             )
-            lengths = settings.radius if batch.radii is None else settings.radius * batch.radii[:, None]
+            lengths: float | Tensor = settings.radius
+            if settings.neighbours is not None:
+                assert batch.radii is not None
+                lengths = settings.radius * batch.radii[:, None]
             return losses.consistency_loss(probabilities, model.label_logits(batch.rows + lengths * direction))
 
     return term
@@ -56,7 +59,8 @@ def consistency_phase(model: AdversarialAutoencoder, settings: ConsistencySettin
     term = consistency_term(model, settings)
 
     def loss(batch: Batch) -> Tensor:
-        probabilities = model.latent("label").posterior(model.features(batch.rows))
+        codes = model.label_head(model.features(batch.rows))
+        probabilities = model.label_head.label_probabilities(codes)
         return batch.weighted("consistency", term(batch, probabilities))
 
     weights = {"consistency": settings.weight}

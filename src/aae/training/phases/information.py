@@ -15,11 +15,10 @@ OPTIMIZER = OptimizerSettings(optimizer="adam", learning_rate=0.001)
 
 
 def information_term(model: AdversarialAutoencoder, settings: InformationSettings) -> Callable[[Batch, Tensor], Tensor]:
-    """Create the loss, a function of a batch and of q(y|x) (batch, categories) for its rows."""
-    shares = getattr(model.latent("label").prior, "probabilities", None)
+    """Create the loss, a function of a batch and of q(y|x) (batch, labels) for its rows."""
 
     def term(batch: Batch, probabilities: Tensor) -> Tensor:
-        return losses.information_loss(batch.gather(probabilities), settings.marginal, shares)
+        return losses.information_loss(batch.gather(probabilities), settings.marginal, model.label_shares)
 
     return term
 
@@ -42,8 +41,8 @@ def information_phase(model: AdversarialAutoencoder, settings: InformationSettin
     term = information_term(model, settings)
 
     def loss(batch: Batch) -> Tensor:
-        probabilities = model.latent("label").posterior(model.features(batch.rows))
-        return batch.weighted("information", term(batch, probabilities))
+        codes = model.label_head(model.features(batch.rows))
+        return batch.weighted("information", term(batch, model.label_head.label_probabilities(codes)))
 
     weights = {"information": settings.weight}
     return Phase("information", model.classifier_parameters(), loss, OPTIMIZER, weights=weights)

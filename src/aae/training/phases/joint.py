@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from aae.model import AdversarialAutoencoder
+from aae.training.data import TrainingData
 from aae.training.phases.classification import classification_term
 from aae.training.phases.consistency import consistency_term
 from aae.training.phases.information import information_term
 from aae.training.phases.phase import Batch, Phase
 from aae.training.phases.regularization import generator_term
-from aae.training.settings import LossSettings, OptimizerSettings, Weight
+from aae.training.settings import JointSettings, OptimizerSettings, Weight
 
 OPTIMIZER = OptimizerSettings(optimizer="adam", learning_rate=0.002)
 
 
-def joint_phase(model: AdversarialAutoencoder, settings: LossSettings, *, classify: bool, start: int = 0) -> Phase:
+def joint_phase(
+    model: AdversarialAutoencoder,
+    settings: JointSettings,
+    *,
+    name: str = "joint",
+    classify: bool = False,
+    start: int = 0,
+    stop: int | None = None,
+    begin: Callable[[TrainingData], None] | None = None,
+) -> Phase:
     """Create the phase in which the encoder lowers the weighted sum of its losses; not in the paper.
 
     It takes the codes that the discriminators were shown, so that a mini-batch is encoded once for all of them.
@@ -24,21 +36,23 @@ def joint_phase(model: AdversarialAutoencoder, settings: LossSettings, *, classi
     ----------
     model : AdversarialAutoencoder
         Every latent needs a discriminator; consistency and information need the latent ``label``.
-    settings : LossSettings
+    settings : JointSettings
         Which losses, and their weights.
+    name : str
+        Of the phase.
     classify : bool
         Whether classification on labelled rows is one of them.
-    start : int
-        First epoch in which it runs, 0 or larger.
+    start, stop, begin
+        As for every `Phase`.
 
     Returns
     -------
     Phase
-        ``joint``, which moves the encoder and all heads. It logs each of its losses, without their weights.
+        It moves the encoder and all heads, and logs each of its losses without their weights.
     """
     generator = generator_term(model)
     terms = {}
-    weights: dict[str, Weight] = {f"generator_{name}": weight for name, weight in settings.generator.items()}
+    weights: dict[str, Weight] = {f"generator_{latent}": weight for latent, weight in settings.generator.items()}
     if settings.consistency is not None:
         terms["consistency"] = consistency_term(model, settings.consistency)
         weights["consistency"] = settings.consistency.weight
@@ -56,12 +70,13 @@ def joint_phase(model: AdversarialAutoencoder, settings: LossSettings, *, classi
         assert batch.codes is not None
         total = generator(batch)
         batch.metrics["generator_loss"] = total.detach()
-        for name, term in terms.items():
-            total = total + log(batch, name, term(batch, batch.codes["label"]))
+        if terms:
+            probabilities = model.label_head.label_probabilities(batch.codes["label"])
+        for term_name, term in terms.items():
+            total = total + log(batch, term_name, term(batch, probabilities))
         if classify:
             total = total + log(batch, "classification", classification_term(model, batch))
         return total
 
-    return Phase(
-        "joint", model.encoder_parameters(), loss, OPTIMIZER, needs_labels=classify, start=start, weights=weights
-    )
+    parameters = model.encoder_parameters()
+    return Phase(name, parameters, loss, OPTIMIZER, classify, start, stop, weights, begin)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from aae.errors import InputError
 from aae.model import Codes
 from aae.noise import Noise
+from aae.training.data import TrainingData
 from aae.training.settings import OptimizerSettings
 
 
@@ -88,7 +89,10 @@ class Phase:
         First epoch in which it no longer runs; by default it runs to the end.
     weights : dict of str to float or dict
         Weights of losses within the phase by name: numbers, or schedules from epoch to number, linear in between. In each epoch
-        ``batch.weights`` has them as numbers; names are unique among the phases of a run.
+        ``batch.weights`` has them as numbers.
+    begin : callable, optional
+        Called with what the run trains on before the first step of the phase's first epoch, with the model in evaluation mode and
+        no gradients: it may change buffers of the model in place.
     """
 
     name: str
@@ -99,6 +103,7 @@ class Phase:
     start: int = 0
     stop: int | None = None
     weights: Mapping[str, float | dict[int, float]] = field(default_factory=dict)
+    begin: Callable[[TrainingData], None] | None = None
 
     def without_frozen(self) -> Phase:
         """Leave out the parameters that ask for no gradient, and repetitions.
