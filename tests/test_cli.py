@@ -22,6 +22,7 @@ from typer.main import get_command
 import aae
 from aae import data, recipes
 from aae.cli import app, run
+from aae.evaluation.metrics import describe
 from aae.runs.run import Run
 from aae.runs.train import command as command_of
 from aae.runs.train import read_recipe
@@ -182,8 +183,8 @@ def test_training_reports_the_last_epoch(place, command):
     last = [json.loads(line) for line in Path("fresh/plain/metrics.jsonl").read_text().splitlines()][-1]
     assert last["epoch"] == 2
     shown = dict(cells(line) for line in table[1:])
-    expected = {name.replace("_", " "): value for name, value in last.items() if name not in ("epoch", "seconds")}
-    assert {name: float(value) for name, value in shown.items()} == pytest.approx(expected, rel=1e-3)
+    logged = {name: value for name, value in last.items() if name not in ("epoch", "seconds")}
+    assert shown == {describe(name).heading: describe(name).number(value) for name, value in logged.items()}
     same = (Path(folder, "plain/model.safetensors").read_bytes() for folder in ("runs", "fresh"))
     assert len(set(same)) == 1  # equal seeds, equal bits
 
@@ -538,8 +539,8 @@ def test_seeds_are_measured_together_and_recorded(place, seeds, command, tmp_pat
     assert reread(result["command"]) == recipes.read(seeds / "seed-0" / "recipe.toml")
     shown = command("evaluate", seeds).splitlines()
     assert cells(shown[0])[0] == "demo, 2 seed(s), 2 epochs"
-    error = next(cells(line) for line in shown if line.startswith("test error percent"))
-    assert float(error[1]) == pytest.approx(result["metrics"]["test_error_percent"]["mean"], rel=1e-3)
+    error = next(cells(line) for line in shown if line.startswith("test error, %"))
+    assert error[1] == f"{result['metrics']['test_error_percent']['mean']:.2f}"
 
 
 def epochs(folder):

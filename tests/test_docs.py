@@ -3,6 +3,7 @@
 import ast
 import functools
 import importlib
+import inspect
 import re
 import runpy
 import shlex
@@ -17,12 +18,13 @@ import typer
 import aae
 from aae import recipes
 from aae.cli import app
+from aae.evaluation.metrics import METRICS
 from aae.recipes import Recipe
 from aae.reproduction import tables
 from aae.reproduction.reproduce import TARGETS
 from aae.runs.train import read_recipe
 from aae.training.diagnostics import DISCRIMINATOR_WINS, LABELS_UNUSED
-from aae.training.settings import Settings
+from aae.training.settings import OptimizerSettings, Settings, TrainingSettings
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("models/*.md"), *DOCS.glob("guide/*.md"), *DOCS.glob("api/*.md")])
@@ -50,6 +52,9 @@ def keys(model: type[Settings] = Recipe, prefix: str = "") -> set[str]:
         found.add(f"{prefix}{name}")
         for inner in settings_in(field.annotation):
             found |= keys(inner, f"{prefix}{name}.")
+    if issubclass(model, TrainingSettings):
+        for phase in (name.removesuffix("_loss") for name in METRICS if name.endswith("_loss")):
+            found |= {f"{prefix}{phase}", *keys(OptimizerSettings, f"{prefix}{phase}.")}
     return found
 
 
@@ -272,11 +277,11 @@ def test_every_logged_metric_is_explained():
     labels = np.repeat([0, 1, -1, -1], 10)
     model = aae.AAEEmbedding(epochs=1, hidden_layer_sizes=(8,), discriminator_layer_sizes=(8,), device="cpu")
     logged = set(model.fit(rows, labels).history_[0]) - {"epoch"}
-    explained = set(words(DOCS / "guide" / "metrics.md"))
     assert {"repulsion_loss", "classification_loss"} <= logged
-    assert logged <= explained
-    source = (DOCS.parent / "src" / "aae" / "measure.py").read_text(encoding="utf-8")
-    assert set(re.findall(r'"(validation_[a-z_]+)"', source)) - {"validation_error_percent_epoch_1"} <= explained
+    assert all(METRICS[name].explanation for name in logged)
+    source = (DOCS.parent / "src" / "aae" / "runs" / "evaluate.py").read_text(encoding="utf-8")
+    for name in set(re.findall(r'"validation_([a-z_]+)"', source)) - {"error_percent_epoch_1"}:
+        assert METRICS[name].validated, name
 
 
 def test_every_key_of_a_recipe_is_described():
@@ -295,6 +300,8 @@ def test_reference_lists_every_public_name():
         assert python_name_exists(f"aae.{name}"), name
     assert set(aae.__all__) <= set(listed)
     assert {f"evaluation.{name}" for name in aae.evaluation.__all__} <= set(listed)
+    functions = {name for name, item in vars(aae.losses).items() if inspect.isfunction(item) and name[0] != "_"}
+    assert {f"losses.{name}" for name in functions} <= set(listed)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)

@@ -119,6 +119,7 @@ def recipes(as_json: JsonOption = False) -> None:
 
     Example: aae recipes
     """
+    from aae.evaluation.metrics import describe
     from aae.recipes import names, read
 
     found = [read(name) for name in names()]
@@ -131,7 +132,7 @@ def recipes(as_json: JsonOption = False) -> None:
         return
     table = _table("recipe", "what", "paper", "data", "paper's numbers", "rough cost")
     for r in found:
-        numbers = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in r.paper.items())
+        numbers = "; ".join(f"{describe(name).heading}: {value:g}" for name, value in r.paper.items())
         table.add_row(r.name, r.title, r.reference, r.data.source, numbers, r.cost)
     _print(table)
 
@@ -172,10 +173,8 @@ def train(
     if not distributed.Distributed.joined().is_main_process:
         return
     last = [metrics[-1] for r in runs if (metrics := r.folder.read_metrics())]
-    table = _table("metric after the last epoch", "mean", "sd")
-    for name, found in (summarize(last) if last else {}).items():
-        if name not in ("epoch", "seconds"):
-            table.add_row(name.replace("_", " "), f"{found['mean']:.4g}", f"{found['sd']:.2g}" if seeds > 1 else "")
+    table = _table("metric after the last epoch", "mean", "std")
+    _add_metrics(table, {k: v for k, v in (summarize(last) if last else {}).items() if k not in ("epoch", "seconds")})
     _print(table)
     for r in runs:
         print(r.folder.path)
@@ -213,10 +212,8 @@ def evaluate(
         print(json.dumps(reports[0] if len(reports) == 1 else {"seeds": reports, "metrics": summary}))
         return
     paper = reports[0]["paper"]
-    table = _table(f"{runs[0].recipe.name}, {len(runs)} seed(s), {reports[0]['epochs']} epochs", "mean", "sd", "paper")
-    for name, found in summary.items():
-        std = f"{found['sd']:.2g}" if len(runs) > 1 else ""
-        table.add_row(name.replace("_", " "), f"{found['mean']:.4g}", std, f"{paper[name]:g}" if name in paper else "")
+    table = _table(f"{runs[0].recipe.name}, {len(runs)} seed(s), {reports[0]['epochs']} epochs", "mean", "std", "paper")
+    _add_metrics(table, summary, paper)
     _print(table)
 
 
@@ -422,6 +419,7 @@ def reproduce(
 
     Example: aae reproduce table2 --profile short
     """
+    from aae.evaluation.metrics import describe
     from aae.reproduction import reproduce as reproduction
 
     def note(text: str) -> None:
@@ -436,8 +434,8 @@ def reproduce(
         print(json.dumps([dict(zip(columns, row, strict=True)) for row in rows]))
         return
     table = _table(*columns)
-    for row in rows:
-        table.add_row(*map(str, row))
+    for recipe, metric, *rest in rows:
+        table.add_row(recipe, describe(metric).heading, *map(str, rest))
     _print(table)
 
 
@@ -586,6 +584,17 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column)
     return table
+
+
+def _add_metrics(table: Table, summary: dict[str, dict[str, Any]], paper: dict[str, float] | None = None) -> None:
+    """Add a row for each metric: its mean over seeds, the standard deviation of several, and the paper's number."""
+    from aae.evaluation.metrics import describe
+
+    for name, found in summary.items():
+        metric = describe(name)
+        std = metric.number(found["sd"]) if len(found["values"]) > 1 else ""
+        papers = [] if paper is None else [metric.number(paper[name]) if name in paper else ""]
+        table.add_row(metric.heading, metric.number(found["mean"]), std, *papers)
 
 
 def _print(table: Table) -> None:
