@@ -108,7 +108,7 @@ def digits_to_test():
 
 
 def cells(line):
-    return [cell for cell in line.split("  ") if cell.strip()]
+    return [cell.strip() for cell in line.split("  ") if cell.strip()]
 
 
 # --- help, recipes, data -----------------------------------------------------------------------------------------------
@@ -224,8 +224,7 @@ def test_evaluation_is_one_json_object(place, command, name):
     assert set(report["metrics"]) == METRICS[name]
     assert all(math.isfinite(value) for value in report["metrics"].values())
     shown = dict(cells(line)[:2] for line in command("evaluate", f"runs/{name}").splitlines()[1:])
-    expected = {key.replace("_", " "): value for key, value in report["metrics"].items()}
-    assert {key: float(value) for key, value in shown.items()} == pytest.approx(expected, rel=1e-3)
+    assert shown == {describe(key).heading: describe(key).number(value) for key, value in report["metrics"].items()}
 
 
 def test_the_validation_split_can_be_measured(place, command):
@@ -506,7 +505,7 @@ def test_each_seed_is_the_run_with_that_seed(place, seeds):
 def test_training_several_seeds_reports_mean_and_deviation(place, command):
     out = command("train", *RUNS["plain"], *SMALL, "--seeds", "2", "--set", "training.seed=4", "--run", "fresh/seeds")
     header, *table, first, second = out.splitlines()
-    assert header.split()[-2:] == ["mean", "sd"]
+    assert header.split()[-2:] == ["mean", "std"]
     assert (first, second) == ("fresh/seeds/seed-4", "fresh/seeds/seed-5")
     last = [json.loads(Path(p, "metrics.jsonl").read_text().splitlines()[-1]) for p in (first, second)]
     _, mean, std = cells(next(line for line in table if line.startswith("reconstruction loss")))
