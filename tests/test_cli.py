@@ -154,8 +154,32 @@ def test_recipes_are_listed(command):
     assert [name for name in recipes.names() if not any(line.startswith(f"{name} ") for line in lines)] == []
     listed = json.loads(command("recipes", "--json"))
     assert [entry["name"] for entry in listed] == recipes.names()
-    assert all(set(entry) == {"name", "title", "reference", "cost", "paper"} for entry in listed)
+    assert all(set(entry) == {"name", "title", "reference", "source", "cost", "paper"} for entry in listed)
     assert {e["name"]: e["paper"] for e in listed}["table2-mnist-100"] == {"test_error_percent": 1.9}
+
+
+def test_the_list_is_what_the_recipes_say():
+    for entry in recipes.overview():
+        recipe = recipes.read(entry["name"])
+        expected = recipe.model_dump(mode="json", include={"name", "title", "reference", "cost", "paper"})
+        assert entry == expected | {"source": recipe.data.source}
+
+
+def test_the_version_is_printed(command):
+    assert command("--version") == f"aae {aae.__version__}\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands_and_recipes(shell):
+    def complete(line):
+        words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1), "_TYPER_COMPLETE_ARGS": line}
+        given = {**os.environ, **words, "_AAE_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+        program = [sys.executable, "-c", "from aae.cli import main; main()"]
+        return subprocess.run(program, env=given, capture_output=True, text=True, check=False).stdout
+
+    assert "evaluate" in complete("aae eval")
+    assert "train" not in complete("aae eval")
+    assert "table2-mnist-100" in complete("aae train table2-m")
 
 
 def test_data_is_listed_and_described(place, command):

@@ -15,13 +15,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from aae._version import __version__
 from aae.errors import InputError, InterruptedTrainingError, TrainingError
 
 app = typer.Typer(
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Adversarial autoencoders (arXiv 1511.05644): train, measure, draw and use them.",
 )
 data_app = typer.Typer(help="List, describe and fetch the named data sets.")
 app.add_typer(data_app, name="data")
@@ -63,6 +62,27 @@ TrustOption = Annotated[
     typer.Option("--trust-modules", help="Import the custom modules that the run's recipe names, if it names some."),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the draw.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"aae {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Adversarial autoencoders (arXiv 1511.05644): train, evaluate, plot and use them."""
+
+
+def _complete_recipe(incomplete: str) -> list[str]:
+    from aae.recipes import names
+
+    return [name for name in names() if name.startswith(incomplete)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -120,27 +140,28 @@ def recipes(as_json: JsonOption = False) -> None:
     Example: aae recipes
     """
     from aae.evaluation.metrics import describe
-    from aae.recipes import names, read
+    from aae.recipes import overview
 
-    found = [read(name) for name in names()]
+    found = overview()
     if as_json:
-        print(
-            json.dumps(
-                [r.model_dump(mode="json", include={"name", "title", "reference", "cost", "paper"}) for r in found]
-            )
-        )
+        print(json.dumps(found))
         return
     table = _table("recipe", "what", "paper", "data", "paper's numbers", "rough cost")
     for r in found:
-        numbers = "; ".join(f"{describe(name).heading}: {value:g}" for name, value in r.paper.items())
-        table.add_row(r.name, r.title, r.reference, r.data.source, numbers, r.cost)
+        numbers = "; ".join(f"{describe(name).heading}: {value:g}" for name, value in r["paper"].items())
+        table.add_row(r["name"], r["title"], r["reference"], r["source"], numbers, r["cost"])
     _print(table)
 
 
 @app.command()
 def train(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="Name of a recipe (see `aae recipes`) or a .toml file.")
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="Name of a recipe (see `aae recipes`) or a .toml file.",
+            autocompletion=_complete_recipe,
+        ),
     ],
     data: Annotated[str | None, typer.Option(help="Named data set or path, in place of the recipe's.")] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder; by default runs/RECIPE.")] = None,

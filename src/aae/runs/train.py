@@ -25,7 +25,7 @@ from aae.noise import Noise, seeded, set_torch_state, torch_state
 from aae.recipes import Recipe
 from aae.recipes.build_data import fingerprint, labelled_rows, load_data, make_scaling, training_data, value_range
 from aae.recipes.build_model import build_model, build_phases
-from aae.recipes.reader import is_schedule
+from aae.recipes.files import is_schedule
 from aae.runs.evaluate import validate
 from aae.runs.hub import load
 from aae.runs.run import Run

@@ -23,15 +23,11 @@ class Settings(BaseModel):
 
 
 class OptimizerSettings(Settings):
-<<<<<<< HEAD
-    """Optimizer of one phase.
+    """Optimizer of one phase; PHASE stands for its name.
 
     `learning_rate` is one number, or a piecewise-constant schedule: from epoch (counted from 0) to learning rate. `decay` lets
     it fall to `decay_to` of itself, evenly or along half a cosine, from epoch `decay_from` to the end of training.
     """
-=======
-    """Optimizer of one phase; PHASE stands for its name."""
->>>>>>> 62c3882 (One table of metrics: title, unit, direction, digits and explanation are read from it everywhere)
 
     optimizer: Literal["sgd", "adam"] = "sgd"
     """Gradient descent, which takes `momentum`, or Adam, which takes `betas`."""
