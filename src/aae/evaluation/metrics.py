@@ -80,6 +80,15 @@ METRICS: dict[str, Metric] = {
         "classification loss",
         r"cross-entropy of $q(\mathbf y\mid\mathbf x)$ on labelled rows; falls, with few labels to nearly 0",
     ),
+    "consistency_loss": _loss(
+        "consistency loss",
+        r"how much $q(\mathbf y\mid\mathbf x)$ changes under the worst small change of a row (virtual adversarial); falls",
+    ),
+    "information_loss": _loss(
+        "information loss",
+        r"mean entropy of $q(\mathbf y\mid\mathbf x)$ less the weighted entropy of its mean; falls below 0",
+    ),
+    "joint_loss": _loss("joint loss", "the weighted sum of the encoder's losses that are lowered in one update"),
     "repulsion_loss": _loss(
         "repulsion loss", r"how much closer than $\eta$ the cluster heads are, summed over pairs; healthy at 0"
     ),
