@@ -86,7 +86,7 @@ METRICS: dict[str, Metric] = {
     ),
     "information_loss": _loss(
         "information loss",
-        r"mean entropy of $q(\mathbf y\mid\mathbf x)$ less the weighted entropy of its mean; falls below 0",
+        r"mean entropy of $q(\mathbf y\mid\mathbf x)$, and the weighted divergence of its mean from $p(\mathbf y)$; falls",
     ),
     "joint_loss": _loss("joint loss", "the weighted sum of the encoder's losses that are lowered in one update"),
     "repulsion_loss": _loss(
