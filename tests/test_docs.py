@@ -272,6 +272,25 @@ def test_the_example_of_a_recipe_with_own_parts_runs(tmp_path, monkeypatch):
     assert abs(np.linalg.norm(run.sample_prior(500), axis=1).mean() - 2) < 0.02
 
 
+def test_the_example_of_a_phase_runs_with_fit_and_in_a_recipe(tmp_path, monkeypatch):
+    page = DOCS / "guide" / "phases.md"
+    module, program = blocks(page, "python")
+    (recipe,) = blocks(page, "toml")
+    assert len(module.strip().splitlines()) <= 30
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    Path("penalty.py").write_text(module, encoding="utf-8")
+    names: dict[str, object] = {}
+    exec(compile(module + program, "phases.md", "exec"), names)
+    history = names["history"]
+    assert history[-1]["gradient_penalty_loss"] < history[0]["gradient_penalty_loss"]
+    Path("smooth.toml").write_text(recipe, encoding="utf-8")
+    run = aae.train(read_recipe("smooth.toml", ["training.epochs=2"]), run="smooth", device="cpu")
+    del sys.modules["penalty"]
+    assert "discriminator_slope" in run.folder.read_metrics()[-1]
+    assert recipes.read("smooth/recipe.toml").training.gradient_penalty.learning_rate == 0.005
+
+
 def test_every_logged_metric_is_explained():
     rows = np.random.default_rng(0).random((40, 5))
     labels = np.repeat([0, 1, -1, -1], 10)
