@@ -283,12 +283,12 @@ def test_the_example_of_a_phase_runs_with_fit_and_in_a_recipe(tmp_path, monkeypa
     names: dict[str, object] = {}
     exec(compile(module + program, "phases.md", "exec"), names)
     history = names["history"]
-    assert history[-1]["gradient_penalty_loss"] < history[0]["gradient_penalty_loss"]
+    assert abs(history[-1]["discriminator_slope"] - 1) < 0.4  # without it 1.8
     Path("smooth.toml").write_text(recipe, encoding="utf-8")
-    run = aae.train(read_recipe("smooth.toml", ["training.epochs=2"]), run="smooth", device="cpu")
+    run = aae.train(read_recipe("smooth.toml", ["training.epochs=3"]), run="smooth", device="cpu")
     del sys.modules["penalty"]
-    assert "discriminator_slope" in run.folder.read_metrics()[-1]
-    assert recipes.read("smooth/recipe.toml").training.gradient_penalty.learning_rate == 0.005
+    assert 0.5 < run.folder.read_metrics()[-1]["discriminator_slope"] < 1.5
+    assert recipes.read("smooth/recipe.toml").training.gradient_penalty.learning_rate == 0.001
 
 
 def test_every_logged_metric_is_explained():
