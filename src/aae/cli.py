@@ -15,13 +15,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from aae._version import __version__
 from aae.errors import InputError, InterruptedTrainingError, TrainingError
 
 app = typer.Typer(
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Adversarial autoencoders (arXiv 1511.05644): train, measure, draw and use them.",
 )
 data_app = typer.Typer(help="List, describe and fetch the named data sets.")
 app.add_typer(data_app, name="data")
@@ -63,6 +62,27 @@ TrustOption = Annotated[
     typer.Option("--trust-modules", help="Import the custom modules that the run's recipe names, if it names some."),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the draw.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"aae {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Adversarial autoencoders (arXiv 1511.05644): train, evaluate, plot and use them."""
+
+
+def _complete_recipe(incomplete: str) -> list[str]:
+    from aae.recipes import names
+
+    return [name for name in names() if name.startswith(incomplete)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -119,27 +139,29 @@ def recipes(as_json: JsonOption = False) -> None:
 
     Example: aae recipes
     """
-    from aae.recipes import names, read
+    from aae.evaluation.metrics import describe
+    from aae.recipes import overview
 
-    found = [read(name) for name in names()]
+    found = overview()
     if as_json:
-        print(
-            json.dumps(
-                [r.model_dump(mode="json", include={"name", "title", "reference", "cost", "paper"}) for r in found]
-            )
-        )
+        print(json.dumps(found))
         return
     table = _table("recipe", "what", "paper", "data", "paper's numbers", "rough cost")
     for r in found:
-        numbers = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in r.paper.items())
-        table.add_row(r.name, r.title, r.reference, r.data.source, numbers, r.cost)
+        numbers = "; ".join(f"{describe(name).heading}: {value:g}" for name, value in r["paper"].items())
+        table.add_row(r["name"], r["title"], r["reference"], r["source"], numbers, r["cost"])
     _print(table)
 
 
 @app.command()
 def train(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="Name of a recipe (see `aae recipes`) or a .toml file.")
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="Name of a recipe (see `aae recipes`) or a .toml file.",
+            autocompletion=_complete_recipe,
+        ),
     ],
     data: Annotated[str | None, typer.Option(help="Named data set or path, in place of the recipe's.")] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder; by default runs/RECIPE.")] = None,
@@ -172,10 +194,8 @@ def train(
     if not distributed.Distributed.joined().is_main_process:
         return
     last = [metrics[-1] for r in runs if (metrics := r.folder.read_metrics())]
-    table = _table("metric after the last epoch", "mean", "sd")
-    for name, found in (summarize(last) if last else {}).items():
-        if name not in ("epoch", "seconds"):
-            table.add_row(name.replace("_", " "), f"{found['mean']:.4g}", f"{found['sd']:.2g}" if seeds > 1 else "")
+    table = _table("metric after the last epoch", "mean", "std")
+    _add_metrics(table, {k: v for k, v in (summarize(last) if last else {}).items() if k not in ("epoch", "seconds")})
     _print(table)
     for r in runs:
         print(r.folder.path)
@@ -213,10 +233,8 @@ def evaluate(
         print(json.dumps(reports[0] if len(reports) == 1 else {"seeds": reports, "metrics": summary}))
         return
     paper = reports[0]["paper"]
-    table = _table(f"{runs[0].recipe.name}, {len(runs)} seed(s), {reports[0]['epochs']} epochs", "mean", "sd", "paper")
-    for name, found in summary.items():
-        std = f"{found['sd']:.2g}" if len(runs) > 1 else ""
-        table.add_row(name.replace("_", " "), f"{found['mean']:.4g}", std, f"{paper[name]:g}" if name in paper else "")
+    table = _table(f"{runs[0].recipe.name}, {len(runs)} seed(s), {reports[0]['epochs']} epochs", "mean", "std", "paper")
+    _add_metrics(table, summary, paper)
     _print(table)
 
 
@@ -422,6 +440,7 @@ def reproduce(
 
     Example: aae reproduce table2 --profile short
     """
+    from aae.evaluation.metrics import describe
     from aae.reproduction import reproduce as reproduction
 
     def note(text: str) -> None:
@@ -436,8 +455,8 @@ def reproduce(
         print(json.dumps([dict(zip(columns, row, strict=True)) for row in rows]))
         return
     table = _table(*columns)
-    for row in rows:
-        table.add_row(*map(str, row))
+    for recipe, metric, *rest in rows:
+        table.add_row(recipe, describe(metric).heading, *map(str, rest))
     _print(table)
 
 
@@ -586,6 +605,17 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column)
     return table
+
+
+def _add_metrics(table: Table, summary: dict[str, dict[str, Any]], paper: dict[str, float] | None = None) -> None:
+    """Add a row for each metric: its mean over seeds, the standard deviation of several, and the paper's number."""
+    from aae.evaluation.metrics import describe
+
+    for name, found in summary.items():
+        metric = describe(name)
+        std = metric.number(found["sd"]) if len(found["values"]) > 1 else ""
+        papers = [] if paper is None else [metric.number(paper[name]) if name in paper else ""]
+        table.add_row(metric.heading, metric.number(found["mean"]), std, *papers)
 
 
 def _print(table: Table) -> None:

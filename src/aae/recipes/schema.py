@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from aae.baselines.vae import Likelihood
 from aae.model import Output
@@ -224,11 +224,16 @@ class CustomPhaseSettings(Settings):
     """What it is called with by name, beside the model."""
 
 
+def _module_alone(phase: Any) -> Any:
+    return {"module": phase} if isinstance(phase, str) else phase
+
+
 class RecipeTrainingSettings(TrainingSettings):
     """Training as a recipe has it: with phases of the user's own."""
 
-    phases: list[CustomPhaseSettings] = []
-    """Phases of your own, after those of the method; one that has the name of another takes its place."""
+    phases: list[Annotated[CustomPhaseSettings, BeforeValidator(_module_alone)]] = []
+    """Phases of your own, each a table or just "module:attribute"; they run after those of the method, and one that has the
+    name of another takes its place."""
 
 
 class Recipe(Settings):

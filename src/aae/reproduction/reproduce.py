@@ -10,6 +10,7 @@ from typing import Literal
 
 from aae import recipes
 from aae.errors import InputError, unknown
+from aae.evaluation.metrics import describe
 from aae.recipes import Recipe
 from aae.recipes.build_data import load_data
 from aae.reproduction import results
@@ -38,11 +39,6 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "figure9": ("table3-16",),
     "figure11": ("figure11a", "figure11b", "figure11c", "figure11d"),
 }
-
-HEADLINES = (
-    "parzen_log_likelihood_nats",
-    "conditional_generation_accuracy_percent",
-)  # say most where there is no number of the paper
 
 # Smoke runs show that everything fits together, in seconds; their numbers mean nothing.
 SMOKE = (
@@ -207,13 +203,13 @@ def _measured(run: Run) -> Report | None:
 def comparison(outcomes: Sequence[Outcome]) -> list[tuple[str, str, str, str, int, int]]:
     """Lay the paper's numbers beside ours: recipe, metric, paper, ours, epochs, seeds; one row per number of the paper.
 
-    A recipe for which the paper has no number is listed by one of `HEADLINES`, or else its first metric.
+    A recipe for which the paper has no number is listed by a metric that is a headline, or else by its first one.
     """
     rows = []
     for outcome in outcomes:
         recipe = outcome.recipe
         paper = recipes.read(recipe.name).paper
-        headlines = [metric for metric in (*HEADLINES, *outcome.metrics) if metric in outcome.metrics]
+        headlines = sorted(outcome.metrics, key=lambda metric: not describe(metric).headline)
         for metric in paper or headlines[:1]:
             found = outcome.metrics.get(metric)
             ours = results.with_std(found, 2) if found else f"skipped: {outcome.skipped}"

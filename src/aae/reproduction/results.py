@@ -42,10 +42,11 @@ def summarize(reports: Sequence[dict[str, float]]) -> Summary:
     return summary
 
 
-def with_std(metric: Mapping[str, Any], digits: int) -> str:
-    """Write a metric as ``mean ± sd``; of a single seed the mean alone."""
-    std = f" ± {metric['sd']:.{digits}f}" if len(metric["values"]) > 1 else ""
-    return f"{metric['mean']:.{digits}f}{std}"
+def with_std(summary: Mapping[str, Any], digits: int | None) -> str:
+    """Write the summary of a metric as ``mean ± std``; of a single seed the mean alone."""
+    how = ".4g" if digits is None else f".{digits}f"
+    std = f" ± {summary['sd']:{how}}" if len(summary["values"]) > 1 else ""
+    return f"{summary['mean']:{how}}{std}"
 
 
 def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -> Path:

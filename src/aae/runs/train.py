@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from aae.noise import Noise, seeded, set_torch_state, torch_state
 from aae.recipes import Recipe
 from aae.recipes.build_data import fingerprint, labelled_rows, load_data, make_scaling, training_data, value_range
 from aae.recipes.build_model import build_model, build_phases
-from aae.recipes.reader import is_schedule
+from aae.recipes.files import is_schedule
 from aae.runs.evaluate import validate
 from aae.runs.hub import load
 from aae.runs.run import Run
@@ -380,7 +381,10 @@ def command(recipe: Recipe) -> str:
 def _inline(value: Any) -> str:
     """Write a value as TOML on one line."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_inline(v)}" for key, v in value.items()) + " }"
+        keys = {key: key if re.fullmatch(r"[A-Za-z0-9_-]+", str(key)) else json.dumps(key) for key in value}
+        return "{ " + ", ".join(f"{keys[key]} = {_inline(v)}" for key, v in value.items()) + " }"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_inline, value))}]"
     return json.dumps(value, ensure_ascii=False)
 
 

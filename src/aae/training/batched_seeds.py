@@ -151,7 +151,7 @@ class BatchedSeeds:
                 continue
             batch.weights = self.trainers[0].weights[phase.name]
             loss = self._loss(phase, tensors, batch, self.noise)
-            gradients = torch.autograd.grad(loss.sum(), self._owned[phase.name], materialize_grads=True)
+            gradients = phase.gradients(loss.sum(), self._owned[phase.name])
             self.optimizers[phase.name].step(gradients)
             losses[f"{phase.name}_loss"] = loss.detach()
         metrics = losses | batch.metrics
@@ -258,7 +258,11 @@ class BatchedSeeds:
         with torch.no_grad():
             for phase in self.phases:
                 batch.weights = self.trainers[0].weights[phase.name]
-                self._loss(phase, tensors, batch, noise)
+                try:
+                    self._loss(phase, tensors, batch, noise)
+                except (RuntimeError, NotImplementedError) as error:
+                    reason = str(error).strip().partition("\n")[0]
+                    raise RuntimeError(f"{reason} (phase {phase.name})") from error
         if any(not torch.equal(state, before[name]) for name, state in torch_state(self.device).items()):
             set_torch_state(before, self.device)
             raise RuntimeError("a part of the model draws from torch itself, which has one stream for all seeds")
@@ -273,4 +277,4 @@ class _Loss(nn.Module):
 
     def forward(self, phase: Phase, batch: Batch) -> Tensor:
         """Compute the cost."""
-        return phase.loss(batch)
+        return phase.compute(batch)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from aae.errors import InputError
@@ -42,6 +41,8 @@ def neighbour_radii(rows: Tensor, scaling: Scaling, k: int, seed: int = 0) -> Te
     InputError
         If there are not more than `k` rows, or `k` rows or more are equal to another, so that its radius would be 0.
     """
+    from sklearn.neighbors import NearestNeighbors  # takes as long to import as torch
+
     n = len(rows)
     if not 1 <= k < n:
         raise InputError(f"training.losses.consistency.neighbours is {k}; found {n} rows, expected 1 to {n - 1}")

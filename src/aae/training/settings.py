@@ -23,7 +23,7 @@ class Settings(BaseModel):
 
 
 class OptimizerSettings(Settings):
-    """Optimizer of one phase.
+    """Optimizer of one phase; PHASE stands for its name.
 
     `learning_rate` is one number, or a piecewise-constant schedule: from epoch (counted from 0) to learning rate. `decay` lets
     it fall to `decay_to` of itself, evenly or along half a cosine, from epoch `decay_from` to the end of training.

@@ -76,6 +76,7 @@ class Trainer:
             raise InputError("a phase needs labels but no row is labelled; expected at least one label")
         keep_freed_memory()
         phases = configured_phases(phases, settings)
+        self._check_parameters(module, phases)
         self.module, self.phases, self.data, self.settings, self.device = module, phases, data, settings, device
         self.bf16_copies = Bf16Copies(known_weights(module) if settings.precision == "bf16" else [])
         self.optimizers = {p.name: Optimizer(p.optimizer, p.parameters, self.bf16_copies) for p in phases}
@@ -241,8 +242,8 @@ class Trainer:
             weights = self.weights.get(phase.name, {})
             batch.weights = {name: numbers[f"{phase.name}.{name}"] for name in weights} if numbers else weights
             with self.cast, batch.noise.drawing_for(len(batch.rows)):
-                loss = phase.loss(batch)
-            gradients = torch.autograd.grad(loss, phase.parameters, materialize_grads=True)
+                loss = phase.compute(batch)
+            gradients = phase.gradients(loss, phase.parameters)
             learning_rate = None if numbers is None else numbers[phase.name]
             self.optimizers[phase.name].step(self.distributed.average(gradients), learning_rate)
             losses[f"{phase.name}_loss"] = loss.detach()
@@ -265,6 +266,18 @@ class Trainer:
             batch.labelled_rows = data.scaling(data.rows[labelled])
             batch.labelled_labels = data.labels[labelled]
         return batch
+
+    @staticmethod
+    def _check_parameters(module: nn.Module, phases: Sequence[Phase]) -> None:
+        """Refuse phases that train what is not in the module, and so in no checkpoint."""
+        owned = set(module.parameters())
+        for phase in phases:
+            strange = [parameter for parameter in phase.parameters if parameter not in owned]
+            if strange:
+                raise InputError(
+                    f"phase {phase.name}: {len(strange)} of its {len(phase.parameters)} parameters are not in the model that is "
+                    "trained; expected all of them there"
+                )
 
     def _check_batch_norm(self) -> None:
         """Refuse mini-batches of one row where it would be normalized by itself."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor, nn
 
 from aae.errors import InputError
@@ -126,6 +127,35 @@ class Phase:
         if given.optimizer == self.optimizer.optimizer or "optimizer" not in given.model_fields_set:
             given = self.optimizer.model_copy(update={name: getattr(given, name) for name in given.model_fields_set})
         return replace(self, optimizer=given)
+
+    def compute(self, batch: Batch) -> Tensor:
+        """Compute the loss of a batch.
+
+        Raises
+        ------
+        InputError
+            If the loss, or something that it logs, is no scalar tensor.
+        """
+        loss = self.loss(batch)
+        for what, value in (("its loss", loss), *((f"metric {name}", found) for name, found in batch.metrics.items())):
+            if not isinstance(value, Tensor) or value.dim() > 0:
+                found = (
+                    f"has shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"is a {type(value).__name__}"
+                )
+                raise InputError(f"phase {self.name}: {what} {found}; expected a scalar tensor")
+        return loss
+
+    def gradients(self, loss: Tensor, parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Compute the gradient of a loss with respect to each parameter; 0 for those that it does not depend on.
+
+        Raises
+        ------
+        InputError
+            If it depends on none.
+        """
+        if not loss.requires_grad:
+            raise InputError(f"phase {self.name}: its loss depends on no parameter; expected one that it can lower")
+        return torch.autograd.grad(loss, parameters, materialize_grads=True)
 
     def runs_in(self, epoch: int) -> bool:
         """Check whether it runs in `epoch` (counted from 0)."""
