@@ -387,7 +387,9 @@ def test_arguments_need_a_module_and_a_vae_a_density():
         read_recipe("figure2a-digits", ["model.encoder.arguments={ a = 1 }"])
     one = read_recipe("figure2c-digits", ["model.style.prior={ kind = 'custom', module = 'mynet:ring' }"])
     model = build_model(one.model, (8, 8), 0, Noise(0))
-    with pytest.raises(InputError, match=r"a VAE needs a prior with a density larger than 0 everywhere; found FromSampler"):
+    with pytest.raises(
+        InputError, match=r"a VAE needs a prior with a density larger than 0 everywhere; found FromSampler"
+    ):
         build_phases(one, model)
 
 

@@ -75,7 +75,9 @@ def test_an_own_recipe_extends_one_of_the_package_or_a_neighbour(tmp_path):
     (tmp_path / "base.toml").write_bytes(
         b'\xef\xbb\xbfextends = "table2-mnist-100"\ntraining.epochs = 7\n'
     )  # as Notepad does
-    (tmp_path / "mine.toml").write_text('extends = "base.toml"\ntitle = "mine"\n[training.generator]\nlearning_rate = 0.5\n')
+    (tmp_path / "mine.toml").write_text(
+        'extends = "base.toml"\ntitle = "mine"\n[training.generator]\nlearning_rate = 0.5\n'
+    )
     recipe = recipes.read(tmp_path / "mine.toml")
     base = recipes.read("table2-mnist-100")
     assert (recipe.name, recipe.title, recipe.training.epochs, recipe.paper) == ("mine", "mine", 7, {})
