@@ -14,6 +14,7 @@ from aae.errors import InputError, unknown
 from aae.training.settings import TrainingSettings
 
 Table = dict[str, Any]
+MAX_RECIPE = 2**24  # bytes of a recipe, which may list the columns of a wide table
 
 
 def names() -> list[str]:
@@ -41,10 +42,9 @@ def read_table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
     if path.suffix == ".toml":
         if not path.is_file():
             raise InputError(f"{path}: no such recipe file")
-        try:
-            text, name = path.read_text(encoding="utf-8-sig"), path.stem
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read ({error}); expected a recipe in UTF-8") from None
+        from aae.files import read_text  # which needs torch
+
+        text, name = read_text(path, MAX_RECIPE, "a recipe"), path.stem
     else:
         name = str(source)
         if name not in names():
@@ -54,6 +54,8 @@ def read_table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"recipe {source}: not valid TOML: {error}") from None
+    except (RecursionError, ValueError):  # a number of thousands of digits is one too
+        raise InputError(f"recipe {source}: not valid TOML: found more than a recipe can hold") from None
     table.setdefault("name", name)
     base = table.pop("extends", None)
     if base is None:

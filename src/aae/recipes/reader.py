@@ -64,7 +64,7 @@ def _assign(table: Table, override: str) -> None:
         raise InputError(f"--set {override!r}: expected section.key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (RecursionError, ValueError):  # no TOML
         value = text.strip()
     *sections, last = key.strip().split(".")
     for section in sections:

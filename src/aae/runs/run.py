@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -14,17 +15,17 @@ from torch import Tensor
 from aae import recipes
 from aae.arrays import as_labels
 from aae.data import Dataset, Split, read_rows
-from aae.device import choose_device
+from aae.device import choose_device, usual_state
 from aae.errors import InputError
-from aae.files import read_tensors
+from aae.files import check_finite, read_tensors, tensor_sizes
 from aae.model import AdversarialAutoencoder, Model
 from aae.networks import Scaling
-from aae.noise import Noise, seeded
+from aae.noise import MetaNoise, Noise, seeded
 from aae.recipes import Recipe, custom
 from aae.recipes.build_data import fingerprint, load_data
 from aae.recipes.build_model import build_model
 from aae.training.run_directory import RunDirectory
-from aae.training.trainer import CODES, SAMPLES, load_module
+from aae.training.trainer import CODES, SAMPLES, check_sizes, load_module
 
 BATCH = 1000  # rows pushed through the networks at once
 
@@ -93,12 +94,10 @@ class Run:
         if not folder.weights.exists():
             raise InputError(f"{folder.path}: the run is not finished (no {folder.weights.name}); expected one that is")
         metadata = folder.read_metadata()
-        for key in ("shape", "class_names", "rows"):
-            if key not in metadata:
-                raise InputError(f"{folder.metadata}: key {key!r} is missing")
         return cls.assemble(folder, recipe, metadata, device, trust_modules=trust_modules)
 
     @classmethod
+    @usual_state()
     def assemble(
         cls,
         folder: RunDirectory,
@@ -139,16 +138,27 @@ class Run:
                 f"{folder.path}: loading this run imports {' and '.join(own)}; if you trust these modules, say so with "
                 "--trust-modules, or trust_modules=True in Python"
             )
-        tensors = read_tensors(folder.weights)
         torch_device = choose_device(device)
-        model = build_model(recipe.model, metadata["shape"], len(metadata["class_names"]), Noise(0))
-        if "scaling.offset" not in tensors or "scaling.factor" not in tensors:
-            raise InputError(f"{folder.weights}: holds no scaling; expected the weights of a run")
-        scaling = Scaling(tensors.pop("scaling.offset"), tensors.pop("scaling.factor"))
+        sizes = tensor_sizes(folder.weights)
+        for part in ("scaling.offset", "scaling.factor"):
+            if part not in sizes:
+                raise InputError(f"{folder.weights}: holds no scaling; expected the weights of a run")
+            if math.prod(sizes[part]) not in (1, math.prod(metadata["shape"])):
+                raise InputError(f"{folder.weights}: {part} is {sizes[part]}; the run has rows of {metadata['shape']}")
+        shape, classes = metadata["shape"], len(metadata["class_names"])
         try:
+            if not own:  # before memory is taken for what the recipe says
+                with torch.device("meta"):
+                    model = build_model(recipe.model, shape, classes, MetaNoise())
+                wanted = {f"model.{name}": tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+                check_sizes(wanted, {name: size for name, size in sizes.items() if not name.startswith("scaling.")})
+            tensors = read_tensors(folder.weights)
+            check_finite(tensors, folder.weights)
+            model = build_model(recipe.model, shape, classes, Noise(0))
+            scaling = Scaling(tensors.pop("scaling.offset"), tensors.pop("scaling.factor"))
             load_module(model, {name.removeprefix("model."): tensor for name, tensor in tensors.items()})
         except InputError as error:
-            raise InputError(f"{folder.weights}: {error}") from None
+            raise InputError(str(error) if str(folder.path) in str(error) else f"{folder.weights}: {error}") from None
         model.eval()
         return cls(folder, recipe, model.to(torch_device), scaling.to(torch_device), metadata)
 
@@ -214,15 +224,15 @@ class Run:
             )
         return names.index(name)
 
-    def load_data(self, dataset: Dataset | None = None) -> Dataset:
-        """Load the data of the run with its splits, or check that `dataset` is it.
+    def load_data(self, data: Dataset | str | Path | None = None) -> Dataset:
+        """Load the data of the run with its splits, from `data` if it lies elsewhere by now, or check that `data` is it.
 
         Raises
         ------
         InputError
             If it cannot be loaded or is not what the run was trained on.
         """
-        dataset = dataset or load_data(self.recipe)
+        dataset = data if isinstance(data, Dataset) else load_data(self.recipe, data)
         found = fingerprint(dataset)
         if found != self.metadata.get("data"):
             raise InputError(
@@ -266,6 +276,7 @@ class Run:
             raise InputError(f"{path}: found values from 0 to 1; the run expects images with values from 0 to 255")
         return split
 
+    @usual_state()
     @torch.no_grad()
     def encode(self, rows: NDArray[Any], seed: int | None = None) -> dict[str, NDArray[np.float32]]:
         """Infer codes.
@@ -285,8 +296,10 @@ class Run:
         model = self.autoencoder
         noise = None if seed is None else Noise(seed, CODES, device=self.device)
         parts = [model.encode(batch, noise) for batch in self._batches(rows)]
-        return {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in model.latents}
+        codes = {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in model.latents}
+        return {name: _finite(code, "the code") for name, code in codes.items()}
 
+    @usual_state()
     @torch.no_grad()
     def embed(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Compute the point (n, dim) that stands for each row (n, *shape): y W_C + z (section 7), or else the style code."""
@@ -297,19 +310,22 @@ class Run:
         embedded: NDArray[np.float32] = model.representation(tensors).cpu().numpy()
         return embedded
 
+    @usual_state()
     @torch.no_grad()
     def label_logits(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Compute the logits (n, classes) of q(y|x) for rows (n, *shape) as stored."""
         model = self.model
         if not model.classifies:
             raise InputError(f"{self.folder.path}: the run infers no labels; expected one with a label latent")
-        return np.concatenate([model.label_logits(batch).cpu().numpy() for batch in self._batches(rows)])
+        logits = np.concatenate([model.label_logits(batch).cpu().numpy() for batch in self._batches(rows)])
+        return _finite(logits, "q(y|x)")
 
     def predict_proba(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Compute q(y|x) (n, classes) for rows (n, *shape) as stored."""
         probabilities: NDArray[np.float32] = torch.softmax(torch.from_numpy(self.label_logits(rows)), 1).numpy()
         return probabilities
 
+    @usual_state()
     @torch.no_grad()
     def reconstruct(self, rows: NDArray[Any], labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
         """Encode and decode rows (n, *shape); `labels` (n,) where the decoder sees them. Same type and shape as stored."""
@@ -320,6 +336,7 @@ class Run:
         ]
         return self._stored(torch.cat(parts))
 
+    @usual_state()
     @torch.no_grad()
     def decode(self, codes: dict[str, NDArray[np.float32]], labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
         """Decode codes (n, dim) by latent to rows (n, *shape); `labels` (n,) where the decoder sees them.
@@ -348,6 +365,7 @@ class Run:
             parts.append(model.decode(part, None if wanted is None else wanted[some]))
         return self._stored(torch.cat(parts))
 
+    @usual_state()
     @torch.no_grad()
     def sample(self, n: int, label: int | None = None, seed: int = 0) -> NDArray[Any]:
         """Draw rows from the model.
@@ -386,6 +404,7 @@ class Run:
         with seeded(seed, self.device):
             return self._stored(model.sample(n, labels, noise))
 
+    @usual_state()
     @torch.no_grad()
     def sample_prior(self, n: int, seed: int = 0, latent: str = "style") -> NDArray[np.float32]:
         """Draw codes (n, dim) from the prior of one latent."""
@@ -425,7 +444,18 @@ class Run:
 
     def _stored(self, rows: Tensor) -> NDArray[Any]:
         """Undo the scaling and give rows the type and shape they are stored with."""
-        values: NDArray[np.float32] = self.scaling.inverse(rows).cpu().numpy().reshape(-1, *self.shape)
+        values = _finite(self.scaling.inverse(rows).cpu().numpy().reshape(-1, *self.shape), "what the decoder makes")
         if self.metadata["rows"] == "uint8":
             return np.clip(np.rint(values), 0, 255).astype(np.uint8)
         return values
+
+
+def _finite(values: NDArray[np.float32], what: str) -> NDArray[np.float32]:
+    """Check what a model gives (n, ...) before anybody gets to see it."""
+    broken = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1)) if values.size else np.arange(0)
+    if len(broken):
+        raise InputError(
+            f"row {broken[0] + 1}: {what} is not finite, in {len(broken)} of {len(values)} rows; expected values like those of "
+            "the training rows"
+        )
+    return values

@@ -100,6 +100,7 @@ class Trainer:
         self.cast = cast_to(settings.precision, device)
         self._names: list[str] = []
         self._graph: StepGraph | CompiledStep | None = None
+        self._compiled: bool | None = None  # whether the training that goes on had compiled steps
         self._history: list[Tensor] = []  # one (metrics,) tensor per step of the epoch under way
 
     def run_epoch(self, on_step: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
@@ -204,7 +205,12 @@ class Trainer:
             if self.device.type == "cuda":
                 self._graph = StepGraph(self._compute, [self.noise.generator], unsupported_reason(self.module))
             elif self.settings.compile:
-                self._graph = CompiledStep(self._compute, self.noise, self._changed, unsupported_reason(self.module))
+                reason = unsupported_reason(self.module)
+                if self._compiled is False:
+                    reason = reason or "the training that goes on began without"
+                self._graph = CompiledStep(
+                    self._compute, self.noise, self._changed, reason, required=self._compiled is True
+                )
         return self._graph
 
     def _changed(self) -> list[Tensor]:
@@ -328,14 +334,17 @@ class Trainer:
             step, metric = broken[0].tolist()
             raise TrainingError(
                 f"{self._names[metric].replace('_', ' ')} is {history[step, metric].item()} in epoch {self.epoch + 1}, "
-                f"step {step + 1}. Try a lower rate for that phase"
+                f"step {step + 1}. Try a lower learning rate for that phase"
             )
-        weights = dict(self.module.named_parameters())
+        weights = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
         finite = torch.stack([torch.isfinite(weight).all() for weight in weights.values()])
         for name, whole in zip(weights, finite.tolist(), strict=True):
             if not whole:
+                owners = [p.name for p in self.phases if any(weights[name] is own for own in p.parameters)]
+                phases = f"the {' and '.join(owners)} phase" if owners else "the phases"
                 raise TrainingError(
-                    f"{name} is not finite after epoch {self.epoch + 1}, step {self.step}. Try lower rates"
+                    f"{name} is not finite after {phases} of epoch {self.epoch + 1}, step {self.step}. Try lower learning "
+                    "rates"
                 )
         return history
 
@@ -352,7 +361,9 @@ class Trainer:
         tensors |= torch_state(self.device)
         if self._history:
             tensors["history"] = torch.stack(self._history)
-        return tensors, {"epoch": self.epoch, "step": self.step, "names": self._names, "device": self.device.type}
+        compiled = self._graph.compiling if isinstance(self._graph, CompiledStep) else self._compiled
+        metadata = {"epoch": self.epoch, "step": self.step, "names": self._names, "device": self.device.type}
+        return tensors, metadata if compiled is None else {**metadata, "compiled": compiled}
 
     def load_state(self, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
         """Go back to a state that `state` collected.
@@ -381,6 +392,7 @@ class Trainer:
         set_torch_state(tensors, self.device)
         self._history = list(tensors["history"].to(self.device)) if "history" in tensors else []
         self.epoch, self.step, self._names = metadata["epoch"], metadata["step"], metadata["names"]
+        self._compiled, self._graph = metadata.get("compiled"), None
 
 
 class MovingAverage:
@@ -441,12 +453,21 @@ def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
     InputError
         If names or shapes differ, naming the first difference.
     """
-    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    own = module.state_dict()
+    check_sizes(
+        {name: tuple(t.shape) for name, t in own.items()}, {name: tuple(t.shape) for name, t in tensors.items()}
+    )
+    for name, tensor in tensors.items():
+        if own[name].is_floating_point() != tensor.is_floating_point() or tensor.is_complex():
+            raise InputError(f"weights do not fit the model: {name} is {tensor.dtype}; expected {own[name].dtype}")
+    module.load_state_dict(tensors)
+
+
+def check_sizes(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> None:
+    """Check that tensors have the names and shapes of those of a module; raises as `load_module`."""
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise InputError(
                 f"weights do not fit the model: {name} is {found.get(name, 'missing')}; "
                 f"expected {expected.get(name, 'no such tensor')}"
             )
-    module.load_state_dict(tensors)
