@@ -360,7 +360,7 @@ BAD = {
     "csv nan": (text("t.csv", "a,b\n1,2\n3,nan\n"), "t.csv", {}, "row 1, column 'b' .*found nan"),
     "csv empty": (text("t.csv", ""), "t.csv", {}, "no columns"),
     "csv names only": (text("t.csv", "a,b\n"), "t.csv", {}, "no rows"),
-    "csv binary": (raw("t.csv", b"\xff\xfe\x00\x01"), "t.csv", {}, "cannot be read"),
+    "csv binary": (raw("t.csv", b"\x89\xff\x00\x01"), "t.csv", {}, "cannot be read"),
     "twice": (text("t.csv", "a,a\n1,2\n"), "t.csv", {}, "2 columns called 'a'"),
     "unnamed": (text("t.csv", "a,,b\n0,2,3\n"), "t.csv", {}, "no name for column 1"),
     "no such column": (

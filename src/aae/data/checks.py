@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,10 +136,8 @@ def check_rows(part: Part) -> NDArray[Any]:
     final = rows.dtype if mapped else np.dtype(np.float32 if np.can_cast(rows.dtype, np.float32) else np.float64)
     if rows.dtype != final:
         require_memory(rows.size * final.itemsize, part.where)
-        with np.errstate(over="ignore"):  # too large becomes infinite, and is reported below
-            rows = np.asarray(rows).astype(final)
-    if rows.dtype.kind == "f":
-        _check_finite(part, rows)
+        rows = np.asarray(rows).astype(final)
+    check_finite(rows, part.where, part.columns)
     return rows
 
 
@@ -147,21 +146,41 @@ def are_images(rows: NDArray[Any]) -> bool:
     return rows.dtype == np.uint8 and rows.ndim > 2
 
 
-def _check_finite(part: Part, rows: NDArray[Any]) -> None:
+def check_finite(rows: NDArray[Any], where: str, columns: Sequence[str] = (), start: int = 0) -> None:
+    """Check that rows (n, ...) are finite and within ``float32``, in which networks compute.
+
+    Parameters
+    ----------
+    rows : array, (n, ...)
+        Any type of number.
+    where : str
+        What they are, for the message.
+    columns : sequence of str
+        The names of their columns, where they have some.
+    start : int
+        The number of the first row.
+
+    Raises
+    ------
+    InputError
+        The first value that is not, by row and column.
+    """
+    if rows.dtype.kind != "f" or not rows.size:
+        return
     step = max(1, BLOCK // rows[0].size)
-    for start in range(0, len(rows), step):
+    for first in range(0, len(rows), step):
+        block = rows[first : first + step]
         with np.errstate(over="ignore", invalid="ignore"):
-            finite = np.isfinite(rows[start : start + step].astype(np.float32, copy=False))
+            finite = np.isfinite(block.astype(np.float32, copy=False))
         if not finite.all():
             row, *place = (int(i) for i in np.unravel_index(np.argmin(finite), finite.shape))
-            raise _not_finite(part, start + row, place)
+            raise _not_finite(block[(row, *place)], where, columns, start + first + row, place)
 
 
-def _not_finite(part: Part, row: int, place: list[int]) -> InputError:
-    if part.columns:
-        name = f"column {part.columns[place[0]]!r}"
+def _not_finite(value: Any, where: str, columns: Sequence[str], row: int, place: list[int]) -> InputError:
+    if len(columns):
+        name = f"column {columns[place[0]]!r}"
     else:
         name = f"column {place[0]}" if len(place) == 1 else f"pixel {tuple(place)}"
-    value = part.rows[(row, *place)]
     expected = "a number up to 3.4e38, the largest of float32" if np.isfinite(value) else "a finite number"
-    return InputError(f"{part.where}: row {row}, {name} (counted from 0): found {value}, expected {expected}")
+    return InputError(f"{where}: row {row}, {name} (counted from 0): found {value}, expected {expected}")

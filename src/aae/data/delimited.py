@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,16 +22,23 @@ from numpy.typing import NDArray
 from aae.data.formats import Options
 from aae.data.header import has_names
 from aae.data.reading import damaged, require_memory
-from aae.data.tables import HINT, OPTIONS, Roles, TableFile, assign, table_format
+from aae.data.tables import HINT, OPTIONS, TableFile, assign, table_format
 from aae.errors import InputError, note
 
-_BLOCK, _LARGEST_BLOCK = 2**20, 2**30  # bytes that Arrow looks at together; a line has to fit in
+_HEAD, _CHUNK, _LARGEST = (
+    2**20,
+    2**25,
+    2**29,
+)  # bytes by which the layout is found out; read together, at least and at most
 _HEAD_LINES, _HEAD_CELLS = 100, 400_000  # by which the layout is found out
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _DECIMAL_COMMA, _DECIMAL_POINT = re.compile(r"\s*[+-]?\d+,\d+\s*"), re.compile(r"\s*[+-]?\d+\.\d+\s*")
 _TRUTH = frozenset({"true", "false", "True", "False", "TRUE", "FALSE"})
 _ROW_NAMES = frozenset({"", "Unnamed: 0"})  # what pandas and R call the column in which they write names of rows
-_VALUE = re.compile(r"CSV column #(\d+): (?:Row #|line )(\d+): .*conversion error.*?: invalid value '(.*)'", re.DOTALL)
+_END, _LINE_END = re.compile(rb"\r\n|\n|\r"), re.compile(r"\r\n|\n|\r")
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*(?:\r\n|\n|\r)')
+_LINE = re.compile(r"\b(?:Row #|line )(\d+)")
+_VALUE = re.compile(r"CSV column #(\d+): line (\d+): .*conversion error.*?: invalid value '(.*)'", re.DOTALL)
 _EXPECTED = "a table of numbers in UTF-8"
 
 
@@ -44,11 +53,9 @@ class Layout:
     separator, decimal : str
         What stands between columns, and in numbers.
     skipped : int
-        Lines before the table.
+        Lines before the first row.
     names : tuple of str
         The columns, without spaces around them; 0, 1, ... where the file does not name them.
-    has_names : bool
-        Whether its first line does.
     row_names : int or None
         The column of names of rows.
     longest : int
@@ -62,7 +69,6 @@ class Layout:
     decimal: str
     skipped: int
     names: tuple[str, ...]
-    has_names: bool
     row_names: int | None
     longest: int
     truth: frozenset[int]
@@ -86,46 +92,31 @@ def read_file(path: Path, options: Options) -> TableFile:
     """
     layout = find_layout(path, options)
     roles = assign(path, layout.names, options, layout.row_names)
-    size = max(_BLOCK, 4 * layout.longest)
-    while True:
-        try:
-            return _read(path, layout, roles, size)
-        except _TooLongError:
-            if size >= _LARGEST_BLOCK:
-                raise InputError(
-                    f"{path}: found a line of more than {size // 4} bytes, expected shorter lines"
-                ) from None
-            size = min(8 * size, _LARGEST_BLOCK)
-
-
-class _TooLongError(Exception):
-    """A line does not fit into a block."""
-
-
-def _read(path: Path, layout: Layout, roles: Roles, block_size: int) -> TableFile:
     texts = [place for place in (roles.label, roles.ids) if place is not None]
+    used = [*roles.features, *texts]
     blocks: list[NDArray[Any]] = []
     found_texts: dict[int, list[NDArray[Any]]] = {place: [] for place in texts}
     start = 0
-    with _explained(path, layout), _opened(path) as file:
-        for batch in _batches(file, layout, [*roles.features, *texts], texts, block_size):
-            block = np.empty((len(batch), len(roles.features)))
-            require_memory(block.nbytes, str(path))
-            for index, place in enumerate(roles.features):
-                column = batch.column(index)
-                if column.null_count:
-                    row = start + int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-                    raise InputError(
-                        f"{path}: column {layout.names[place]!r}: found a missing value in row {row} (counted from 0), "
-                        "expected a number"
-                    )
-                block[:, index] = column.to_numpy(zero_copy_only=False)
-            blocks.append(block)
-            for index, place in enumerate(texts, len(roles.features)):
-                found_texts[place].append(np.array(batch.column(index).fill_null("").to_pylist(), np.str_))
-            start += len(batch)
-        require_memory(sum(block.nbytes for block in blocks), str(path))
-        rows = np.concatenate([np.empty((0, len(roles.features))), *blocks])
+    for content, lines in _chunks(path, layout) if used else []:
+        with _explained(path, layout, lines):
+            table = _parse(content, layout, used, texts)
+        block = np.empty((len(table), len(roles.features)))
+        require_memory(block.nbytes, str(path))
+        for index, place in enumerate(roles.features):
+            column = table.column(index)
+            if column.null_count:
+                row = start + int(np.argmax(column.is_null().to_numpy()))
+                raise InputError(
+                    f"{path}: column {layout.names[place]!r}: found a missing value in row {row} (counted from 0), "
+                    "expected a number"
+                )
+            block[:, index] = column.to_numpy()
+        blocks.append(block)
+        for index, place in enumerate(texts, len(roles.features)):
+            found_texts[place].append(np.array(table.column(index).fill_null("").to_pylist(), np.str_))
+        start += len(table)
+    require_memory(sum(block.nbytes for block in blocks), str(path))
+    rows = np.concatenate([np.empty((0, len(roles.features))), *blocks])
     done = {place: np.concatenate([np.empty(0, np.str_), *found]) for place, found in found_texts.items()}
     labels, ids = (None if place is None else done[place] for place in (roles.label, roles.ids))
     id_column = "id" if roles.ids is None or roles.ids == layout.row_names else layout.names[roles.ids]
@@ -133,25 +124,15 @@ def _read(path: Path, layout: Layout, roles: Roles, block_size: int) -> TableFil
     return TableFile(rows, columns, labels, None if ids is None else _numbered(ids), id_column)
 
 
-def _batches(file: BinaryIO, layout: Layout, used: Sequence[int], texts: Sequence[int], block_size: int) -> Any:
-    """Read the used columns block by block."""
-    if not used:
-        return []
+def _parse(content: bytes, layout: Layout, used: Sequence[int], texts: Sequence[int]) -> pa.Table:
+    """Read the used columns of some lines."""
     names = [str(place) for place in range(len(layout.names))]  # names of the file could be anything
     types = {name: pa.bool_() if place in layout.truth else pa.float64() for place, name in enumerate(names)}
     types |= {names[place]: pa.string() for place in texts}
-    return pa_csv.open_csv(
-        file,
-        # One thread, because only then do errors tell the line. Types are given, because Arrow would guess them from
-        # the first block alone.
-        read_options=pa_csv.ReadOptions(
-            use_threads=False,
-            block_size=block_size,
-            column_names=names,
-            skip_rows=layout.skipped,
-            skip_rows_after_names=int(layout.has_names),
-            encoding=layout.encoding,
-        ),
+    return pa_csv.read_csv(
+        pa.BufferReader(content),
+        # One thread, because only then do errors tell the line. Types are given, because Arrow would guess them.
+        read_options=pa_csv.ReadOptions(use_threads=False, block_size=len(content) + 1, column_names=names),
         parse_options=pa_csv.ParseOptions(
             delimiter=layout.separator, ignore_empty_lines=len(names) > 1, newlines_in_values=True
         ),
@@ -165,6 +146,49 @@ def _batches(file: BinaryIO, layout: Layout, used: Sequence[int], texts: Sequenc
     )
 
 
+def _chunks(path: Path, layout: Layout) -> Iterator[tuple[bytes, int]]:
+    """Read the rows of a file in pieces that end where a line does, in UTF-8; each with the number of lines before it."""
+    size = min(max(_CHUNK, 32 * layout.longest), _LARGEST)
+    with damaged(path, _EXPECTED), _opened(path) as opened:
+        file = opened if layout.encoding == "utf-8" else codecs.EncodedFile(opened, "utf-8", layout.encoding)
+        left, lines, skipped = b"", 0, layout.skipped
+        while True:
+            piece = file.read(size)
+            content = (left + piece).removeprefix(codecs.BOM_UTF8) if not lines else left + piece
+            cut = _last_end(content) if piece else len(content)
+            if not cut and piece:
+                left = content
+                if len(content) > _LARGEST:
+                    raise InputError(f"{path}: found a line of more than {_LARGEST} bytes, expected shorter lines")
+                continue
+            content, left = content[:cut], content[cut:]
+            total = lines + _count_ends(content)
+            if skipped:
+                ends = list(itertools.islice(_END.finditer(content), skipped))
+                content, lines, skipped = (
+                    content[ends[-1].end() if len(ends) == skipped else len(content) :],
+                    skipped,
+                    0,
+                )
+            if content and (content.strip() or len(layout.names) == 1):
+                yield content, lines
+            lines = total
+            if not piece:
+                return
+
+
+def _last_end(content: bytes) -> int:
+    """Find where the last whole line ends, that is, not within quotes."""
+    cut = max(content.rfind(b"\n"), content.rfind(b"\r", 0, -1) if b"\n" not in content else -1) + 1
+    while cut and content.count(b'"', 0, cut) % 2:
+        cut = content.rfind(b"\n", 0, content.rfind(b'"', 0, cut)) + 1
+    return cut
+
+
+def _count_ends(content: bytes) -> int:
+    return content.count(b"\n") or content.count(b"\r")
+
+
 def _numbered(ids: NDArray[Any]) -> NDArray[Any]:
     """Bring identifiers to whole numbers where they are written as such, and otherwise strip spaces around them."""
     ids = np.char.strip(ids)
@@ -176,88 +200,93 @@ def find_layout(path: Path, options: Options) -> Layout:
     """Find out how a file is written, from its first lines; InputError if it is empty or no text."""
     with damaged(path, _EXPECTED):
         text, encoding, longest = _read_head(path)
-        lines = text.splitlines()
-        skipped, given = 0, re.fullmatch(r'"?sep=(.)"?', lines[0].strip()) if lines else None
-        if given:  # for Excel
-            skipped, lines = 1, lines[1:]
-        separator = given[1] if given else _find_separator(path, lines)
-        cells = _split(lines, separator)
+        given = _SEPARATOR_LINE.match(text)  # for Excel
+        before = int(given is not None)
+        text = text[given.end() :] if given else text
+        separator = given[1] if given else _find_separator(path, text)
+        cells, first_lines = _split(text, separator)
         if not cells or not any(cell.strip() for cell in cells[0]):
             raise InputError(f"{path}: found no columns in its first line, expected their names")
-        decimal = _find_decimal(path, cells, separator, bool(given))
-        first, rest = [cell.strip() for cell in cells[0]], cells[1:]
+        decimal = _find_decimal(path, cells, separator)
         if decimal == ",":
             cells = [
                 [cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in row] for row in cells
             ]
         named = has_names(path, cells, options)
-        row_names = None
-        if named and len(rest) > 0 and all(len(row) == len(first) + 1 and row[-1].strip() for row in rest):
-            first, row_names = ["", *first], 0  # as R writes them
-        names = first if named else [str(place) for place in range(len(first))]
-        if named and names[0] in _ROW_NAMES and len(names) > 1 and options.id_column != names[0]:
-            row_names = 0
-            if not options.columns:
-                note(f"{path}: the first column, {names[0]!r}, is read as names of rows and not as numbers")
+        names, row_names = _name(path, cells, named, options)
+        rest = cells[named:]
         truth = [
             place
             for place in range(len(names))
             if (seen := {row[place].strip() for row in rest if len(row) > place} - {""}) and seen <= _TRUTH
         ]
-    return Layout(encoding, separator, decimal, skipped, tuple(names), named, row_names, longest, frozenset(truth))
+    skipped = before + (first_lines if named else 0)
+    return Layout(encoding, separator, decimal, skipped, tuple(names), row_names, longest, frozenset(truth))
+
+
+def _name(path: Path, cells: Sequence[Sequence[str]], named: bool, options: Options) -> tuple[list[str], int | None]:
+    """Name the columns, and find the one of names of rows, as pandas and R write it."""
+    first, rest = [cell.strip() for cell in cells[0]], cells[1:]
+    if not named:
+        return [str(place) for place in range(len(first))], None
+    if len(first) > 1 and rest and all(len(row) == len(first) + 1 and row[-1].strip() for row in rest):
+        first = ["", *first]  # as R writes them
+    if len(first) == 1 or first[0] not in _ROW_NAMES or options.id_column == first[0]:
+        return first, None
+    if not options.columns:
+        note(f"{path}: the first column, {first[0]!r}, is read as names of rows and not as numbers")
+    return first, 0
 
 
 def _read_head(path: Path) -> tuple[str, str, int]:
     """Read some whole lines: their text, the encoding, and the bytes of the longest."""
     with _opened(path) as file:
-        head = file.read(_BLOCK)
-        while head.count(b"\n") < 3 and (more := file.read(3 * len(head))):
+        head = file.read(_HEAD)
+        while _count_ends(head) < 3 and (more := file.read(3 * len(head))):
             head += more
-            if len(head) > _LARGEST_BLOCK // 4:
+            if len(head) > _LARGEST:
                 raise InputError(
-                    f"{path}: found no two lines in {len(head)} bytes, expected a table with shorter lines"
+                    f"{path}: found no three lines in {len(head)} bytes, expected a table with shorter lines"
                 )
-        ends = not file.read(1)
-    if not ends:
-        head = head[: head.rindex(b"\n") + 1] if b"\n" in head else head
-    encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
-    if encoding == "utf-16":
-        head = head[: len(head) // 2 * 2]
-        text = head.decode("utf-16", "ignore" if not ends else "strict")
-    else:
-        text = head.decode("utf-8-sig")
-    longest = max(map(len, head.split(b"\n"))) + 1
-    return text, encoding, longest
+        whole = not file.read(1)
+    encoding = "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8"
+    decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)()
+    text = decoder.decode(head, final=whole)
+    if not whole:
+        text = text[: max(text.rfind("\n"), text.rfind("\r")) + 1]
+    return text, encoding, max(map(len, re.split(rb"[\r\n]", head))) + 1
 
 
-def _split(lines: Sequence[str], separator: str) -> list[list[str]]:
-    """Split some lines into cells; empty lines are left out."""
+def _split(text: str, separator: str) -> tuple[list[list[str]], int]:
+    """Split the first rows into cells, and count the lines up to the end of the first; empty lines are left out."""
     found: list[list[str]] = []
-    cells = 0
-    for row in csv.reader((line + "\n" for line in lines), delimiter=separator):
+    cells = first_lines = 0
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    for row in reader:
         if row:
+            first_lines = first_lines or reader.line_num
             found.append(row)
             cells += len(row)
         if len(found) >= _HEAD_LINES or (cells > _HEAD_CELLS and len(found) > 1):
             break
-    return found
+    return found, first_lines
 
 
-def _find_separator(path: Path, lines: Sequence[str]) -> str:
+def _find_separator(path: Path, text: str) -> str:
     usual = "\t" if ".tsv" in path.name.lower() else ","
+    lines = [line for line in _LINE_END.split(text, _HEAD_LINES)[:_HEAD_LINES] if line.strip()]
     for separator in ("\t", ";", "|", ","):
-        counts = {len(row) for row in _split(lines, separator)} if separator != usual else set()
-        if (
-            len(counts) == 1
-            and counts != {1}
-            and (separator != "," or {len(row) for row in _split(lines, usual)} == {1})
-        ):
+        if separator == usual or not lines or not all(separator in line for line in lines):
+            continue
+        if separator == "," and any(usual in line for line in lines):
+            continue
+        if len({len(row) for row in _split("\n".join(lines), separator)[0]}) == 1:
             note(f"{path}: read with {_SEPARATORS[separator]} between columns")
             return separator
     return usual
 
 
-def _find_decimal(path: Path, cells: Sequence[Sequence[str]], separator: str, told: bool) -> str:
+def _find_decimal(path: Path, cells: Sequence[Sequence[str]], separator: str) -> str:
     if separator == ",":
         return "."
     commas = sum(1 for row in cells for cell in row if _DECIMAL_COMMA.fullmatch(cell))
@@ -280,23 +309,21 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _explained(path: Path, layout: Layout) -> Iterator[None]:
-    """Turn what Arrow says of a file into one line with the name of the column and what to do about it."""
-    with damaged(path, f"{_EXPECTED}, with {_SEPARATORS.get(layout.separator, layout.separator)} between columns"):
+def _explained(path: Path, layout: Layout, lines: int) -> Iterator[None]:
+    """Turn what Arrow says of some lines into one line with the name of the column and what to do about it."""
+    between = f"{_SEPARATORS.get(layout.separator, repr(layout.separator))} between columns"
+    with damaged(path, f"{_EXPECTED}, with {between}"):
         try:
             yield
         except pa.ArrowInvalid as error:
-            text = str(error)
-            if "straddl" in text or "block size" in text.lower():
-                raise _TooLongError from None
+            text = _LINE.sub(lambda found: f"line {int(found[1]) + lines}", str(error))
             value = _VALUE.search(text)
             if value is None:
-                raise pa.ArrowInvalid(re.sub(r"\bRow #", "line ", text)) from error
-            place, line, found = int(value[1]), value[2], value[3]
+                raise pa.ArrowInvalid(text) from error
+            points = "points" if layout.decimal == "." else "commas"
             raise InputError(
-                f"{path}: line {line}, column {layout.names[place]!r}: found {found[:100]!r}, expected a number, with "
-                f"{_SEPARATORS.get(layout.separator, layout.separator)} between columns and decimal "
-                f"{'points' if layout.decimal == '.' else 'commas'}; {HINT}"
+                f"{path}: line {value[2]}, column {layout.names[int(value[1])]!r}: found {value[3][:100]!r}, expected a number, "
+                f"with {between} and decimal {points}; {HINT}"
             ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,21 +39,22 @@ def read_file(path: Path, options: Options) -> TableFile:
     InputError
         A damaged file, text or a missing value where a number is expected, lists of several lengths.
     """
-    with damaged(path, _EXPECTED), path.open("rb") as file:
+    with damaged(path, _EXPECTED), pa.OSFile(os.fsencode(path)) as file:
         parquet = pa_parquet.ParquetFile(file)
         schema = parquet.schema_arrow
-        names = [name.strip() for name in schema.names]
+        own_names = schema.names
+        names = [name.strip() for name in own_names]
         row_names = _row_names(schema)
         roles = assign(path, names, options, row_names)
         used = [*roles.features, *(place for place in (roles.label, roles.ids) if place is not None)]
         require_memory(4 * parquet.metadata.num_rows * max(1, len(roles.features)), str(path))
-        wanted = None if len(used) == len(names) else [schema.names[place] for place in used]
+        wanted = None if len(used) == len(names) else [own_names[place] for place in used]
         step = max(1, _BLOCK // max(1, len(used)))
         blocks, label_parts, id_parts, start = [], [], [], 0
         columns = tuple(names[place] for place in roles.features)
         for batch in parquet.iter_batches(batch_size=step, columns=wanted, use_threads=False):
             column_of = dict(zip(batch.schema.names, batch.columns, strict=True))
-            parts = {place: column_of[schema.names[place]] for place in used}
+            parts = {place: column_of[own_names[place]] for place in used}
             found = [_numbers(parts[place], f"{path}: column {names[place]!r}", start) for place in roles.features]
             if not start:
                 columns = tuple(_expand([names[place] for place in roles.features], found))
