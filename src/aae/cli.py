@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from aae._version import __version__
-from aae.errors import InputError, InterruptedTrainingError, TrainingError
+from aae.errors import InputError, InputWarning, InterruptedTrainingError, TrainingError, printable
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -59,7 +63,8 @@ class ProfileName(StrEnum):
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 InputArgument = Annotated[
-    Path, typer.Argument(metavar="INPUT", help="Rows: npy, npz, csv, parquet, an IDX file, or (a folder of) images.")
+    Path,
+    typer.Argument(metavar="INPUT", help="Rows: a table, an array, images, or a folder of images or parts of a table."),
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")]
@@ -106,8 +111,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of any script go to any terminal
+            stream.reconfigure(errors="backslashreplace")
+    with _notices():
+        return _run(given)
+
+
+def _run(given: Sequence[str]) -> int:
     try:
-        if app(args=given or ["--help"], prog_name="aae", standalone_mode=False) == 130:
+        if app(args=list(given) or ["--help"], prog_name="aae", standalone_mode=False) == 130:
             raise KeyboardInterrupt  # which typer makes an exit status of, and returns it
     except typer.TyperException as error:
         return _complain(_usage(error), error.exit_code)
@@ -131,6 +144,24 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise
         return _complain(f"out of memory ({message or 'no more is given'}); expected smaller sizes or more memory", 1)
     return 0
+
+
+@contextmanager
+def _notices() -> Iterator[None]:
+    """Print how input was understood as lines on standard error, each once; of several processes the first does."""
+    said, usual = set(), warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if not issubclass(category, InputWarning):
+            usual(message, category, *where, **more)
+        elif str(message) not in said and os.environ.get("LOCAL_RANK", "0") == "0":
+            said.add(str(message))
+            print(f"aae: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", InputWarning)
+        warnings.showwarning = show
+        yield
 
 
 def _usage(error: typer.TyperException) -> str:
@@ -330,7 +361,9 @@ def predict(
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
 ) -> None:
-    """Write the inferred label and the probability of every class for each row.
+    """Write the inferred label and the probability of every class for each row, with what identifies it.
+
+    Rows of a folder of images are identified by their files, and rows of a table by data.id_column of the recipe.
 
     Example: aae predict runs/mine new.csv -o labels.csv
     """
@@ -340,10 +373,11 @@ def predict(
 
     finished = load(run, device.value, trust_modules=trust)
     names = finished.label_names
-    probabilities = finished.predict_proba(finished.read(source, labels=False).rows)
+    split = finished.read(source, labels=False)
+    probabilities = finished.predict_proba(split.rows)
     columns = {"label": np.array(names)[probabilities.argmax(1)]}
     columns |= {f"probability_{name}": probabilities[:, k] for k, name in enumerate(names)}
-    _write(output, columns)
+    _write(output, columns, split)
 
 
 @app.command()
@@ -356,19 +390,19 @@ def encode(
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
 ) -> None:
-    """Write the codes of each row; of a dimensionality reduction (section 7) the embedding too.
+    """Write the codes of each row, with what identifies it; of a dimensionality reduction (section 7) the embedding too.
 
     Example: aae encode runs/figure2a images/ -o codes.npz
     """
     from aae.runs.hub import load
 
     finished = load(run, device.value, trust_modules=trust)
-    rows = finished.read(source, labels=False).rows
-    columns = finished.encode(rows)
+    split = finished.read(source, labels=False)
+    columns = finished.encode(split.rows)
     if finished.autoencoder.cluster_heads is not None:
         codes = columns if output.suffix.lower() != ".npy" else {}
-        columns = {"embedding": finished.embed(rows), **codes}
-    _write(output, columns)
+        columns = {"embedding": finished.embed(split.rows), **codes}
+    _write(output, columns, split)
 
 
 @app.command()
@@ -379,7 +413,7 @@ def reconstruct(
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
 ) -> None:
-    """Encode and decode each row.
+    """Encode and decode each row, and write it with what identifies it.
 
     Example: aae reconstruct runs/figure2a images/ -o reconstructed.png
     """
@@ -387,7 +421,7 @@ def reconstruct(
 
     finished = load(run, device.value, trust_modules=trust)
     split = finished.read(source, labels=finished.autoencoder.decoder_classes is not None)
-    _write_rows(finished, finished.reconstruct(split.rows, split.labels), output)
+    _write_rows(finished, finished.reconstruct(split.rows, split.labels), output, split)
 
 
 @app.command()
@@ -568,7 +602,9 @@ def data_list(as_json: JsonOption = False) -> None:
     table = _table("name", "what", "row", "train", "test", "on this machine")
     for e in entries:
         where = str(e.path or ("no, and it cannot be downloaded" if e.unavailable else "not yet: aae data fetch"))
-        table.add_row(e.name, e.description, "x".join(map(str, e.shape)), str(e.train_size), str(e.test_size), where)
+        table.add_row(
+            e.name, e.description, "x".join(map(str, e.shape)), str(e.train_size), str(e.test_size), _plain(where)
+        )
     _print(table)
 
 
@@ -577,6 +613,15 @@ def data_info(
     source: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Named data set or path.")],
     label_column: Annotated[str | None, typer.Option(help="Column of a table that holds the labels.")] = None,
     labels_file: Annotated[str | None, typer.Option(help="File with the label of every row.")] = None,
+    unlabelled: Annotated[list[str] | None, typer.Option(help="What else stands for no label.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Column of a table that identifies its rows.")] = None,
+    ignore_columns: Annotated[
+        list[str] | None, typer.Option("--ignore-column", help="Column of a table to leave out; may be repeated.")
+    ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option("--header/--no-header", help="Whether the first line of a CSV or TSV file names the columns."),
+    ] = None,
     image_size: Annotated[
         int | None, typer.Option(min=1, max=10**5, help="Height and width of images of a folder.")
     ] = None,
@@ -595,6 +640,10 @@ def data_info(
         test=0,
         label_column=label_column,
         labels=labels_file,
+        unlabelled=unlabelled,
+        id_column=id_column,
+        ignore_columns=ignore_columns or (),
+        header=header,
         image_size=image_size,
         colour=colour,
         fold=fold,
@@ -605,6 +654,8 @@ def data_info(
         "shape": list(dataset.shape),
         "classes": list(dataset.class_names),
     }
+    if dataset.train.ids is not None:
+        metadata["identifiers"] = dataset.train.id_column
     for name, split in splits.items():
         if split is not None:
             labelled = int((split.labels >= 0).sum()) if split.labels is not None else 0
@@ -618,10 +669,10 @@ def data_info(
     if as_json:
         print(json.dumps(metadata))
         return
-    table = _table(dataset.name, "")
+    table = _table(_plain(dataset.name), "")
     for key, value in metadata.items():
         text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-        table.add_row(key, text)
+        table.add_row(key, _plain(text))
     _print(table)
 
 
@@ -654,22 +705,38 @@ def _add_metrics(table: Table, summary: dict[str, dict[str, Any]], paper: dict[s
         table.add_row(metric.heading, metric.number(found["mean"]), std, *papers)
 
 
+def _plain(text: str) -> str:
+    """Write a text of a file so that it does nothing to the terminal and is no markup."""
+    return escape(printable(text))
+
+
 def _print(table: Table) -> None:
     Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
 
 
-def _write(path: Path, columns: dict[str, Any]) -> None:
+def _write(path: Path, columns: dict[str, Any], split: Any = None) -> None:
+    """Write named arrays, after what identifies the rows of a split where something does and the file can hold it."""
     from aae.data import write_rows
 
+    if split is not None and split.ids is not None:
+        if path.suffix.lower() == ".npy":
+            print(
+                f"aae: {path} cannot hold what identifies its rows ({split.id_column}); they are in the order of the input, "
+                "files of a folder by their sorted names",
+                file=sys.stderr,
+            )
+        else:
+            name = split.id_column if split.id_column not in columns else f"id_{split.id_column}"
+            columns = {name: split.ids, **columns}
     write_rows(path, columns)
     print(path)
 
 
-def _write_rows(run: Any, rows: Any, path: Path) -> None:
+def _write_rows(run: Any, rows: Any, path: Path, split: Any = None) -> None:
     """Write rows as a table or array, or as one sheet of images."""
     if path.suffix.lower() != ".png":
-        columns = run.metadata.get("columns") if path.suffix.lower() in (".csv", ".parquet") else None
-        _write(path, {name: rows[:, k] for k, name in enumerate(columns)} if columns else {"rows": rows})
+        columns = run.metadata.get("columns") if path.suffix.lower() not in (".npy", ".npz") else None
+        _write(path, {name: rows[:, k] for k, name in enumerate(columns)} if columns else {"rows": rows}, split)
         return
     import math
 

@@ -15,6 +15,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from aae import data as datasets
 from aae.data import Dataset, Split
+from aae.data.checks import are_images
 from aae.errors import InputError
 from aae.networks import Scaling
 from aae.recipes.methods import METHODS
@@ -38,6 +39,10 @@ def load_data(recipe: Recipe, source: str | Path | None = None) -> Dataset:
         test=d.test,
         label_column=d.label_column,
         labels=labels,
+        unlabelled=d.unlabelled,
+        id_column=d.id_column,
+        ignore_columns=d.ignore_columns,
+        header=d.header,
         image_size=d.image_size,
         fold=d.fold,
         colour=d.colour,
@@ -129,7 +134,7 @@ def _tensor(rows: NDArray[Any]) -> torch.Tensor:
 
 def value_range(rows: NDArray[Any]) -> tuple[float, float]:
     """Find the range of stored values (n, ...): of 8 bits what they can be, otherwise the lowest and the highest there is."""
-    if rows.dtype == np.uint8:
+    if are_images(rows):
         return 0.0, 255.0
     lows, highs = zip(*((block.min(), block.max()) for block in _blocks(rows)), strict=True)
     return float(min(lows)), float(max(highs))
@@ -175,7 +180,7 @@ def make_scaling(
         return scaler
 
     kind = settings.scaling
-    if kind == "auto" and rows.dtype == np.uint8:
+    if kind == "auto" and are_images(rows):
         return Scaling(torch.tensor(0.0), torch.tensor(1 / 255))
     low, high = ends or value_range(rows)
     if kind == "auto":

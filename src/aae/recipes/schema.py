@@ -41,7 +41,15 @@ class DataSettings(Settings):
     label_column: ColumnName | None = None
     """Column of a table that holds the labels; not set: "label", where there is one. A file without names has 0, 1, 2, ..."""
     labels_file: str | None = None
-    """File with the label of every row, for a source that has none of its own: npy, or csv or parquet with one column."""
+    """File with the label of every row, for a source that has none of its own: npy, or a table with one column."""
+    unlabelled: ColumnName | list[ColumnName] | None = None
+    """What else stands for "no label", such as "unlabelled"; -1, empty and missing labels always do."""
+    id_column: ColumnName | None = None
+    """Column of a table that identifies its rows: it is not learnt from, and is written beside results."""
+    ignore_columns: list[ColumnName] = []
+    """Columns of a table that are left out."""
+    header: bool | None = None
+    """Whether the first line of a CSV or TSV file names its columns; not set: that is found out."""
     image_size: Count | None = None
     """Height and width that images of a folder are brought to; not set: they have to be of one size."""
     fold: Annotated[int, Field(ge=0, le=4)] | None = None

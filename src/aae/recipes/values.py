@@ -20,7 +20,7 @@ def _module_and_attribute(name: str) -> str:
 
 
 def _as_text(name: Any) -> Any:
-    return str(name) if isinstance(name, int) and not isinstance(name, bool) else name
+    return str(name) if isinstance(name, int | float) and not isinstance(name, bool) else name
 
 
 CustomModule = Annotated[str, AfterValidator(_module_and_attribute)]

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aae import recipes
-from aae.arrays import as_labels
+from aae.arrays import ArrayLike, as_labels
 from aae.data import Dataset, Split, read_rows
+from aae.data.checks import are_images, check_finite
+from aae.data.frames import as_rows
 from aae.device import choose_device, usual_state
 from aae.errors import InputError
 from aae.files import check_finite, read_tensors, tensor_sizes
@@ -31,7 +33,10 @@ BATCH = 1000  # rows pushed through the networks at once
 
 
 class Run:
-    """A trained model that takes and gives rows as they are stored (uint8 images, float32 rows).
+    """A trained model that takes and gives rows as they are stored (uint8 images, rows of numbers).
+
+    Rows can be an array, a list, a tensor, a sparse matrix or a data frame of pandas or polars, whose columns are taken by name
+    where the run was trained on a table with names.
 
     Parameters
     ----------
@@ -262,6 +267,10 @@ class Run:
                 path,
                 shape=self.shape,
                 label_column=data.label_column,
+                id_column=data.id_column,
+                ignore_columns=data.ignore_columns,
+                header=data.header,
+                unlabelled=data.unlabelled,
                 image_size=data.image_size,
                 colour=len(self.shape) == 3,
                 class_names=self.class_names or None,
@@ -270,15 +279,15 @@ class Run:
             )
         except InputError as error:
             raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
-        if str(split.rows.dtype) == "uint8" != self.metadata["rows"]:  # their values mean something else
+        if are_images(split.rows) and self.metadata["rows"] != "uint8":  # their values mean something else
             raise InputError(f"{path}: found images of 8 bits, 0 to 255; the run expects {self.metadata['rows']} rows")
-        if self.metadata["rows"] == "uint8" and split.rows.dtype != np.uint8 and split.rows.max() <= 1:
+        if self.metadata["rows"] == "uint8" and not are_images(split.rows) and split.rows.max() <= 1:
             raise InputError(f"{path}: found values from 0 to 1; the run expects images with values from 0 to 255")
         return split
 
     @usual_state()
     @torch.no_grad()
-    def encode(self, rows: NDArray[Any], seed: int | None = None) -> dict[str, NDArray[np.float32]]:
+    def encode(self, rows: ArrayLike, seed: int | None = None) -> dict[str, NDArray[np.float32]]:
         """Infer codes.
 
         Parameters
@@ -301,7 +310,7 @@ class Run:
 
     @usual_state()
     @torch.no_grad()
-    def embed(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+    def embed(self, rows: ArrayLike) -> NDArray[np.float32]:
         """Compute the point (n, dim) that stands for each row (n, *shape): y W_C + z (section 7), or else the style code."""
         codes, model = self.encode(rows), self.autoencoder
         if model.cluster_heads is None:
@@ -312,7 +321,7 @@ class Run:
 
     @usual_state()
     @torch.no_grad()
-    def label_logits(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+    def label_logits(self, rows: ArrayLike) -> NDArray[np.float32]:
         """Compute the logits (n, classes) of q(y|x) for rows (n, *shape) as stored."""
         model = self.model
         if not model.classifies:
@@ -320,15 +329,16 @@ class Run:
         logits = np.concatenate([model.label_logits(batch).cpu().numpy() for batch in self._batches(rows)])
         return _finite(logits, "q(y|x)")
 
-    def predict_proba(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+    def predict_proba(self, rows: ArrayLike) -> NDArray[np.float32]:
         """Compute q(y|x) (n, classes) for rows (n, *shape) as stored."""
         probabilities: NDArray[np.float32] = torch.softmax(torch.from_numpy(self.label_logits(rows)), 1).numpy()
         return probabilities
 
     @usual_state()
     @torch.no_grad()
-    def reconstruct(self, rows: NDArray[Any], labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
+    def reconstruct(self, rows: ArrayLike, labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
         """Encode and decode rows (n, *shape); `labels` (n,) where the decoder sees them. Same type and shape as stored."""
+        rows = self._rows(rows)
         model, wanted = self.autoencoder, self._labels(labels, len(rows))
         parts = [
             model.reconstruct(batch, None if wanted is None else wanted[i * BATCH : (i + 1) * BATCH])
@@ -418,12 +428,20 @@ class Run:
         low, high = (0, 255) if self.metadata["rows"] == "uint8" else self.metadata.get("row_range") or (0, 1)
         return np.clip((np.asarray(rows, np.float32) - low) / ((high - low) or 1), 0, 1)
 
-    def _batches(self, rows: NDArray[Any]) -> Iterator[Tensor]:
-        """Scale rows batch by batch; checks their shape."""
-        if tuple(rows.shape[1:]) != self.shape:
-            raise InputError(f"rows have shape {tuple(rows.shape[1:])}; the run expects {self.shape}")
-        for start in range(0, max(1, len(rows)), BATCH):  # no rows are a batch too
-            yield self.scaling(torch.from_numpy(np.array(rows[start : start + BATCH])).to(self.device))
+    def _rows(self, rows: ArrayLike) -> NDArray[Any]:
+        """Bring rows to an array of this run's shape (n, *shape); the columns of a data frame are taken by name."""
+        found = as_rows(rows, self.metadata.get("columns", ()))
+        if found.shape[1:] != self.shape or found.ndim == 0:
+            raise InputError(f"rows have shape {found.shape}; the run expects {('n', *self.shape)}")
+        return found
+
+    def _batches(self, rows: ArrayLike) -> Iterator[Tensor]:
+        """Scale rows batch by batch; checks that they are finite numbers."""
+        found = self._rows(rows)
+        for start in range(0, max(1, len(found)), BATCH):  # no rows are a batch too
+            batch = np.array(found[start : start + BATCH])
+            check_finite(batch, "rows", self.metadata.get("columns", ()), start)
+            yield self.scaling(torch.from_numpy(batch).to(self.device))
 
     def _labels(self, labels: NDArray[np.int64] | None, n: int) -> Tensor | None:
         """Check the labels (n,) of rows to decode; None where the decoder sees none."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from aae import recipes
 from aae._version import __version__
 from aae.data import NAMES, Dataset
+from aae.data.checks import are_images
 from aae.device import choose_device, describe_device, usual_state
 from aae.errors import InputError, InterruptedTrainingError
 from aae.files import expand, pack_tensors, read_bytes, unpack_tensors, write_bytes, write_json, write_tensors
@@ -376,7 +377,7 @@ def prepare(
         "shape": list(dataset.shape),
         "class_names": list(dataset.class_names),
         "columns": list(dataset.columns),
-        "rows": str(dataset.train.rows.dtype),
+        "rows": "uint8" if are_images(dataset.train.rows) else "float32",
         "row_range": (low, high) if low < 0 or high > 1 else (0.0, 1.0),
         "data": fingerprint(dataset),
         "training_rows": len(dataset.train),
