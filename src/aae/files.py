@@ -328,7 +328,7 @@ def tensor_sizes(path: Path) -> Sizes:
         raise InputError(f"{path}: not a readable safetensors file ({' '.join(str(error).split())})") from None
 
 
-def check_finite(tensors: dict[str, Tensor], path: Path) -> None:
+def check_finite_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     """Check that all numbers in `tensors` are finite.
 
     Raises

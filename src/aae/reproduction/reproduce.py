@@ -117,6 +117,8 @@ def plan(name: str, profile: Profile, seeds: int | None = None) -> tuple[Recipe,
         fewer.append(f"model.{part}.channels={[4] * len(network.channels)}")
     if recipe.training.pretraining:
         fewer.append("training.pretraining=1")
+    if recipe.training.losses.clustering is not None:
+        fewer.append("training.losses.clustering.epochs=1")
     if recipe.evaluation.parzen_samples:
         fewer.append("evaluation.parzen_samples=500")
     return read_recipe(name, [*SMOKE, *fewer], "digits"), seeds or 1

@@ -19,7 +19,7 @@ from aae.data.checks import are_images, check_finite
 from aae.data.frames import as_rows
 from aae.device import choose_device, usual_state
 from aae.errors import InputError
-from aae.files import check_finite, read_tensors, tensor_sizes
+from aae.files import check_finite_tensors, read_tensors, tensor_sizes
 from aae.model import AdversarialAutoencoder, Model
 from aae.networks import Scaling
 from aae.noise import MetaNoise, Noise, seeded
@@ -158,7 +158,7 @@ class Run:
                 wanted = {f"model.{name}": tuple(tensor.shape) for name, tensor in model.state_dict().items()}
                 check_sizes(wanted, {name: size for name, size in sizes.items() if not name.startswith("scaling.")})
             tensors = read_tensors(folder.weights)
-            check_finite(tensors, folder.weights)
+            check_finite_tensors(tensors, folder.weights)
             model = build_model(recipe.model, shape, classes, Noise(0))
             scaling = Scaling(tensors.pop("scaling.offset"), tensors.pop("scaling.factor"))
             load_module(model, {name.removeprefix("model."): tensor for name, tensor in tensors.items()})
