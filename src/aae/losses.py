@@ -98,7 +98,7 @@ def virtual_adversarial_direction(
     rows: Tensor,
     probabilities: Tensor,
     start: Tensor,
-    xi: float = 10.0,
+    xi: float | Tensor = 10.0,
     power_iterations: int = 1,
 ) -> Tensor:
     """Find the directions in which q(y|x) changes fastest, by the power method (Miyato et al. 2018, Algorithm 1).
@@ -113,7 +113,7 @@ def virtual_adversarial_direction(
         q(y|x) of `rows`.
     start : Tensor, (batch, inputs)
         Random directions to begin with, such as standard normal numbers.
-    xi : float
+    xi : float or Tensor, (batch, 1)
         Distance at which the divergence is probed, larger than 0.
     power_iterations : int
         Steps, 1 or larger.

@@ -143,7 +143,11 @@ def test_radii_are_distances_to_the_kth_neighbour(monkeypatch):
     rows = Noise(3).normal(200, 4)
     scaling = Scaling(torch.tensor(0.0), torch.tensor(2.0))
     exact = np.sort(cdist(2 * rows, 2 * rows), axis=1)[:, 5]
-    np.testing.assert_allclose(neighbour_radii(rows, scaling, 5), exact, rtol=1e-4)
+    median = np.sort(exact)[99]
+    limited = exact.clip(0.3 * median, 3 * median)
+    np.testing.assert_allclose(neighbour_radii(rows, scaling, 5), limited, rtol=1e-4)
+    doubled = rows.index_copy(0, torch.arange(20), rows[:1].repeat(20, 1))
+    assert neighbour_radii(doubled, scaling, 5)[:20].min() > 0.2 * median
     monkeypatch.setattr("aae.training.radii.REFERENCES", 100)
     near = neighbour_radii(rows, scaling, 10).numpy()  # the fifth of a hundred drawn ones stands for the tenth
     assert abs(np.log(near / np.sort(cdist(2 * rows, 2 * rows), axis=1)[:, 10]).mean()) < 0.1

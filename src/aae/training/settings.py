@@ -80,8 +80,8 @@ class ConsistencySettings(Settings):
     """Length of the perturbation of a scaled row, or what the distance to its `neighbours`-th neighbour is multiplied with."""
     neighbours: Count | None = None
     """Which neighbour's distance is taken; not set: one radius for all rows."""
-    xi: Positive = 10.0
-    """Length at which the divergence is probed for the direction in which it grows fastest."""
+    xi: Positive | None = 10.0
+    """Length at which the divergence is probed for the direction in which it grows fastest; none: that of the perturbation."""
     power_iterations: Count = 1
     """Steps of the power method that finds this direction."""
 

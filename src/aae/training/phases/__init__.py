@@ -76,7 +76,7 @@ def adversarial_phases(
     heads, losses = model.cluster_heads, losses or LossSettings()
     _check_losses(model, losses)
     classify, start = classify and model.classifies, moment_matching_epochs
-    phases = [reconstruction_phase(model, reduction)]
+    phases = [reconstruction_phase(model, reduction, statistics=not losses.joint)]
     if heads is not None and list(heads.parameters()):
         phases.append(repulsion_phase(heads))
     if moment_matching_epochs:

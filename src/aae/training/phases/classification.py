@@ -12,12 +12,13 @@ from aae.training.settings import OptimizerSettings, Weight
 OPTIMIZER = OptimizerSettings(learning_rate=0.1, momentum=0.9)  # A.2.1
 
 
-def classification_term(model: AdversarialAutoencoder, batch: Batch) -> Tensor:
-    """Compute the cross-entropy of q(y|x) on the labelled rows of a batch."""
+def classification_term(model: AdversarialAutoencoder, batch: Batch, *, corrupt: bool = True) -> Tensor:
+    """Compute the cross-entropy of q(y|x) on the labelled rows of a batch, corrupted or as they are."""
     assert batch.labelled_rows is not None
     assert batch.labelled_labels is not None
     with batch.noise.drawing_for(len(batch.labelled_rows)):
-        logits = model.label_logits(batch.labelled_rows, batch.noise)
+        features = model.features(batch.labelled_rows, batch.noise, corrupt=corrupt)
+        logits = model.label_head.label_logits(features)
     return losses.classification_loss(logits, batch.labelled_labels)
 
 

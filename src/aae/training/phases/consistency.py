@@ -23,19 +23,19 @@ def consistency_term(model: AdversarialAutoencoder, settings: ConsistencySetting
     """
 
     def term(batch: Batch, probabilities: Tensor) -> Tensor:
+        lengths: float | Tensor = settings.radius
+        if settings.neighbours is not None:
+            assert batch.radii is not None
+            lengths = settings.radius * batch.radii[:, None]
         with frozen_statistics(model):
             direction = losses.virtual_adversarial_direction(
                 model.label_logits,
                 batch.rows,
                 probabilities,
                 batch.noise.normal(*batch.rows.shape),
-                settings.xi,
+                lengths if settings.xi is None else settings.xi,
                 settings.power_iterations,
             )
-            lengths: float | Tensor = settings.radius
-            if settings.neighbours is not None:
-                assert batch.radii is not None
-                lengths = settings.radius * batch.radii[:, None]
             return losses.consistency_loss(probabilities, model.label_logits(batch.rows + lengths * direction))
 
     return term

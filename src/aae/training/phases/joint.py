@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from aae.model import AdversarialAutoencoder
+from aae.networks import frozen_statistics
 from aae.training.data import TrainingData
 from aae.training.phases.classification import classification_term
 from aae.training.phases.consistency import consistency_term
@@ -30,7 +31,9 @@ def joint_phase(
 ) -> Phase:
     """Create the phase in which the encoder lowers the weighted sum of its losses; not in the paper.
 
-    It takes the codes that the discriminators were shown, so that a mini-batch is encoded once for all of them.
+    It takes the codes that the discriminators were shown, so that a mini-batch is encoded once for all of them. Rows are not
+    corrupted, and the running statistics of batch normalization follow those of the mini-batch alone: they are what a trained
+    model will see.
 
     Parameters
     ----------
@@ -62,6 +65,10 @@ def joint_phase(
     if classify:
         weights["classification"] = settings.classification
 
+    def labelled(batch: Batch) -> Tensor:
+        with frozen_statistics(model):
+            return classification_term(model, batch, corrupt=False)
+
     def log(batch: Batch, name: str, loss: Tensor) -> Tensor:
         batch.metrics[f"{name}_loss"] = loss.detach()
         return batch.weighted(name, loss)
@@ -75,7 +82,7 @@ def joint_phase(
         for term_name, term in terms.items():
             total = total + log(batch, term_name, term(batch, probabilities))
         if classify:
-            total = total + log(batch, "classification", classification_term(model, batch))
+            total = total + log(batch, "classification", labelled(batch))
         return total
 
     parameters = model.encoder_parameters()
