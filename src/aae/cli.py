@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -26,6 +27,11 @@ app = typer.Typer(
 data_app = typer.Typer(help="List, describe and fetch the named data sets.")
 app.add_typer(data_app, name="data")
 
+MAX_COUNT, MAX_SEED, MAX_SEEDS = 2**31 - 1, 2**63 - 1, 100_000  # as in recipes, whose module takes long to import
+OUT_OF_MEMORY = (
+    r"out of memory|can't allocate memory|not enough memory|invalid buffer size|(size|multiplication).* overflow"
+)
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]")  # which could change a terminal, or the line
 OTHERS_WAIT = 20  # seconds for which the other processes of torchrun leave it to the first to say what is wrong
 
 
@@ -58,15 +64,22 @@ InputArgument = Annotated[
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")]
+DataOption = Annotated[
+    str | None, typer.Option(help="Where the data of the run is by now, if not where the recipe says.")
+]
 TrustOption = Annotated[
     bool,
     typer.Option("--trust-modules", help="Import the custom modules that the run's recipe names, if it names some."),
 ]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the draw.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the draw.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 on success, 2 on bad input (one line on stderr), 130 after Ctrl-C."""
+    """Run the command line and exit.
+
+    0 on success; 1 where training or memory fails and 2 on bad input, each with one line on stderr; 130, 143 and 129 after
+    Ctrl-C, SIGTERM and SIGHUP, 75 after SIGUSR1: a training has written its checkpoint by then.
+    """
     sys.exit(run(arguments))
 
 
@@ -83,15 +96,20 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except TrainingError as error:
         return _complain(str(error), 1)
     except InterruptedTrainingError as error:
-        return _complain(str(error), 130)
+        return _complain(str(error), error.status)
     except (KeyboardInterrupt, typer.Abort):
         return _complain("interrupted", 130)
     except BrokenPipeError:  # whoever reads our output has seen enough
         return 1
     except OSError as error:
         return _complain(
-            f"{error.filename or 'files'}: {error.strerror}; expected a place that can be read and written", 2
+            f"{error.filename or 'files'}: {error.strerror or error}; expected a place that can be read and written", 2
         )
+    except (MemoryError, RuntimeError) as error:
+        message = " ".join(str(error).split())
+        if not isinstance(error, MemoryError) and not re.search(OUT_OF_MEMORY, message, re.IGNORECASE):
+            raise
+        return _complain(f"out of memory ({message or 'no more is given'}); expected smaller sizes or more memory", 1)
     return 0
 
 
@@ -109,7 +127,7 @@ def _complain(message: str, status: int) -> int:
     """
     if os.environ.get("LOCAL_RANK", "0") != "0":
         time.sleep(OTHERS_WAIT)
-    print(f"aae: {message}", file=sys.stderr)
+    print(f"aae: {CONTROL.sub(lambda found: repr(found[0])[1:-1], message)}", file=sys.stderr)
     return status
 
 
@@ -144,7 +162,9 @@ def train(
     data: Annotated[str | None, typer.Option(help="Named data set or path, in place of the recipe's.")] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder; by default runs/RECIPE.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds to train, from training.seed on.")] = 1,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=MAX_SEEDS, help="Number of seeds to train, from training.seed on.")
+    ] = 1,
     batched: Annotated[
         bool | None,
         typer.Option(
@@ -188,6 +208,7 @@ def evaluate(
     record: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also write a result file into this folder.")
     ] = None,
+    data: DataOption = None,
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
     as_json: JsonOption = False,
@@ -196,7 +217,6 @@ def evaluate(
 
     Example: aae evaluate runs/figure2a
     """
-    from aae.recipes.build_data import load_data
     from aae.reproduction import results
     from aae.runs import evaluate as measure
     from aae.runs.train import load_runs
@@ -204,7 +224,7 @@ def evaluate(
     if record is not None:
         results.check_split(split.value)
     runs = load_runs(run, device.value, trust_modules=trust)
-    dataset = load_data(runs[0].recipe)
+    dataset = runs[0].load_data(data)
     reports = [measure.evaluate(r, split.value, dataset) for r in runs]
     summary = results.summarize([report["metrics"] for report in reports])
     if record is not None:
@@ -223,12 +243,13 @@ def evaluate(
 @app.command()
 def parzen(
     run: RunArgument,
-    n: Annotated[int, typer.Option("-n", min=1, help="Number of samples of the model.")] = 10_000,
+    n: Annotated[int, typer.Option("-n", min=1, max=MAX_COUNT, help="Number of samples of the model.")] = 10_000,
     split: Annotated[SplitName, typer.Option(help="Held-out rows to score.")] = SplitName.test,
     folder: Annotated[
         Path | None, typer.Option(help="Keeps what was done so far; by default a folder in the run.")
     ] = None,
     record: Annotated[Path | None, typer.Option(help="Folder of result files to write one into.")] = None,
+    data: DataOption = None,
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
     as_json: JsonOption = False,
@@ -251,7 +272,7 @@ def parzen(
         results.check_split(split.value)
     distributed.join()
     finished = load(run, device.value, trust_modules=trust)
-    dataset = finished.load_data()
+    dataset = finished.load_data(data)
     rows = getattr(dataset, split.value)
     if rows is None:
         raise InputError(f"{dataset.name}: has no {split.value} split; expected one to score")
@@ -347,7 +368,7 @@ def reconstruct(
 def sample(
     run: RunArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="npy, npz, csv or parquet; png for images.")],
-    n: Annotated[int, typer.Option("-n", min=1, help="Number of rows.")] = 100,
+    n: Annotated[int, typer.Option("-n", min=1, max=MAX_COUNT, help="Number of rows.")] = 100,
     label: Annotated[str | None, typer.Option(help="Class of all rows, by name; the style is random.")] = None,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
@@ -370,6 +391,7 @@ def figure(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder; by default figures/ in the run.")
     ] = None,
+    data: DataOption = None,
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
 ) -> None:
@@ -380,7 +402,7 @@ def figure(
     from aae.runs.hub import load
     from aae.runs.plot import draw
 
-    for path in draw(load(run, device.value, trust_modules=trust), output):
+    for path in draw(load(run, device.value, trust_modules=trust), output, data):
         print(path)
 
 
@@ -408,7 +430,9 @@ def reproduce(
         ProfileName,
         typer.Option(help="smoke: seconds, on digits; short: hours on two cores; full: the paper's lengths."),
     ] = ProfileName.short,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds, in place of the profile's.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, max=MAX_SEEDS, help="Number of seeds, in place of the profile's.")
+    ] = None,
     run: Annotated[Path, typer.Option(help="Folder for the runs; finished ones are used again.")] = Path(
         "runs/reproduce"
     ),
@@ -524,7 +548,9 @@ def data_info(
     source: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Named data set or path.")],
     label_column: Annotated[str | None, typer.Option(help="Column of a table that holds the labels.")] = None,
     labels_file: Annotated[str | None, typer.Option(help="File with the label of every row.")] = None,
-    image_size: Annotated[int | None, typer.Option(min=1, help="Height and width of the images of a folder.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=1, max=10**5, help="Height and width of images of a folder.")
+    ] = None,
     colour: Annotated[bool, typer.Option("--colour", help="Read the images of a folder in colour.")] = False,
     fold: Annotated[int | None, typer.Option(min=0, max=4, help="Which of the official folds, for TFD.")] = None,
     as_json: JsonOption = False,

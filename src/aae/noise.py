@@ -58,6 +58,27 @@ class Noise:
         return torch.randperm(n, generator=self.generator, device=self.device)
 
 
+class MetaNoise(Noise):
+    """Stands in for a stream where only shapes are wanted: its tensors are on the device "meta" and take no memory."""
+
+    def __init__(self) -> None:
+        self.device = torch.device("meta")
+
+    def normal(self, *shape: int) -> Tensor:
+        """Return a tensor of the given shape."""
+        return torch.empty(shape, device=self.device)
+
+    uniform = normal
+
+    def integers(self, high: int, *shape: int) -> Tensor:
+        """Return an int64 tensor of the given shape."""
+        return torch.empty(shape, dtype=torch.int64, device=self.device)
+
+    def permutation(self, n: int) -> Tensor:
+        """Return an int64 tensor of n numbers."""
+        return self.integers(n, n)
+
+
 class SharedNoise(Noise):
     """The part of one process of a stream that several processes share.
 

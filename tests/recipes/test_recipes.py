@@ -325,7 +325,7 @@ def test_every_recipe_trains_is_measured_and_drawn(name, tmp_path, monkeypatch):
     for metric in measured_alike - {"validation_reconstruction"}:
         assert report["metrics"][metric] == pytest.approx(record[metric])  # in training and afterwards
     assert report["metrics"].keys() >= recipes.read(name).paper.keys() or split == "validation"
-    figures = draw(run, dataset=dataset)
+    figures = draw(run, data=dataset)
     assert "curves" in {path.stem for path in figures}
     drawn, model = {path.stem for path in figures}, recipe.model
     assert ("embedding" in drawn) == (model.cluster_heads is not None)

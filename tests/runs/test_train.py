@@ -149,7 +149,7 @@ def test_weights_that_are_not_finite_are_found_although_every_loss_was():
     phase = Phase("generator", [module.weight], lambda batch: module.weight.square().sum().sqrt())  # 0, gradient nan
     data = TrainingData(torch.zeros(1, 1), IDENTITY)
     trainer = Trainer(module, [phase], data, TrainingSettings(epochs=1, batch_size=1), CPU)
-    with pytest.raises(TrainingError, match="weight is not finite after epoch 1"):
+    with pytest.raises(TrainingError, match="weight is not finite after the generator phase of epoch 1, step 1"):
         trainer.run_epoch()
 
 
@@ -181,11 +181,14 @@ def test_last_good_checkpoint_survives_a_loss_that_is_not_finite(tmp_path, digit
 def test_checkpoint_round_trip_keeps_only_the_newest(tmp_path):
     assert latest_checkpoint(tmp_path) is None
     for step in range(3):
-        save_checkpoint(tmp_path, f"step-{step}", {"weight": torch.full((2,), float(step))}, {"step": step})
+        save_checkpoint(tmp_path, {"weight": torch.full((2,), float(step))}, {"epoch": 0, "step": step})
     tensors, metadata = latest_checkpoint(tmp_path)
     assert torch.equal(tensors["weight"], torch.tensor([2.0, 2.0]))
     assert metadata["step"] == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-2.json", "step-2.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "epoch-000000-step-000002.json",
+        "epoch-000000-step-000002.safetensors",
+    ]
 
 
 class Crash(BaseException):
@@ -210,21 +213,24 @@ def crash_at(monkeypatch, call, names=("replace", "unlink")):
 
 @pytest.mark.parametrize("call", range(4))  # tensors, side file, removal of either old file
 def test_a_crash_leaves_the_old_checkpoint_or_the_new_one(tmp_path, monkeypatch, call):
-    save_checkpoint(tmp_path, "step-1", {"weight": torch.ones(2)}, {"step": 1})
+    save_checkpoint(tmp_path, {"weight": torch.ones(2)}, {"epoch": 0, "step": 1})
     with monkeypatch.context() as patch:
         crash_at(patch, call)
         with pytest.raises(Crash):
-            save_checkpoint(tmp_path, "step-2", {"weight": 2 * torch.ones(2)}, {"step": 2})
+            save_checkpoint(tmp_path, {"weight": 2 * torch.ones(2)}, {"epoch": 0, "step": 2})
     tensors, metadata = latest_checkpoint(tmp_path)
     assert metadata["step"] == (1 if call < 2 else 2)
     assert torch.equal(tensors["weight"], torch.full((2,), float(metadata["step"])))
-    save_checkpoint(tmp_path, "step-3", {"weight": torch.ones(2)}, {"step": 3})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-3.json", "step-3.safetensors"]
+    save_checkpoint(tmp_path, {"weight": torch.ones(2)}, {"epoch": 0, "step": 3})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "epoch-000000-step-000003.json",
+        "epoch-000000-step-000003.safetensors",
+    ]
 
 
 def test_truncated_tensors_are_detected(tmp_path):
-    save_checkpoint(tmp_path, "step-1", {"weight": torch.ones(100)}, {"step": 1})
-    path = tmp_path / "step-1.safetensors"
+    save_checkpoint(tmp_path, {"weight": torch.ones(100)}, {"epoch": 0, "step": 1})
+    path = tmp_path / "epoch-000000-step-000001.safetensors"
     whole = path.read_bytes()
     path.write_bytes(whole[:-8])
     with pytest.raises(InputError, match=f"damaged checkpoint; found {len(whole) - 8} bytes, expected {len(whole)}"):
@@ -234,7 +240,10 @@ def test_truncated_tensors_are_detected(tmp_path):
     path.unlink()
     with pytest.raises(InputError, match="found 0 bytes"):
         latest_checkpoint(tmp_path)
-    (tmp_path / "step-1.json").write_text('{"step"')
+    path.with_suffix(".json").write_text('{"step"')
+    with pytest.raises(InputError, match="not valid JSON"):
+        latest_checkpoint(tmp_path)
+    path.with_suffix(".json").write_text('{"step": 1}')
     with pytest.raises(InputError, match="not the side file of a checkpoint"):
         latest_checkpoint(tmp_path)
 
@@ -329,7 +338,7 @@ def test_interrupted_and_resumed_training_equals_uninterrupted(tmp_path, monkeyp
     for stop in (2, 1, 3, 2):  # within an epoch, twice; at an end; within another
         metrics.append(trainer.run_epoch(lambda trainer=trainer, stop=stop: trainer.step >= stop))
         tensors, metadata = trainer.state()
-        save_checkpoint(tmp_path, f"{len(metrics)}", tensors, metadata)
+        save_checkpoint(tmp_path, tensors, metadata)
         torch.manual_seed(99)
         trainer = rich_trainer(posterior, precision, seed=0)
         initialize(trainer.module, Noise(1234), "he")  # whatever was there is replaced
@@ -602,9 +611,7 @@ def test_weights_can_be_read_by_whoever_can_read_the_folder(tmp_path):
 
 
 def test_a_full_disk_names_the_file(tmp_path):
-    script = (
-        "import torch; from aae.training.checkpoints import write_tensors as w; w({!r}, {{'x': torch.ones(100_000)}})"
-    )
+    script = "import torch; from aae.files import write_tensors as w; w({!r}, {{'x': torch.ones(100_000)}})"
     limited = (
         f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); from pathlib import Path; {script}"
     )
@@ -617,5 +624,5 @@ def test_a_full_disk_names_the_file(tmp_path):
 
 def test_a_checkpoint_is_not_promised_where_there_is_none(tmp_path):
     recipe = read_recipe("figure2a-digits", ["training.reconstruction.learning_rate=1e30", "training.epochs=2"])
-    with pytest.raises(TrainingError, match=r"in epoch 1, step \d+\. Try a lower rate for that phase$"):
+    with pytest.raises(TrainingError, match=r"in epoch 1, step \d+\. Try a lower learning rate for that phase$"):
         train(recipe, run=tmp_path / "run", device="cpu")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,15 +26,18 @@ from aae.training.trainer import SUBSET
 BLOCK = 512  # rows looked at together when statistics are computed
 
 
-def load_data(recipe: Recipe) -> Dataset:
-    """Load the data of a recipe with its splits."""
+def load_data(recipe: Recipe, source: str | Path | None = None) -> Dataset:
+    """Load the data of a recipe with its splits; from `source` if it lies elsewhere by now, with its file of labels beside it."""
     d = recipe.data
+    labels = d.labels_file
+    if source is not None and labels is not None and not Path(labels).exists():
+        labels = str(Path(source).parent / Path(labels).name)
     return datasets.load(
-        d.source,
+        d.source if source is None else str(source),
         validation=d.validation,
         test=d.test,
         label_column=d.label_column,
-        labels=d.labels_file,
+        labels=labels,
         image_size=d.image_size,
         fold=d.fold,
         colour=d.colour,

@@ -15,10 +15,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from aae.errors import InputError, unknown
+from aae.files import read_text
 from aae.recipes.schema import Recipe, RecipeTrainingSettings
 from aae.training.settings import OptimizerSettings
 
 Table = dict[str, Any]
+MAX_RECIPE = 2**24  # bytes of a recipe, which may list the columns of a wide table
 
 
 def names() -> list[str]:
@@ -72,10 +74,7 @@ def _table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
     if path.suffix == ".toml":
         if not path.is_file():
             raise InputError(f"{path}: no such recipe file")
-        try:
-            text, name = path.read_text(encoding="utf-8-sig"), path.stem
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read ({error}); expected a recipe in UTF-8") from None
+        text, name = read_text(path, MAX_RECIPE, "a recipe"), path.stem
     else:
         name = str(source)
         if name not in names():
@@ -85,6 +84,8 @@ def _table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"recipe {source}: not valid TOML: {error}") from None
+    except (RecursionError, ValueError):  # a number of thousands of digits is one too
+        raise InputError(f"recipe {source}: not valid TOML: found more than a recipe can hold") from None
     table.setdefault("name", name)
     base = table.pop("extends", None)
     if base is None:
@@ -144,7 +145,7 @@ def _assign(table: Table, override: str) -> None:
         raise InputError(f"--set {override!r}: expected section.key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (RecursionError, ValueError):  # no TOML
         value = text.strip()
     *sections, last = key.strip().split(".")
     for section in sections:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -12,7 +14,18 @@ from aae.networks import ACTIVATIONS, BatchNormPlacement, Initialization
 from aae.recipes.methods import METHODS
 from aae.recipes.prior_settings import PriorSettings
 from aae.recipes.values import ColumnName, Count, CustomModule, Fraction
-from aae.training.settings import LossSettings, NonNegative, Positive, Settings, TrainingSettings
+from aae.training.settings import (
+    MAX_COUNT,
+    CountOrNone,
+    LossSettings,
+    NonNegative,
+    Positive,
+    Settings,
+    TrainingSettings,
+)
+
+NAME = re.compile(r"(?!\.)[^/\\:\x00-\x1f\x7f-\x9f]+")
+"""One component of a path, on any system, that is not hidden."""
 
 
 class DataSettings(Settings):
@@ -20,7 +33,7 @@ class DataSettings(Settings):
 
     source: str
     """A named data set or a path."""
-    validation: Annotated[int, Field(ge=0, strict=True)] | Fraction = 0
+    validation: Annotated[int, Field(ge=0, le=MAX_COUNT, strict=True)] | Fraction = 0
     """Rows taken from the training set for validation: a count or a share."""
     test: Fraction = 0.2
     """Fraction held out for testing where the source brings no test split of its own."""
@@ -122,7 +135,7 @@ class StyleSettings(Settings):
 class LabelSettings(Settings):
     """The categorical latent y; as many categories as there are classes unless `categories` is set."""
 
-    categories: Annotated[int, Field(ge=2)] | None = None
+    categories: Annotated[int, Field(ge=2, le=MAX_COUNT)] | None = None
     """Number of categories: the clusters to find where no labels are used."""
     clusters: Annotated[int, Field(ge=2)] | None = None
     """q(y|x) is a sum over so many clusters, which are found first and assigned to the categories later
@@ -202,7 +215,7 @@ class EvaluationSettings(Settings):
     """Prior samples that codes are compared with."""
     neighbours: Count = 10
     """k of the k-nearest-neighbour accuracy in the code space."""
-    parzen_samples: Annotated[int, Field(ge=0)] = 0
+    parzen_samples: CountOrNone = 0
     """Samples of the Parzen window that estimates the log-likelihood (section 3); 0: it is not estimated."""
 
 
@@ -251,6 +264,15 @@ class Recipe(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
     paper: dict[str, float] = {}
     """The paper's numbers by metric name."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_one_name(cls, name: str) -> str:
+        if not NAME.fullmatch(name) or len(os.fsencode(name)) > 100:
+            raise ValueError(
+                f"name is {name!r}; expected a name of one file: no slash, no control character, 1 to 100 bytes"
+            )
+        return name
 
     @model_validator(mode="after")
     def _trains_as_its_method_does(self) -> Recipe:

@@ -184,8 +184,8 @@ def reproduce(
             runs = train_seeds(
                 recipe, count, run=target_folder, device=device, resume=any(target_folder.glob("seed-*"))
             )
-        reports = [_measured(run) or evaluate(run, dataset=dataset) for run in runs]
-        draw(runs[0], dataset=dataset)
+        reports = [_measured(run) or evaluate(run, data=dataset) for run in runs]
+        draw(runs[0], data=dataset)
         if record is not None:
             results.record(runs, reports, record)
         outcomes.append(Outcome(recipe, count, results.summarize([report["metrics"] for report in reports])))

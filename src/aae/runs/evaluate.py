@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -85,7 +86,9 @@ def _label_metrics(logits: torch.Tensor, split: Split, supervised: bool) -> dict
     return clusters | {f"validation_{name}": report[name] for name in names}
 
 
-def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: Dataset | None = None) -> Report:
+def evaluate(
+    run: Run, split: Literal["test", "validation"] = "test", data: Dataset | str | Path | None = None
+) -> Report:
     """Measure a run and write ``evaluation.json`` into its folder.
 
     Parameters
@@ -94,8 +97,8 @@ def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: D
         A finished run.
     split : {"test", "validation"}
         Held-out rows to measure on. Anything chosen by looking at numbers is to be chosen on the validation split.
-    dataset : Dataset, optional
-        The run's data, if already loaded.
+    data : Dataset, str or Path, optional
+        The run's data, if already loaded, or where it is by now.
 
     Returns
     -------
@@ -108,7 +111,7 @@ def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: D
     InputError
         If the data has no such split or is not the data of the run.
     """
-    dataset = run.load_data(dataset)
+    dataset = run.load_data(data)
     held_out = getattr(dataset, split)
     if held_out is None:
         raise InputError(f"{dataset.name}: has no {split} split; expected data.{split} larger than 0 in the recipe")
@@ -146,6 +149,9 @@ def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: D
             metrics |= disentanglement(run, dataset, held_out)
     if run.recipe.evaluation.parzen_samples:
         metrics |= likelihood(run, dataset, held_out, run.recipe.evaluation.parzen_samples)
+    for name, value in metrics.items():
+        if not np.isfinite(value):
+            raise InputError(f"{run.folder.path}: {name} is {value}; expected a model whose numbers are finite")
     write_json(run.folder.evaluation, report)
     return report
 

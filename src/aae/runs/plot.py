@@ -18,6 +18,7 @@ from aae.figures.figure4 import axis_walk, manifold_panels
 from aae.figures.figure5 import samples_and_neighbours
 from aae.figures.figure7 import style_and_content
 from aae.figures.figure9 import cluster_rows
+from aae.files import expand
 from aae.model import AdversarialAutoencoder
 from aae.priors import Gaussian, GaussianMixture, SwissRoll
 from aae.runs.run import Run
@@ -28,7 +29,7 @@ SAMPLES = 10  # rows of the samples, and images in each
 STYLES = 10  # rows of the style/content figure
 
 
-def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = None) -> list[Path]:
+def draw(run: Run, folder: str | Path | None = None, data: Dataset | str | Path | None = None) -> list[Path]:
     """Draw every figure that fits a run.
 
     Parameters
@@ -37,8 +38,8 @@ def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = N
         A finished run.
     folder : str or Path, optional
         Where the PNG files go, by default ``figures/`` in the run folder.
-    dataset : Dataset, optional
-        The run's data, if already loaded.
+    data : Dataset, str or Path, optional
+        The run's data, if already loaded, or where it is by now.
 
     Returns
     -------
@@ -53,7 +54,7 @@ def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = N
     InputError
         If no figure fits the run, or there is no writing to the folder.
     """
-    out = Path(folder) if folder is not None else run.folder.figures
+    out = expand(folder) if folder is not None else run.folder.figures
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -61,7 +62,7 @@ def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = N
     figures: dict[str, Figure] = {"curves": _curves(run)} if run.folder.read_metrics() else {}
     if not run.model.samples:
         return _save(figures, out)
-    dataset = run.load_data(dataset)
+    dataset = run.load_data(data)
     if len(run.shape) >= 2:
         figures["samples"] = _samples(run, dataset.train)
     if run.model.encodes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -16,15 +17,15 @@ from aae.arrays import as_labels
 from aae.data import Dataset, Split, read_rows
 from aae.device import choose_device
 from aae.errors import InputError
-from aae.files import read_tensors
+from aae.files import check_finite, read_tensors, tensor_sizes
 from aae.model import AdversarialAutoencoder, Model
 from aae.networks import Scaling
-from aae.noise import Noise, seeded
+from aae.noise import MetaNoise, Noise, seeded
 from aae.recipes import Recipe, custom
 from aae.recipes.build_data import fingerprint, load_data
 from aae.recipes.build_model import build_model
 from aae.training.run_directory import RunDirectory
-from aae.training.trainer import CODES, SAMPLES, load_module
+from aae.training.trainer import CODES, SAMPLES, check_sizes, load_module
 
 BATCH = 1000  # rows pushed through the networks at once
 
@@ -93,9 +94,6 @@ class Run:
         if not folder.weights.exists():
             raise InputError(f"{folder.path}: the run is not finished (no {folder.weights.name}); expected one that is")
         metadata = folder.read_metadata()
-        for key in ("shape", "class_names", "rows"):
-            if key not in metadata:
-                raise InputError(f"{folder.metadata}: key {key!r} is missing")
         return cls.assemble(folder, recipe, metadata, device, trust_modules=trust_modules)
 
     @classmethod
@@ -139,16 +137,27 @@ class Run:
                 f"{folder.path}: loading this run imports {' and '.join(own)}; if you trust these modules, say so with "
                 "--trust-modules, or trust_modules=True in Python"
             )
-        tensors = read_tensors(folder.weights)
         torch_device = choose_device(device)
-        model = build_model(recipe.model, metadata["shape"], len(metadata["class_names"]), Noise(0))
-        if "scaling.offset" not in tensors or "scaling.factor" not in tensors:
-            raise InputError(f"{folder.weights}: holds no scaling; expected the weights of a run")
-        scaling = Scaling(tensors.pop("scaling.offset"), tensors.pop("scaling.factor"))
+        sizes = tensor_sizes(folder.weights)
+        for part in ("scaling.offset", "scaling.factor"):
+            if part not in sizes:
+                raise InputError(f"{folder.weights}: holds no scaling; expected the weights of a run")
+            if math.prod(sizes[part]) not in (1, math.prod(metadata["shape"])):
+                raise InputError(f"{folder.weights}: {part} is {sizes[part]}; the run has rows of {metadata['shape']}")
+        shape, classes = metadata["shape"], len(metadata["class_names"])
         try:
+            if not own:  # before memory is taken for what the recipe says
+                with torch.device("meta"):
+                    model = build_model(recipe.model, shape, classes, MetaNoise())
+                wanted = {f"model.{name}": tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+                check_sizes(wanted, {name: size for name, size in sizes.items() if not name.startswith("scaling.")})
+            tensors = read_tensors(folder.weights)
+            check_finite(tensors, folder.weights)
+            model = build_model(recipe.model, shape, classes, Noise(0))
+            scaling = Scaling(tensors.pop("scaling.offset"), tensors.pop("scaling.factor"))
             load_module(model, {name.removeprefix("model."): tensor for name, tensor in tensors.items()})
         except InputError as error:
-            raise InputError(f"{folder.weights}: {error}") from None
+            raise InputError(str(error) if str(folder.path) in str(error) else f"{folder.weights}: {error}") from None
         model.eval()
         return cls(folder, recipe, model.to(torch_device), scaling.to(torch_device), metadata)
 
@@ -214,15 +223,15 @@ class Run:
             )
         return names.index(name)
 
-    def load_data(self, dataset: Dataset | None = None) -> Dataset:
-        """Load the data of the run with its splits, or check that `dataset` is it.
+    def load_data(self, data: Dataset | str | Path | None = None) -> Dataset:
+        """Load the data of the run with its splits, from `data` if it lies elsewhere by now, or check that `data` is it.
 
         Raises
         ------
         InputError
             If it cannot be loaded or is not what the run was trained on.
         """
-        dataset = dataset or load_data(self.recipe)
+        dataset = data if isinstance(data, Dataset) else load_data(self.recipe, data)
         found = fingerprint(dataset)
         if found != self.metadata.get("data"):
             raise InputError(
@@ -285,7 +294,8 @@ class Run:
         model = self.autoencoder
         noise = None if seed is None else Noise(seed, CODES, device=self.device)
         parts = [model.encode(batch, noise) for batch in self._batches(rows)]
-        return {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in model.latents}
+        codes = {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in model.latents}
+        return {name: _finite(code, "the code") for name, code in codes.items()}
 
     @torch.no_grad()
     def embed(self, rows: NDArray[Any]) -> NDArray[np.float32]:
@@ -303,7 +313,8 @@ class Run:
         model = self.model
         if not model.classifies:
             raise InputError(f"{self.folder.path}: the run infers no labels; expected one with a label latent")
-        return np.concatenate([model.label_logits(batch).cpu().numpy() for batch in self._batches(rows)])
+        logits = np.concatenate([model.label_logits(batch).cpu().numpy() for batch in self._batches(rows)])
+        return _finite(logits, "q(y|x)")
 
     def predict_proba(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Compute q(y|x) (n, classes) for rows (n, *shape) as stored."""
@@ -425,7 +436,18 @@ class Run:
 
     def _stored(self, rows: Tensor) -> NDArray[Any]:
         """Undo the scaling and give rows the type and shape they are stored with."""
-        values: NDArray[np.float32] = self.scaling.inverse(rows).cpu().numpy().reshape(-1, *self.shape)
+        values = _finite(self.scaling.inverse(rows).cpu().numpy().reshape(-1, *self.shape), "what the decoder makes")
         if self.metadata["rows"] == "uint8":
             return np.clip(np.rint(values), 0, 255).astype(np.uint8)
         return values
+
+
+def _finite(values: NDArray[np.float32], what: str) -> NDArray[np.float32]:
+    """Check what a model gives (n, ...) before anybody gets to see it."""
+    broken = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1)) if values.size else np.arange(0)
+    if len(broken):
+        raise InputError(
+            f"row {broken[0] + 1}: {what} is not finite, in {len(broken)} of {len(values)} rows; expected values like those of "
+            "the training rows"
+        )
+    return values

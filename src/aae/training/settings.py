@@ -10,9 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 Precision = Literal["fp32", "bf16", "tf32"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+MAX_COUNT = 2**31 - 1  # of epochs, rows, units: beyond it libraries count wrongly
+MAX_SEED = 2**63 - 1  # the largest that torch takes
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+CountOrNone = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Epoch = Annotated[int, Field(ge=0)]
-Weight = NonNegative | Annotated[dict[Epoch, NonNegative], Field(min_length=1)]
+Weight = NonNegative | Annotated[dict[CountOrNone, NonNegative], Field(min_length=1)]
 """Of a loss: a number, or a schedule from epoch to number."""
 
 
@@ -31,7 +34,7 @@ class OptimizerSettings(Settings):
 
     optimizer: Literal["sgd", "adam"] = "sgd"
     """Gradient descent, which takes `momentum`, or Adam, which takes `betas`."""
-    learning_rate: Positive | dict[Epoch, Positive] = 0.1
+    learning_rate: Positive | dict[CountOrNone, Positive] = 0.1
     """Learning rate, or a schedule: { 0 = 0.01, 50 = 0.001 } changes it when 50 epochs are done."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Of gradient descent; 0: none."""
@@ -169,13 +172,13 @@ class TrainingSettings(Settings):
     model_config = ConfigDict(extra="allow", frozen=True)
     __pydantic_extra__: dict[str, OptimizerSettings]
 
-    epochs: Annotated[int, Field(ge=1)]
+    epochs: Count
     """Passes over the training rows."""
-    batch_size: Annotated[int, Field(ge=1)] = 100
+    batch_size: Count = 100
     """Rows in a mini-batch; at most all of them are used."""
-    labelled_batch_size: Annotated[int, Field(ge=1)] | None = None
+    labelled_batch_size: Count | None = None
     """Rows in a mini-batch of the classification phase; not set: as many as `batch_size`."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
     """Decides initial weights, the labelled subset, the order of the rows and everything drawn in training."""
     precision: Precision = "fp32"
     """Of the matrix products in training; "tf32" needs a GPU."""
@@ -184,11 +187,11 @@ class TrainingSettings(Settings):
     start and a C++ compiler. A GPU captures the step in any case."""
     reduction: Literal["sum", "mean"] = "sum"
     """How the reconstruction error is taken over the dimensions of a row; "sum" is what the paper's rates are made for."""
-    pretraining: Annotated[int, Field(ge=0)] = 0
+    pretraining: CountOrNone = 0
     """Epochs in which GMMN+AE trains the autoencoder, before the generator of codes."""
-    moment_matching_epochs: Annotated[int, Field(ge=0)] = 0
+    moment_matching_epochs: CountOrNone = 0
     """Epochs of moment matching before the adversarial training begins; not in the paper."""
-    average_from: Annotated[int, Field(ge=0)] | None = None
+    average_from: CountOrNone | None = None
     """Epoch (counted from 0) from which on the trained model is the mean of the weights at the ends of epochs, as in
     stochastic weight averaging; not set, or not reached: the weights as they are. Not in the paper."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -196,9 +199,9 @@ class TrainingSettings(Settings):
     the average is over fewer steps. Not set: the weights as they are. Not in the paper."""
     losses: LossSettings = LossSettings()
     """Weights of the losses, consistency and information."""
-    validate_every: Annotated[int, Field(ge=1)] = 1
+    validate_every: Count = 1
     """Epochs from one measurement on the validation split to the next."""
-    checkpoint_every: Annotated[int, Field(ge=1)] = 1
+    checkpoint_every: Count = 1
     """Epochs from one checkpoint to the next."""
 
     @property

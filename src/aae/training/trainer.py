@@ -315,14 +315,17 @@ class Trainer:
             step, metric = broken[0].tolist()
             raise TrainingError(
                 f"{self._names[metric].replace('_', ' ')} is {history[step, metric].item()} in epoch {self.epoch + 1}, "
-                f"step {step + 1}. Try a lower rate for that phase"
+                f"step {step + 1}. Try a lower learning rate for that phase"
             )
-        weights = dict(self.module.named_parameters())
+        weights = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
         finite = torch.stack([torch.isfinite(weight).all() for weight in weights.values()])
         for name, whole in zip(weights, finite.tolist(), strict=True):
             if not whole:
+                owners = [p.name for p in self.phases if any(weights[name] is own for own in p.parameters)]
+                phases = f"the {' and '.join(owners)} phase" if owners else "the phases"
                 raise TrainingError(
-                    f"{name} is not finite after epoch {self.epoch + 1}, step {self.step}. Try lower rates"
+                    f"{name} is not finite after {phases} of epoch {self.epoch + 1}, step {self.step}. Try lower learning "
+                    "rates"
                 )
         return history
 
@@ -428,12 +431,21 @@ def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
     InputError
         If names or shapes differ, naming the first difference.
     """
-    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    own = module.state_dict()
+    check_sizes(
+        {name: tuple(t.shape) for name, t in own.items()}, {name: tuple(t.shape) for name, t in tensors.items()}
+    )
+    for name, tensor in tensors.items():
+        if own[name].is_floating_point() != tensor.is_floating_point() or tensor.is_complex():
+            raise InputError(f"weights do not fit the model: {name} is {tensor.dtype}; expected {own[name].dtype}")
+    module.load_state_dict(tensors)
+
+
+def check_sizes(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> None:
+    """Check that tensors have the names and shapes of those of a module; raises as `load_module`."""
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise InputError(
                 f"weights do not fit the model: {name} is {found.get(name, 'missing')}; "
                 f"expected {expected.get(name, 'no such tensor')}"
             )
-    module.load_state_dict(tensors)
