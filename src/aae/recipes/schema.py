@@ -16,7 +16,6 @@ from aae.recipes.prior_settings import PriorSettings
 from aae.recipes.values import ColumnName, Count, CustomModule, Fraction
 from aae.training.settings import (
     MAX_COUNT,
-    CountOrNone,
     LossSettings,
     NonNegative,
     Positive,
@@ -215,7 +214,7 @@ class EvaluationSettings(Settings):
     """Prior samples that codes are compared with."""
     neighbours: Count = 10
     """k of the k-nearest-neighbour accuracy in the code space."""
-    parzen_samples: CountOrNone = 0
+    parzen_samples: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
     """Samples of the Parzen window that estimates the log-likelihood (section 3); 0: it is not estimated."""
 
 

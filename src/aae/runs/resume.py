@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from aae import recipes
 from aae.data import NAMES
 from aae.errors import InputError, reason
 from aae.recipes import Recipe
+from aae.recipes.build_data import fingerprint, load_data
 from aae.recipes.reader import is_schedule
 from aae.training.checkpoints import Place, checkpoint_places, latest_checkpoint
 from aae.training.run_directory import Record, RunDirectory
@@ -38,7 +40,15 @@ def is_finished(folder: RunDirectory, recipe: Recipe) -> bool:
             f"{folder.path}: finished after {done} epochs and without a checkpoint; training.epochs {asked} expects one "
             "to go on from"
         )
+    if asked == done:
+        _check_data_at_hand(folder, recipe)
     return asked == done
+
+
+def _check_data_at_hand(folder: RunDirectory, recipe: Recipe) -> None:
+    """Check that a file of data, where there is one, is what a finished run was trained on."""
+    if recipe.data.source not in NAMES and Path(recipe.data.source).exists():
+        check_same_data(folder, {"data": fingerprint(load_data(recipe))})
 
 
 def common_place(folders: Sequence[RunDirectory]) -> Place | None:
@@ -99,7 +109,7 @@ def check_same_recipe(folder: RunDirectory, recipe: Recipe, *, complete: bool = 
         hidden = set(tables) - given
         before, now = ({key: value for key, value in one.items() if key not in hidden} for one in (before, now))
     for key in sorted(before.keys() | now.keys(), key=lambda key: (key != "data.source", key)):
-        moved = key in WHERE and not {before.get(key), now.get(key)} <= {*NAMES, None}
+        moved = key in WHERE and not {before.get(key), now.get(key)} & set(NAMES)
         if before.get(key) != now.get(key) and key not in FREE and not moved:
             raise InputError(
                 f"{folder.path}: cannot resume with another recipe; {key} is {now.get(key)!r}, the run has {before.get(key)!r}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 import sys
@@ -19,7 +20,7 @@ from aae._version import __version__
 from aae.data import NAMES, Dataset
 from aae.device import choose_device, describe_device
 from aae.errors import InputError, InterruptedTrainingError
-from aae.files import expand, read_tensors, write_json, write_tensors
+from aae.files import expand, pack_tensors, read_bytes, unpack_tensors, write_bytes, write_json, write_tensors
 from aae.model import Model
 from aae.networks import Scaling
 from aae.noise import Noise, seeded, set_torch_state, torch_state
@@ -349,7 +350,7 @@ def prepare(
     torch.manual_seed(seed)  # for modules and samplers of the user that draw from torch itself
     low, high = value_range(dataset.train.rows)
     scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows, (low, high))
-    radii = read_tensors(folder.radii)["radii"] if resume and folder.radii.exists() else None
+    radii = _read_radii(folder) if resume and folder.radii.exists() else None
     on_device = training_data(recipe, dataset.train, scaling, labelled, radii).to(device)
     trainer = Trainer(model, build_phases(recipe, model), on_device, recipe.training, device, distributed)
     complete = _with_optimizers(recipe, trainer)
@@ -387,9 +388,12 @@ def prepare(
         if resume and trainer.epoch < recipe.training.epochs:
             for result in (folder.weights, folder.evaluation):  # the run is not finished (any more)
                 result.unlink(missing_ok=True)
+        if on_device.radii is not None:
+            packed = pack_tensors({"radii": on_device.radii})
+            metadata["radii"] = hashlib.sha256(packed).hexdigest()
         folder.start(recipes.dump(complete), metadata)
-        if radii is None and on_device.radii is not None:
-            write_tensors(folder.radii, {"radii": on_device.radii})
+        if on_device.radii is not None and radii is None:
+            write_bytes(folder.radii, packed)
 
     def measure() -> dict[str, float]:
         with seeded(
@@ -399,6 +403,14 @@ def prepare(
 
     job = TrainingJob(trainer, folder, measure, seconds)
     return PreparedRun(recipe, job, scaling, metadata, torch_state(device))
+
+
+def _read_radii(folder: RunDirectory) -> Tensor:
+    """Read the radii of the rows of a run; other ones would train another model."""
+    content = read_bytes(folder.radii)
+    if hashlib.sha256(content).hexdigest() != folder.read_metadata().get("radii"):
+        raise InputError(f"{folder.radii}: damaged; remove it to have them computed again")
+    return unpack_tensors(content, folder.radii)["radii"]
 
 
 def command(recipe: Recipe) -> str:

@@ -13,9 +13,9 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 MAX_COUNT = 2**31 - 1  # of epochs, rows, units: beyond it libraries count wrongly
 MAX_SEED = 2**63 - 1  # the largest that torch takes
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
-CountOrNone = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Epoch = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Weight = NonNegative | Annotated[dict[CountOrNone, NonNegative], Field(min_length=1)]
+Weight = NonNegative | Annotated[dict[Epoch, NonNegative], Field(min_length=1)]
 """Of a loss: a number, or a schedule from epoch to number."""
 
 
@@ -34,7 +34,7 @@ class OptimizerSettings(Settings):
 
     optimizer: Literal["sgd", "adam"] = "sgd"
     """Gradient descent, which takes `momentum`, or Adam, which takes `betas`."""
-    learning_rate: Positive | dict[CountOrNone, Positive] = 0.1
+    learning_rate: Positive | dict[Epoch, Positive] = 0.1
     """Learning rate, or a schedule: { 0 = 0.01, 50 = 0.001 } changes it when 50 epochs are done."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Of gradient descent; 0: none."""
@@ -78,11 +78,11 @@ class ConsistencySettings(Settings):
     """Weight of the loss, or a schedule from epoch to weight, linear in between."""
     radius: Positive = 1.0
     """Length of the perturbation of a scaled row, or what the distance to its `neighbours`-th neighbour is multiplied with."""
-    neighbours: Annotated[int, Field(ge=1)] | None = None
+    neighbours: Count | None = None
     """Which neighbour's distance is taken; not set: one radius for all rows."""
     xi: Positive = 10.0
     """Length at which the divergence is probed for the direction in which it grows fastest."""
-    power_iterations: Annotated[int, Field(ge=1)] = 1
+    power_iterations: Count = 1
     """Steps of the power method that finds this direction."""
 
 
@@ -187,11 +187,11 @@ class TrainingSettings(Settings):
     start and a C++ compiler. A GPU captures the step in any case."""
     reduction: Literal["sum", "mean"] = "sum"
     """How the reconstruction error is taken over the dimensions of a row; "sum" is what the paper's rates are made for."""
-    pretraining: CountOrNone = 0
+    pretraining: Epoch = 0
     """Epochs in which GMMN+AE trains the autoencoder, before the generator of codes."""
-    moment_matching_epochs: CountOrNone = 0
+    moment_matching_epochs: Epoch = 0
     """Epochs of moment matching before the adversarial training begins; not in the paper."""
-    average_from: CountOrNone | None = None
+    average_from: Epoch | None = None
     """Epoch (counted from 0) from which on the trained model is the mean of the weights at the ends of epochs, as in
     stochastic weight averaging; not set, or not reached: the weights as they are. Not in the paper."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
