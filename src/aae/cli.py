@@ -174,7 +174,13 @@ def train(
         ),
     ] = None,
     device: DeviceOption = Device.auto,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with an interrupted run, or start it if there is none; a finished one is left alone.",
+        ),
+    ] = False,
 ) -> None:
     """Train a recipe into a run folder.
 
@@ -185,10 +191,12 @@ def train(
     from aae.reproduction.results import summarize
     from aae.runs.train import read_recipe, train_seeds
     from aae.training.acceleration import distributed
+    from aae.training.loop import leaves_on_request
 
     distributed.join()
     checked = read_recipe(recipe, overrides or [], data)
-    runs = train_seeds(checked, seeds, run=run, device=device.value, resume=resume, batched=batched)
+    with leaves_on_request():
+        runs = train_seeds(checked, seeds, run=run, device=device.value, resume=resume, batched=batched)
     if not distributed.Distributed.joined().is_main_process:
         return
     last = [metrics[-1] for r in runs if (metrics := r.folder.read_metrics())]
@@ -447,13 +455,15 @@ def reproduce(
     Example: aae reproduce table2 --profile short
     """
     from aae.reproduction import reproduce as reproduction
+    from aae.training.loop import leaves_on_request
 
     def note(text: str) -> None:
         print(text, file=sys.stderr)
 
-    outcomes = reproduction.reproduce(
-        target, profile.value, run, seeds=seeds, record=record, device=device.value, note=note
-    )
+    with leaves_on_request():
+        outcomes = reproduction.reproduce(
+            target, profile.value, run, seeds=seeds, record=record, device=device.value, note=note
+        )
     rows = reproduction.comparison(outcomes)
     columns = ("recipe", "metric", "paper", "ours", "epochs", "seeds")
     if as_json:

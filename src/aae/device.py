@@ -1,11 +1,14 @@
-"""The machine: which device computes, what it is called, and how its memory is kept."""
+"""The machine: which device computes, what it is called, how its memory is kept, and the state in which torch computes."""
 
 from __future__ import annotations
 
 import ctypes
 import platform
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from aae.errors import InputError
@@ -49,3 +52,26 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(-3, 2**25)  # M_MMAP_THRESHOLD: its maximum, 32 MiB
         libc.mallopt(-1, 2**30)  # M_TRIM_THRESHOLD: 1 GiB
+
+
+@contextmanager
+def usual_state() -> Iterator[None]:
+    """Compute as in an interpreter where nobody has changed anything; a decorator too. Afterwards all is as it was.
+
+    A person may have switched gradients off, made another type or device the default, entered autocast, or had numpy raise where
+    it would warn; what is trained, loaded and computed here is to be the same.
+    """
+    dtype = torch.get_default_dtype()
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        if dtype != torch.float32:
+            torch.set_default_dtype(torch.float32)
+            stack.callback(torch.set_default_dtype, dtype)
+        yield

@@ -87,7 +87,7 @@ def test_the_command_goes_on_where_it_stopped_and_says_what_the_number_is_worth(
     assert files
     assert command([*words, "--record", str(tmp_path / "results")]) == 0
     capsys.readouterr()
-    (recorded,) = results.read(tmp_path / "results" / "parzen")
+    (recorded,) = results.read(tmp_path / "results" / "parzen", results.ParzenResult)
     assert {key: recorded[key] for key in ("log_likelihood_nats", "samples")}.items() <= first.items()
     assert recorded["seconds"] is None  # it went on with what was done
     assert f"| `{trained.recipe.name}` | 5,000 | {first['log_likelihood_nats']:.1f} |" in many_samples([recorded])

@@ -15,7 +15,7 @@ from typing import Any
 from aae.errors import InputError
 from aae.files import write_text
 from aae.reproduction.reproduce import Outcome, comparison, names, plan
-from aae.reproduction.results import read, with_std
+from aae.reproduction.results import ParzenResult, read, with_std
 
 
 def markdown(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -169,7 +169,7 @@ def many_samples(estimates: Sequence[dict[str, Any]]) -> str:
             f"{found['log_likelihood_nats']:.1f}",
             f"{found['standard_error_nats']:.1f}",
             f"{found['sigma']:.3f}",
-            f"{found['fine_log_likelihood_nats']:.1f}",
+            "" if found["fine_log_likelihood_nats"] is None else f"{found['fine_log_likelihood_nats']:.1f}",
             str(found["seed"]),
             str(found["epochs"]),
             found["data"],
@@ -200,7 +200,7 @@ def renew(document: str, folder: Path) -> str:
         raise InputError(f"{folder}: no such folder; expected one of result files beside the document")
     results = read(folder)
     written = {name: table.markdown(results) for name, table in TABLES.items()}
-    written |= {"short": short_profile(results), "samples": many_samples(read(folder / "parzen"))}
+    written |= {"short": short_profile(results), "samples": many_samples(read(folder / "parzen", ParzenResult))}
     for name, table in written.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
         if begin in document and end in document:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aae import evaluation
 from aae.data import Dataset, Split
+from aae.device import usual_state
 from aae.errors import InputError
-from aae.files import write_json
+from aae.files import read_object, write_json
 from aae.model import AdversarialAutoencoder, Latent, Model
 from aae.networks import Scaling
 from aae.noise import Noise
@@ -22,6 +24,7 @@ from aae.recipes import Recipe
 from aae.runs.disentanglement import disentanglement
 from aae.runs.likelihood import likelihood
 from aae.runs.run import Run
+from aae.training.settings import Count, validation_message
 
 Report = dict[str, Any]
 VALIDATION_CODES = 1000  # codes compared with the prior after every epoch
@@ -29,6 +32,36 @@ MATCHED_ROWS = 11  # the fewest that can be compared with the prior
 PLACEMENT_SAMPLES = 5000  # of the prior, that say which part of it belongs to which label
 NEIGHBOURHOOD = 12  # rows in a neighbourhood for trustworthiness and continuity
 REFERENCE_ROWS = 10_000  # training rows among which nearest neighbours are sought
+
+
+class _Report(BaseModel):
+    """What ``evaluation.json`` has to hold."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    recipe: str
+    split: Literal["test", "validation"]
+    rows: Count
+    epochs: Count
+    seed: int
+    metrics: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
+    paper: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
+
+
+def read_report(path: Path) -> Report:
+    """Read what `evaluate` wrote.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or is no such report.
+    """
+    report = read_object(path)
+    try:
+        _Report.model_validate(report)
+    except ValidationError as error:
+        raise InputError(f"{path}: not the report of an evaluation; {validation_message(error)}") from None
+    return report
 
 
 @torch.no_grad()
@@ -86,6 +119,7 @@ def _label_metrics(logits: torch.Tensor, split: Split, supervised: bool) -> dict
     return clusters | {f"validation_{name}": report[name] for name in names}
 
 
+@usual_state()
 def evaluate(
     run: Run, split: Literal["test", "validation"] = "test", data: Dataset | str | Path | None = None
 ) -> Report:

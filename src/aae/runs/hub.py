@@ -25,6 +25,7 @@ from aae.data import NAMES
 from aae.errors import InputError, reason, unknown
 from aae.files import new_folder, read_object, write_json, write_tensors, write_text
 from aae.recipes import Recipe, custom, reader
+from aae.runs.evaluate import read_report
 from aae.runs.run import Run
 from aae.training.run_directory import Metadata, RunDirectory
 from aae.training.settings import Count
@@ -209,7 +210,7 @@ def _save(run: Run, folder: Path, license: str | None, name: str) -> Path:
     table = {"model_type": LIBRARY, "recipe": recipe.model_dump(mode="json", exclude_none=True), **metadata}
     config = _check(table, where=str(run.folder.metadata))
     measured = run.folder.evaluation
-    report = read_object(measured) if measured.exists() else None
+    report = read_report(measured) if measured.exists() else None
     with new_folder(folder) as draft:
         write_tensors(draft / run.folder.weights.name, run.tensors())
         write_json(draft / CONFIG, config.model_dump())

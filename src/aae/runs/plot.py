@@ -9,6 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from aae.data import Dataset, Split
+from aae.device import usual_state
 from aae.errors import InputError
 from aae.evaluation.neighbours import nearest_rows
 from aae.figures.canvas import save
@@ -29,6 +30,7 @@ SAMPLES = 10  # rows of the samples, and images in each
 STYLES = 10  # rows of the style/content figure
 
 
+@usual_state()
 def draw(run: Run, folder: str | Path | None = None, data: Dataset | str | Path | None = None) -> list[Path]:
     """Draw every figure that fits a run.
 

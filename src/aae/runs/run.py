@@ -15,7 +15,7 @@ from torch import Tensor
 from aae import recipes
 from aae.arrays import as_labels
 from aae.data import Dataset, Split, read_rows
-from aae.device import choose_device
+from aae.device import choose_device, usual_state
 from aae.errors import InputError
 from aae.files import check_finite, read_tensors, tensor_sizes
 from aae.model import AdversarialAutoencoder, Model
@@ -97,6 +97,7 @@ class Run:
         return cls.assemble(folder, recipe, metadata, device, trust_modules=trust_modules)
 
     @classmethod
+    @usual_state()
     def assemble(
         cls,
         folder: RunDirectory,
@@ -275,6 +276,7 @@ class Run:
             raise InputError(f"{path}: found values from 0 to 1; the run expects images with values from 0 to 255")
         return split
 
+    @usual_state()
     @torch.no_grad()
     def encode(self, rows: NDArray[Any], seed: int | None = None) -> dict[str, NDArray[np.float32]]:
         """Infer codes.
@@ -297,6 +299,7 @@ class Run:
         codes = {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in model.latents}
         return {name: _finite(code, "the code") for name, code in codes.items()}
 
+    @usual_state()
     @torch.no_grad()
     def embed(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Compute the point (n, dim) that stands for each row (n, *shape): y W_C + z (section 7), or else the style code."""
@@ -307,6 +310,7 @@ class Run:
         embedded: NDArray[np.float32] = model.representation(tensors).cpu().numpy()
         return embedded
 
+    @usual_state()
     @torch.no_grad()
     def label_logits(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Compute the logits (n, classes) of q(y|x) for rows (n, *shape) as stored."""
@@ -321,6 +325,7 @@ class Run:
         probabilities: NDArray[np.float32] = torch.softmax(torch.from_numpy(self.label_logits(rows)), 1).numpy()
         return probabilities
 
+    @usual_state()
     @torch.no_grad()
     def reconstruct(self, rows: NDArray[Any], labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
         """Encode and decode rows (n, *shape); `labels` (n,) where the decoder sees them. Same type and shape as stored."""
@@ -331,6 +336,7 @@ class Run:
         ]
         return self._stored(torch.cat(parts))
 
+    @usual_state()
     @torch.no_grad()
     def decode(self, codes: dict[str, NDArray[np.float32]], labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
         """Decode codes (n, dim) by latent to rows (n, *shape); `labels` (n,) where the decoder sees them.
@@ -359,6 +365,7 @@ class Run:
             parts.append(model.decode(part, None if wanted is None else wanted[some]))
         return self._stored(torch.cat(parts))
 
+    @usual_state()
     @torch.no_grad()
     def sample(self, n: int, label: int | None = None, seed: int = 0) -> NDArray[Any]:
         """Draw rows from the model.
@@ -397,6 +404,7 @@ class Run:
         with seeded(seed, self.device):
             return self._stored(model.sample(n, labels, noise))
 
+    @usual_state()
     @torch.no_grad()
     def sample_prior(self, n: int, seed: int = 0, latent: str = "style") -> NDArray[np.float32]:
         """Draw codes (n, dim) from the prior of one latent."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from aae import recipes
 from aae._version import __version__
 from aae.data import NAMES, Dataset
-from aae.device import choose_device, describe_device
+from aae.device import choose_device, describe_device, usual_state
 from aae.errors import InputError, InterruptedTrainingError
 from aae.files import expand, pack_tensors, read_bytes, unpack_tensors, write_bytes, write_json, write_tensors
 from aae.model import Model
@@ -93,6 +93,7 @@ def _with_full_paths(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"data": recipe.data.model_copy(update=full)})
 
 
+@usual_state()
 def train_seeds(
     recipe: Recipe,
     seeds: int,
@@ -131,13 +132,7 @@ def train_seeds(
         RunDirectory(folder).require_new()
     elif not new and not any(folder.glob("seed-*")):
         raise InputError(f"{folder}: no run of several seeds to go on with; expected folders seed-0, seed-1, ... in it")
-    first = recipe.training.seed
-    if first + seeds > MAX_SEED:
-        raise InputError(f"seeds are {first} to {first + seeds - 1}; expected none beyond {MAX_SEED}")
-    ones = [
-        recipe.model_copy(update={"training": recipe.training.model_copy(update={"seed": seed})})
-        for seed in range(first, first + seeds)
-    ]
+    ones = with_seeds(recipe, seeds)
     paths = {one.training.seed: folder / f"seed-{one.training.seed}" for one in ones}
     unfinished = [one for one in ones if not (resume and is_finished(RunDirectory(paths[one.training.seed]), one))]
     if unfinished:
@@ -150,6 +145,23 @@ def train_seeds(
             targets = [(one, RunDirectory(paths[one.training.seed])) for one in turn]
             _train(targets, choose_device(device), resume, dataset, more=turn is not turns[-1])
     return [Run.load(path, device, trust_modules=True) for path in paths.values()]
+
+
+def with_seeds(recipe: Recipe, seeds: int) -> list[Recipe]:
+    """Copy a recipe with several seeds, from ``training.seed`` on.
+
+    Raises
+    ------
+    InputError
+        If a seed would be too large.
+    """
+    first = recipe.training.seed
+    if first + seeds - 1 > MAX_SEED:
+        raise InputError(f"seeds are {first} to {first + seeds - 1}; expected none beyond {MAX_SEED}")
+    return [
+        recipe.model_copy(update={"training": recipe.training.model_copy(update={"seed": seed})})
+        for seed in range(first, first + seeds)
+    ]
 
 
 def _train(
@@ -227,6 +239,7 @@ def load_runs(folder: str | Path, device: str = "auto", *, trust_modules: bool =
     return sorted(runs, key=lambda run: run.recipe.training.seed)
 
 
+@usual_state()
 def train(
     recipe: str | Path | Recipe,
     data: str | Path | Dataset | None = None,

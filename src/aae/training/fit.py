@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,18 +13,23 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from aae.arrays import ArrayLike, as_labels
-from aae.device import choose_device
+from aae.device import choose_device, usual_state
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
 from aae.noise import Noise, seeded
+<<<<<<< HEAD
 from aae.training.data import TrainingData
+=======
+from aae.training.loop import interrupts
+>>>>>>> 366083c (Results and reports are validated when read, recorded results never replaced by others; an interpreter's global state has no say; Ctrl-C in aae.fit keeps what was learnt)
 from aae.training.phases import Phase, adversarial_phases
 from aae.training.radii import neighbour_radii
 from aae.training.settings import TrainingSettings, validation_message
 from aae.training.trainer import Trainer
 
 
+@usual_state()
 def fit(
     model: AdversarialAutoencoder,
     rows: NDArray[Any],
@@ -55,7 +61,8 @@ def fit(
     Returns
     -------
     list of dict
-        Per epoch the mean losses and what the phases log.
+        Per epoch the mean losses and what the phases log. After Ctrl-C those of the epochs until then: the model keeps what was
+        learnt, and a warning says so.
 
     Raises
     ------
@@ -88,6 +95,9 @@ def fit(
         training = TrainingSettings(**{"epochs": 20, **settings})
     except ValidationError as error:
         raise InputError(validation_message(error)) from None
+    frozen = next((name for name, parameter in model.named_parameters() if parameter.is_inference()), None)
+    if frozen is not None:
+        raise InputError(f"{frozen} was made in inference mode; expected a model that can be trained")
     torch_device = choose_device(device)
     torch.manual_seed(training.seed)  # for samplers and modules that draw from torch itself
     model.to(torch_device)
@@ -108,12 +118,19 @@ def fit(
             losses=training.losses,
         )
     trainer = Trainer(model, phases, data, training, torch_device)
-    history = []
+    history: list[dict[str, float]] = []
     try:
-        while trainer.epoch < training.epochs:
-            losses = trainer.run_epoch()
-            assert losses is not None
-            history.append(losses)
+        with interrupts(("SIGINT",)) as interrupted:
+            while trainer.epoch < training.epochs and not interrupted.is_set:
+                losses = trainer.run_epoch(lambda: interrupted.is_set)
+                if losses is not None:
+                    history.append(losses)
+        if trainer.epoch < training.epochs:
+            warnings.warn(
+                f"interrupted in epoch {trainer.epoch + 1} of {training.epochs}, after {trainer.step} steps; the model keeps "
+                "what was learnt",
+                stacklevel=3,
+            )
         if trainer.trained is not model:
             model.load_state_dict(trainer.trained.state_dict())
     finally:

@@ -186,6 +186,25 @@ class Interruption:
     status: int = SIGNALS["SIGINT"]
 
 
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise InterruptedTrainingError("stopped between trainings; --resume goes on", SIGNALS["SIGUSR1"])
+
+
+@contextmanager
+def leaves_on_request() -> Iterator[None]:
+    """Let SIGUSR1 end what is done around a training, with its own status; for the command, in the main thread."""
+    number: signal.Signals | None = getattr(signal, "SIGUSR1", None)
+    here = threading.current_thread() is threading.main_thread()
+    if number is None or not here or signal.getsignal(number) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(number, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(number, signal.SIG_DFL)
+
+
 @contextmanager
 def interrupts(names: Sequence[str] = tuple(SIGNALS)) -> Iterator[Interruption]:
     """Turn the first of some signals into something to ask for between two steps; a second one does what it did before.
@@ -216,7 +235,7 @@ def interrupts(names: Sequence[str] = tuple(SIGNALS)) -> Iterator[Interruption]:
         number: signal.Signals | None = getattr(signal, name, None)  # some systems have fewer
         handler = None if number is None else signal.getsignal(number)
         if number is not None and (
-            handler is signal.SIG_DFL or (name == "SIGINT" and handler not in (signal.SIG_IGN, None))
+            handler in (signal.SIG_DFL, _leave) or (name == "SIGINT" and handler not in (signal.SIG_IGN, None))
         ):
             before[number] = handler
     try:

@@ -99,6 +99,7 @@ class Trainer:
         self.cast = cast_to(settings.precision, device)
         self._names: list[str] = []
         self._graph: StepGraph | CompiledStep | None = None
+        self._compiled: bool | None = None  # whether the training that goes on had compiled steps
         self._history: list[Tensor] = []  # one (metrics,) tensor per step of the epoch under way
 
     def run_epoch(self, on_step: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
@@ -203,7 +204,12 @@ class Trainer:
             if self.device.type == "cuda":
                 self._graph = StepGraph(self._compute, [self.noise.generator], unsupported_reason(self.module))
             elif self.settings.compile:
-                self._graph = CompiledStep(self._compute, self.noise, self._changed, unsupported_reason(self.module))
+                reason = unsupported_reason(self.module)
+                if self._compiled is False:
+                    reason = reason or "the training that goes on began without"
+                self._graph = CompiledStep(
+                    self._compute, self.noise, self._changed, reason, required=self._compiled is True
+                )
         return self._graph
 
     def _changed(self) -> list[Tensor]:
@@ -342,7 +348,9 @@ class Trainer:
         tensors |= torch_state(self.device)
         if self._history:
             tensors["history"] = torch.stack(self._history)
-        return tensors, {"epoch": self.epoch, "step": self.step, "names": self._names, "device": self.device.type}
+        compiled = self._graph.compiling if isinstance(self._graph, CompiledStep) else self._compiled
+        metadata = {"epoch": self.epoch, "step": self.step, "names": self._names, "device": self.device.type}
+        return tensors, metadata if compiled is None else {**metadata, "compiled": compiled}
 
     def load_state(self, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
         """Go back to a state that `state` collected.
@@ -371,6 +379,7 @@ class Trainer:
         set_torch_state(tensors, self.device)
         self._history = list(tensors["history"].to(self.device)) if "history" in tensors else []
         self.epoch, self.step, self._names = metadata["epoch"], metadata["step"], metadata["names"]
+        self._compiled, self._graph = metadata.get("compiled"), None
 
 
 class MovingAverage:
