@@ -33,7 +33,7 @@ from aae.runs.resume import check_same_data, check_same_recipe, common_place, is
 from aae.runs.run import Run
 from aae.training.acceleration.distributed import Distributed, synchronize
 from aae.training.batched_seeds import BatchedSeeds
-from aae.training.checkpoints import Place
+from aae.training.checkpoints import Place, remove_older_checkpoints
 from aae.training.loop import Interruption, TrainingJob, run_to_end
 from aae.training.run_directory import RunDirectory
 from aae.training.settings import MAX_SEED
@@ -398,6 +398,8 @@ def prepare(
     distributed.wait()  # all have seen the folder as it was
     if distributed.is_main_process:
         folder.keep_metrics(trainer.epoch)
+        if folder.checkpoints.exists():  # a kill may have come before they were removed
+            remove_older_checkpoints(folder.checkpoints, (trainer.epoch, trainer.step))
         if resume and trainer.epoch < recipe.training.epochs:
             for result in (folder.weights, folder.evaluation):  # the run is not finished (any more)
                 result.unlink(missing_ok=True)
