@@ -98,7 +98,7 @@ def test_rate_is_piecewise_constant_by_epoch():
         0.001,
     ]
     assert OptimizerSettings(learning_rate=0.3).learning_rate_at(77, 0, 100) == 0.3
-    with pytest.raises(ValueError, match="expected one rate from epoch 0 on"):
+    with pytest.raises(ValueError, match="expected one learning rate from epoch 0 on"):
         OptimizerSettings(learning_rate={1: 0.1})
 
 

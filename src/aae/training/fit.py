@@ -18,11 +18,8 @@ from aae.errors import InputError
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
 from aae.noise import Noise, seeded
-<<<<<<< HEAD
 from aae.training.data import TrainingData
-=======
 from aae.training.loop import interrupts
->>>>>>> 366083c (Results and reports are validated when read, recorded results never replaced by others; an interpreter's global state has no say; Ctrl-C in aae.fit keeps what was learnt)
 from aae.training.phases import Phase, adversarial_phases
 from aae.training.radii import neighbour_radii
 from aae.training.settings import TrainingSettings, validation_message
