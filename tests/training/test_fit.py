@@ -1,6 +1,9 @@
 import contextlib
 import copy
+import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -223,3 +226,31 @@ def test_a_model_that_was_made_in_inference_mode_is_named():
         InputError, match=r"encoder\.0\.weight was made in inference mode; expected a model that can be trained"
     ):
         aae.fit(model, flat_rows(100), epochs=1)
+
+
+FORKED = """
+import os, sys, numpy as np, torch
+import aae
+from aae.posteriors import Deterministic
+from aae.priors import Gaussian
+
+torch.set_num_threads(2)
+
+def learn():
+    latent = aae.Latent(Gaussian(2), Deterministic(256, 2), torch.nn.Linear(2, 1))
+    model = aae.AdversarialAutoencoder(torch.nn.Linear(200, 256), {"style": latent}, torch.nn.Linear(2, 200))
+    aae.fit(model, np.ones((400, 200), np.float32), epochs=1, batch_size=200, device="cpu")
+
+learn()
+child = os.fork()
+if not child:
+    learn()
+    os._exit(0)
+sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_a_fork_of_a_process_that_has_computed_does_not_wait_for_its_threads():
+    done = subprocess.run([sys.executable, "-c", FORKED], timeout=120, check=False, capture_output=True)
+    assert done.returncode == 0, done.stderr
