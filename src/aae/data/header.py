@@ -39,9 +39,7 @@ def has_names(path: Path, cells: Sequence[Sequence[str]], options: Options) -> b
             return True
         if set(options.columns) <= counted:
             return False
-    named = [
-        name.strip() for name in (options.label_column, options.id_column, *options.ignore_columns) if name is not None
-    ]
+    named = [name for name in (options.label_column, options.id_column, *options.ignore_columns) if name is not None]
     numeric = [is_number(cell) for cell in first]
     if any(name in first for name in named) and not (options.whole and any(numeric)):
         return True

@@ -180,6 +180,7 @@ def check_labels(labels: NDArray[Any], rows: int, where: str, unlabelled: Names 
     if labels.dtype.kind == "S":
         labels = np.char.decode(labels, "utf-8", "backslashreplace")
     if labels.dtype.kind == "U":
+        _check_characters(labels, where)
         texts = np.char.strip(labels)
         return np.where(is_unlabelled(texts, unlabelled), "", texts)
     if labels.dtype.kind not in "buif":
@@ -196,6 +197,15 @@ def check_labels(labels: NDArray[Any], rows: int, where: str, unlabelled: Names 
     checked = np.full(rows, UNLABELLED, np.int64)
     checked[known] = labels[known]
     return checked
+
+
+def _check_characters(texts: NDArray[Any], where: str) -> None:
+    """Check that a file holds text where it says so: NumPy does not, and Python fails on numbers that are no characters."""
+    if texts.size and texts.dtype.itemsize:
+        native = np.ascontiguousarray(texts.astype(texts.dtype.newbyteorder("=")))
+        codes = native.view(np.uint32)
+        if (codes > 0x10FFFF).any() or ((codes >= 0xD800) & (codes <= 0xDFFF)).any():
+            raise InputError(f"{where}: found labels with characters that do not exist, expected text")
 
 
 def _expect(where: str, labels: NDArray[Any], good: NDArray[np.bool_], expected: str) -> None:

@@ -91,8 +91,8 @@ def assign(path: Path, names: Sequence[str], options: Options, row_names: int | 
     _check_names(path, names, row_names)
 
     def find(name: str | None) -> int | None:
-        if name is None or name.strip() in places or options.whole:
-            return None if name is None else places.get(name.strip())
+        if name is None or name in places or options.whole:
+            return None if name is None else places.get(name)
         raise unknown_column(path, name, names)
 
     label, ids = find(options.label_column), find(options.id_column)
