@@ -94,6 +94,6 @@ def _is_scale(first: np.ndarray, rest: np.ndarray) -> bool:
         return True
     below = np.diff(rest, axis=1)
     alike = float(((below > 0).all(1) | (below < 0).all(1)).mean())
-    outside = bool(((first < rest.min(0)) | (first > rest.max(0))).all()) and len(rest) >= _MANY
+    outside = bool(((first < rest.min(0)) | (first > rest.max(0))).all())
     even = bool(np.allclose(steps, steps[0], rtol=1e-3))
-    return outside or (even and alike < 0.5)
+    return (outside and (even or len(rest) >= _MANY)) or (even and alike < 0.5)

@@ -119,13 +119,12 @@ def read_texts(texts: NDArray[Any], unlabelled: Names = None, where: str = "labe
     """
     texts = np.char.strip(texts.astype(np.str_))
     missing = is_unlabelled(texts, unlabelled)
-    words, counts = np.unique(texts[missing], return_counts=True)
-    for word, count in zip(words.tolist(), counts.tolist(), strict=True):
-        if word in _MISSING and word:
-            note(f"{where}: {count} labels {word!r} are read as no label")
-    known = texts[~missing]
-    numbers = _whole_numbers(known)
+    numbers = _whole_numbers(texts[~missing])
     if numbers is None:
+        words, counts = np.unique(texts[missing], return_counts=True)
+        for word, count in zip(words.tolist(), counts.tolist(), strict=True):
+            if word in _MISSING and word:
+                note(f"{where}: the label {word!r} of {count} rows is read as no label")
         return np.where(missing, "", texts)
     labels = np.full(texts.shape, UNLABELLED, numbers.dtype)
     labels[~missing] = numbers
