@@ -16,9 +16,10 @@ def write(path, value=7, size=(5, 4), mode="L", **options):
     return path
 
 
-@pytest.mark.parametrize(
-    "suffix", ["png", "jpg", "jpeg", "jfif", "gif", "bmp", "tif", "tiff", "webp", "avif", "ppm", "pgm", "PNG", "JPG"]
-)
+KINDS = ["png", "jpg", "jpeg", "jfif", "gif", "bmp", "tif", "tiff", "webp", "avif", "ppm", "pgm", "PNG", "JPG"]
+
+
+@pytest.mark.parametrize("suffix", KINDS)
 def test_every_usual_kind_of_image_is_read(tmp_path, suffix):
     write(tmp_path / "cat" / f"0.{suffix}", format={"jfif": "JPEG", "pgm": "PPM"}.get(suffix))
     write(tmp_path / "dog" / f"1.{suffix}", format={"jfif": "JPEG", "pgm": "PPM"}.get(suffix))
@@ -48,7 +49,7 @@ def test_what_is_not_read_is_named(tmp_path):
     write(tmp_path / "b.png")
     for name in ("b.heic", "notes.txt", "labels.csv", ".DS_Store", "Thumbs.db"):
         (tmp_path / name).write_text("x")
-    os.symlink("nowhere.png", tmp_path / "c.png")
+    (tmp_path / "c.png").symlink_to("nowhere.png")
     os.mkfifo(tmp_path / "d.png")
     with pytest.warns(InputWarning) as caught:
         assert len(load(str(tmp_path), test=0).train) == 2
@@ -63,8 +64,8 @@ def test_hidden_files_and_links(tmp_path):
     write(tmp_path / "cat" / "a.png")
     write(tmp_path / "cat" / ".ipynb_checkpoints" / "a.png")
     write(tmp_path / "__MACOSX" / "a.png")
-    os.symlink("..", tmp_path / "cat" / "up")
-    os.symlink("cat", tmp_path / "dog")
+    (tmp_path / "cat" / "up").symlink_to("..")
+    (tmp_path / "dog").symlink_to("cat")
     data = load(str(tmp_path), test=0)
     assert (data.class_names, data.train.ids.tolist()) == (("cat", "dog"), ["cat/a.png", "dog/a.png"])
 

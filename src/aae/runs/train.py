@@ -23,7 +23,7 @@ from aae.data.checks import are_images
 from aae.data.reading import as_text, local_path
 from aae.device import choose_device, describe_device, usual_state
 from aae.errors import InputError, InterruptedTrainingError
-from aae.files import expand, pack_tensors, read_bytes, unpack_tensors, write_bytes, write_json, write_tensors
+from aae.files import pack_tensors, read_bytes, unpack_tensors, write_bytes, write_json, write_tensors
 from aae.model import Model
 from aae.networks import Scaling
 from aae.noise import Noise, seeded, set_torch_state, torch_state
