@@ -204,9 +204,7 @@ def test_folder_of_classes(tmp_path):
     for folder, value in [("b", 10), ("a", 20), ("unlabelled", 30)]:
         write_picture(tmp_path / folder / "1.png", value=value)
     (tmp_path / "README.txt").write_text("not an image")
-    with pytest.warns(
-        InputWarning, match=r"1 files are not read, as they are no images by their names \(.txt\): README"
-    ):
+    with pytest.warns(InputWarning, match=r"not read, being no files of images: 1 \(.txt\), such as README"):
         data = load(str(tmp_path), test=0)
     assert data.class_names == ("a", "b")
     assert data.shape == (4, 5)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from aae.data.checks import Part
 from aae.data.labels import Names
+from aae.data.reading import as_text
 from aae.errors import InputError
 
 
@@ -47,6 +48,12 @@ class Options:
     columns: tuple[str, ...] = ()
     whole: bool = False
     labels_only: bool = False
+
+    def __post_init__(self) -> None:
+        for option in ("label_column", "id_column"):
+            if (name := getattr(self, option)) is not None:
+                object.__setattr__(self, option, as_text(name).strip())
+        object.__setattr__(self, "ignore_columns", tuple(as_text(name).strip() for name in self.ignore_columns))
 
 
 @dataclass(frozen=True, eq=False)

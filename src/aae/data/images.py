@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ from aae.data.formats import Format, Options, Parts, ends_with, list_some, visib
 from aae.data.labels import is_unlabelled, names_of
 from aae.data.reading import damaged, readable_name, require_memory
 from aae.errors import InputError, note
+
+logging.getLogger("PIL").addHandler(
+    logging.NullHandler()
+)  # what it would print of damaged files, its exceptions say too
 
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".avif"),
@@ -94,7 +99,7 @@ def _read_folder(path: Path, options: Options) -> Part:
     if others:
         kinds = sorted({other.suffix.lower() or "no suffix" for other in others})
         note(
-            f"{path}: {len(others)} files are not read, as they are no images by their names ({list_some(kinds, 5)}): "
+            f"{path}: not read, being no files of images: {len(others)} ({list_some(kinds, 5)}), such as "
             f"{list_some(_names(others, path).tolist())}"
         )
     rows = _read_files(files, options)
@@ -153,7 +158,8 @@ def _read_files(files: list[Path], options: Options) -> NDArray[np.uint8]:
         several += [file] if frames > 1 else []
     if several:
         note(
-            f"{files[0].parent}: of {len(several)} files with several images the first is read: {list_some(map(str, several))}"
+            f"{files[0].parent}: holding several images, of which the first is read: {len(several)}, such as "
+            f"{list_some(file.name for file in several)}"
         )
     return rows
 

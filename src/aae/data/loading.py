@@ -19,12 +19,12 @@ from aae.errors import InputError, unknown
 
 
 def load(
-    source: str,
+    source: str | Path,
     *,
     validation: int | float = 0,
     test: int | float = 0.2,
     label_column: str | None = None,
-    labels: str | None = None,
+    labels: str | Path | None = None,
     id_column: str | None = None,
     ignore_columns: Sequence[str] = (),
     header: bool | None = None,
@@ -38,7 +38,7 @@ def load(
 
     Parameters
     ----------
-    source : str
+    source : str or Path
         A known name (see `names`) or a path: ``.npy`` (rows); ``.npz`` (``x_train, y_train, x_test, y_test``, or one of
         X, x, images, rows with one of y, labels, or a sparse matrix of SciPy); ``.csv``, ``.tsv``, either of them also
         ``.gz``, and ``.parquet``, or a folder of parts of such a table; a folder with the four IDX files of MNIST; a folder
@@ -55,7 +55,7 @@ def load(
     label_column : str, optional
         The column of labels of a table: whole numbers or text. A column ``label`` is taken by itself. In a table without a line
         of names it is called by its number, counted from 0.
-    labels : str, optional
+    labels : str or Path, optional
         A ``.npy`` file, or a table of one column, with the label of every row, for a source that has no labels of its own.
     id_column : str, optional
         The column of a table that identifies its rows. It is not learnt from, and is written beside results. The index of
@@ -102,7 +102,7 @@ def load(
         colour=colour,
         fold=fold,
     )
-    if source in catalogue.NAMES:
+    if isinstance(source, str) and source in catalogue.NAMES:
         has_folds = source in [entry.name for entry in tfd.ENTRIES]
         refuse(source, options, {"fold"} if has_folds else ())
         if labels is not None or unlabelled is not None:
@@ -111,7 +111,7 @@ def load(
         return catalogue.load_named(source, validation=validation, fold=fold, download=download)
     path = local_path(source)
     if not path.exists():
-        raise InputError(f"{unknown('data set', source, catalogue.NAMES)}; and no file or folder is called so")
+        raise InputError(f"{unknown('data set', str(source), catalogue.NAMES)}; and no file or folder is called so")
     parts = _read(path, options)
     name, train = path.resolve().name, parts.train
     if labels is not None:

@@ -17,6 +17,7 @@ from aae.arrays import ArrayLike, as_labels
 from aae.data import Dataset, Split, read_rows
 from aae.data.checks import are_images, check_finite
 from aae.data.frames import as_rows
+from aae.data.reading import as_text
 from aae.device import choose_device, usual_state
 from aae.errors import InputError
 from aae.files import check_finite_tensors, read_tensors, tensor_sizes
@@ -222,7 +223,7 @@ class Run:
         InputError
             If there is no such class.
         """
-        names = self.label_names if self.model.classifies else self.class_names
+        names, name = self.label_names if self.model.classifies else self.class_names, as_text(name)
         if name not in names:
             raise InputError(
                 f"label is {name!r}; expected one of: {', '.join(names) or 'none, the run knows no labels'}"
