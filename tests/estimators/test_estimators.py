@@ -564,7 +564,7 @@ def test_an_estimator_whose_fitting_fails_is_as_before(monkeypatch, name, way):
             model.fit(rows, labels)
         monkeypatch.undo()
     elif way == "diverges":
-        with pytest.raises(TrainingError, match=r"Try a lower rate for that phase$|Try lower rates$"):
+        with pytest.raises(TrainingError, match=r"Try a lower learning rate for that phase$|Try lower learning rates$"):
             model.fit(rows * 1e25, labels)
     else:
         with pytest.raises(TrainingError):

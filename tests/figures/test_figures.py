@@ -75,7 +75,7 @@ def test_plain_columns_cannot_be_drawn():
         lambda: cluster_rows(rows[:2], rows, [0, 1, 1, 0]),
         lambda: style_and_content(rows.reshape(2, 2, 7)),
     ):
-        with pytest.raises(InputError, match="7 plain columns, which cannot be drawn as images"):
+        with pytest.raises(InputError, match="7 plain columns, which cannot be shown as images"):
             draw()
 
 

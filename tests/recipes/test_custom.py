@@ -171,7 +171,7 @@ def test_measuring_on_validation_rows_changes_no_weight():
 def test_seeds_whose_prior_draws_from_torch_itself_are_trained_in_turn(capfd):
     recipe = read_recipe("mine.toml", ["model.encoder={}", "model.decoder={}", "model.discriminator={}"])
     together = train_seeds(recipe, 2, run="together", device="cpu", batched=True)
-    assert "note: mine: the seeds are trained one after another, not together: a part of the model draws from a" in (
+    assert "note: mine: the seeds are trained one after another, not together: a module of the model draws from a" in (
         capfd.readouterr().err
     )
     alone = train_seeds(recipe, 2, run="alone", device="cpu", batched=False)
@@ -351,13 +351,13 @@ def test_the_command_line_finds_modules_in_the_current_folder():
         ("encoder.module=mynet.sub:Encoder", r"found no module 'mynet.sub'"),
         ("encoder.module=mynet:Encodr", r"module mynet has no 'Encodr'; did you mean 'Encoder'\?"),
         ("encoder.module=mynet:WIDTH", r"is 'mynet:WIDTH', which is a int; expected a class or a function"),
-        ("encoder.module=mynet:nothing", r"mynet:nothing gives a int; expected a torch.nn.Module"),
+        ("encoder.module=mynet:nothing", r"mynet:nothing returned a int; expected a torch.nn.Module"),
         ("encoder.module=mynet:broken", r"mynet:broken\(inputs\) failed \(RuntimeError: no luck at all\)"),
-        ("encoder.module=mynet:flat", r"mynet:flat gives shape \(128,\) for a batch .*; expected shape \(2, features\)"),
+        ("encoder.module=mynet:flat", r"mynet:flat returned shape \(128,\) for a batch .*; expected shape \(2, features\)"),
         ("encoder.module=mynet:other", r"mynet:other fails on a batch of shape \(2, 64\) \(RuntimeError: "),
         ("encoder.arguments.wide=3", r"\(shape, channels, wide\) failed \(TypeError: .*'wide'.*have parameters inputs, shape"),
-        ("decoder.module=mynet:narrow", r"decoder\.module: mynet:narrow gives shape \(2, 60\) .* expected shape \(2, 64\)"),
-        ("discriminator.module=mynet:narrow", r"gives shape \(2, 60\) for a batch of shape \(2, 2\); expected shape \(2, 1\)"),
+        ("decoder.module=mynet:narrow", r"decoder\.module: mynet:narrow returned shape \(2, 60\) .* expected shape \(2, 64\)"),
+        ("discriminator.module=mynet:narrow", r"returned shape \(2, 60\) for a batch of shape \(2, 2\); expected shape \(2, 1\)"),
         ("encoder.hidden=[5]", r"model\.encoder has both module and hidden; a network of your own gets what it"),
         ("style.prior.module=mynet:wide", r"mynet:wide cannot be sampled \(sampler returned shape \(2, 3\); expected \(2, 2\)\)"),
         ("style.prior.module=mynet:listed", r"sampler returned a list; expected a tensor of shape \(2, 2\)"),

@@ -197,7 +197,7 @@ class Forgetful(nn.Module):
 def test_seeds_that_draw_from_torch_itself_share_no_random_numbers(recipe, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(ACTIVATIONS, "relu", Forgetful)
     train_seeds(recipe, 2, run=tmp_path / "together", device="cpu", batched=True)
-    assert "a part of the model draws from torch itself" in capsys.readouterr().err
+    assert "a module of the model draws from torch itself" in capsys.readouterr().err
     train_seeds(recipe, 2, run=tmp_path / "turn", device="cpu", batched=False)
     assert outcomes(tmp_path / "together", (0, 1)) == outcomes(tmp_path / "turn", (0, 1))
     fewer = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": 1})})

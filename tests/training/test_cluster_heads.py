@@ -155,7 +155,9 @@ def test_signs_of_collapse_are_named_with_what_helps():
     healthy = {"label_discriminator_accuracy": 0.6, "label_normalized_marginal_entropy": 0.95, "generator_loss": 9.0}
     assert not list(diagnose(healthy))
     found = dict(diagnose({"style_discriminator_accuracy": 0.99, "label_normalized_marginal_entropy": 0.3}))
-    assert found["style_discriminator_accuracy"].startswith("the style discriminator tells codes from prior samples")
+    assert found["style_discriminator_accuracy"].startswith(
+        "the style discriminator distinguishes codes from prior samples"
+    )
     assert "99.0%" in found["style_discriminator_accuracy"]
     assert "30% of the prior's" in found["label_normalized_marginal_entropy"]
 

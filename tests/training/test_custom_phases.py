@@ -198,7 +198,7 @@ def test_a_loss_that_looks_at_a_number_is_not_compiled_and_one_line_says_why(mon
     phases = [*aae.adversarial_phases(model), aae.Phase("decay", weights, loss)]
     history = aae.fit(model, ROWS, phases=phases, epochs=1, compile=True, device="cpu")
     (note,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note:")]
-    assert note.startswith("note: steps are not compiled: what a part does depends on a number")
+    assert note.startswith("note: steps are not compiled: what a module does depends on a number")
     assert history[0]["decay_loss"] >= 0
 
 
@@ -275,14 +275,14 @@ def test_what_is_wrong_with_a_phase_is_said_in_one_line(changes, settings, messa
     [
         (
             '["myphases:nothing"]',
-            "training.phases: myphases:nothing gives a int; expected an aae.Phase, or a list of them",
+            "training.phases: myphases:nothing returned a int; expected an aae.Phase, or a list of them",
         ),
         (
             '["myphases:penalti"]',
             "training.phases is 'myphases:penalti'; module myphases has no 'penalti'; did you mean 'penalty'?",
         ),
         ('["myphases:frozen"]', "parameters are frozen; expected at least one that requires a gradient"),
-        ('["myphases:penalty", "myphases:nothing"]', "gives a int"),
+        ('["myphases:penalty", "myphases:nothing"]', "returned a int"),
         ('["myphases"]', "is 'myphases'; expected 'module:attribute'"),
         ("[3]", "training.phases"),
         ("[{ arguments = {} }]", "module"),

@@ -98,11 +98,11 @@ def test_bad_input_to_fit_is_one_clear_error(rows, options, message):
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        ({"decoder": torch.nn.Linear(2, 1)}, r"^the decoder gives shape \(2, 1\) for two rows; expected \(2, 6\)$"),
-        ({"decoder": torch.nn.Linear(3, 6)}, "^the parts of the model do not fit together"),
+        ({"decoder": torch.nn.Linear(2, 1)}, r"^the decoder returns shape \(2, 1\) for two rows; expected \(2, 6\)$"),
+        ({"decoder": torch.nn.Linear(3, 6)}, "^the modules of the model do not fit together"),
         (
             {"discriminator": torch.nn.Linear(2, 3)},
-            r"^the discriminator of style gives shape \(2, 3\) for two rows; exp",
+            r"^the discriminator of style returns shape \(2, 3\) for two rows; exp",
         ),
     ],
 )

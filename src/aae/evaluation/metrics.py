@@ -26,7 +26,7 @@ class Metric:
     digits : int, optional
         Decimals to show; by default four significant digits.
     headline : bool
-        Whether it says most about a recipe for which the paper has no number.
+        Whether it is the most telling one of a recipe for which the paper has no number.
     logged : bool
         Whether it is logged after every epoch of training, and is no measurement of a finished run.
     validated : bool

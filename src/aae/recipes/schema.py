@@ -33,7 +33,7 @@ class DataSettings(Settings):
     source: str
     """A named data set or a path."""
     validation: Annotated[int, Field(ge=0, le=MAX_COUNT, strict=True)] | Fraction = 0
-    """Rows taken from the training set for validation: a count or a share."""
+    """Rows taken from the training set for validation: a count or a fraction."""
     test: Fraction = 0.2
     """Fraction held out for testing where the source brings no test split of its own."""
     labels: Count | Literal["all"] | None = None
@@ -152,7 +152,7 @@ class LabelSettings(Settings):
     init_scale: Positive = 1.0
     """What the initial weights of its head are multiplied with."""
     probabilities: tuple[float, ...] | None = None
-    """p(y), one for each category, with sum 1: the share of each class in the rows where it is known and not even. Not in the
+    """p(y), one for each category, with sum 1: the fraction of each class in the rows where it is known and not even. Not in the
     paper; not set: all alike."""
 
 

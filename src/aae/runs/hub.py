@@ -309,7 +309,7 @@ def _download(repo_id: str, revision: str | None) -> Path:
 def _hub(where: str) -> Iterator[ModuleType]:
     """Import the client of the Hub, and say in one line, which `where` opens, what it has to complain about."""
     try:
-        hub, errors = (importlib.import_module(f"huggingface_hub{room}") for room in ("", ".errors"))
+        hub, errors = (importlib.import_module(f"huggingface_hub{name}") for name in ("", ".errors"))
     except ImportError:
         raise InputError(
             f"{where}the Hugging Face Hub needs the extra 'hub'; expected: pip install '{LIBRARY}[hub]'"

@@ -425,7 +425,7 @@ class Run:
         return codes
 
     def images(self, rows: NDArray[Any]) -> NDArray[np.float32]:
-        """Turn stored rows (n, *shape) into values in [0, 1] for drawing: black and white are the ends of the training rows."""
+        """Turn stored rows (n, *shape) into values in [0, 1] for plotting: black and white are the ends of the training rows."""
         low, high = (0, 255) if self.metadata["rows"] == "uint8" else self.metadata.get("row_range") or (0, 1)
         return np.clip((np.asarray(rows, np.float32) - low) / ((high - low) or 1), 0, 1)
 

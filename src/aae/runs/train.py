@@ -1,4 +1,4 @@
-"""Experiments: recipe -> data -> model -> engine -> run directory."""
+"""Training of a recipe: its data, model and trainer, and the run directory."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), data: str | N
     Returns
     -------
     Recipe
-        Complete and checked. On other data than its own it says so in its title, and is without the paper's numbers.
+        Complete and checked. On other data than its own its title says so, and is without the paper's numbers.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def _fitted(own: Recipe, data: str) -> list[str]:
 
 
 def _with_full_paths(recipe: Recipe) -> Recipe:
-    """Create paths absolute that lead somewhere: a run is used from other folders too."""
+    """Make the paths of a recipe absolute where they exist: a run is used from other folders too."""
     given = {"source": recipe.data.source, "labels_file": recipe.data.labels_file}
     full = {
         key: as_text(str(path.absolute()))

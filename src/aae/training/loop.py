@@ -109,9 +109,9 @@ def run_to_end(jobs: Sequence[TrainingJob], title: str, epoch_function: EpochFun
                     metric_logger(found)
                 shown = _mean(metrics)
                 progress.epoch(shown)
-                for sign, advice in diagnose(shown) if trainer.epoch > 1 else ():
-                    if sign not in warned:  # once per run is enough
-                        warned.add(sign)
+                for symptom, advice in diagnose(shown) if trainer.epoch > 1 else ():
+                    if symptom not in warned:  # once per run is enough
+                        warned.add(symptom)
                         progress.warn(advice)
             stop = losses is None or trainer.distributed.any(interrupted.is_set)
             due = losses is not None and (last or trainer.epoch % settings.checkpoint_every == 0)

@@ -186,7 +186,7 @@ class TrainingSettings(Settings):
     """Whether a CPU runs the step as one compiled program: faster steps, above all in bf16, for about half a minute at the
     start and a C++ compiler. A GPU captures the step in any case."""
     reduction: Literal["sum", "mean"] = "sum"
-    """How the reconstruction error is taken over the dimensions of a row; "sum" is what the paper's rates are made for."""
+    """How the reconstruction error is taken over the dimensions of a row; "sum" is what the paper's learning rates are for."""
     pretraining: Epoch = 0
     """Epochs in which GMMN+AE trains the autoencoder, before the generator of codes."""
     moment_matching_epochs: Epoch = 0

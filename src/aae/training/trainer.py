@@ -287,7 +287,7 @@ class Trainer:
 
     def _check_batch_norm(self) -> None:
         """Refuse mini-batches of one row where it would be normalized by itself."""
-        if not any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in self.module.modules()):
+        if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.module.modules()):
             return
         if self.batch_size < 2:
             raise InputError(

@@ -137,7 +137,7 @@ def test_a_part_that_reads_numbers_is_not_compiled(monkeypatch, capsys):
     own, plain = (trainer("table2-svhn-1000", FULLY_CONNECTED, compile) for compile in (True, False))
     for one in (own, plain):
         one.module.encoder.layers[0].norm.momentum = None  # a mean over all mini-batches so far, whose count it reads
-    reason = "what a part does depends on a number (aten._local_scalar_dense.default)"
+    reason = "what a module does depends on a number (aten._local_scalar_dense.default)"
     assert_is_plain_after_all(own, plain, reason, capsys)
 
 
