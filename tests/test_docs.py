@@ -112,7 +112,7 @@ def check_command(line: str) -> None:
 def test_there_is_a_guide():
     assert {page.stem for page in DOCS.glob("models/*.md")} == {
         *("basic", "label-informed", "supervised", "semi-supervised", "clustering", "dimensionality-reduction"),
-        "baselines",
+        *("consistency", "baselines"),
     }
     assert len(EXAMPLES) >= 4
 
