@@ -21,7 +21,8 @@ class Noise:
     seed : int
         Seed of the run, 0 or larger.
     *stream : int
-        Separates independent uses of one seed (initialization, batch order of epoch 3, training noise, ...).
+        Separates independent uses of one seed (initialization, batch order of epoch 3, training noise, ...). Uses that count
+        something have one number more than others, and never share their first one with them.
     device : str or torch.device
         Where the tensors are made.
     """
@@ -29,17 +30,20 @@ class Noise:
     def __init__(self, seed: int, *stream: int, device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
         self.generator = torch.Generator(self.device)
-        # 63 bits of a hash of all numbers: neighbouring seeds and streams share nothing.
-        state = np.random.SeedSequence([seed, *stream]).generate_state(1, np.uint64)[0]
+        # 63 bits of a hash of all numbers: neighbouring seeds and streams share nothing. The hash takes a number that is
+        # missing for a 0, and a large one for two, so that these have a mark behind them.
+        numbers = [seed, *stream]
+        mark = [2**32 - 1, len(numbers)] if not stream or max(numbers) >= 2**32 else []
+        state = np.random.SeedSequence([*numbers, *mark]).generate_state(1, np.uint64)[0]
         self.generator.manual_seed(int(state >> np.uint64(1)))
 
     def normal(self, *shape: int) -> Tensor:
         """Draw standard normal numbers of the given shape."""
-        return torch.randn(shape, generator=self.generator, device=self.device)
+        return torch.randn(shape, generator=self.generator, device=self.device, dtype=torch.float32)
 
     def uniform(self, *shape: int) -> Tensor:
         """Draw uniform numbers in [0, 1) of the given shape."""
-        return torch.rand(shape, generator=self.generator, device=self.device)
+        return torch.rand(shape, generator=self.generator, device=self.device, dtype=torch.float32)
 
     def integers(self, high: int, *shape: int) -> Tensor:
         """Draw uniform integers in [0, high) of the given shape, as int64."""

@@ -54,7 +54,7 @@ def build_model(settings: ModelSettings, shape: Sequence[int], num_classes: int,
     networks = Networks(settings, shape, num_classes, noise)
     model = METHODS[settings.method].build(networks)
     initialize(model, noise, settings.init, settings.init_std, keep=networks.custom)
-    return model
+    return model.float()
 
 
 def build_phases(recipe: Recipe, model: Model) -> list[Phase]:
@@ -246,7 +246,7 @@ class Networks:
             raise InputError(
                 f"model.style.dim is {dim}; heads fixed to a multiple of the identity expect {categories}, one for each category"
             )
-        return ClusterHeads(settings.fixed * torch.eye(dim), learned=False)
+        return ClusterHeads(settings.fixed * torch.eye(dim, dtype=torch.float32), learned=False)
 
     def _custom(
         self, settings: NetworkSettings, name: str, inputs: int, outputs: int | None, **sizes: object

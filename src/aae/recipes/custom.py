@@ -191,7 +191,7 @@ def _call(found: Callable[..., Any], offered: dict[str, Any], arguments: dict[st
 def _width(part: nn.Module, inputs: int, outputs: int | None, where: str) -> int:
     """Check what a network gives for two rows of zeros, and tell its width."""
     part.eval()
-    rows = torch.zeros(2, inputs)
+    rows = torch.zeros(2, inputs, dtype=torch.float32)
     try:
         with torch.no_grad():
             given = part(rows, None) if takes_noise(part) else part(rows)

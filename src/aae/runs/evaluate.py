@@ -38,7 +38,7 @@ def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe
     model.eval()
     device = scaling.offset.device
     metrics: dict[str, float] = {}
-    noise = Noise(0, device=device)  # the same draws after every epoch
+    noise = Noise(0, 0, device=device)  # the same draws after every epoch
     autoencoder = cast(AdversarialAutoencoder, model) if model.encodes else None
     if autoencoder is not None and autoencoder.decoder_classes is not None:
         split = split.take(_known(split))
@@ -199,7 +199,7 @@ def _label_placement(prior: Prior, codes: NDArray[np.float32], labels: NDArray[n
     """
     assert prior.num_labels is not None
     owners = torch.arange(PLACEMENT_SAMPLES) % prior.num_labels
-    samples = prior.sample(PLACEMENT_SAMPLES, owners, Noise(0))
+    samples = prior.sample(PLACEMENT_SAMPLES, owners, Noise(0, 0))
     return evaluation.knn_accuracy_percent(samples, owners, codes, labels)
 
 

@@ -70,7 +70,7 @@ class Config(Settings):
     shape: list[Count]
     class_names: list[str]
     columns: list[str]
-    rows: Literal["uint8", "float32"]
+    rows: Literal["uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
     row_range: tuple[float, float] = (0.0, 1.0)
     """Of the values of the training rows."""
     data: str

@@ -24,7 +24,7 @@ from aae.recipes import Recipe, custom
 from aae.recipes.build_data import fingerprint, load_data
 from aae.recipes.build_model import build_model
 from aae.training.run_directory import RunDirectory
-from aae.training.trainer import CODES, SAMPLES, load_module
+from aae.training.trainer import CODES, INIT, SAMPLES, load_module
 
 BATCH = 1000  # rows pushed through the networks at once
 
@@ -141,11 +141,12 @@ class Run:
             )
         tensors = read_tensors(folder.weights)
         torch_device = choose_device(device)
-        model = build_model(recipe.model, metadata["shape"], len(metadata["class_names"]), Noise(0))
-        if "scaling.offset" not in tensors or "scaling.factor" not in tensors:
-            raise InputError(f"{folder.weights}: holds no scaling; expected the weights of a run")
-        scaling = Scaling(tensors.pop("scaling.offset"), tensors.pop("scaling.factor"))
+        model = build_model(recipe.model, metadata["shape"], len(metadata["class_names"]), Noise(0, INIT))
+        own_scaling = {
+            name.removeprefix("scaling."): tensors.pop(name) for name in [*tensors] if name.startswith("scaling.")
+        }
         try:
+            scaling = Scaling.from_tensors(own_scaling, metadata.get("scaling", {}).get("kind", "given"))
             load_module(model, {name.removeprefix("model."): tensor for name, tensor in tensors.items()})
         except InputError as error:
             raise InputError(f"{folder.weights}: {error}") from None
@@ -425,7 +426,9 @@ class Run:
 
     def _stored(self, rows: Tensor) -> NDArray[Any]:
         """Undo the scaling and give rows the type and shape they are stored with."""
-        values: NDArray[np.float32] = self.scaling.inverse(rows).cpu().numpy().reshape(-1, *self.shape)
-        if self.metadata["rows"] == "uint8":
-            return np.clip(np.rint(values), 0, 255).astype(np.uint8)
-        return values
+        values: NDArray[Any] = self.scaling.inverse(rows).cpu().numpy().reshape(-1, *self.shape)
+        stored = np.dtype(self.metadata["rows"])
+        if stored.kind in "iu":
+            limits = np.iinfo(stored)
+            values = np.clip(np.rint(values), limits.min, limits.max)
+        return np.asarray(values, stored)

@@ -23,11 +23,12 @@ from aae.model import Model
 from aae.networks import Scaling
 from aae.noise import Noise, seeded, set_torch_state, torch_state
 from aae.recipes import Recipe
-from aae.recipes.build_data import fingerprint, labelled_rows, load_data, make_scaling, training_data, value_range
+from aae.recipes.build_data import fingerprint, labelled_rows, load_data, make_scaling, training_data
 from aae.recipes.build_model import build_model, build_phases
 from aae.runs.evaluate import validate
 from aae.runs.hub import load
 from aae.runs.run import Run
+from aae.scaling import value_range
 from aae.training.acceleration.distributed import Distributed, synchronize
 from aae.training.batched_seeds import BatchedSeeds
 from aae.training.checkpoints import checkpoint_names, latest_checkpoint
@@ -309,7 +310,9 @@ def prepare(
     synchronize(model, distributed)
     torch.manual_seed(seed)  # for modules and samplers of the user that draw from torch itself
     low, high = value_range(dataset.train.rows)
-    scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows, (low, high))
+    scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows)
+    if distributed.is_main_process:
+        _report_scaling(recipe, scaling, dataset)
     on_device = training_data(recipe, dataset.train, scaling, labelled).to(device)
     trainer = Trainer(model, build_phases(recipe, model), on_device, recipe.training, device, distributed)
     complete = _with_optimizers(recipe, trainer)
@@ -322,6 +325,7 @@ def prepare(
         "class_names": list(dataset.class_names),
         "columns": list(dataset.columns),
         "rows": str(dataset.train.rows.dtype),
+        "scaling": scaling.record(),
         "row_range": (low, high) if low < 0 or high > 1 else (0.0, 1.0),
         "data": fingerprint(dataset),
         "training_rows": len(dataset.train),
@@ -357,6 +361,15 @@ def prepare(
 
     job = TrainingJob(trainer, folder, measure, seconds)
     return PreparedRun(recipe, job, scaling, metadata, torch_state(device))
+
+
+def _report_scaling(recipe: Recipe, scaling: Scaling, dataset: Dataset) -> None:
+    """Say on stderr how a table is scaled, and where nothing can be learnt from it like that."""
+    if scaling.spread is not None:
+        print(f"note: scaling: {scaling.describe(dataset.columns)}", file=sys.stderr)
+    concern = scaling.concern(recipe.model.encoder.input_noise)
+    if concern is not None:
+        print(f"warning: {concern}", file=sys.stderr)
 
 
 def command(recipe: Recipe) -> str:

@@ -40,7 +40,7 @@ def regularization_phases(model: AdversarialAutoencoder, start: int = 0) -> list
 
     def discriminator_loss(batch: Batch) -> Tensor:
         batch.codes = model.encode(batch.rows, batch.noise)
-        total = torch.zeros((), device=batch.rows.device)
+        total = torch.zeros((), device=batch.rows.device, dtype=torch.float32)
         for name, codes in batch.codes.items():
             latent = model.latent(name)
             labels = batch.labels if latent.label_informed else None
@@ -60,7 +60,7 @@ def regularization_phases(model: AdversarialAutoencoder, start: int = 0) -> list
 
     def generator_loss(batch: Batch) -> Tensor:
         assert batch.codes is not None
-        total = torch.zeros((), device=batch.rows.device)
+        total = torch.zeros((), device=batch.rows.device, dtype=torch.float32)
         for name, codes in batch.codes.items():
             latent = model.latent(name)
             total = total + losses.generator_loss(latent.discriminate(codes, batch.labels, batch.noise))
