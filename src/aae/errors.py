@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable
 
 
@@ -10,8 +11,27 @@ class InputError(ValueError):
     """Bad input from the user.
 
     The message is one line that names what was wrong (a file, a key, an option), what was found and what was expected.
-    The command line prints it and exits with status 2.
+    Control characters in it, which names in files may hold, are escaped. The command line prints it and exits with status 2.
     """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
+
+
+class InputWarning(UserWarning):
+    """Input that was read in one of several possible ways, or not read; the message is one line that says which."""
+
+
+def note(message: str) -> None:
+    """Say in one line how input was understood, as an `InputWarning`; the command line prints it on standard error."""
+    warnings.warn(printable(message), InputWarning, stacklevel=3)
+
+
+def printable(text: str) -> str:
+    """Return text with control characters, line ends and undecodable bytes escaped, so that it prints as one harmless line."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def unknown(kind: str, found: str, known: Iterable[str]) -> InputError:
