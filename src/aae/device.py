@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from aae.errors import InputError
@@ -49,3 +52,19 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(-3, 2**25)  # M_MMAP_THRESHOLD: its maximum, 32 MiB
         libc.mallopt(-1, 2**30)  # M_TRIM_THRESHOLD: 1 GiB
+
+
+@contextmanager
+def usual_arithmetic(*, gradients: bool = False) -> Iterator[None]:
+    """Compute as usual, whatever the interpreter is set to; it is set as before at the end.
+
+    Gradients may be switched off, torch may be in inference mode, and numpy may raise an error for every underflow.
+
+    Parameters
+    ----------
+    gradients : bool
+        Whether gradients are needed.
+    """
+    usual = np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")
+    with usual, torch.inference_mode(False), torch.set_grad_enabled(gradients):
+        yield

@@ -9,7 +9,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from aae.estimators.base import BATCH, AdversarialTransformer, Rows, all_or_nothing
+from aae.device import usual_arithmetic
+from aae.estimators.base import AdversarialTransformer
+from aae.estimators.fitting import fitting
+from aae.estimators.use import BATCH, Rows
+from aae.noise import Noise
+from aae.training.trainer import ORDER
+
+KEPT_ROWS, KEPT_VALUES = (50, 1000), 2**20  # of a sample of all rows seen: 4 MiB, unless rows are very long
 
 
 class AAE(AdversarialTransformer):
@@ -91,6 +98,9 @@ class AAE(AdversarialTransformer):
     (3, 4)
     """
 
+    _kept: Tensor  # a sample of all scaled rows seen
+    _seen: int  # of so many
+
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Train.
 
@@ -122,14 +132,27 @@ class AAE(AdversarialTransformer):
         """
         return self._fit(X, partial=True)
 
-    @all_or_nothing
+    @fitting
     def _fit(self, X: ArrayLike, *, partial: bool) -> Self:
         incremental = self._is_incremental(partial)
         checked = self._check_fit(X, incremental=incremental)
-        self._train(checked, incremental=incremental, partial=partial)
-        errors = self._squared_errors(self._scaled(checked))
-        self.noise_variance_ = max(float(errors.mean()) / checked.shape[1], float(np.finfo(np.float32).eps))
+        rows = self._train(checked, incremental=incremental, partial=partial)
+        self._keep_some(rows, anew=not partial or not incremental)
+        errors = self._squared_errors(self._kept if partial else rows)
+        self.noise_variance_ = max(float(errors.mean()) / rows.shape[1], float(np.finfo(np.float32).eps))
         return self
+
+    def _keep_some(self, rows: Tensor, *, anew: bool) -> None:
+        """Keep a fair sample of all scaled rows seen so far, for what `partial_fit` measures on all of them."""
+        kept, seen = (rows[:0], 0) if anew else (self._kept, self._seen)
+        size = max(KEPT_ROWS[0], min(KEPT_ROWS[1], KEPT_VALUES // rows.shape[1]))
+        noise = Noise(self._seed, ORDER, seen, 2)
+        total = seen + len(rows)
+        # As many of the old ones as a draw without replacement from all would have, on average.
+        old = min(len(kept), round(min(size, total) * seen / total))
+        new = min(len(rows), min(size, total) - old)
+        parts = [kept[noise.permutation(len(kept))[:old]], rows[noise.permutation(len(rows))[:new]]]
+        self._kept, self._seen = torch.cat(parts), total
 
     def transform(self, X: ArrayLike) -> Rows:
         """Map rows (n_samples, n_features) to codes (n_samples, latent_dim)."""
@@ -188,7 +211,7 @@ class AAE(AdversarialTransformer):
         """Compute the mean of `score_samples` over rows (n_samples, n_features); `y` is ignored."""
         return float(self.score_samples(X).mean(dtype=np.float64))
 
-    @torch.no_grad()
+    @usual_arithmetic()
     def _squared_errors(self, rows: Tensor) -> NDArray[np.float64]:
         """Compute the squared error of the reconstruction of each scaled row."""
         parts = []
@@ -197,7 +220,7 @@ class AAE(AdversarialTransformer):
             parts.append((self.model_.reconstruct(there) - there).cpu().numpy())
         return np.concatenate([np.square(part, dtype=np.float64).sum(axis=1) for part in parts])
 
-    @torch.no_grad()
+    @usual_arithmetic()
     def _log_prior(self, rows: Tensor) -> NDArray[np.float64]:
         latent = self.model_.latent("style")
         codes = self._codes(rows)["style"]

@@ -14,9 +14,13 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from aae.errors import InputError
-from aae.estimators.base import AdversarialEstimator, Rows, all_or_nothing
+from aae.estimators.base import AdversarialEstimator
+from aae.estimators.fitting import fitting
 from aae.estimators.labels import wanted_labels
+from aae.estimators.use import Rows
+from aae.networks import Scaling
 from aae.recipes.schema import LabelSettings
+from aae.scaling import ScalingKind
 
 
 class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
@@ -61,6 +65,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         n_clusters: int = 8,
         *,
         latent_dim: int = 5,
+        cluster_prior: Sequence[float] | None = None,
         prior: Any = "gaussian",
         posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
         hidden_layer_sizes: Sequence[int] = (200, 200),
@@ -68,7 +73,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         batch_norm: Literal["none", "hidden", "all"] = "all",
         input_noise: float = 0.3,
         discriminator_noise: float = 0.0,
-        scaling: Literal["auto", "standardize", "minmax", "none"] = "auto",
+        scaling: ScalingKind | Scaling = "auto",
         output: Literal["auto", "linear", "sigmoid"] = "auto",
         epochs: int | Literal["auto"] = "auto",
         batch_size: int = 50,
@@ -102,6 +107,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
             random_state=random_state,
         )
         self.n_clusters = n_clusters
+        self.cluster_prior = cluster_prior
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Find clusters.
@@ -134,14 +140,14 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         """
         return self._fit(X, partial=True)
 
-    @all_or_nothing
+    @fitting
     def _fit(self, X: ArrayLike, *, partial: bool) -> Self:
         incremental = self._is_incremental(partial)
         checked = self._check_fit(X, incremental=incremental)
         if not incremental and len(checked) < self.n_clusters:
             raise InputError(f"n_samples={len(checked)} should be >= n_clusters={self.n_clusters}.")
-        self._train(checked, incremental=incremental, partial=partial)
-        self.labels_ = self._probabilities(self._scaled(checked)).argmax(axis=1)
+        rows = self._train(checked, incremental=incremental, partial=partial)
+        self.labels_ = self._probabilities(rows).argmax(axis=1)
         return self
 
     def _parts(self) -> dict[str, Any]:
@@ -161,8 +167,8 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         """What each cluster looks like, (n_clusters, n_features): its one-hot label decoded with style 0 (figure 9)."""
         check_is_fitted(self)
         categories = self.model_.latent("label").prior.dim if self.model_.classifies else 1
-        styles = torch.zeros(categories, self.model_.latent("style").prior.dim)
-        return self._decoded({"label": torch.eye(categories), "style": styles})
+        styles = torch.zeros(categories, self.model_.latent("style").prior.dim, dtype=torch.float32)
+        return self._decoded({"label": torch.eye(categories, dtype=torch.float32), "style": styles})
 
     def sample(
         self, n: int = 1, cluster: ArrayLike | None = None, *, random_state: int | np.random.RandomState | None = None

@@ -14,10 +14,13 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 
 from aae.arrays import UNLABELLED
 from aae.errors import InputError
-from aae.estimators.base import AdversarialTransformer, Rows, all_or_nothing
-from aae.estimators.labels import find_classes, number_labels, wanted_labels
-from aae.priors import Categorical
+from aae.estimators.base import AdversarialTransformer
+from aae.estimators.fitting import fitting
+from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, wanted_labels
+from aae.estimators.use import Rows
+from aae.networks import Scaling
 from aae.recipes.schema import LabelSettings
+from aae.scaling import ScalingKind
 
 
 class _Labelled(AdversarialTransformer):
@@ -34,7 +37,7 @@ class _Labelled(AdversarialTransformer):
         batch_norm: Literal["none", "hidden", "all"] = "all",
         input_noise: float = 0.1,
         discriminator_noise: float = 0.0,
-        scaling: Literal["auto", "standardize", "minmax", "none"] = "auto",
+        scaling: ScalingKind | Scaling = "auto",
         output: Literal["auto", "linear", "sigmoid"] = "auto",
         epochs: int | Literal["auto"] = "auto",
         batch_size: int = 50,
@@ -111,11 +114,11 @@ class _Labelled(AdversarialTransformer):
         """
         return self._fit(X, y, classes, partial=True)
 
-    @all_or_nothing
+    @fitting
     def _fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None, *, partial: bool) -> Self:
         incremental = self._is_incremental(partial)
-        rows, given = self._check_fit(X, y, incremental=incremental)
-        declared = find_classes(given if classes is None else np.asarray(classes))
+        rows, given = self._check_fit(X, y, incremental=incremental, unlabelled=self._unlabelled)
+        declared = find_classes(given if classes is None else mark_unlabelled(classes, self._unlabelled))
         if not incremental:
             self.classes_ = declared
         elif classes is not None and declared.tolist() != self.classes_.tolist():
@@ -124,6 +127,11 @@ class _Labelled(AdversarialTransformer):
         self._check_labels(labels)
         self._train(rows, labels, incremental=incremental, partial=partial)
         return self
+
+    @property
+    def _unlabelled(self) -> Any:
+        """What else stands for "no label"."""
+        return None
 
     @abstractmethod
     def _check_labels(self, labels: NDArray[np.int64]) -> None:
@@ -272,6 +280,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         latent_dim: int = 2,
         *,
         class_prior: Sequence[float] | None = None,
+        unlabelled: Any = None,
         prior: Any = "gaussian",
         posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
         hidden_layer_sizes: Sequence[int] = (200, 200),
@@ -279,7 +288,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         batch_norm: Literal["none", "hidden", "all"] = "none",
         input_noise: float = 0.3,
         discriminator_noise: float = 0.0,
-        scaling: Literal["auto", "standardize", "minmax", "none"] = "auto",
+        scaling: ScalingKind | Scaling = "auto",
         output: Literal["auto", "linear", "sigmoid"] = "auto",
         epochs: int | Literal["auto"] = "auto",
         batch_size: int = 50,
@@ -313,6 +322,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
             random_state=random_state,
         )
         self.class_prior = class_prior
+        self.unlabelled = unlabelled
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Name the class of each row: (n_samples, n_features) to (n_samples,)."""
@@ -326,7 +336,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Compute the share of rows whose class is predicted; a label -1 (and any other that is no class) counts as wrong."""
-        predicted, labels = self.predict(X), column_or_1d(y)
+        predicted, labels = self.predict(X), column_or_1d(mark_unlabelled(y, self.unlabelled))
         check_consistent_length(predicted, labels, sample_weight)
         right = labels.astype(object) == predicted.astype(object)
         return float(np.average(right, weights=None if sample_weight is None else np.asarray(sample_weight)))
@@ -338,8 +348,8 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
             raise InputError(f"y has 1 class, {self.classes_.tolist()[0]!r}; expected at least 2")
 
     def _parts(self) -> dict[str, Any]:
-        try:
-            shares = Categorical(len(self.classes_), self.class_prior).probabilities
-        except (TypeError, ValueError) as error:
-            raise InputError(f"class_prior is {self.class_prior!r}: {error}") from None
-        return {"label": LabelSettings(categories=len(self.classes_), probabilities=shares)}
+        return {"label": LabelSettings(categories=len(self.classes_))}
+
+    @property
+    def _unlabelled(self) -> Any:
+        return self.unlabelled

@@ -93,6 +93,12 @@ def energy_distance(a: ArrayLike, b: ArrayLike) -> float:
     return 2 * between - within_first - within_second
 
 
+def mean_distance(a: ArrayLike, b: ArrayLike) -> float:
+    """Compute the mean distance of the points (n, d) of one sample from those (m, d) of another."""
+    first, second = _two_sets(a, b, ("a", "b"), at_least=1)
+    return _distance_sum(first, second) / (len(first) * len(second))
+
+
 def sliced_wasserstein(a: ArrayLike, b: ArrayLike, projections: int = 256, seed: int = 0) -> float:
     """Mean 1-D Wasserstein-2 distance between two samples over random unit directions.
 
