@@ -35,19 +35,23 @@ class AAE(AdversarialTransformer):
     posterior : {"deterministic", "gaussian", "universal"}, default="deterministic"
         Kind of q(z|x). The codes that `transform` gives are f(x), the mean, or f(x, 0).
     hidden_layer_sizes : sequence of int, default=(200, 200)
-        Hidden layers of the encoder and of the decoder.
+        Hidden layers of the encoder, from the row on; the decoder has them in the reverse order.
     discriminator_layer_sizes : sequence of int, default=(200, 200)
         Hidden layers of each discriminator.
     batch_norm : {"none", "hidden", "all"}, default="none"
         Which layers of the encoder are followed by batch normalization.
     input_noise : float, default=0.1
-        Standard deviation of the Gaussian noise on scaled rows that the encoder sees during training, 0 or larger.
+        Standard deviation of the Gaussian noise on scaled rows that the encoder sees during training, 0 or larger. Scaled rows
+        have standard deviation 1, but for ``"minmax"`` and ``"none"``.
     discriminator_noise : float, default=0.0
         Standard deviation of the Gaussian noise on what a discriminator sees during training, 0 or larger. Not in the
         paper: it blunts a discriminator that wins.
-    scaling : {"auto", "standardize", "minmax", "none"}, default="auto"
-        What rows pass through first. ``"auto"``: uint8 rows are divided by 255, rows inside [0, 1] stay as they are, and
-        columns of others get mean 0 and variance 1, or the range [0, 1] where `output` is ``"sigmoid"``.
+    scaling : {"auto", "common", "standardize", "minmax", "pixels", "none"} or Scaling, default="auto"
+        What rows pass through first. ``"auto"`` looks at the spread of the columns: where all are about as wide, they share a
+        unit, and each is centred and all are divided by one number (``"common"``); otherwise each gets mean 0 and variance 1
+        (``"standardize"``), heavy-tailed ones after an asinh (see `aae.scaling.choose_scaling`). Where `output` is
+        ``"sigmoid"`` the same rule ends in [0, 1]. ``"minmax"``: each column to [0, 1]. A Scaling is that of another
+        estimator, its `scaler_`.
     output : {"auto", "linear", "sigmoid"}, default="auto"
         Activation of the decoder's last layer. ``"auto"``: sigmoid where the scaled rows are inside [0, 1], else linear.
     epochs : int or "auto", default="auto"
@@ -65,7 +69,8 @@ class AAE(AdversarialTransformer):
     device : {"auto", "cpu", "cuda"}, default="auto"
         Where to train.
     warm_start : bool, default=False
-        Whether another call of `fit` trains on, with the networks and scaling that are there, and optimizers as they were.
+        Whether another call of `fit` trains on, with the networks and scaling that are there, and optimizers as they were. What
+        the networks are made of cannot have changed by then; rates, optimizers, noise, priors, batches and epochs can.
     verbose : bool or int, default=False
         Whether to show progress on stderr.
     random_state : int, RandomState or None, default=None
@@ -75,16 +80,24 @@ class AAE(AdversarialTransformer):
     ----------
     model_ : AdversarialAutoencoder
         The trained model, in evaluation mode; it sees scaled rows.
-    scaler_ : StandardScaler, MinMaxScaler or None
-        What rows pass through on their way to the model.
+    scaler_ : Scaling
+        What rows pass through on their way to the model: its `kind`, `offset` and `factor`, and `transform`.
     history_ : list of dict
         Per epoch its number, the mean losses and what the phases log.
+    n_iter_ : int
+        Number of epochs, one that Ctrl-C ended early included.
     noise_variance_ : float
-        Mean squared reconstruction error of the scaled training rows, per dimension; larger than 0.
+        Mean squared reconstruction error of the scaled training rows, per dimension; larger than 0. After `partial_fit` that of
+        a sample of up to 1000 of all rows seen, which the estimator keeps for it.
     n_features_in_ : int
         Number of columns seen by `fit`.
     feature_names_in_ : array of str, (n_features_in_,)
         Names of the columns, where `fit` saw some.
+
+    Notes
+    -----
+    Ctrl-C ends `fit` with what was learnt so far: it returns, and a warning says how far it came. A second Ctrl-C raises
+    KeyboardInterrupt and leaves the estimator as it was, as any error does. A warning says too where training has collapsed.
 
     Examples
     --------
@@ -126,9 +139,10 @@ class AAE(AdversarialTransformer):
         return self._fit(X, partial=False)
 
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
-        """Create one pass over rows (n_samples, n_features), in mini-batches; the first call sets up scaling and networks.
+        """Make one pass over rows (n_samples, n_features), in mini-batches.
 
-        Optimizers go on as the last call left them. Raises as `fit` does.
+        Scaling and networks are those of an earlier `fit`, or else set up by the first call, whose rows should then be like all
+        that are to come; a warning says where later ones are not. Optimizers go on as the last call left them. Raises as `fit` does.
         """
         return self._fit(X, partial=True)
 

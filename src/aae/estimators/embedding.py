@@ -36,6 +36,10 @@ class AAEEmbedding(AdversarialTransformer):
         Number of clusters to find where no row has a label, 1 or larger; with labels there is one for each class.
     head_distance : float, default=8.0
         Distance below which the heads of two clusters repel each other, 0 or larger; the style has standard deviation 1.
+    cluster_prior : sequence of float, optional
+        Share of each cluster among all rows, or of each class in the order of `classes_`, with sum 1; by default all alike.
+    unlabelled : label or sequence of them, optional
+        What else in `y` stands for "no label", beside -1, NaN, None and empty text.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`; `prior` is that of the style, and `batch_norm` is ``"all"`` by default (A.3).
     scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
@@ -49,7 +53,7 @@ class AAEEmbedding(AdversarialTransformer):
         The heads W_C.
     classes_ : array, (n_classes,)
         The labels there are, sorted, without -1; empty where clusters were found without labels.
-    model_, scaler_, history_, n_features_in_, feature_names_in_
+    model_, scaler_, history_, n_iter_, n_features_in_, feature_names_in_
         As for `AAE`.
 
     Examples
@@ -130,7 +134,7 @@ class AAEEmbedding(AdversarialTransformer):
         X : array-like, (n_samples, n_features)
             Rows; at least two.
         y : array-like, (n_samples,), optional
-            Labels: whole numbers or strings. -1 marks unlabelled rows; where all are, or without `y`, clusters are found.
+            Labels: whole numbers or strings. -1, NaN, None and empty text mark unlabelled rows; where all are, or without `y`, clusters are found.
 
         Returns
         -------
@@ -203,7 +207,7 @@ class AAEEmbedding(AdversarialTransformer):
             How many, 1 or larger.
         label : label or array-like of them, (n,), optional
             Class of all rows, or of each: one of `classes_`, or the number of a cluster where there are no classes.
-            Without it they are drawn, all of them equally likely.
+            Without it they are drawn, all of them equally likely, or as `cluster_prior` says.
         random_state : int, RandomState or None
             Decides the draw.
 

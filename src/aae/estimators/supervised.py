@@ -79,7 +79,7 @@ class _Labelled(AdversarialTransformer):
         X : array-like, (n_samples, n_features)
             Rows; at least two.
         y : array-like, (n_samples,)
-            Labels: whole numbers or strings. -1 marks unlabelled rows.
+            Labels: whole numbers or strings. -1, NaN, None and empty text mark unlabelled rows.
 
         Returns
         -------
@@ -96,12 +96,13 @@ class _Labelled(AdversarialTransformer):
         return self._fit(X, y, None, partial=False)
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
-        """Create one pass over rows, in mini-batches; optimizers go on as the last call left them.
+        """Make one pass over rows, in mini-batches; optimizers go on as the last call left them.
 
         Parameters
         ----------
         X : array-like, (n_samples, n_features)
-            Rows; the first call sets up scaling and networks.
+            Rows. Scaling and networks are those of an earlier `fit`, or else set up by the first call, whose rows should then
+            be like all that are to come; a warning says where later ones are not.
         y : array-like, (n_samples,)
             Labels, as for `fit`.
         classes : array-like, optional
@@ -198,7 +199,7 @@ class SupervisedAAE(_Labelled):
     ----------
     classes_ : array, (n_classes,)
         The labels there are, sorted.
-    model_, scaler_, history_, n_features_in_, feature_names_in_
+    model_, scaler_, history_, n_iter_, n_features_in_, feature_names_in_
         As for `AAE`.
 
     Notes
@@ -246,8 +247,10 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
     class_prior : sequence of float, optional
         Share of each class among all rows, in the order of `classes_`, with sum 1. By default all classes are taken to be
         equally frequent, which makes a classifier worse where they are far from it.
+    unlabelled : label or sequence of them, optional
+        What else in `y` stands for "no label", such as ``"unknown"``.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
-        As for `AAE`; `prior` is that of the style, and `input_noise` is 0.3 by default (A.2.1).
+        As for `AAE`; `prior` is that of the style, and `input_noise` is 0.5 by default.
     scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
         As for `AAE`; `optimizers` knows ``"classification"`` too.
 
@@ -255,13 +258,14 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
     ----------
     classes_ : array, (n_classes,)
         The classes, sorted; without -1.
-    model_, scaler_, history_, n_features_in_, feature_names_in_
+    model_, scaler_, history_, n_iter_, n_features_in_, feature_names_in_
         As for `AAE`.
 
     Notes
     -----
-    -1 marks unlabelled rows, as in `sklearn.semi_supervised`. With names of classes `y` has dtype object and holds strings
-    and the number -1. `score` counts rows of `y` that are -1 as wrong, as scikit-learn does.
+    -1 marks unlabelled rows, as in `sklearn.semi_supervised`; so do NaN, None, NA, the empty text, ``"-1"`` and whatever
+    `unlabelled` names, the same as in files (`aae.data.is_unlabelled`). `score` counts such rows of `y` as wrong, as
+    scikit-learn does.
 
     Examples
     --------
@@ -286,7 +290,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         hidden_layer_sizes: Sequence[int] = (200, 200),
         discriminator_layer_sizes: Sequence[int] = (200, 200),
         batch_norm: Literal["none", "hidden", "all"] = "none",
-        input_noise: float = 0.3,
+        input_noise: float = 0.5,
         discriminator_noise: float = 0.0,
         scaling: ScalingKind | Scaling = "auto",
         output: Literal["auto", "linear", "sigmoid"] = "auto",
