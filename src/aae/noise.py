@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
+
+_guard, _inside, _outside = threading.Lock(), 0, torch.empty(0)  # of `seeded`
 
 
 class Noise:
@@ -123,7 +126,18 @@ def set_torch_state(states: Mapping[str, Tensor], device: torch.device) -> None:
 @contextmanager
 def seeded(seed: int, device: str | torch.device = "cpu") -> Iterator[None]:
     """Seed torch's global generators, for the user's custom modules that draw from them, and give them back as they were."""
+    global _outside, _inside
     torch_device = torch.device(device)
-    with torch.random.fork_rng(devices=[torch_device] if torch_device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
+    with _guard:
+        if _inside == 0:
+            _outside = torch.get_rng_state()
+        _inside += 1
+    try:
+        with torch.random.fork_rng(devices=[torch_device] if torch_device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        with _guard:
+            _inside -= 1
+            if _inside == 0:  # threads that train at once share these generators: the last of them gives them back
+                torch.set_rng_state(_outside)

@@ -465,7 +465,12 @@ def test_names_of_the_codes():
         ("SemiSupervisedAAE", {}, np.full(20, -1), r"all 20 rows are unlabelled \(-1\)"),
         ("SemiSupervisedAAE", {}, np.where(np.arange(20) < 3, 4, -1), "y has 1 class, 4; expected at least 2"),
         ("SupervisedAAE", {}, pd.Categorical(["a", None] * 10), r"10 of 20 rows are unlabelled \(-1\)"),
-        ("SemiSupervisedAAE", {}, np.array(["a", 1] * 10, object), "labels are of the types int, str; expected numbers, or"),
+        (
+            "SemiSupervisedAAE",
+            {},
+            np.array(["a", 1] * 10, object),
+            "labels are of the types int, str; expected numbers, or",
+        ),
         ("SupervisedAAE", {}, np.array([0, -1] * 10), r"10 of 20 rows are unlabelled \(-1\).* SemiSupervisedAAE takes"),
         ("AAEClusterer", {"n_clusters": 21}, None, "n_samples=20 should be >= n_clusters=21"),
     ],

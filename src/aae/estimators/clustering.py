@@ -140,7 +140,8 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         """Make one pass over rows (n_samples, n_features), in mini-batches.
 
         Scaling and networks are those of an earlier `fit`, or else set up by the first call, whose rows should then be like all
-        that are to come; a warning says where later ones are not. Optimizers go on as the last call left them; `labels_` are those of these rows. Raises as `fit` does.
+        that are to come; a warning says where later ones are not. Optimizers go on as the last call left them; `labels_` are
+        those of these rows. Raises as `fit` does.
         """
         return self._fit(X, partial=True)
 

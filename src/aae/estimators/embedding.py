@@ -134,7 +134,8 @@ class AAEEmbedding(AdversarialTransformer):
         X : array-like, (n_samples, n_features)
             Rows; at least two.
         y : array-like, (n_samples,), optional
-            Labels: whole numbers or strings. -1, NaN, None and empty text mark unlabelled rows; where all are, or without `y`, clusters are found.
+            Labels: whole numbers or strings. -1, NaN, None and empty text mark unlabelled rows; where all are, or without `y`,
+            clusters are found.
 
         Returns
         -------

@@ -3,12 +3,13 @@
 from aae.evaluation.classification import classification_report, confusion, error_percent, expected_calibration_error
 from aae.evaluation.clustering import cluster_labels, clustering_report
 from aae.evaluation.embedding import continuity, knn_accuracy_percent, trustworthiness
-from aae.evaluation.matching import energy_distance, holes, match_report, sliced_wasserstein
+from aae.evaluation.matching import code_mismatch, energy_distance, holes, match_report, sliced_wasserstein
 
 __all__ = [
     "classification_report",
     "cluster_labels",
     "clustering_report",
+    "code_mismatch",
     "confusion",
     "continuity",
     "energy_distance",

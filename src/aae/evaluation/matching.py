@@ -93,10 +93,22 @@ def energy_distance(a: ArrayLike, b: ArrayLike) -> float:
     return 2 * between - within_first - within_second
 
 
-def mean_distance(a: ArrayLike, b: ArrayLike) -> float:
-    """Compute the mean distance of the points (n, d) of one sample from those (m, d) of another."""
-    first, second = _two_sets(a, b, ("a", "b"), at_least=1)
-    return _distance_sum(first, second) / (len(first) * len(second))
+def code_mismatch(codes: ArrayLike, samples: ArrayLike) -> float:
+    """Compute the energy distance of codes (n, d) from samples (m, d) of the prior, over what it is at most.
+
+    Returns
+    -------
+    float
+        0 where the distributions are equal, 1 where they are two different points; without a unit.
+
+    Raises
+    ------
+    InputError
+        As for `energy_distance`.
+    """
+    first, second = _two_sets(codes, samples, ("codes", "samples"), at_least=2)
+    between = _distance_sum(first, second) / (len(first) * len(second))
+    return energy_distance(first, second) / (2 * between) if between > 0 else 0.0
 
 
 def sliced_wasserstein(a: ArrayLike, b: ArrayLike, projections: int = 256, seed: int = 0) -> float:

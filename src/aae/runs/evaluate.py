@@ -59,9 +59,9 @@ def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe
             every = torch.cat([drawn["style"] for drawn in codes])
             some = every[torch.from_numpy(_some(len(every), VALIDATION_CODES)).to(device)]
             prior = autoencoder.latent("style").prior
-            metrics["validation_energy_distance"] = evaluation.energy_distance(
-                some, prior.sample(len(some), None, noise)
-            )
+            samples = prior.sample(len(some), None, noise)
+            metrics["validation_energy_distance"] = evaluation.energy_distance(some, samples)
+            metrics["validation_code_mismatch"] = evaluation.code_mismatch(some, samples)
             if _owns_parts(autoencoder.latent("style")) and split.labels is not None and len(_known(split)):
                 metrics["validation_label_placement_percent"] = _label_placement(
                     prior, every.cpu().numpy(), split.labels
@@ -79,7 +79,11 @@ def _label_metrics(logits: torch.Tensor, split: Split, recipe: Recipe) -> dict[s
     if split.labels is None or not len(_known(split)):
         return {} if supervised else clusters
     if supervised:
-        return {"validation_error_percent": evaluation.error_percent(split.labels, predicted)}
+        never = np.setdiff1d(split.labels[_known(split)], predicted)
+        return {
+            "validation_error_percent": evaluation.error_percent(split.labels, predicted),
+            "validation_classes_never_predicted": float(len(never)),
+        }
     report = evaluation.clustering_report(logits, split.labels, logits, split.labels)
     names = ("clustering_error_percent", "majority_vote_error_percent")
     return clusters | {f"validation_{name}": report[name] for name in names}

@@ -16,7 +16,7 @@ from torch import Tensor
 from aae import recipes
 from aae._version import __version__
 from aae.data import NAMES, Dataset
-from aae.device import choose_device, describe_device
+from aae.device import choose_device, describe_device, usual_arithmetic
 from aae.errors import InputError
 from aae.files import write_json, write_tensors
 from aae.model import Model
@@ -141,11 +141,12 @@ def train_seeds(
         names = [checkpoint_names(RunDirectory(path).checkpoints) for path in paths.values()]
         common = max(set.intersection(*names), default=None) if resume else None
         prepared = []
-        for one in ones:
-            path = paths[one.training.seed]
-            prepared.append(prepare(one, path, torch_device, resume and path.exists(), dataset, common))
-            BatchedSeeds.share_rows([p.job.trainer for p in prepared])
-        train_together(prepared)
+        with usual_arithmetic(gradients=True), seeded(first, torch_device):
+            for one in ones:
+                path = paths[one.training.seed]
+                prepared.append(prepare(one, path, torch_device, resume and path.exists(), dataset, common))
+                BatchedSeeds.share_rows([p.job.trainer for p in prepared])
+            train_together(prepared)
         return [Run.load(path, device, trust_modules=True) for path in paths.values()]
     return [
         train(one, dataset, run=path, device=device, resume=resume and path.exists())
@@ -236,9 +237,11 @@ def train(
             f"data is {data!r}; a recipe already read expects a Dataset, or read_recipe(..., data={data!r})"
         )
     dataset = data if isinstance(data, Dataset) else None
-    prepared = prepare(recipe, run or Path("runs") / recipe.name, choose_device(device), resume, dataset)
-    run_to_end([prepared.job], f"{recipe.name} seed {recipe.training.seed}")
-    prepared.finish()
+    torch_device = choose_device(device)
+    with usual_arithmetic(gradients=True), seeded(recipe.training.seed, torch_device):
+        prepared = prepare(recipe, run or Path("runs") / recipe.name, torch_device, resume, dataset)
+        run_to_end([prepared.job], f"{recipe.name} seed {recipe.training.seed}")
+        prepared.finish()
     return Run.load(prepared.job.folder.path, device, trust_modules=True)  # those of the very recipe that was trained
 
 
@@ -369,7 +372,7 @@ def _report_scaling(recipe: Recipe, scaling: Scaling, dataset: Dataset) -> None:
         print(f"note: scaling: {scaling.describe(dataset.columns)}", file=sys.stderr)
     concern = scaling.concern(recipe.model.encoder.input_noise)
     if concern is not None:
-        print(f"warning: {concern}", file=sys.stderr)
+        print(f"warning: {dataset.name}: {concern}", file=sys.stderr)
 
 
 def command(recipe: Recipe) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae.arrays import ArrayLike
-from aae.evaluation.matching import energy_distance, mean_distance
+from aae.evaluation.matching import code_mismatch
 
 DISCRIMINATOR_WINS = 0.97  # accuracy; about 0.5 to 0.75 in healthy runs
 LABELS_UNUSED = 0.5  # entropy of the mean of q(y|x) as a share of that of the prior; above 0.9 in healthy runs
@@ -31,7 +31,7 @@ REMEDIES: dict[Door, dict[str, str]] = {
 }
 
 
-def diagnose(metrics: Mapping[str, float], door: Door = "recipe") -> Iterator[tuple[str, str]]:
+def diagnose(metrics: Mapping[str, float], door: Door = "recipe", *, final: bool = False) -> Iterator[tuple[str, str]]:
     """Find the signs of collapse in the metrics of one epoch.
 
     Parameters
@@ -40,6 +40,8 @@ def diagnose(metrics: Mapping[str, float], door: Door = "recipe") -> Iterator[tu
         As `aae.training.trainer.Trainer.run_epoch` returns them, and measurements on held-out rows.
     door : {"recipe", "estimator"}
         Whose settings to advise.
+    final : bool
+        Whether training is over, so that what may still come right is a sign too.
 
     Yields
     ------
@@ -60,10 +62,17 @@ def diagnose(metrics: Mapping[str, float], door: Door = "recipe") -> Iterator[tu
                 f"most rows share a few labels: the entropy of the mean of q(y|x) is {value:.0%} of the prior's; "
                 f"{helps['labels']} may help",
             )
+        if not final:
+            continue
         if name == "validation_code_mismatch" and value > CODES_ASTRAY:
             yield name, _astray(value, door)
-        if name == "validation_classes_predicted" and value == 1:
-            yield name, f"all validation rows get the same label; {helps['labels']} may help"
+        if name == "validation_clusters_in_use" and value == 1:
+            yield name, f"all validation rows are in one cluster; {helps['labels']} may help"
+        if name == "validation_classes_never_predicted" and value > 0:
+            yield (
+                name,
+                f"no validation row gets the label of {value:.0f} classes that are there; {helps['labels']} may help",
+            )
 
 
 def diagnose_labels(
@@ -108,11 +117,6 @@ def diagnose_codes(codes: ArrayLike, samples: ArrayLike, door: Door = "recipe") 
     mismatch = code_mismatch(codes, samples)
     if mismatch > CODES_ASTRAY:
         yield "code_mismatch", _astray(mismatch, door)
-
-
-def code_mismatch(codes: ArrayLike, samples: ArrayLike) -> float:
-    """Compute the energy distance of two samples over what it is at most: 0 where they are alike, 1 where they are points."""
-    return energy_distance(codes, samples) / max(2 * mean_distance(codes, samples), 1e-300)
 
 
 def _astray(mismatch: float, door: Door) -> str:

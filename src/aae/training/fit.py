@@ -12,11 +12,12 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from aae.arrays import ArrayLike, as_labels
-from aae.device import choose_device
+from aae.device import choose_device, usual_arithmetic
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
 from aae.noise import Noise, seeded
+from aae.posteriors import Softmax
 from aae.training.phases import Phase, adversarial_phases
 from aae.training.settings import TrainingSettings, validation_message
 from aae.training.trainer import Trainer, TrainingData
@@ -40,7 +41,8 @@ def fit(
     rows : array, (n, inputs)
         Training rows, as the encoder is to see them.
     labels : array of whole numbers, (n,), optional
-        Class numbers, -1 for unlabelled rows. They reach whatever part of the model uses labels.
+        Class numbers, -1 for unlabelled rows. They reach whatever part of the model uses labels; one has to, unless `phases` are
+        given.
     phases : sequence of Phase, optional
         What runs on every mini-batch, in this order. By default those of `adversarial_phases`; to put one of your own beside
         them, give ``[*aae.adversarial_phases(model), mine]``.
@@ -76,6 +78,13 @@ def fit(
         labelled = (known >= 0).nonzero()[:, 0]
         classes = _classes(model)
         lowest = -1 if model.decoder_classes is None else 0
+        if classes is None and phases is None:
+            named = [name for name in model.latents if isinstance(model.latent(name).posterior, Softmax)]
+            found = f" (found {named[0]!r} in place of 'label')" if named else ""
+            raise InputError(
+                f"labels are given, and no part of the model uses them{found}; expected a latent 'label' with a Softmax "
+                "posterior, a decoder or a discriminator that sees labels, phases that do, or no labels"
+            )
         if classes is not None and len(known) and not (lowest <= int(known.min()) and int(known.max()) < classes):
             found = f"{int(known.min())} to {int(known.max())}"
             raise InputError(f"labels are {found}; the model expects {lowest} to {classes - 1}")
@@ -87,34 +96,36 @@ def fit(
     except ValidationError as error:
         raise InputError(validation_message(error)) from None
     torch_device = choose_device(device)
-    torch.manual_seed(training.seed)  # for samplers and modules that draw from torch itself
-    model.to(torch_device)
-    _try(model, values.shape[1], torch_device)
     scaling = Scaling.identity()
     data = TrainingData(torch.tensor(values, dtype=torch.float32), scaling, known, labelled).to(torch_device)
     classify = labelled is not None and len(labelled) > 0
-    if phases is None:
-        phases = adversarial_phases(
-            model, training.reduction, classify=classify, moment_matching_epochs=training.moment_matching_epochs
-        )
-    trainer = Trainer(model, phases, data, training, torch_device)
     history = []
-    try:
-        while trainer.epoch < training.epochs:
-            losses = trainer.run_epoch()
-            assert losses is not None
-            history.append(losses)
-        if trainer.trained is not model:
-            model.load_state_dict(trainer.trained.state_dict())
-    finally:
-        model.eval()
+    # torch's global generators are seeded for samplers and modules that draw from them, and are as before afterwards
+    with usual_arithmetic(gradients=True), seeded(training.seed, torch_device):
+        model.float().to(torch_device)
+        _try(model, values.shape[1], torch_device)
+        if phases is None:
+            phases = adversarial_phases(
+                model, training.reduction, classify=classify, moment_matching_epochs=training.moment_matching_epochs
+            )
+        trainer = Trainer(model, phases, data, training, torch_device)
+        try:
+            while trainer.epoch < training.epochs:
+                losses = trainer.run_epoch()
+                assert losses is not None
+                history.append(losses)
+            if trainer.trained is not model:
+                model.load_state_dict(trainer.trained.state_dict())
+        finally:
+            model.eval()
     return history
 
 
 def _try(model: AdversarialAutoencoder, inputs: int, device: torch.device) -> None:
     """Check that the model encodes rows of so many values, decodes to as many, and tells codes from samples by one logit."""
     model.eval()
-    rows, labels = torch.zeros(2, inputs, device=device), torch.zeros(2, dtype=torch.int64, device=device)
+    rows = torch.zeros(2, inputs, device=device, dtype=torch.float32)
+    labels = torch.zeros(2, dtype=torch.int64, device=device)
     noise = Noise(0, device=device)
     given: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
     where = f"rows have {inputs} values each; the model expects others"

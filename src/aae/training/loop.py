@@ -98,7 +98,7 @@ def run_to_end(jobs: Sequence[TrainingJob], title: str, epoch_function: EpochFun
                     metric_logger(found)
                 shown = _mean(metrics)
                 progress.epoch(shown)
-                for sign, advice in diagnose(shown) if trainer.epoch > 1 else ():
+                for sign, advice in diagnose(shown, final=last) if trainer.epoch > 1 else ():
                     if sign not in warned:  # once per run is enough
                         warned.add(sign)
                         progress.warn(advice)
