@@ -13,7 +13,8 @@ test: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy --strict
-	$(VENV)/bin/pytest
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/pytest --cov --cov-report term
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check --fix .

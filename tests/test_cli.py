@@ -22,6 +22,7 @@ from typer.main import get_command
 import aae
 from aae import data, recipes
 from aae.cli import app, run
+from aae.evaluation.metrics import describe
 from aae.runs.run import Run
 from aae.runs.train import command as command_of
 from aae.runs.train import read_recipe
@@ -107,7 +108,7 @@ def digits_to_test():
 
 
 def cells(line):
-    return [cell for cell in line.split("  ") if cell.strip()]
+    return [cell.strip() for cell in line.split("  ") if cell.strip()]
 
 
 # --- help, recipes, data -----------------------------------------------------------------------------------------------
@@ -153,8 +154,32 @@ def test_recipes_are_listed(command):
     assert [name for name in recipes.names() if not any(line.startswith(f"{name} ") for line in lines)] == []
     listed = json.loads(command("recipes", "--json"))
     assert [entry["name"] for entry in listed] == recipes.names()
-    assert all(set(entry) == {"name", "title", "reference", "cost", "paper"} for entry in listed)
+    assert all(set(entry) == {"name", "title", "reference", "source", "cost", "paper"} for entry in listed)
     assert {e["name"]: e["paper"] for e in listed}["table2-mnist-100"] == {"test_error_percent": 1.9}
+
+
+def test_the_list_is_what_the_recipes_say():
+    for entry in recipes.overview():
+        recipe = recipes.read(entry["name"])
+        expected = recipe.model_dump(mode="json", include={"name", "title", "reference", "cost", "paper"})
+        assert entry == expected | {"source": recipe.data.source}
+
+
+def test_the_version_is_printed(command):
+    assert command("--version") == f"aae {aae.__version__}\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands_and_recipes(shell):
+    def complete(line):
+        words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1), "_TYPER_COMPLETE_ARGS": line}
+        given = {**os.environ, **words, "_AAE_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+        program = [sys.executable, "-c", "from aae.cli import main; main()"]
+        return subprocess.run(program, env=given, capture_output=True, text=True, check=False).stdout
+
+    assert "evaluate" in complete("aae eval")
+    assert "train" not in complete("aae eval")
+    assert "table2-mnist-100" in complete("aae train table2-m")
 
 
 def test_data_is_listed_and_described(place, command):
@@ -182,8 +207,8 @@ def test_training_reports_the_last_epoch(place, command):
     last = [json.loads(line) for line in Path("fresh/plain/metrics.jsonl").read_text().splitlines()][-1]
     assert last["epoch"] == 2
     shown = dict(cells(line) for line in table[1:])
-    expected = {name.replace("_", " "): value for name, value in last.items() if name not in ("epoch", "seconds")}
-    assert {name: float(value) for name, value in shown.items()} == pytest.approx(expected, rel=1e-3)
+    logged = {name: value for name, value in last.items() if name not in ("epoch", "seconds")}
+    assert shown == {describe(name).heading: describe(name).number(value) for name, value in logged.items()}
     same = (Path(folder, "plain/model.safetensors").read_bytes() for folder in ("runs", "fresh"))
     assert len(set(same)) == 1  # equal seeds, equal bits
 
@@ -223,8 +248,7 @@ def test_evaluation_is_one_json_object(place, command, name):
     assert set(report["metrics"]) == METRICS[name]
     assert all(math.isfinite(value) for value in report["metrics"].values())
     shown = dict(cells(line)[:2] for line in command("evaluate", f"runs/{name}").splitlines()[1:])
-    expected = {key.replace("_", " "): value for key, value in report["metrics"].items()}
-    assert {key: float(value) for key, value in shown.items()} == pytest.approx(expected, rel=1e-3)
+    assert shown == {describe(key).heading: describe(key).number(value) for key, value in report["metrics"].items()}
 
 
 def test_the_validation_split_can_be_measured(place, command):
@@ -411,7 +435,7 @@ def test_samples_of_one_class(place, tmp_path, command, name, label):
 
     finished = aae.load(f"runs/{name}")
     rows = draw("a.npy", "--label", label, "--seed", "5")
-    assert (rows.shape, str(rows.dtype)) == ((7, *finished.shape), finished.facts["rows"])
+    assert (rows.shape, str(rows.dtype)) == ((7, *finished.shape), finished.metadata["rows"])
     np.testing.assert_array_equal(rows, finished.sample(7, finished.class_names.index(label), seed=5))
     draw("b.npy", "--label", label, "--seed", "5")
     assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
@@ -422,7 +446,7 @@ def test_samples_of_one_class(place, tmp_path, command, name, label):
 def test_samples_of_plain_columns_are_in_the_units_of_the_data(place, tmp_path, command):
     command("sample", "runs/iris", "-n", "50", "--label", "setosa", "-o", tmp_path / "rows.csv")
     table = pa_csv.read_csv(tmp_path / "rows.csv")
-    assert table.column_names == list(Run.load("runs/iris").facts["columns"])
+    assert table.column_names == list(Run.load("runs/iris").metadata["columns"])
     rows = np.stack([column.to_numpy() for column in table.columns], axis=1)
     low, high = load_iris().data.min(0), load_iris().data.max(0)
     assert rows.shape == (50, 4)
@@ -505,7 +529,7 @@ def test_each_seed_is_the_run_with_that_seed(place, seeds):
 def test_training_several_seeds_reports_mean_and_deviation(place, command):
     out = command("train", *RUNS["plain"], *SMALL, "--seeds", "2", "--set", "training.seed=4", "--run", "fresh/seeds")
     header, *table, first, second = out.splitlines()
-    assert header.split()[-2:] == ["mean", "sd"]
+    assert header.split()[-2:] == ["mean", "std"]
     assert (first, second) == ("fresh/seeds/seed-4", "fresh/seeds/seed-5")
     last = [json.loads(Path(p, "metrics.jsonl").read_text().splitlines()[-1]) for p in (first, second)]
     _, mean, std = cells(next(line for line in table if line.startswith("reconstruction loss")))
@@ -538,8 +562,8 @@ def test_seeds_are_measured_together_and_recorded(place, seeds, command, tmp_pat
     assert reread(result["command"]) == recipes.read(seeds / "seed-0" / "recipe.toml")
     shown = command("evaluate", seeds).splitlines()
     assert cells(shown[0])[0] == "demo, 2 seed(s), 2 epochs"
-    error = next(cells(line) for line in shown if line.startswith("test error percent"))
-    assert float(error[1]) == pytest.approx(result["metrics"]["test_error_percent"]["mean"], rel=1e-3)
+    error = next(cells(line) for line in shown if line.startswith("test error, %"))
+    assert error[1] == f"{result['metrics']['test_error_percent']['mean']:.2f}"
 
 
 def epochs(folder):

@@ -154,7 +154,10 @@ def test_dropout_follows_every_hidden_layer_and_needs_noise():
 
 def trained(epochs: int) -> tuple[nn.Module, torch.Tensor, Trainer]:
     """A small convolutional run of all phases with batch norm everywhere, on 400 images; scaled rows."""
-    one, stored = recipe(f"training.epochs={epochs}", "training.classification.rate=0.01"), images(400, 8, 8, 3)
+    one, stored = (
+        recipe(f"training.epochs={epochs}", "training.classification.learning_rate=0.01"),
+        images(400, 8, 8, 3),
+    )
     labels = torch.arange(400) // 200
     model = build_model(one.model, (8, 8, 3), 2, Noise(0))
     scaling = make_scaling(one.data, one.model, stored)

@@ -17,12 +17,13 @@ import typer
 import aae
 from aae import recipes
 from aae.cli import app
+from aae.evaluation.metrics import METRICS
 from aae.recipes import Recipe
 from aae.reproduction import tables
 from aae.reproduction.reproduce import TARGETS
 from aae.runs.train import read_recipe
 from aae.training.diagnostics import DISCRIMINATOR_WINS, LABELS_UNUSED
-from aae.training.settings import Settings
+from aae.training.settings import OptimizerSettings, Settings, TrainingSettings
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("models/*.md"), *DOCS.glob("guide/*.md"), *DOCS.glob("api/*.md")])
@@ -50,6 +51,9 @@ def keys(model: type[Settings] = Recipe, prefix: str = "") -> set[str]:
         found.add(f"{prefix}{name}")
         for inner in settings_in(field.annotation):
             found |= keys(inner, f"{prefix}{name}.")
+    if issubclass(model, TrainingSettings):
+        for phase in (name.removesuffix("_loss") for name in METRICS if name.endswith("_loss")):
+            found |= {f"{prefix}{phase}", *keys(OptimizerSettings, f"{prefix}{phase}.")}
     return found
 
 
@@ -267,16 +271,35 @@ def test_the_example_of_a_recipe_with_own_parts_runs(tmp_path, monkeypatch):
     assert abs(np.linalg.norm(run.sample_prior(500), axis=1).mean() - 2) < 0.02
 
 
+def test_the_example_of_a_phase_runs_with_fit_and_in_a_recipe(tmp_path, monkeypatch):
+    page = DOCS / "guide" / "phases.md"
+    module, program = blocks(page, "python")
+    (recipe,) = blocks(page, "toml")
+    assert len(module.strip().splitlines()) <= 30
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    Path("penalty.py").write_text(module, encoding="utf-8")
+    names: dict[str, object] = {}
+    exec(compile(module + program, "phases.md", "exec"), names)
+    history = names["history"]
+    assert abs(history[-1]["discriminator_slope"] - 1) < 0.4  # without it 1.8
+    Path("smooth.toml").write_text(recipe, encoding="utf-8")
+    run = aae.train(read_recipe("smooth.toml", ["training.epochs=3"]), run="smooth", device="cpu")
+    del sys.modules["penalty"]
+    assert 0.5 < run.folder.read_metrics()[-1]["discriminator_slope"] < 1.5
+    assert recipes.read("smooth/recipe.toml").training.gradient_penalty.learning_rate == 0.001
+
+
 def test_every_logged_metric_is_explained():
     rows = np.random.default_rng(0).random((40, 5))
     labels = np.repeat([0, 1, -1, -1], 10)
     model = aae.AAEEmbedding(epochs=1, hidden_layer_sizes=(8,), discriminator_layer_sizes=(8,), device="cpu")
     logged = set(model.fit(rows, labels).history_[0]) - {"epoch"}
-    explained = set(words(DOCS / "guide" / "metrics.md"))
     assert {"repulsion_loss", "classification_loss"} <= logged
-    assert logged <= explained
-    source = (DOCS.parent / "src" / "aae" / "measure.py").read_text(encoding="utf-8")
-    assert set(re.findall(r'"(validation_[a-z_]+)"', source)) - {"validation_error_percent_epoch_1"} <= explained
+    assert all(METRICS[name].explanation for name in logged)
+    source = (DOCS.parent / "src" / "aae" / "runs" / "evaluate.py").read_text(encoding="utf-8")
+    for name in set(re.findall(r'"validation_([a-z_]+)"', source)) - {"error_percent_epoch_1"}:
+        assert METRICS[name].validated, name
 
 
 def test_every_key_of_a_recipe_is_described():
@@ -295,6 +318,7 @@ def test_reference_lists_every_public_name():
         assert python_name_exists(f"aae.{name}"), name
     assert set(aae.__all__) <= set(listed)
     assert {f"evaluation.{name}" for name in aae.evaluation.__all__} <= set(listed)
+    assert ".. automodule:: aae.losses\n   :members:" in text
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)

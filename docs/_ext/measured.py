@@ -9,6 +9,8 @@
     ```{beside} estimators
     :task: 2-D map
     ```
+
+``metrics`` is a table of metrics and what they mean.
 """
 
 import dataclasses
@@ -21,6 +23,7 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from aae.evaluation.metrics import METRICS, describe
 from aae.reproduction import results, tables
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -34,41 +37,49 @@ def table(name: str, recipes: str | None = None, folder: Path = RESULTS) -> str:
     return shown.markdown(results.read(folder))
 
 
-MEASURES = {
-    "error_percent": ("error, %", 1),
-    "nmi": ("NMI", 3),
-    "ari": ("ARI", 3),
-    "clustering_accuracy_hungarian_percent": ("Hungarian accuracy, %", 1),
-    "clustering_error_percent": ("error of the paper's protocol, %", 1),
-    "clusters_in_use": ("clusters in use", 1),
-    "knn_accuracy_percent": ("k-NN accuracy, %", 1),
-    "trustworthiness": ("trustworthiness", 3),
-    "auroc_mean": ("AUROC, mean over the digits left out", 3),
-    "auroc_min": ("AUROC, lowest of them", 3),
-}
-"""Title and digits of each measure of a benchmark; a task is sorted by its first one."""
-
-
 def comparison(name: str, task: str, folder: Path = RESULTS) -> str:
-    """Write one task of a benchmark as Markdown, the best method first; errors are best when small."""
+    """Write one task of a benchmark as Markdown, the best method by its first measure first."""
     path = folder / "benchmarks" / f"{name}.json"
     if not path.exists():
         return "Not measured yet."
     found = json.loads(path.read_text(encoding="utf-8"))
     methods = found["results"][task]
-    measures = [key for key in MEASURES if any(key in summary for summary in methods.values())]
+    measures = list(dict.fromkeys(name for summary in methods.values() for name in summary))
     first = measures[0]
-    ranked = sorted(methods, key=lambda m: methods[m][first]["mean"], reverse="error" not in first)
+    ranked = sorted(methods, key=lambda m: methods[m][first]["mean"], reverse=describe(first).direction == "higher")
     rows = []
     for method in ranked:
         label = f"**{method}**" if "AAE" in method else method
         found_of = methods[method]
-        cells = [results.with_std(found_of[key], MEASURES[key][1]) if key in found_of else "" for key in measures]
+        cells = [results.with_std(found_of[m], describe(m).digits) if m in found_of else "" for m in measures]
         rows.append([label, *cells])
-    made = tables.markdown(["method", *(MEASURES[key][0] for key in measures)], rows)
+    made = tables.markdown(["method", *(describe(measure).heading for measure in measures)], rows)
     versions = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
     seeds = f"{len(found['seeds'])} seeds, mean ± standard deviation, {found['split']} rows of the 8x8 digits"
     return f"{made}\n\n*{seeds}; {versions}. Made by `{found['command']}`.*"
+
+
+def metrics_table(logged: bool) -> str:
+    """Write the metrics that are logged in training, or those of a finished run, as Markdown."""
+    rows = [
+        [f"`{name}`", metric.heading, "" if metric.direction == "none" else metric.direction, metric.explanation]
+        for name, metric in METRICS.items()
+        if metric.logged == logged
+    ]
+    return tables.markdown(["metric", "title", "better", "what it is"], rows)
+
+
+class Metrics(SphinxDirective):
+    """Insert a table of metrics: ``logged``, ``evaluated``, or the names of those of the validation split."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the Markdown in place."""
+        if self.arguments[0] == "validated":
+            names = [f"`validation_{name}`" for name, metric in METRICS.items() if metric.validated]
+            return self.parse_text_to_nodes(", ".join(names) + ".")
+        return self.parse_text_to_nodes(metrics_table(self.arguments[0] == "logged"))
 
 
 class Beside(SphinxDirective):
@@ -101,4 +112,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("measured", Measured)
     app.add_directive("beside", Beside)
+    app.add_directive("metrics", Metrics)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

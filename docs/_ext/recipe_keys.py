@@ -10,12 +10,14 @@ from pydantic_core import PydanticUndefined
 
 from aae import recipes
 from aae.recipes import Recipe
-from aae.training.settings import Settings
+from aae.training.settings import OptimizerSettings, Settings, TrainingSettings
 
 
 def sections(model: type[Settings] = Recipe, prefix: str = "") -> Iterator[tuple[str, type[Settings]]]:
     """List the sections of a recipe, each with the settings that define it; a union gives one for each of its kinds."""
     yield prefix, model
+    if issubclass(model, TrainingSettings):
+        yield f"{prefix}.PHASE", OptimizerSettings
     for name, field in model.model_fields.items():
         inner = list(_models(field.annotation))
         for below in inner:

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import sys
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from aae.errors import InputError, InterruptedTrainingError, TrainingError
+from aae._version import __version__
+from aae.errors import InputError, InputWarning, InterruptedTrainingError, TrainingError, printable
 
 app = typer.Typer(
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Adversarial autoencoders (arXiv 1511.05644): train, measure, draw and use them.",
 )
 data_app = typer.Typer(help="List, describe and fetch the named data sets.")
 app.add_typer(data_app, name="data")
 
+MAX_COUNT, MAX_SEED, MAX_SEEDS = 2**31 - 1, 2**63 - 1, 100_000  # as in recipes, whose module takes long to import
+OUT_OF_MEMORY = (
+    r"out of memory|can't allocate memory|not enough memory|invalid buffer size|(size|multiplication).* overflow"
+)
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]")  # which could change a terminal, or the line
 OTHERS_WAIT = 20  # seconds for which the other processes of torchrun leave it to the first to say what is wrong
 
 
@@ -54,27 +63,64 @@ class ProfileName(StrEnum):
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 InputArgument = Annotated[
-    Path, typer.Argument(metavar="INPUT", help="Rows: npy, npz, csv, parquet, an IDX file, or (a folder of) images.")
+    Path,
+    typer.Argument(metavar="INPUT", help="Rows: a table, an array, images, or a folder of images or parts of a table."),
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")]
+DataOption = Annotated[
+    str | None, typer.Option(help="Where the data of the run is by now, if not where the recipe says.")
+]
 TrustOption = Annotated[
     bool,
     typer.Option("--trust-modules", help="Import the custom modules that the run's recipe names, if it names some."),
 ]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the draw.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the draw.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"aae {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Adversarial autoencoders (arXiv 1511.05644): train, evaluate, plot and use them."""
+
+
+def _complete_recipe(incomplete: str) -> list[str]:
+    from aae.recipes import names
+
+    return [name for name in names() if name.startswith(incomplete)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 on success, 2 on bad input (one line on stderr), 130 after Ctrl-C."""
+    """Run the command line and exit.
+
+    0 on success; 1 where training or memory fails and 2 on bad input, each with one line on stderr; 130, 143 and 129 after
+    Ctrl-C, SIGTERM and SIGHUP, 75 after SIGUSR1: a training has written its checkpoint by then.
+    """
     sys.exit(run(arguments))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of any script go to any terminal
+            stream.reconfigure(errors="backslashreplace")
+    with _notices():
+        return _run(given)
+
+
+def _run(given: Sequence[str]) -> int:
     try:
-        if app(args=given or ["--help"], prog_name="aae", standalone_mode=False) == 130:
+        if app(args=list(given) or ["--help"], prog_name="aae", standalone_mode=False) == 130:
             raise KeyboardInterrupt  # which typer makes an exit status of, and returns it
     except typer.TyperException as error:
         return _complain(_usage(error), error.exit_code)
@@ -83,16 +129,39 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except TrainingError as error:
         return _complain(str(error), 1)
     except InterruptedTrainingError as error:
-        return _complain(str(error), 130)
+        return _complain(str(error), error.status)
     except (KeyboardInterrupt, typer.Abort):
         return _complain("interrupted", 130)
     except BrokenPipeError:  # whoever reads our output has seen enough
         return 1
     except OSError as error:
         return _complain(
-            f"{error.filename or 'files'}: {error.strerror}; expected a place that can be read and written", 2
+            f"{error.filename or 'files'}: {error.strerror or error}; expected a place that can be read and written", 2
         )
+    except (MemoryError, RuntimeError) as error:
+        message = " ".join(str(error).split())
+        if not isinstance(error, MemoryError) and not re.search(OUT_OF_MEMORY, message, re.IGNORECASE):
+            raise
+        return _complain(f"out of memory ({message or 'no more is given'}); expected smaller sizes or more memory", 1)
     return 0
+
+
+@contextmanager
+def _notices() -> Iterator[None]:
+    """Print how input was understood as lines on standard error, each once; of several processes the first does."""
+    said, usual = set(), warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if not issubclass(category, InputWarning):
+            usual(message, category, *where, **more)
+        elif str(message) not in said and os.environ.get("LOCAL_RANK", "0") == "0":
+            said.add(str(message))
+            print(f"aae: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", InputWarning)
+        warnings.showwarning = show
+        yield
 
 
 def _usage(error: typer.TyperException) -> str:
@@ -109,7 +178,7 @@ def _complain(message: str, status: int) -> int:
     """
     if os.environ.get("LOCAL_RANK", "0") != "0":
         time.sleep(OTHERS_WAIT)
-    print(f"aae: {message}", file=sys.stderr)
+    print(f"aae: {CONTROL.sub(lambda found: repr(found[0])[1:-1], message)}", file=sys.stderr)
     return status
 
 
@@ -119,32 +188,36 @@ def recipes(as_json: JsonOption = False) -> None:
 
     Example: aae recipes
     """
-    from aae.recipes import names, read
+    from aae.evaluation.metrics import describe
+    from aae.recipes import overview
 
-    found = [read(name) for name in names()]
+    found = overview()
     if as_json:
-        print(
-            json.dumps(
-                [r.model_dump(mode="json", include={"name", "title", "reference", "cost", "paper"}) for r in found]
-            )
-        )
+        print(json.dumps(found))
         return
     table = _table("recipe", "what", "paper", "data", "paper's numbers", "rough cost")
     for r in found:
-        numbers = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in r.paper.items())
-        table.add_row(r.name, r.title, r.reference, r.data.source, numbers, r.cost)
+        numbers = "; ".join(f"{describe(name).heading}: {value:g}" for name, value in r["paper"].items())
+        table.add_row(r["name"], r["title"], r["reference"], r["source"], numbers, r["cost"])
     _print(table)
 
 
 @app.command()
 def train(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="Name of a recipe (see `aae recipes`) or a .toml file.")
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="Name of a recipe (see `aae recipes`) or a .toml file.",
+            autocompletion=_complete_recipe,
+        ),
     ],
     data: Annotated[str | None, typer.Option(help="Named data set or path, in place of the recipe's.")] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder; by default runs/RECIPE.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds to train, from training.seed on.")] = 1,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=MAX_SEEDS, help="Number of seeds to train, from training.seed on.")
+    ] = 1,
     batched: Annotated[
         bool | None,
         typer.Option(
@@ -154,7 +227,13 @@ def train(
         ),
     ] = None,
     device: DeviceOption = Device.auto,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with an interrupted run, or start it if there is none; a finished one is left alone.",
+        ),
+    ] = False,
 ) -> None:
     """Train a recipe into a run folder.
 
@@ -165,17 +244,17 @@ def train(
     from aae.reproduction.results import summarize
     from aae.runs.train import read_recipe, train_seeds
     from aae.training.acceleration import distributed
+    from aae.training.loop import leaves_on_request
 
     distributed.join()
     checked = read_recipe(recipe, overrides or [], data)
-    runs = train_seeds(checked, seeds, run=run, device=device.value, resume=resume, batched=batched)
+    with leaves_on_request():
+        runs = train_seeds(checked, seeds, run=run, device=device.value, resume=resume, batched=batched)
     if not distributed.Distributed.joined().is_main_process:
         return
     last = [metrics[-1] for r in runs if (metrics := r.folder.read_metrics())]
-    table = _table("metric after the last epoch", "mean", "sd")
-    for name, found in (summarize(last) if last else {}).items():
-        if name not in ("epoch", "seconds"):
-            table.add_row(name.replace("_", " "), f"{found['mean']:.4g}", f"{found['sd']:.2g}" if seeds > 1 else "")
+    table = _table("metric after the last epoch", "mean", "std")
+    _add_metrics(table, {k: v for k, v in (summarize(last) if last else {}).items() if k not in ("epoch", "seconds")})
     _print(table)
     for r in runs:
         print(r.folder.path)
@@ -188,6 +267,7 @@ def evaluate(
     record: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also write a result file into this folder.")
     ] = None,
+    data: DataOption = None,
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
     as_json: JsonOption = False,
@@ -196,7 +276,6 @@ def evaluate(
 
     Example: aae evaluate runs/figure2a
     """
-    from aae.recipes.build_data import load_data
     from aae.reproduction import results
     from aae.runs import evaluate as measure
     from aae.runs.train import load_runs
@@ -204,7 +283,7 @@ def evaluate(
     if record is not None:
         results.check_split(split.value)
     runs = load_runs(run, device.value, trust_modules=trust)
-    dataset = load_data(runs[0].recipe)
+    dataset = runs[0].load_data(data)
     reports = [measure.evaluate(r, split.value, dataset) for r in runs]
     summary = results.summarize([report["metrics"] for report in reports])
     if record is not None:
@@ -213,22 +292,21 @@ def evaluate(
         print(json.dumps(reports[0] if len(reports) == 1 else {"seeds": reports, "metrics": summary}))
         return
     paper = reports[0]["paper"]
-    table = _table(f"{runs[0].recipe.name}, {len(runs)} seed(s), {reports[0]['epochs']} epochs", "mean", "sd", "paper")
-    for name, found in summary.items():
-        std = f"{found['sd']:.2g}" if len(runs) > 1 else ""
-        table.add_row(name.replace("_", " "), f"{found['mean']:.4g}", std, f"{paper[name]:g}" if name in paper else "")
+    table = _table(f"{runs[0].recipe.name}, {len(runs)} seed(s), {reports[0]['epochs']} epochs", "mean", "std", "paper")
+    _add_metrics(table, summary, paper)
     _print(table)
 
 
 @app.command()
 def parzen(
     run: RunArgument,
-    n: Annotated[int, typer.Option("-n", min=1, help="Number of samples of the model.")] = 10_000,
+    n: Annotated[int, typer.Option("-n", min=1, max=MAX_COUNT, help="Number of samples of the model.")] = 10_000,
     split: Annotated[SplitName, typer.Option(help="Held-out rows to score.")] = SplitName.test,
     folder: Annotated[
         Path | None, typer.Option(help="Keeps what was done so far; by default a folder in the run.")
     ] = None,
     record: Annotated[Path | None, typer.Option(help="Folder of result files to write one into.")] = None,
+    data: DataOption = None,
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
     as_json: JsonOption = False,
@@ -251,7 +329,7 @@ def parzen(
         results.check_split(split.value)
     distributed.join()
     finished = load(run, device.value, trust_modules=trust)
-    dataset = finished.load_data()
+    dataset = finished.load_data(data)
     rows = getattr(dataset, split.value)
     if rows is None:
         raise InputError(f"{dataset.name}: has no {split.value} split; expected one to score")
@@ -283,7 +361,9 @@ def predict(
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
 ) -> None:
-    """Write the inferred label and the probability of every class for each row.
+    """Write the inferred label and the probability of every class for each row, with what identifies it.
+
+    Rows of a folder of images are identified by their files, and rows of a table by data.id_column of the recipe.
 
     Example: aae predict runs/mine new.csv -o labels.csv
     """
@@ -293,10 +373,11 @@ def predict(
 
     finished = load(run, device.value, trust_modules=trust)
     names = finished.label_names
-    probabilities = finished.predict_proba(finished.read(source, labels=False).rows)
+    split = finished.read(source, labels=False)
+    probabilities = finished.predict_proba(split.rows)
     columns = {"label": np.array(names)[probabilities.argmax(1)]}
     columns |= {f"probability_{name}": probabilities[:, k] for k, name in enumerate(names)}
-    _write(output, columns)
+    _write(output, columns, split)
 
 
 @app.command()
@@ -309,19 +390,19 @@ def encode(
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
 ) -> None:
-    """Write the codes of each row; of a dimensionality reduction (section 7) the embedding too.
+    """Write the codes of each row, with what identifies it; of a dimensionality reduction (section 7) the embedding too.
 
     Example: aae encode runs/figure2a images/ -o codes.npz
     """
     from aae.runs.hub import load
 
     finished = load(run, device.value, trust_modules=trust)
-    rows = finished.read(source, labels=False).rows
-    columns = finished.encode(rows)
+    split = finished.read(source, labels=False)
+    columns = finished.encode(split.rows)
     if finished.autoencoder.cluster_heads is not None:
         codes = columns if output.suffix.lower() != ".npy" else {}
-        columns = {"embedding": finished.embed(rows), **codes}
-    _write(output, columns)
+        columns = {"embedding": finished.embed(split.rows), **codes}
+    _write(output, columns, split)
 
 
 @app.command()
@@ -332,7 +413,7 @@ def reconstruct(
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
 ) -> None:
-    """Encode and decode each row.
+    """Encode and decode each row, and write it with what identifies it.
 
     Example: aae reconstruct runs/figure2a images/ -o reconstructed.png
     """
@@ -340,14 +421,14 @@ def reconstruct(
 
     finished = load(run, device.value, trust_modules=trust)
     split = finished.read(source, labels=finished.autoencoder.decoder_classes is not None)
-    _write_rows(finished, finished.reconstruct(split.rows, split.labels), output)
+    _write_rows(finished, finished.reconstruct(split.rows, split.labels), output, split)
 
 
 @app.command()
 def sample(
     run: RunArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="npy, npz, csv or parquet; png for images.")],
-    n: Annotated[int, typer.Option("-n", min=1, help="Number of rows.")] = 100,
+    n: Annotated[int, typer.Option("-n", min=1, max=MAX_COUNT, help="Number of rows.")] = 100,
     label: Annotated[str | None, typer.Option(help="Class of all rows, by name; the style is random.")] = None,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
@@ -370,6 +451,7 @@ def figure(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder; by default figures/ in the run.")
     ] = None,
+    data: DataOption = None,
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
 ) -> None:
@@ -380,7 +462,7 @@ def figure(
     from aae.runs.hub import load
     from aae.runs.plot import draw
 
-    for path in draw(load(run, device.value, trust_modules=trust), output):
+    for path in draw(load(run, device.value, trust_modules=trust), output, data):
         print(path)
 
 
@@ -408,7 +490,9 @@ def reproduce(
         ProfileName,
         typer.Option(help="smoke: seconds, on digits; short: hours on two cores; full: the paper's lengths."),
     ] = ProfileName.short,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds, in place of the profile's.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, max=MAX_SEEDS, help="Number of seeds, in place of the profile's.")
+    ] = None,
     run: Annotated[Path, typer.Option(help="Folder for the runs; finished ones are used again.")] = Path(
         "runs/reproduce"
     ),
@@ -422,22 +506,25 @@ def reproduce(
 
     Example: aae reproduce table2 --profile short
     """
+    from aae.evaluation.metrics import describe
     from aae.reproduction import reproduce as reproduction
+    from aae.training.loop import leaves_on_request
 
     def note(text: str) -> None:
         print(text, file=sys.stderr)
 
-    outcomes = reproduction.reproduce(
-        target, profile.value, run, seeds=seeds, record=record, device=device.value, note=note
-    )
+    with leaves_on_request():
+        outcomes = reproduction.reproduce(
+            target, profile.value, run, seeds=seeds, record=record, device=device.value, note=note
+        )
     rows = reproduction.comparison(outcomes)
     columns = ("recipe", "metric", "paper", "ours", "epochs", "seeds")
     if as_json:
         print(json.dumps([dict(zip(columns, row, strict=True)) for row in rows]))
         return
     table = _table(*columns)
-    for row in rows:
-        table.add_row(*map(str, row))
+    for recipe, metric, *rest in rows:
+        table.add_row(recipe, describe(metric).heading, *map(str, rest))
     _print(table)
 
 
@@ -515,7 +602,9 @@ def data_list(as_json: JsonOption = False) -> None:
     table = _table("name", "what", "row", "train", "test", "on this machine")
     for e in entries:
         where = str(e.path or ("no, and it cannot be downloaded" if e.unavailable else "not yet: aae data fetch"))
-        table.add_row(e.name, e.description, "x".join(map(str, e.shape)), str(e.train_size), str(e.test_size), where)
+        table.add_row(
+            e.name, e.description, "x".join(map(str, e.shape)), str(e.train_size), str(e.test_size), _plain(where)
+        )
     _print(table)
 
 
@@ -524,7 +613,18 @@ def data_info(
     source: Annotated[str, typer.Argument(metavar="NAME|PATH", help="Named data set or path.")],
     label_column: Annotated[str | None, typer.Option(help="Column of a table that holds the labels.")] = None,
     labels_file: Annotated[str | None, typer.Option(help="File with the label of every row.")] = None,
-    image_size: Annotated[int | None, typer.Option(min=1, help="Height and width of the images of a folder.")] = None,
+    unlabelled: Annotated[list[str] | None, typer.Option(help="What else stands for no label.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Column of a table that identifies its rows.")] = None,
+    ignore_columns: Annotated[
+        list[str] | None, typer.Option("--ignore-column", help="Column of a table to leave out; may be repeated.")
+    ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option("--header/--no-header", help="Whether the first line of a CSV or TSV file names the columns."),
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=1, max=10**5, help="Height and width of images of a folder.")
+    ] = None,
     colour: Annotated[bool, typer.Option("--colour", help="Read the images of a folder in colour.")] = False,
     fold: Annotated[int | None, typer.Option(min=0, max=4, help="Which of the official folds, for TFD.")] = None,
     as_json: JsonOption = False,
@@ -543,6 +643,10 @@ def data_info(
         test=0,
         label_column=label_column,
         labels=labels_file,
+        unlabelled=unlabelled,
+        id_column=id_column,
+        ignore_columns=ignore_columns or (),
+        header=header,
         image_size=image_size,
         colour=colour,
         fold=fold,
@@ -554,6 +658,8 @@ def data_info(
         "classes": list(dataset.class_names),
         "scaling": choose_scaling(dataset.train.rows).describe(dataset.columns),
     }
+    if dataset.train.ids is not None:
+        metadata["identifiers"] = dataset.train.id_column
     for name, split in splits.items():
         if split is not None:
             labelled = int((split.labels >= 0).sum()) if split.labels is not None else 0
@@ -567,10 +673,10 @@ def data_info(
     if as_json:
         print(json.dumps(metadata))
         return
-    table = _table(dataset.name, "")
+    table = _table(_plain(dataset.name), "")
     for key, value in metadata.items():
         text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-        table.add_row(key, text)
+        table.add_row(key, _plain(text))
     _print(table)
 
 
@@ -592,22 +698,49 @@ def _table(*columns: str) -> Table:
     return table
 
 
+def _add_metrics(table: Table, summary: dict[str, dict[str, Any]], paper: dict[str, float] | None = None) -> None:
+    """Add a row for each metric: its mean over seeds, the standard deviation of several, and the paper's number."""
+    from aae.evaluation.metrics import describe
+
+    for name, found in summary.items():
+        metric = describe(name)
+        std = metric.number(found["sd"]) if len(found["values"]) > 1 else ""
+        papers = [] if paper is None else [metric.number(paper[name]) if name in paper else ""]
+        table.add_row(metric.heading, metric.number(found["mean"]), std, *papers)
+
+
+def _plain(text: str) -> str:
+    """Write a text of a file so that it does nothing to the terminal and is no markup."""
+    return escape(printable(text))
+
+
 def _print(table: Table) -> None:
     Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
 
 
-def _write(path: Path, columns: dict[str, Any]) -> None:
+def _write(path: Path, columns: dict[str, Any], split: Any = None) -> None:
+    """Write named arrays, after what identifies the rows of a split where something does and the file can hold it."""
     from aae.data import write_rows
 
+    if split is not None and split.ids is not None:
+        if path.suffix.lower() == ".npy":
+            print(
+                f"aae: {path} cannot hold what identifies its rows ({split.id_column}); they are in the order of the input, "
+                "files of a folder by their sorted names",
+                file=sys.stderr,
+            )
+        else:
+            name = split.id_column if split.id_column not in columns else f"id_{split.id_column}"
+            columns = {name: split.ids, **columns}
     write_rows(path, columns)
     print(path)
 
 
-def _write_rows(run: Any, rows: Any, path: Path) -> None:
+def _write_rows(run: Any, rows: Any, path: Path, split: Any = None) -> None:
     """Write rows as a table or array, or as one sheet of images."""
     if path.suffix.lower() != ".png":
-        columns = run.metadata.get("columns") if path.suffix.lower() in (".csv", ".parquet") else None
-        _write(path, {name: rows[:, k] for k, name in enumerate(columns)} if columns else {"rows": rows})
+        columns = run.metadata.get("columns") if path.suffix.lower() not in (".npy", ".npz") else None
+        _write(path, {name: rows[:, k] for k, name in enumerate(columns)} if columns else {"rows": rows}, split)
         return
     import math
 

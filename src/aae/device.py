@@ -1,11 +1,11 @@
-"""The machine: which device computes, what it is called, and how its memory is kept."""
+"""The machine: which device computes, what it is called, how its memory is kept, and the state in which torch computes."""
 
 from __future__ import annotations
 
 import ctypes
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -55,16 +55,23 @@ def keep_freed_memory() -> None:
 
 
 @contextmanager
-def usual_arithmetic(*, gradients: bool = False) -> Iterator[None]:
-    """Compute as usual, whatever the interpreter is set to; it is set as before at the end.
+def usual_state() -> Iterator[None]:
+    """Compute as in an interpreter where nobody has changed anything; a decorator too. Afterwards all is as it was.
 
-    Gradients may be switched off, torch may be in inference mode, and numpy may raise an error for every underflow.
-
-    Parameters
-    ----------
-    gradients : bool
-        Whether gradients are needed.
+    A person may have switched gradients off, made another type or device the default, entered autocast, or had numpy raise where
+    it would warn; what is trained, loaded and computed here is to be the same.
     """
-    usual = np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")
-    with usual, torch.inference_mode(False), torch.set_grad_enabled(gradients):
+    dtype = torch.get_default_dtype()
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        if dtype != torch.float32:
+            torch.set_default_dtype(torch.float32)
+            stack.callback(torch.set_default_dtype, dtype)
         yield

@@ -75,4 +75,16 @@ class InterruptedTrainingWarning(UserWarning):
 
 
 class InterruptedTrainingError(RuntimeError):
-    """Ctrl-C stopped a run after its checkpoint was written; the message says how to go on."""
+    """A signal stopped a run after its checkpoint was written; the message says how to go on.
+
+    Parameters
+    ----------
+    message : str
+        One line.
+    status : int
+        Exit status of the command.
+    """
+
+    def __init__(self, message: str, status: int = 130) -> None:
+        super().__init__(message)
+        self.status = status

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -71,6 +71,102 @@ def generator_loss(code_logits: Tensor) -> Tensor:
 def classification_loss(label_logits: Tensor, labels: Tensor) -> Tensor:
     """Compute the cross-entropy of q(y|x) from its logits (batch, classes) and labels (batch,) (section 5)."""
     return F.cross_entropy(label_logits, labels)
+
+
+def consistency_loss(probabilities: Tensor, perturbed_logits: Tensor) -> Tensor:
+    """Compute KL(q(y|x) || q(y|x + r)) in nats, mean over the batch; the first distribution is a constant (Miyato et al. 2018).
+
+    Parameters
+    ----------
+    probabilities : Tensor, (batch, categories)
+        q(y|x) of rows; they get no gradient.
+    perturbed_logits : Tensor, (batch, categories)
+        Logits of q(y|x + r), of the same rows perturbed.
+
+    Returns
+    -------
+    Tensor, ()
+        The divergence, 0 or larger.
+    """
+    target, log_q = probabilities.detach(), torch.log_softmax(perturbed_logits, 1)
+    divergence: Tensor = torch.special.xlogy(target, target) - target * log_q
+    return divergence.sum(1).mean()
+
+
+def virtual_adversarial_direction(
+    label_logits: Callable[[Tensor], Tensor],
+    rows: Tensor,
+    probabilities: Tensor,
+    start: Tensor,
+    xi: float | Tensor = 10.0,
+    power_iterations: int = 1,
+) -> Tensor:
+    """Find the directions in which q(y|x) changes fastest, by the power method (Miyato et al. 2018, Algorithm 1).
+
+    Parameters
+    ----------
+    label_logits : callable
+        Maps rows (batch, inputs) to the logits (batch, categories) of q(y|x), the same ones whenever it is called.
+    rows : Tensor, (batch, inputs)
+        Where to look from.
+    probabilities : Tensor, (batch, categories)
+        q(y|x) of `rows`.
+    start : Tensor, (batch, inputs)
+        Random directions to begin with, such as standard normal numbers.
+    xi : float or Tensor, (batch, 1)
+        Distance at which the divergence is probed, larger than 0.
+    power_iterations : int
+        Steps, 1 or larger.
+
+    Returns
+    -------
+    Tensor, (batch, inputs)
+        Directions of length 1 (0 where the divergence does not change), without a gradient.
+    """
+
+    def divergence(direction: Tensor) -> Tensor:
+        return len(rows) * consistency_loss(probabilities, label_logits(rows + xi * direction))  # each row by itself
+
+    direction = _unit(start)
+    for _ in range(power_iterations):
+        direction = _unit(torch.func.grad(divergence)(direction))
+    return direction.detach()
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Scale each row (batch, dim) to length 1, in steps that neither overflow nor vanish."""
+    tiny = torch.finfo(vectors.dtype).tiny
+    vectors = vectors / vectors.abs().amax(1, keepdim=True).clamp(min=tiny)
+    unit: Tensor = vectors / vectors.norm(dim=1, keepdim=True).clamp(min=tiny)
+    return unit
+
+
+def information_loss(probabilities: Tensor, marginal: float = 2.0, prior: Sequence[float] | None = None) -> Tensor:
+    """Compute mu KL(mean of q(y|x) || p(y)) + mean of H(q(y|x)) in nats: little where each row is sure and all labels are used.
+
+    With an even p(y) this is, up to a constant, -(mu H(mean of q(y|x)) - mean of H(q(y|x))): with mu = 1 minus the mutual
+    information of row and label (Krause et al. 2010; Hu et al. 2017, IMSAT).
+
+    Parameters
+    ----------
+    probabilities : Tensor, (batch, categories)
+        q(y|x) of every row.
+    marginal : float
+        mu, 0 or larger.
+    prior : sequence of float, optional
+        p(y), by default the same for each category.
+
+    Returns
+    -------
+    Tensor, ()
+        The loss, 0 or larger.
+    """
+    mean = probabilities.mean(0)
+    even = [1 / probabilities.shape[1]] * probabilities.shape[1]
+    expected = torch.tensor(prior or even, dtype=mean.dtype, device=mean.device).clamp(min=torch.finfo(mean.dtype).tiny)
+    divergence = (torch.special.xlogy(mean, mean) - mean * expected.log()).sum()
+    loss: Tensor = marginal * divergence + torch.special.entr(probabilities).sum(1).mean()
+    return loss
 
 
 def normalized_marginal_entropy(probabilities: Tensor, prior: Sequence[float] | None = None) -> Tensor:

@@ -17,7 +17,7 @@ model                 latents       decoder sees         discriminator sees     
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from aae.errors import InputError
 from aae.networks import Corruption
 from aae.noise import Noise
-from aae.posteriors import Posterior, Softmax
+from aae.posteriors import ClusteredSoftmax, Posterior, Softmax
 from aae.priors import Prior
 
 Output = Literal["linear", "sigmoid"]
@@ -246,6 +246,26 @@ class AdversarialAutoencoder(Model):
         return latent
 
     @property
+    def label_head(self) -> Softmax:
+        """The posterior of the latent ``label``."""
+        head = self.latent("label").posterior
+        assert isinstance(head, Softmax)
+        return head
+
+    @property
+    def clusters_pending(self) -> bool:
+        """Whether q(y|x) is a sum over clusters that are not assigned to labels yet."""
+        return self.classifies and isinstance(self.label_head, ClusteredSoftmax) and not self.label_head.assigned
+
+    @property
+    def label_shares(self) -> Sequence[float] | None:
+        """p(y) of each label that q(y|x) tells apart; None where it is the same for all."""
+        head = self.label_head
+        if isinstance(head, ClusteredSoftmax):
+            return head.shares if head.assigned else None
+        return getattr(self.latent("label").prior, "probabilities", None)
+
+    @property
     def classifies(self) -> bool:  # type: ignore[override]
         """Whether the model infers a label, q(y|x)."""
         return "label" in self.latents
@@ -254,6 +274,10 @@ class AdversarialAutoencoder(Model):
         """List the parameters of the generator: the encoder and all heads."""
         heads = [p for name in self.latents for p in self.latent(name).posterior.parameters()]
         return [*self.encoder.parameters(), *heads]
+
+    def classifier_parameters(self) -> list[nn.Parameter]:
+        """List the parameters of q(y|x): the encoder and the head of the label."""
+        return [*self.encoder.parameters(), *self.latent("label").posterior.parameters()]
 
     def decoder_parameters(self) -> list[nn.Parameter]:
         """List the parameters that turn codes into rows: the decoder and, where they are learned, the cluster heads."""
@@ -265,9 +289,12 @@ class AdversarialAutoencoder(Model):
         discriminators = [self.latent(name).discriminator for name in self.latents]
         return [p for d in discriminators if d is not None for p in d.parameters()]
 
-    def features(self, rows: Tensor, noise: Noise | None = None) -> Tensor:
-        """Map rows (batch, inputs) to encoder features (batch, features); in training mode `noise` corrupts the input."""
-        x = self.corruption(rows, noise)
+    def features(self, rows: Tensor, noise: Noise | None = None, *, corrupt: bool = True) -> Tensor:
+        """Map rows (batch, inputs) to encoder features (batch, features); in training mode `noise` corrupts the input.
+
+        Without `corrupt` the noise serves the hidden layers and the posterior alone.
+        """
+        x = self.corruption(rows, noise) if corrupt else rows
         for name in self.latents:
             width = self.latent(name).posterior.noise_inputs
             if width:
@@ -292,16 +319,17 @@ class AdversarialAutoencoder(Model):
         dict of str to Tensor
             Codes (batch, dim) by latent; the label's code is q(y|x).
         """
-        features = self.features(rows, noise)
+        return self.codes(self.features(rows, noise), noise)
+
+    def codes(self, features: Tensor, noise: Noise | None = None) -> Codes:
+        """Infer the codes of encoder features (batch, features); drawn with `noise`, as for `encode`."""
         return {name: self.latent(name).posterior(features, noise) for name in self.latents}
 
     def label_logits(self, rows: Tensor, noise: Noise | None = None) -> Tensor:
         """Compute the logits (batch, classes) of q(y|x)."""
         if not self.classifies:
             raise InputError("the model has no latent named 'label', so it cannot infer labels")
-        head = self.latent("label").posterior
-        assert isinstance(head, Softmax)
-        return head.logits(self.features(rows, noise))
+        return self.label_head.label_logits(self.features(rows, noise))
 
     def representation(self, codes: Codes) -> Tensor:
         """Compute what the decoder sees of the codes: y W_C + z (section 7), or all of them side by side."""
@@ -352,9 +380,12 @@ class AdversarialAutoencoder(Model):
         """
         codes: Codes = {}
         if labels is None and self.classifies and any(self.latent(name).label_informed for name in self.latents):
-            labels = self.latent("label").prior.sample(n, None, noise).argmax(1)
+            labels = self.label_head.label_probabilities(self.latent("label").prior.sample(n, None, noise)).argmax(1)
         for name in self.latents:
             latent = self.latent(name)
+            if name == "label" and labels is not None and self.label_head.num_labels < latent.prior.dim:
+                codes[name] = self.label_head.label_codes(labels, noise)
+                continue
             per_label = latent.label_informed or name == "label"
             codes[name] = latent.prior.sample(n, labels if per_label else None, noise)
         return codes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
@@ -254,6 +255,20 @@ class Corruption(nn.Module):
             x = x + self.noise_std * noise.normal(*x.shape)
         corrupted: Tensor = self.dropout(x, noise)
         return corrupted
+
+
+@contextmanager
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Let batch normalization in `module` use the mini-batch at hand, and leave its running statistics alone."""
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    tracked = [layer for layer in layers if layer.training and layer.track_running_stats]
+    for layer in tracked:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in tracked:
+            layer.track_running_stats = True
 
 
 class Dense(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -52,6 +52,10 @@ class Noise:
         """Draw uniform integers in [0, high) of the given shape, as int64."""
         return torch.randint(high, shape, generator=self.generator, device=self.device)
 
+    def drawing_for(self, rows: int) -> AbstractContextManager[object]:
+        """Say for how many rows of this process is drawn next; of no meaning where one process draws for all."""
+        return nullcontext()
+
     def seed(self) -> int:
         """Draw a seed for a generator that is not of this package."""
         return int(torch.randint(2**62, (), generator=self.generator, device=self.device))
@@ -59,6 +63,27 @@ class Noise:
     def permutation(self, n: int) -> Tensor:
         """Draw a random order of ``0 .. n - 1``, as int64."""
         return torch.randperm(n, generator=self.generator, device=self.device)
+
+
+class MetaNoise(Noise):
+    """Stands in for a stream where only shapes are wanted: its tensors are on the device "meta" and take no memory."""
+
+    def __init__(self) -> None:
+        self.device = torch.device("meta")
+
+    def normal(self, *shape: int) -> Tensor:
+        """Return a tensor of the given shape."""
+        return torch.empty(shape, device=self.device)
+
+    uniform = normal
+
+    def integers(self, high: int, *shape: int) -> Tensor:
+        """Return an int64 tensor of the given shape."""
+        return torch.empty(shape, dtype=torch.int64, device=self.device)
+
+    def permutation(self, n: int) -> Tensor:
+        """Return an int64 tensor of n numbers."""
+        return self.integers(n, n)
 
 
 class SharedNoise(Noise):
@@ -97,6 +122,15 @@ class SharedNoise(Noise):
     def integers(self, high: int, *shape: int) -> Tensor:
         """Draw uniform integers in [0, high) of the given shape, as int64."""
         return self._own(super().integers(high, *self._whole(shape)))
+
+    @contextmanager
+    def drawing_for(self, rows: int) -> Iterator[None]:
+        """Set `rows` for a while."""
+        before, self.rows = self.rows, rows
+        try:
+            yield
+        finally:
+            self.rows = before
 
     def seed(self) -> int:
         """Draw a seed, for each process another."""

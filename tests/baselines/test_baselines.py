@@ -170,7 +170,7 @@ def test_gan_discriminator_labels_rows_1_and_generated_rows_0_and_the_generator_
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
 def test_gan_networks_drop_out_in_training_alone(network):
     model, rows = gan(), torch.ones(20, 2)
-    getattr(model, network).layers[0].dropout.learning_rate = 0.5
+    getattr(model, network).layers[0].dropout.rate = 0.5
     losses = [phase.loss(Batch(rows, Noise(0))).item() for phase in generative_adversarial_phases(model)]
     without = [phase.loss(Batch(rows, Noise(0))).item() for phase in generative_adversarial_phases(gan())]
     assert all(a != b for a, b in zip(losses, without, strict=True))

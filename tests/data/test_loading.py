@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from aae.data import load, read_rows
-from aae.errors import InputError
+from aae.errors import InputError, InputWarning
 
 RNG = np.random.default_rng(7)
 PICTURES = RNG.integers(0, 256, (20, 4, 5), dtype=np.uint8)
@@ -53,10 +53,14 @@ def test_npy_without_splits_stays_a_memory_map(tmp_path):
         (PICTURES, np.uint8, (4, 5)),
         (PICTURES[..., None], np.uint8, (4, 5)),
         (np.stack([PICTURES] * 3, axis=-1), np.uint8, (4, 5, 3)),
-        (PICTURES.reshape(20, 20), np.float32, (20,)),
-        (COLUMNS, np.float32, (3,)),
+        (PICTURES.reshape(20, 20), np.uint8, (20,)),
+        (COLUMNS, np.float64, (3,)),
+        (COLUMNS.astype(np.float32), np.float32, (3,)),
+        (COLUMNS.astype(np.float16), np.float16, (3,)),
         (COLUMNS.astype(">f4"), np.float32, (3,)),
-        (PICTURES.astype(np.int64), np.float32, (4, 5)),
+        (PICTURES.astype(np.int64), np.int64, (4, 5)),
+        (PICTURES.astype(np.uint16), np.float32, (4, 5)),
+        (PICTURES.astype(np.uint32), np.float64, (4, 5)),
         (COLUMNS > 0, np.float32, (3,)),
     ],
 )
@@ -164,7 +168,8 @@ def test_csv_types_do_not_depend_on_the_first_lines(tmp_path):
 @pytest.mark.parametrize(("text", "rows"), [("1.5,2\n3,4\n", 2), ("0,1\n3,4\n", 1)])
 def test_csv_without_a_line_of_names(tmp_path, text, rows):
     (tmp_path / "t.csv").write_text(text)
-    assert read_rows(tmp_path / "t.csv").rows.shape == (rows, 2)
+    with pytest.warns(InputWarning, match="the first line, .* is read as " + ("a row" if rows == 2 else "names")):
+        assert read_rows(tmp_path / "t.csv").rows.shape == (rows, 2)
 
 
 # --- IDX ---
@@ -198,8 +203,11 @@ def test_idx_of_other_types(tmp_path, dtype, code):
 def test_folder_of_classes(tmp_path):
     for folder, value in [("b", 10), ("a", 20), ("unlabelled", 30)]:
         write_picture(tmp_path / folder / "1.png", value=value)
-    (tmp_path / "README.txt").write_text("not a image")
-    data = load(str(tmp_path), test=0)
+    (tmp_path / "README.txt").write_text("not an image")
+    with pytest.warns(
+        InputWarning, match=r"1 files are not read, as they are no images by their names \(.txt\): README"
+    ):
+        data = load(str(tmp_path), test=0)
     assert data.class_names == ("a", "b")
     assert data.shape == (4, 5)
     np.testing.assert_array_equal(data.train.rows[:, 0, 0], [20, 10, 30])
@@ -298,7 +306,12 @@ def images(*made):
 
 BAD = {
     "missing": (lambda folder: None, "digitz", {}, "unknown data set.*no file or folder"),
-    "suffix": (text("x.txt", "1"), "x.txt", {}, r"x\.txt: found the suffix '\.txt', expected \.npy"),
+    "suffix": (
+        text("x.txt", "1"),
+        "x.txt",
+        {},
+        r"x\.txt: found the suffix '\.txt', expected an IDX file, .*\.npy, .*\.csv, .*\.parquet",
+    ),
     "nan": (save("x.npy", arr=with_value(COLUMNS, (4, 2), np.nan)), "x.npy", {}, "row 4, column 2 .*found nan"),
     "infinite pixel": (
         save("x.npy", arr=with_value(PICTURES.astype(np.float32), (1, 2, 3), np.inf)),
@@ -337,14 +350,19 @@ BAD = {
         r"key 'x_test': found rows of shape \(2,\)",
     ),
     "ragged": (text("t.csv", "a,b\n1,2\n3\n"), "t.csv", {}, "line 3: Expected 2 columns, got 1"),
-    "word": (text("t.csv", "a,b\n1,2\n3,x\n"), "t.csv", {}, r"column #1: line 3.*'x'"),
+    "word": (
+        text("t.csv", "a,b\n1,2\n3,x\n"),
+        "t.csv",
+        {},
+        r"line 3, column 'b': found 'x', expected a number, with commas",
+    ),
     "hole": (text("t.csv", "a,b\n1,2\n,3\n"), "t.csv", {}, "column 'a': found a missing value in row 1"),
     "csv nan": (text("t.csv", "a,b\n1,2\n3,nan\n"), "t.csv", {}, "row 1, column 'b' .*found nan"),
     "csv empty": (text("t.csv", ""), "t.csv", {}, "no columns"),
     "csv names only": (text("t.csv", "a,b\n"), "t.csv", {}, "no rows"),
-    "csv binary": (raw("t.csv", b"\xff\xfe\x00\x01"), "t.csv", {}, "cannot be read"),
+    "csv binary": (raw("t.csv", b"\x89\xff\x00\x01"), "t.csv", {}, "cannot be read"),
     "twice": (text("t.csv", "a,a\n1,2\n"), "t.csv", {}, "2 columns called 'a'"),
-    "unnamed": (text("t.csv", ",a\n0,2\n"), "t.csv", {}, "no name for column 0"),
+    "unnamed": (text("t.csv", "a,,b\n0,2,3\n"), "t.csv", {}, "no name for column 1"),
     "no such column": (
         text("t.csv", "a,kind\n1,x\n"),
         "t.csv",
@@ -354,7 +372,7 @@ BAD = {
     "only labels": (text("t.csv", "label\nx\n"), "t.csv", {}, "no columns"),
     "half label": (text("t.csv", "a,label\n1,1\n2,1.5\n"), "t.csv", {}, "label of row 1 .*found 1.5"),
     "parquet text": (parquet(a=["x"]), "t.parquet", {}, "column 'a': found values of type string"),
-    "parquet list label": (parquet(a=[1], label=[{"x": 1}]), "t.parquet", {}, "cannot be read"),
+    "parquet list label": (parquet(a=[1], label=[{"x": 1}]), "t.parquet", {}, "found labels of type struct"),
     "parquet null": (parquet(a=[1, None]), "t.parquet", {}, "column 'a': found a missing value in row 1"),
     "not parquet": (text("t.parquet", "hello"), "t.parquet", {}, "cannot be read"),
     "idx magic": (raw("a.idx", b"\x89PNG0000"), "a.idx", {}, "magic number 0x89504e47"),
@@ -369,10 +387,15 @@ BAD = {
         images(("a.png", (5, 4)), ("b.png", (6, 4))),
         ".",
         {},
-        r"b\.png: found a image of 6x4 pixels, expected 5x4",
+        r"b\.png: found an image of 6x4 pixels, expected 5x4 pixels like a.png",
     ),
-    "no images": (text("a.txt", ""), ".", {}, "found no images"),
-    "empty class": (lambda folder: (folder / "cat").mkdir(), ".", {}, "cat: found no images"),
+    "no images": (text("a.txt", ""), ".", {}, "found a folder without images or tables, expected"),
+    "empty class": (
+        lambda folder: [(folder / "cat").mkdir(), write_picture(folder / "dog/a.png")],
+        ".",
+        {},
+        "cat: found no images",
+    ),
     "mixed": (images(("a.png", (5, 4)), ("cat/b.png", (5, 4))), ".", {}, "found images beside the folder 'cat'"),
     "third split": (
         images(("train/a.png", (5, 4)), ("val/b.png", (5, 4))),
@@ -380,7 +403,7 @@ BAD = {
         {},
         "found a folder 'val' beside 'train'",
     ),
-    "not a image": (text("a.png", "hello"), ".", {}, r"a\.png: found a file that cannot be read as a image"),
+    "not a image": (text("a.png", "hello"), ".", {}, r"a\.png: found a file that cannot be read .*, expected an image"),
     "16 bits": (lambda folder: write_picture(folder / "a.png", mode="I;16"), ".", {}, "more than 8 bits"),
     "image size": (images(("a.png", (5, 4))), ".", {"image_size": 0}, "image_size: found 0"),
     "option size": (
@@ -390,7 +413,12 @@ BAD = {
         "image_size: .*expected it only for images",
     ),
     "option colour": (text("t.csv", "a\n1\n"), "t.csv", {"colour": True}, "colour: .*expected it only for images"),
-    "option column": (save("x.npy", arr=COLUMNS), "x.npy", {"label_column": "a"}, "label_column: .*only for .csv"),
+    "option column": (
+        save("x.npy", arr=COLUMNS),
+        "x.npy",
+        {"label_column": "a"},
+        "label_column: .*only for CSV files and TSV",
+    ),
     "option labels": (lambda folder: None, None, {"labels": "y.npy"}, "labels: .*only for your own data"),
     "labels file": (
         save("x.npy", arr=COLUMNS),
@@ -426,9 +454,11 @@ def test_bad_input_is_one_clear_line(tmp_path, case):
     ("name", "content", "message"),
     [
         ("y.csv", b"a,b\n1,2\n", "found 2 columns, expected one column of labels"),
-        ("y.csv", b"\xff\xfe", "cannot be read"),
+        ("y.csv", b"\xff\xfe", "found no columns"),
+        ("y.csv", b"\xe4\n", "cannot be read .*expected a table of numbers in UTF-8"),
+        ("y.npz", b"", "expected an IDX file, .npy, .csv"),
         ("y.parquet", b"hello", "cannot be read"),
-        ("y.txt", b"1", "expected .npy, .csv or .parquet"),
+        ("y.txt", b"1", "expected an IDX file, .*npy, .*csv"),
     ],
 )
 def test_bad_label_files(tmp_path, name, content, message):

@@ -16,7 +16,7 @@ def test_tables(tmp_path, suffix):
     file = tmp_path / f"out.{suffix}"
     write_rows(file, {"code": CODES, "label": LABELS, "p": CODES[:, 0].astype(np.float64)})
     split = read_rows(file)
-    np.testing.assert_array_equal(split.rows, np.c_[CODES, CODES[:, 0]])
+    np.testing.assert_array_equal(split.rows.astype(np.float32), np.c_[CODES, CODES[:, 0]])
     np.testing.assert_array_equal(split.labels, LABELS)
     if suffix == "parquet":
         assert pyarrow.parquet.read_schema(file).names == ["code_0", "code_1", "label", "p"]

@@ -319,7 +319,7 @@ def test_damaged_files_leave_no_conversion(machine):
         with pytest.raises(InputError, match=rf"{svhn.TRAIN}: found .*expected"):
             load(str(folder))
     assert conversions(machine) == []
-    with pytest.raises(InputError, match=r"fold: found this option for .*expected it only for tfd, faces"):
+    with pytest.raises(InputError, match=r"fold: found this option for .*expected it only for tfd and faces"):
         load(str(folder), fold=0)
 
 

@@ -118,7 +118,7 @@ def test_options(machine):
     for fold in (-1, 5):
         with pytest.raises(InputError, match=rf"fold: found {fold}, expected 0 to 4"):
             load("tfd", fold=fold)
-    with pytest.raises(InputError, match="fold: found this option for digits, expected it only for tfd, faces"):
+    with pytest.raises(InputError, match="fold: found this option for digits, expected it only for tfd and faces"):
         load("digits", fold=0)
     with pytest.raises(InputError, match="image_size: found this option"):
         load(str(file), image_size=3)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits, make_blobs
-from sklearn.metrics import adjusted_rand_score
 
 import aae
 from aae.errors import CollapseWarning, InputError, InputWarning

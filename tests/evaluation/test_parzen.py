@@ -404,7 +404,7 @@ def test_bench_agrees_with_scikit_learn_and_adds_up():
     found = bench_parzen(n_samples=600, n_test=300, dim=64, device="cpu", rounds=1, peer_rows=20)
     assert found["largest_difference_nats"] < 1e-4
     assert found["gflop"] == pytest.approx(2 * 600 * 300 * 64 / 1e9)
-    assert found["share"] == pytest.approx(found["gflop_per_second"] / found["ceiling_gflop_per_second"])
+    assert found["fraction_of_roofline"] == pytest.approx(found["gflop_per_second"] / found["matmul_gflop_per_second"])
     assert found["speed_up"] == pytest.approx(found["kernel_density_seconds"] / found["seconds"])
     with pytest.raises(InputError, match="rounds: found 0, expected 1 or larger"):
         bench_parzen(rounds=0)

@@ -16,7 +16,7 @@ from aae.cli import run as command_line
 from aae.errors import InputError
 from aae.files import read_tensors, write_tensors
 from aae.noise import Noise
-from aae.recipes.build_model import build_model
+from aae.recipes.build_model import build_model, build_phases
 from aae.runs import likelihood
 from aae.runs.evaluate import evaluate
 from aae.runs.train import read_recipe, train, train_seeds
@@ -121,7 +121,7 @@ decoder = { module = "mynet:decoder" }
 discriminator = { module = "mynet:Discriminator" }
 [model.style]
 dim = 2
-prior = { kind = "own", module = "mynet:ring", arguments = { radius = 1.5 } }
+prior = { kind = "custom", module = "mynet:ring", arguments = { radius = 1.5 } }
 [training]
 epochs = 2
 """
@@ -385,10 +385,12 @@ def test_a_module_that_does_not_import_is_one_clear_line():
 def test_arguments_need_a_module_and_a_vae_a_density():
     with pytest.raises(InputError, match=r"model\.encoder has arguments \{'a': 1\}, but no module that takes them"):
         read_recipe("figure2a-digits", ["model.encoder.arguments={ a = 1 }"])
+    one = read_recipe("figure2c-digits", ["model.style.prior={ kind = 'custom', module = 'mynet:ring' }"])
+    model = build_model(one.model, (8, 8), 0, Noise(0))
     with pytest.raises(
-        InputError, match=r"model\.style\.prior\.kind is 'own'; method 'vae' needs a prior whose density"
+        InputError, match=r"a VAE needs a prior with a density larger than 0 everywhere; found FromSampler"
     ):
-        read_recipe("figure2c-digits", ["model.style.prior={ kind = 'own', module = 'mynet:ring' }"])
+        build_phases(one, model)
 
 
 # --- recipes -----------------------------------------------------------------------------------------------------------
@@ -399,7 +401,7 @@ def test_another_module_replaces_the_keys_of_the_first():
     assert recipe.model.encoder.module == "mynet:Encoder"
     assert recipe.model.encoder.input_noise == 0
     prior = read_recipe("mine.toml", ["model.style.prior.module=mynet:corners"]).model.style.prior
-    assert prior.model_dump() == {"kind": "own", "module": "mynet:corners", "arguments": {}}
+    assert prior.model_dump() == {"kind": "custom", "module": "mynet:corners", "arguments": {}}
     Path("yours.toml").write_text('extends = "mine.toml"\nmodel.encoder.module = "mynet:Noisy"\n')
     assert recipes.read("yours.toml").model.encoder.arguments == {}
     Path("same.toml").write_text('extends = "mine.toml"\nmodel.encoder.arguments.channels = 5\n')

@@ -67,7 +67,7 @@ def test_another_kind_replaces_the_keys_of_the_first():
         'training.generator={ optimizer = "adam", learning_rate = 0.1 }',
     ):
         generator = recipes.read("figure2a", [override]).training.generator
-        assert (generator.optimizer, generator.learning_rate_at(0), generator.momentum) == ("adam", 0.1, 0.0)
+        assert (generator.optimizer, generator.learning_rate_at(0, 0, 1), generator.momentum) == ("adam", 0.1, 0.0)
     assert recipes.read("figure11a").training.generator.momentum == 0  # momentum 0.1 below belongs to another optimizer
 
 
@@ -75,7 +75,9 @@ def test_an_own_recipe_extends_one_of_the_package_or_a_neighbour(tmp_path):
     (tmp_path / "base.toml").write_bytes(
         b'\xef\xbb\xbfextends = "table2-mnist-100"\ntraining.epochs = 7\n'
     )  # as Notepad does
-    (tmp_path / "mine.toml").write_text('extends = "base.toml"\ntitle = "mine"\n[training.generator]\nrate = 0.5\n')
+    (tmp_path / "mine.toml").write_text(
+        'extends = "base.toml"\ntitle = "mine"\n[training.generator]\nlearning_rate = 0.5\n'
+    )
     recipe = recipes.read(tmp_path / "mine.toml")
     base = recipes.read("table2-mnist-100")
     assert (recipe.name, recipe.title, recipe.training.epochs, recipe.paper) == ("mine", "mine", 7, {})
@@ -323,7 +325,7 @@ def test_every_recipe_trains_is_measured_and_drawn(name, tmp_path, monkeypatch):
     for metric in measured_alike - {"validation_reconstruction"}:
         assert report["metrics"][metric] == pytest.approx(record[metric])  # in training and afterwards
     assert report["metrics"].keys() >= recipes.read(name).paper.keys() or split == "validation"
-    figures = draw(run, dataset=dataset)
+    figures = draw(run, data=dataset)
     assert "curves" in {path.stem for path in figures}
     drawn, model = {path.stem for path in figures}, recipe.model
     assert ("embedding" in drawn) == (model.cluster_heads is not None)

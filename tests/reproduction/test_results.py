@@ -1,11 +1,14 @@
+import dataclasses
 import json
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from aae import recipes
 from aae.errors import InputError
+from aae.evaluation.parzen import ParzenEstimate
 from aae.reproduction import results
 from aae.runs.evaluate import evaluate
 from aae.runs.train import command, read_recipe, train
@@ -80,6 +83,50 @@ def test_the_result_of_other_settings_is_not_replaced(tmp_path):
         results.record(*trained("model.style.dim=3"), tmp_path / "results")
     assert path.read_bytes() == before
     assert results.record(*wide, tmp_path / "results") == path
+
+
+def estimate(**changes):
+    numbers = dict.fromkeys([field.name for field in dataclasses.fields(ParzenEstimate)], 1.0)
+    return ParzenEstimate(**{**numbers, "samples": 10, "grid": (1.0,), **changes})
+
+
+def test_the_likelihood_of_another_run_is_not_replaced(tmp_path):
+    runs = []
+    for number, changes in enumerate(([], ["training.epochs=2"], ["training.seed=1"])):
+        recipe = read_recipe("demo", ["training.epochs=1", "model.encoder.hidden=[8]", *changes])
+        runs.append(train(recipe, run=tmp_path / str(number), device="cpu"))
+    path = results.record_parzen(runs[0], estimate(), "test", 1.0, tmp_path / "results")
+    before = path.read_bytes()
+    for other in runs[1:]:
+        with pytest.raises(
+            InputError, match=r"parzen/demo\.10\..*json: is a result with .*, expected another folder for it"
+        ):
+            results.record_parzen(other, estimate(), "test", 1.0, tmp_path / "results")
+    assert path.read_bytes() == before
+    assert results.record_parzen(runs[0], estimate(), "test", 1.0, tmp_path / "results") == path
+    (found,) = results.read(tmp_path / "results/parzen", results.ParzenResult)
+    assert found["log_likelihood_nats"] == 1
+
+
+def test_results_tell_the_name_of_a_persons_data_and_not_where_it_is(tmp_path):
+    (tmp_path / "my data").mkdir()
+    rows = np.random.default_rng(0).random((60, 4), dtype=np.float32)
+    np.savez(tmp_path / "my data/own.npz", X=rows, y=np.arange(60) % 2)
+    recipe = read_recipe("demo", ["training.epochs=1", "model.encoder.hidden=[8]"], str(tmp_path / "my data/own.npz"))
+    run = train(recipe, run=tmp_path / "run", device="cpu")
+    path = results.record([run], [evaluate(run)], tmp_path / "results")
+    assert path.name.startswith("demo.own.1ep.")
+    assert str(tmp_path) not in path.read_text()
+    (found,) = results.read(tmp_path / "results")
+    assert found["data"] == "own.npz"
+    assert "--data own.npz" in found["command"]
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"recipe": 1}', "[" * 10**5])
+def test_a_damaged_result_file_is_named(tmp_path, damage):
+    (tmp_path / "demo.1ep.cpu1.json").write_text(damage)
+    with pytest.raises(InputError, match=r"demo\.1ep\.cpu1\.json: "):
+        results.read(tmp_path)
 
 
 def test_a_file_with_the_name_of_a_recipe_is_not_taken_for_it(tmp_path, monkeypatch):

@@ -59,7 +59,7 @@ def test_the_short_profile_lists_what_has_its_length_seeds_and_data():
         ]
     )
     assert shown.splitlines()[2:] == [
-        f"| `{name}` | test error percent | 1.90 | 4.00 | {epochs} | 1 | 2 |",
-        f"| `{other}` | test error percent | 25.80 | 20.00 ± 0.00 | 1000 | 3 | 9 |",
+        f"| `{name}` | test error, % | 1.90 | 4.00 | {epochs} | 1 | 2 |",
+        f"| `{other}` | test error, % | 25.80 | 20.00 ± 0.00 | 1000 | 3 | 9 |",
         "| total |  |  |  |  |  | 11 |",
     ]

@@ -34,8 +34,8 @@ def test_a_run_is_measured_on_its_own_data_only(vae):
     dataset = load_data(vae.recipe)
     other = replace(dataset, train=dataset.train.take(slice(0, 100)))
     with pytest.raises(InputError, match="not the data of"):
-        evaluate(vae, dataset=other)
-    assert "energy_distance" in evaluate(vae, dataset=dataset)["metrics"]
+        evaluate(vae, data=other)
+    assert "energy_distance" in evaluate(vae, data=dataset)["metrics"]
 
 
 @pytest.mark.parametrize("prior", [GaussianMixture(5), SwissRoll(num_labels=5)])
@@ -102,7 +102,7 @@ def test_pictures_of_any_range_are_drawn_from_black_to_white(tmp_path):
 def test_nothing_is_drawn_or_measured_of_other_data(vae, tmp_path):
     dataset = load_data(vae.recipe)
     other = replace(dataset, train=dataset.train.take(slice(0, 100)))
-    for call in (lambda: draw(vae, tmp_path, other), lambda: evaluate(vae, dataset=other)):
+    for call in (lambda: draw(vae, tmp_path, other), lambda: evaluate(vae, data=other)):
         with pytest.raises(InputError, match=r"not the data of .* its fingerprint is"):
             call()
     assert not list(tmp_path.iterdir())

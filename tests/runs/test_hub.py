@@ -82,7 +82,7 @@ def test_a_shared_run_gives_the_same_bits(name, monkeypatch):
     assert shared.class_names == own.class_names
     assert shared.recipe.model == own.recipe.model
     assert shared.recipe.training == own.recipe.training
-    if own.infers_labels:
+    if own.model.classifies:
         assert np.array_equal(shared.predict_proba(rows), own.predict_proba(rows))
     if name != "network":
         assert np.array_equal(shared.sample(5, seed=2), own.sample(5, seed=2))
@@ -244,8 +244,8 @@ def swap(folder):
 DAMAGES = {
     "no config": (without("config.json"), r"copy: not a shared run \(it has no config\.json\)"),
     "no weights": (without("model.safetensors"), r"model\.safetensors: no such file; expected the weights"),
-    "torn config": (write("config.json", b"{"), r"config\.json: not a readable JSON file"),
-    "config of bytes": (write("config.json", b"\xff"), r"config\.json: not a readable JSON file"),
+    "torn config": (write("config.json", b"{"), r"config\.json: not valid JSON"),
+    "config of bytes": (write("config.json", b"\xff"), r"config\.json: not text in UTF-8"),
     "config of a list": (write("config.json", b"[]"), r"config\.json: found a list, expected a JSON object"),
     "another model": (
         write("config.json", b'{"architectures": [], "model_type": "bert"}'),
@@ -268,6 +268,7 @@ DAMAGES = {
         edit('"batch_size"', '"batchsize"'),
         r"config\.json: recipe: unknown key 'training\.batchsize'; did you mean 'batch_size'\?",
     ),
+    "deep config": (write("config.json", b'{"recipe":' + b"[" * 100_000), r"config\.json: not valid JSON"),
     "another shape": (
         configure(shape=[9, 8]),
         r"model\.safetensors: weights do not fit the model: .* is \(64,\); expected \(72,\)",

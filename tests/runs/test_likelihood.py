@@ -61,7 +61,7 @@ def test_pixels_of_8_bits_count_from_0_to_1(trained, monkeypatch):
 
 def test_a_run_is_reported_with_what_its_number_is_to_be_compared_with(trained, monkeypatch):
     monkeypatch.setattr("aae.runs.reference_classifier.STEPS", 30)
-    metrics = evaluate(trained, dataset=DIGITS)["metrics"]
+    metrics = evaluate(trained, data=DIGITS)["metrics"]
     assert metrics["parzen_training_rows_nats"] > metrics["parzen_log_likelihood_nats"]  # after two epochs
     assert metrics["parzen_centroids_nats"] > metrics["parzen_log_likelihood_nats"]
     assert {"parzen_sigma", "parzen_fine_sigma", "parzen_standard_error_nats", "frechet_distance"} <= metrics.keys()
@@ -87,7 +87,7 @@ def test_the_command_goes_on_where_it_stopped_and_says_what_the_number_is_worth(
     assert files
     assert command([*words, "--record", str(tmp_path / "results")]) == 0
     capsys.readouterr()
-    (recorded,) = results.read(tmp_path / "results" / "parzen")
+    (recorded,) = results.read(tmp_path / "results" / "parzen", results.ParzenResult)
     assert {key: recorded[key] for key in ("log_likelihood_nats", "samples")}.items() <= first.items()
     assert recorded["seconds"] is None  # it went on with what was done
     assert f"| `{trained.recipe.name}` | 5,000 | {first['log_likelihood_nats']:.1f} |" in many_samples([recorded])

@@ -27,7 +27,7 @@ def trained_metrics(tmp_path, recipe, *overrides):
 
 
 def test_semi_supervised_mnist_learns_from_100_labels(tmp_path):
-    metrics = train(
+    metrics = trained_metrics(
         tmp_path, "table2-mnist-100", "training.epochs=5", "model.init=he", "training.generator.learning_rate=0.02"
     )
     assert metrics["test_error_percent"] < 22  # 100 labels alone give about 27

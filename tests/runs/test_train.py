@@ -89,7 +89,7 @@ def digits():
 
 def test_rate_is_piecewise_constant_by_epoch():
     settings = OptimizerSettings(learning_rate={0: 0.1, 50: 0.01, 1000: 0.001})
-    assert [settings.learning_rate_at(epoch) for epoch in (0, 49, 50, 999, 1000, 4999)] == [
+    assert [settings.learning_rate_at(epoch, 0, 5000) for epoch in (0, 49, 50, 999, 1000, 4999)] == [
         0.1,
         0.1,
         0.01,
@@ -97,8 +97,8 @@ def test_rate_is_piecewise_constant_by_epoch():
         0.001,
         0.001,
     ]
-    assert OptimizerSettings(learning_rate=0.3).learning_rate_at(77) == 0.3
-    with pytest.raises(ValueError, match="expected one rate from epoch 0 on"):
+    assert OptimizerSettings(learning_rate=0.3).learning_rate_at(77, 0, 100) == 0.3
+    with pytest.raises(ValueError, match="expected one learning rate from epoch 0 on"):
         OptimizerSettings(learning_rate={1: 0.1})
 
 
@@ -149,7 +149,7 @@ def test_weights_that_are_not_finite_are_found_although_every_loss_was():
     phase = Phase("generator", [module.weight], lambda batch: module.weight.square().sum().sqrt())  # 0, gradient nan
     data = TrainingData(torch.zeros(1, 1), IDENTITY)
     trainer = Trainer(module, [phase], data, TrainingSettings(epochs=1, batch_size=1), CPU)
-    with pytest.raises(TrainingError, match="weight is not finite after epoch 1"):
+    with pytest.raises(TrainingError, match="weight is not finite after the generator phase of epoch 1, step 1"):
         trainer.run_epoch()
 
 
@@ -181,11 +181,14 @@ def test_last_good_checkpoint_survives_a_loss_that_is_not_finite(tmp_path, digit
 def test_checkpoint_round_trip_keeps_only_the_newest(tmp_path):
     assert latest_checkpoint(tmp_path) is None
     for step in range(3):
-        save_checkpoint(tmp_path, f"step-{step}", {"weight": torch.full((2,), float(step))}, {"step": step})
+        save_checkpoint(tmp_path, {"weight": torch.full((2,), float(step))}, {"epoch": 0, "step": step})
     tensors, metadata = latest_checkpoint(tmp_path)
     assert torch.equal(tensors["weight"], torch.tensor([2.0, 2.0]))
     assert metadata["step"] == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-2.json", "step-2.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "epoch-000000-step-000002.json",
+        "epoch-000000-step-000002.safetensors",
+    ]
 
 
 class Crash(BaseException):
@@ -210,21 +213,24 @@ def crash_at(monkeypatch, call, names=("replace", "unlink")):
 
 @pytest.mark.parametrize("call", range(4))  # tensors, side file, removal of either old file
 def test_a_crash_leaves_the_old_checkpoint_or_the_new_one(tmp_path, monkeypatch, call):
-    save_checkpoint(tmp_path, "step-1", {"weight": torch.ones(2)}, {"step": 1})
+    save_checkpoint(tmp_path, {"weight": torch.ones(2)}, {"epoch": 0, "step": 1})
     with monkeypatch.context() as patch:
         crash_at(patch, call)
         with pytest.raises(Crash):
-            save_checkpoint(tmp_path, "step-2", {"weight": 2 * torch.ones(2)}, {"step": 2})
+            save_checkpoint(tmp_path, {"weight": 2 * torch.ones(2)}, {"epoch": 0, "step": 2})
     tensors, metadata = latest_checkpoint(tmp_path)
     assert metadata["step"] == (1 if call < 2 else 2)
     assert torch.equal(tensors["weight"], torch.full((2,), float(metadata["step"])))
-    save_checkpoint(tmp_path, "step-3", {"weight": torch.ones(2)}, {"step": 3})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-3.json", "step-3.safetensors"]
+    save_checkpoint(tmp_path, {"weight": torch.ones(2)}, {"epoch": 0, "step": 3})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "epoch-000000-step-000003.json",
+        "epoch-000000-step-000003.safetensors",
+    ]
 
 
 def test_truncated_tensors_are_detected(tmp_path):
-    save_checkpoint(tmp_path, "step-1", {"weight": torch.ones(100)}, {"step": 1})
-    path = tmp_path / "step-1.safetensors"
+    save_checkpoint(tmp_path, {"weight": torch.ones(100)}, {"epoch": 0, "step": 1})
+    path = tmp_path / "epoch-000000-step-000001.safetensors"
     whole = path.read_bytes()
     path.write_bytes(whole[:-8])
     with pytest.raises(InputError, match=f"damaged checkpoint; found {len(whole) - 8} bytes, expected {len(whole)}"):
@@ -234,7 +240,10 @@ def test_truncated_tensors_are_detected(tmp_path):
     path.unlink()
     with pytest.raises(InputError, match="found 0 bytes"):
         latest_checkpoint(tmp_path)
-    (tmp_path / "step-1.json").write_text('{"step"')
+    path.with_suffix(".json").write_text('{"step"')
+    with pytest.raises(InputError, match="not valid JSON"):
+        latest_checkpoint(tmp_path)
+    path.with_suffix(".json").write_text('{"step": 1}')
     with pytest.raises(InputError, match="not the side file of a checkpoint"):
         latest_checkpoint(tmp_path)
 
@@ -329,7 +338,7 @@ def test_interrupted_and_resumed_training_equals_uninterrupted(tmp_path, monkeyp
     for stop in (2, 1, 3, 2):  # within an epoch, twice; at an end; within another
         metrics.append(trainer.run_epoch(lambda trainer=trainer, stop=stop: trainer.step >= stop))
         tensors, metadata = trainer.state()
-        save_checkpoint(tmp_path, f"{len(metrics)}", tensors, metadata)
+        save_checkpoint(tmp_path, tensors, metadata)
         torch.manual_seed(99)
         trainer = rich_trainer(posterior, precision, seed=0)
         initialize(trainer.module, Noise(1234), "he")  # whatever was there is replaced
@@ -373,14 +382,14 @@ def uninterrupted(tmp_path_factory, digits):
     torch.set_num_threads(1)
     runs = {}
 
-    def train(epochs, checkpoint_every=1):
+    def trained(epochs, checkpoint_every=1):
         if (epochs, checkpoint_every) not in runs:
             run = tmp_path_factory.mktemp("whole") / "run"
             train(tiny_recipe(epochs, checkpoint_every=checkpoint_every), run=run, device="cpu", data=digits)
             runs[epochs, checkpoint_every] = outcome(run)
         return runs[epochs, checkpoint_every]
 
-    return train
+    return trained
 
 
 @pytest.mark.parametrize("checkpoint_every", [1, 2])
@@ -497,6 +506,13 @@ def test_bf16_computes_in_half_precision_and_keeps_weights_in_full():
 # --- tiny trainings ----------------------------------------------------------------------------------------------------
 
 
+PHASES = {
+    "aae": ("reconstruction", "discriminator", "generator", "classification"),
+    "vae": ("elbo",),
+    "network": ("classification",),
+}
+
+
 def small_recipe(method, labels, epochs, **model):
     network = {"hidden": [100]}
     adam = {"optimizer": "adam", "learning_rate": 0.002}
@@ -517,11 +533,7 @@ def small_recipe(method, labels, epochs, **model):
             "epochs": epochs,
             "batch_size": 50,
             "checkpoint_every": 1000,
-            "reconstruction": adam,
-            "discriminator": adversarial,
-            "generator": adversarial,
-            "classification": adam,
-            "elbo": adam,
+            **{name: adversarial if name in ("discriminator", "generator") else adam for name in PHASES[method]},
         },
     }
     return recipes.Recipe.model_validate(table)
@@ -531,7 +543,7 @@ def train_small(recipe, folder):
     data = load_data(recipe)
     run = train(recipe, run=folder / "run", device="cpu", data=data)
     first, *_, last = run.folder.read_metrics()
-    if not run.infers_labels:
+    if not run.model.classifies:
         return first, last, None
     return first, last, error_percent(data.test.labels, run.label_logits(data.test.rows).argmax(1))
 
@@ -599,9 +611,7 @@ def test_weights_can_be_read_by_whoever_can_read_the_folder(tmp_path):
 
 
 def test_a_full_disk_names_the_file(tmp_path):
-    script = (
-        "import torch; from aae.training.checkpoints import write_tensors as w; w({!r}, {{'x': torch.ones(100_000)}})"
-    )
+    script = "import torch; from aae.files import write_tensors as w; w({!r}, {{'x': torch.ones(100_000)}})"
     limited = (
         f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); from pathlib import Path; {script}"
     )
@@ -614,5 +624,5 @@ def test_a_full_disk_names_the_file(tmp_path):
 
 def test_a_checkpoint_is_not_promised_where_there_is_none(tmp_path):
     recipe = read_recipe("figure2a-digits", ["training.reconstruction.learning_rate=1e30", "training.epochs=2"])
-    with pytest.raises(TrainingError, match=r"in epoch 1, step \d+\. Try a lower rate for that phase$"):
+    with pytest.raises(TrainingError, match=r"in epoch 1, step \d+\. Try a lower learning rate for that phase$"):
         train(recipe, run=tmp_path / "run", device="cpu")

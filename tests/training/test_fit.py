@@ -1,3 +1,7 @@
+import contextlib
+import copy
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +11,8 @@ from aae.errors import InputError, TrainingError
 from aae.evaluation import energy_distance
 from aae.posteriors import Deterministic, Softmax
 from aae.priors import Categorical, FromSampler, Gaussian
+from aae.runs.evaluate import evaluate
+from aae.runs.train import read_recipe
 
 
 def own_model():
@@ -137,3 +143,83 @@ def test_a_model_is_in_evaluation_mode_after_a_fit_that_failed_too():
     with pytest.raises(TrainingError):
         aae.fit(model, flat_rows(), epochs=3, reconstruction={"learning_rate": 1e30})
     assert not model.training
+
+
+# --- the interpreter around it -----------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_keeps_what_was_learnt(monkeypatch):
+    torch.manual_seed(0)
+    model, rows, steps = own_model(), flat_rows(100), iter(range(10**6))
+    before = signal.getsignal(signal.SIGINT)
+    weights = model.decoder.weight.detach().clone()
+
+    def loss(batch):
+        if next(steps) == 7:  # of five steps an epoch
+            signal.raise_signal(signal.SIGINT)
+        return model.decoder.weight.square().sum()
+
+    mine = aae.Phase("mine", [model.decoder.weight], loss)
+    with pytest.warns(
+        UserWarning, match="interrupted in epoch 2 of 1000, after 3 steps; the model keeps what was learnt"
+    ):
+        history = aae.fit(model, rows, phases=[mine], epochs=1000, batch_size=20, device="cpu")
+    assert len(history) == 1
+    assert not model.training
+    assert not torch.equal(model.decoder.weight, weights)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+STATES = {
+    "no gradients": torch.no_grad,
+    "inference mode": torch.inference_mode,
+    "numpy raises": lambda: np.errstate(all="raise"),
+    "another device": lambda: torch.device("meta"),
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+}
+
+
+@contextlib.contextmanager
+def doubles():
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("state", [*STATES.values(), doubles], ids=[*STATES, "doubles"])
+def test_the_state_of_the_interpreter_has_no_say_and_stays(state, tmp_path):
+    def learn():
+        torch.manual_seed(0)
+        model = models.pop()
+        return aae.fit(model, flat_rows(100), epochs=2, batch_size=20, device="cpu"), model.decoder.weight.detach()
+
+    torch.manual_seed(0)
+    model = own_model()
+    models = [copy.deepcopy(model), model]
+    expected = learn()
+    changes = [f"model.{part}.hidden=[8]" for part in ("encoder", "decoder", "discriminator")]
+    recipe = read_recipe("demo", ["training.epochs=1", *changes])
+    run = aae.train(recipe, run=tmp_path / "usual", device="cpu")
+    rows = np.ones((3, 8, 8), np.float32)
+    with state():
+        asked = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_default_device(), np.geterr()
+        found = learn()
+        other = aae.train(recipe, run=tmp_path / "other", device="cpu")
+        probabilities, metrics = other.predict_proba(rows), evaluate(other)["metrics"]
+        assert asked == (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_default_device(), np.geterr())
+    assert found[0] == expected[0]
+    assert torch.equal(found[1], expected[1])
+    assert other.folder.weights.read_bytes() == run.folder.weights.read_bytes()
+    assert np.array_equal(probabilities, run.predict_proba(rows))
+    assert metrics == evaluate(run)["metrics"]
+
+
+def test_a_model_that_was_made_in_inference_mode_is_named():
+    with torch.inference_mode():
+        model = own_model()
+    with pytest.raises(
+        InputError, match=r"encoder\.0\.weight was made in inference mode; expected a model that can be trained"
+    ):
+        aae.fit(model, flat_rows(100), epochs=1)

@@ -360,7 +360,7 @@ def test_vae_loss_is_the_negative_evidence_lower_bound(prior, likelihood):
     ("model", "likelihood", "message"),
     [
         (vae(Gaussian(2), posterior=Deterministic), "bernoulli", "needs a Gaussian posterior; found Deterministic"),
-        (vae(FromSampler(lambda n: torch.zeros(n, 2), 2)), "bernoulli", "FromSampler can only be sampled"),
+        (vae(FromSampler(lambda n: torch.zeros(n, 2), 2)), "bernoulli", "found FromSampler"),
         (vae(Gaussian(2), output="linear"), "bernoulli", "needs a sigmoid output; found linear"),
         (semi_supervised(), "gaussian", "one latent, 'style'; found label, style"),
     ],

@@ -56,7 +56,8 @@ def supervised_phases(model: SupervisedNetwork) -> list[Phase]:
     def loss(batch: Batch) -> Tensor:
         assert batch.labelled_rows is not None
         assert batch.labelled_labels is not None
-        logits = model.label_logits(batch.labelled_rows, batch.noise)
+        with batch.noise.drawing_for(len(batch.labelled_rows)):
+            logits = model.label_logits(batch.labelled_rows, batch.noise)
         return losses.classification_loss(logits, batch.labelled_labels)
 
     return [Phase("classification", list(model.parameters()), loss, OPTIMIZER, needs_labels=True)]

@@ -1,19 +1,24 @@
-"""NumPy files: one array (``.npy``) or several with names (``.npz``). Nothing is ever unpickled."""
+"""NumPy files: one array (``.npy``), several with names, or a sparse matrix of SciPy (``.npz``). Nothing is ever unpickled."""
 
 from __future__ import annotations
 
+import math
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import NDArray
 
 from aae.data.checks import Part
-from aae.errors import InputError, reason
+from aae.data.formats import Format, Options, Parts, ends_with
+from aae.data.reading import damaged, require_memory
+from aae.errors import InputError
 
 _ROWS, _LABELS = ("X", "x", "images", "rows"), ("y", "labels")
+_DEFLATE = 1032  # to what deflate unpacks a byte at most
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def read_npy(path: Path) -> NDArray[Any]:
@@ -22,50 +27,127 @@ def read_npy(path: Path) -> NDArray[Any]:
     Raises
     ------
     InputError
-        Not a NumPy file, cut short, or an array of objects.
+        Not a NumPy file, cut short, with something behind the array, or an array of objects.
     """
-    try:
-        return np.lib.format.open_memmap(path, mode="c")  # PyTorch shares these, and copies read-only maps
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            f"{path}: found a file that cannot be read ({reason(error)}), expected a .npy array"
-        ) from error
+    with damaged(path, "a .npy array"):
+        array = np.lib.format.open_memmap(path, mode="c")  # PyTorch shares these, and copies read-only maps
+        beyond = path.stat().st_size - array.offset - array.nbytes
+        if beyond:
+            raise InputError(
+                f"{path}: found {beyond} bytes behind the array of its header {array.shape}, expected none"
+            )
+        return array
 
 
-def read_npz(path: Path) -> tuple[Part, Part | None]:
+def read_npz(path: Path) -> Parts:
     """Read named arrays: ``x_train, y_train, x_test, y_test``, or one of X, x, images, rows with one of y, labels.
+
+    A sparse matrix as ``scipy.sparse.save_npz`` writes it is read whole, where memory holds it.
 
     Returns
     -------
-    train : Part
-        The rows and labels, or those to train on.
-    test : Part or None
-        The rows and labels to test on, when the file has ``x_test``.
+    Parts
+        The rows and labels, or those to train on, and those to test on, when the file has ``x_test``.
 
     Raises
     ------
     InputError
-        A damaged file, other keys, or an array of objects.
+        A damaged file, other keys, an array of objects, or arrays larger than memory.
     """
-    try:
+    with damaged(path, ".npz arrays"):
         with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError(f"{path}: found a single array, expected the named arrays of a .npz file")
-            if "x_train" in archive:
-                test = _part(path, archive, ("x_test",), ("y_test",)) if "x_test" in archive else None
-                return _part(path, archive, ("x_train",), ("y_train",)), test
-            return _part(path, archive, _ROWS, _LABELS), None
-    except InputError:
-        raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: found a file that cannot be read ({reason(error)}), expected .npz arrays") from error
+            single = file.read(6) == np.lib.format.MAGIC_PREFIX
+        if single:
+            raise InputError(f"{path}: found a single array, expected the named arrays of a .npz file")
+        with zipfile.ZipFile(path) as archive:
+            members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+            if {"format", "shape", "data"} <= members.keys():
+                return Parts(Part(str(path), _read_sparse(path, archive, members)))
+            if "x_train" in members:
+                test = _part(path, archive, members, ("x_test",), ("y_test",)) if "x_test" in members else None
+                return Parts(_part(path, archive, members, ("x_train",), ("y_train",)), test=test)
+            return Parts(_part(path, archive, members, _ROWS, _LABELS))
 
 
-def _part(path: Path, archive: np.lib.npyio.NpzFile, rows: tuple[str, ...], labels: tuple[str, ...]) -> Part:
-    row_key = next((key for key in rows if key in archive), None)
-    label_key = next((key for key in labels if key in archive), None)
+def _part(
+    path: Path, archive: zipfile.ZipFile, members: dict[str, str], rows: tuple[str, ...], labels: tuple[str, ...]
+) -> Part:
+    row_key = next((key for key in rows if key in members), None)
+    label_key = next((key for key in labels if key in members), None)
     if row_key is None:
-        keys = ", ".join(archive.files) or "nothing"
+        keys = ", ".join(members) or "nothing"
         raise InputError(f"{path}: found the keys {keys}; expected x_train, or one of {', '.join(rows)}")
-    return Part(f"{path}, key {row_key!r}", archive[row_key], archive[label_key] if label_key else None)
+    return Part(
+        f"{path}, key {row_key!r}",
+        _read_member(path, archive, members[row_key]),
+        _read_member(path, archive, members[label_key]) if label_key else None,
+    )
+
+
+def _read_member(path: Path, archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """Read one array of an archive: what its header says, and no more."""
+    where, info = f"{path}, key {name.removesuffix('.npy')!r}", archive.getinfo(name)
+    if info.compress_size > path.stat().st_size or info.file_size > _DEFLATE * (info.compress_size + 1):
+        raise InputError(f"{where}: found {info.file_size} bytes announced, expected what a file of this size can hold")
+    with archive.open(name) as file:
+        version = np.lib.format.read_magic(file)
+        if version not in _HEADERS:
+            raise InputError(f"{where}: found version {version} of the .npy format, expected 1.0 or 2.0")
+        shape, _, dtype = _HEADERS[version](file)
+        size = math.prod(shape) * dtype.itemsize
+        if dtype.hasobject:
+            raise InputError(f"{where}: found Python objects, expected numbers or text; they cannot be read safely")
+        if file.tell() + size != info.file_size:
+            raise InputError(
+                f"{where}: found {info.file_size} bytes, expected {file.tell() + size} for the shape {shape}"
+            )
+        require_memory(size, where)
+    with archive.open(name) as file:
+        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        return array
+
+
+def _read_sparse(path: Path, archive: zipfile.ZipFile, members: dict[str, str]) -> NDArray[Any]:
+    """Read a sparse matrix into a dense one; its indices are checked, as SciPy trusts them."""
+
+    def read(key: str) -> NDArray[Any]:
+        if key not in members:
+            raise InputError(f"{path}: found no key {key!r}, expected those of a sparse matrix of SciPy")
+        return _read_member(path, archive, members[key])
+
+    kind, shape = read("format").item(), tuple(int(size) for size in read("shape").ravel())
+    kind = kind.decode("ascii") if isinstance(kind, bytes) else str(kind)
+    data = read("data")
+    if len(shape) != 2 or min(shape) < 0 or data.dtype.kind not in "buif":
+        raise InputError(
+            f"{path}: found a sparse matrix of shape {shape} and type {data.dtype}, expected (n, columns) and numbers"
+        )
+    require_memory(2 * math.prod(shape) * max(4, data.dtype.itemsize), f"{path}, made dense")
+    if kind in ("csr", "csc"):
+        made = {"csr": scipy.sparse.csr_array, "csc": scipy.sparse.csc_array}[kind](
+            (data, read("indices"), read("indptr")), shape=shape
+        )
+        made.check_format(full_check=True)
+    elif kind == "coo":
+        row, col = read("coords") if "coords" in members else np.stack([read("row"), read("col")])
+        made = scipy.sparse.coo_array((data, (row, col)), shape=shape)
+    else:
+        raise InputError(f"{path}: found a sparse matrix of the kind {kind!r}, expected csr, csc or coo")
+    dense: NDArray[Any] = made.toarray()
+    return dense
+
+
+def _read_npy_labels(path: Path, options: Options) -> NDArray[Any]:
+    return np.asarray(read_npy(path))
+
+
+FORMATS = (
+    Format(
+        name=".npy files",
+        files=".npy",
+        is_file=ends_with(".npy"),
+        read=lambda path, options: Parts(Part(str(path), read_npy(path))),
+        read_labels=_read_npy_labels,
+    ),
+    Format(name=".npz files", files=".npz", is_file=ends_with(".npz"), read=lambda path, options: read_npz(path)),
+)

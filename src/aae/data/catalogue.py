@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pooch
 import sklearn.datasets
 from numpy.typing import NDArray
 
 from aae.data import idx, svhn, tfd
-from aae.data.checks import Part, check_labels, check_rows
+from aae.data.checks import Part, check_parts
 from aae.data.dataset import Dataset, Split
 from aae.data.entries import CatalogueEntry
 from aae.data.splits import hold_out
@@ -81,23 +82,23 @@ class _IdxSet(CatalogueEntry):
 
     def _read_pair(self, folder: Path, images: str, labels: str) -> Split:
         part = Part(str(folder / images), self._read_official(folder, images), self._read_official(folder, labels))
-        return Split(check_rows(part), check_labels(part))
+        (split,), _ = check_parts([part], tuple(map(str, range(len(self.class_names)))))
+        return split
 
     def _read_official(self, folder: Path, name: str) -> NDArray[Any]:
         file, sums = idx.find(folder, name), self.sums[name]
         assert file is not None  # is_in and fetch made sure
-        content = idx.read_bytes(file)
         if sums.content is not None:
-            found, expected = hashlib.sha256(content.data).hexdigest(), sums.content
+            found, expected = hashlib.sha256(idx.read_bytes(file).data).hexdigest(), sums.content
         elif file.suffix == ".gz":
-            found, expected = hashlib.sha256(file.read_bytes()).hexdigest(), sums.packed
+            found, expected = pooch.file_hash(str(file)), sums.packed
         else:
             raise InputError(
                 f"{file}: found an unpacked file, which cannot be verified; expected the official {name}.gz"
             )
         if found != expected:
             raise InputError(f"{file}: found the SHA-256 checksum {found}, expected {expected} of the official file")
-        return idx.parse(content, file)
+        return idx.read_idx(file)
 
 
 _ENTRIES: tuple[CatalogueEntry, ...] = (
@@ -182,7 +183,7 @@ def names() -> list[CatalogueEntry]:
 
 
 def fetch(name: str) -> Path:
-    """Create sure that a known data set is on this machine.
+    """Make sure that a known data set is on this machine.
 
     It is looked for in the folder that the environment variable AAE_DATA names, then in the user's cache, and otherwise
     downloaded into that cache. Progress is shown on standard error.

@@ -1,4 +1,4 @@
-"""From values as a file holds them to rows and labels that can be trusted."""
+"""From values as a file holds them to rows that can be trusted."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aae.errors import InputError, unknown
+from aae.data.dataset import Split
+from aae.data.labels import Names, check_labels, number_classes
+from aae.data.reading import require_memory
+from aae.errors import InputError
 
 BLOCK = 2**22  # values looked at together, so that a memory map is never read whole
+_MAPPED = frozenset(["u1", "i1", "i2", "i4", "i8", "f2", "f4", "f8"])  # types that PyTorch can index as they are
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +31,66 @@ class Part:
     labels : array or None
         Numbers, or names of classes as text.
     columns : tuple of str
-        The names of the columns, for error messages; empty when they have none.
+        The names of the columns of a table; empty when they have none.
+    ids : array (n,), or None
+        What identifies each row, text or whole numbers: the name of its file, or the cell of a column of identifiers.
+    id_column : str
+        What these are called in results.
     """
 
     where: str
     rows: NDArray[Any]
     labels: NDArray[Any] | None = None
     columns: tuple[str, ...] = ()
+    ids: NDArray[Any] | None = None
+    id_column: str = "id"
+
+
+def check_parts(
+    parts: list[Part], class_names: tuple[str, ...] | None = None, unlabelled: Names = None
+) -> tuple[list[Split], tuple[str, ...]]:
+    """Check the rows and labels of parts that belong together, and number their classes.
+
+    Parameters
+    ----------
+    parts : list of Part
+        The first holds the training rows; the others have to be like it.
+    class_names : tuple of str, optional
+        The classes, when they are known already.
+    unlabelled : str, number or several of them, optional
+        What stands for "no label", beside what always does.
+
+    Returns
+    -------
+    splits : list of Split
+        One for each part.
+    class_names : tuple of str
+        The classes; empty where there are no labels.
+
+    Raises
+    ------
+    InputError
+        As for `check_rows`, `check_labels` and `number_classes`, or parts of different shapes or types.
+    """
+    rows = [check_rows(part) for part in parts]
+    for part, own in zip(parts, rows, strict=True):
+        if (own.shape[1:], own.dtype) != (rows[0].shape[1:], rows[0].dtype):
+            raise InputError(
+                f"{part.where}: found rows of shape {own.shape[1:]} and type {own.dtype}, "
+                f"expected {rows[0].shape[1:]} and {rows[0].dtype} like the training rows"
+            )
+    labels = {
+        index: check_labels(part.labels, len(part.rows), part.where, unlabelled)
+        for index, part in enumerate(parts)
+        if part.labels is not None
+    }
+    numbers, names = number_classes(list(labels.values()), class_names) if labels else ([], ())
+    numbered = dict(zip(labels, numbers, strict=True))
+    splits = [
+        Split(own, numbered.get(index), part.ids, part.id_column)
+        for index, (part, own) in enumerate(zip(parts, rows, strict=True))
+    ]
+    return splits, names
 
 
 def check_rows(part: Part) -> NDArray[Any]:
@@ -47,13 +104,15 @@ def check_rows(part: Part) -> NDArray[Any]:
     Returns
     -------
     array, (n, *shape)
-        Images in ``uint8`` stay as they are; everything else becomes ``float32``. A memory map that needs no other
-        type stays one. A last dimension of one colour is dropped.
+        Images in ``uint8`` and memory maps of types that PyTorch can index stay as they are. Everything else becomes
+        ``float32`` where that holds every value of its type, and otherwise ``float64``, as time stamps and identifiers would
+        not survive ``float32``. A last dimension of one colour is dropped.
 
     Raises
     ------
     InputError
-        Not numbers, wrong number of dimensions, no rows, no columns, a value that is not finite.
+        Not numbers, wrong number of dimensions, no rows, no columns, a value that is not finite or beyond ``float32``, in
+        which networks compute.
     """
     rows = part.rows
     if rows.dtype.kind not in "buif":
@@ -71,100 +130,57 @@ def check_rows(part: Part) -> NDArray[Any]:
         if rows.shape[3] not in (1, 3):
             raise InputError(f"{part.where}: found {rows.shape[3]} colours in shape {rows.shape}, expected 1 or 3")
         rows = rows[..., 0] if rows.shape[3] == 1 else rows
-    if rows.dtype == np.uint8 and rows.ndim > 2:
+    if are_images(rows):
         return rows
-    if rows.dtype != np.float32:
-        with np.errstate(over="ignore"):  # too large for float32 becomes infinite, and is reported below
-            rows = np.asarray(rows).astype(np.float32)
-    step = max(1, BLOCK // rows[0].size)
-    for start in range(0, len(rows), step):
-        finite = np.isfinite(rows[start : start + step])
-        if not finite.all():
-            row, *place = (int(i) for i in np.unravel_index(np.argmin(finite), finite.shape))
-            raise _not_finite(part, start + row, place)
+    mapped = isinstance(rows, np.memmap) and rows.dtype.isnative and rows.dtype.str[1:] in _MAPPED
+    final = rows.dtype if mapped else np.dtype(np.float32 if np.can_cast(rows.dtype, np.float32) else np.float64)
+    if rows.dtype != final:
+        require_memory(rows.size * final.itemsize, part.where)
+        rows = np.asarray(rows).astype(final)
+    check_finite(rows, part.where, part.columns)
     return rows
 
 
-def _not_finite(part: Part, row: int, place: list[int]) -> InputError:
-    if part.columns:
-        name = f"column {part.columns[place[0]]!r}"
-    else:
-        name = f"column {place[0]}" if len(place) == 1 else f"pixel {tuple(place)}"
-    value = part.rows[(row, *place)]
-    return InputError(f"{part.where}: row {row}, {name} (counted from 0): found {value}, expected a finite number")
+def are_images(rows: NDArray[Any]) -> bool:
+    """Check whether rows (n, ...) are images of 8 bits, from black, 0, to white, 255; plain columns of bytes are not."""
+    return rows.dtype == np.uint8 and rows.ndim > 2
 
 
-def check_labels(part: Part) -> NDArray[Any]:
-    """Check the labels of a part: one integer or one text per row.
-
-    Returns
-    -------
-    array, (n,)
-        ``int64`` with -1 for unlabelled, or text.
-
-    Raises
-    ------
-    InputError
-        Not one label per row, not integers, below -1.
-    """
-    labels = part.labels
-    assert labels is not None
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.shape != (len(part.rows),):
-        raise InputError(
-            f"{part.where}: found labels of shape {labels.shape}, expected one for each of {len(part.rows)} rows"
-        )
-    if labels.dtype.kind == "U":
-        return labels
-    if labels.dtype.kind not in "buif":
-        raise InputError(f"{part.where}: found labels of type {labels.dtype}, expected integers or text")
-    if labels.dtype.kind == "f":
-        _expect(part, labels, np.isfinite(labels) & (labels == np.rint(labels)), "an integer")
-    _expect(part, labels, labels >= -1, "a class number, or -1 for unlabelled")
-    return labels.astype(np.int64)
-
-
-def _expect(part: Part, labels: NDArray[Any], good: NDArray[np.bool_], expected: str) -> None:
-    if not good.all():
-        row = int(np.argmin(good))
-        raise InputError(f"{part.where}: label of row {row} (counted from 0): found {labels[row]}, expected {expected}")
-
-
-def number_classes(
-    labels: Sequence[NDArray[Any]], class_names: tuple[str, ...] | None = None
-) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
-    """Return the classes numbers 0..K-1 in sorted order, over all the given arrays together.
+def check_finite(rows: NDArray[Any], where: str, columns: Sequence[str] = (), start: int = 0) -> None:
+    """Check that rows (n, ...) are finite and within ``float32``, in which networks compute.
 
     Parameters
     ----------
-    labels : sequence of arrays, each (n,)
-        Checked labels: integers, -1 unlabelled, or text, where an empty text or "-1" is unlabelled.
-    class_names : tuple of str, optional
-        The classes, when they are known already; class k is ``class_names[k]``.
-
-    Returns
-    -------
-    numbers : list of int64 arrays, each (n,)
-        Class numbers, -1 unlabelled.
-    class_names : tuple of str
-        The K classes that occur, or the ones that were given.
+    rows : array, (n, ...)
+        Any type of number.
+    where : str
+        What they are, for the message.
+    columns : sequence of str
+        The names of their columns, where they have some.
+    start : int
+        The number of the first row.
 
     Raises
     ------
     InputError
-        A label that is none of the given `class_names`.
+        The first value that is not, by row and column.
     """
-    together = np.concatenate(labels)
-    unlabelled = np.isin(together, ["", "-1"] if together.dtype.kind == "U" else [-1])
-    classes, inverse = np.unique(together[~unlabelled], return_inverse=True)
-    found = tuple(str(name) for name in classes)
-    if class_names is None:
-        class_names = found
-    position = {name: number for number, name in enumerate(class_names)}
-    for name in found:
-        if name not in position:
-            raise unknown("class", name, class_names)
-    numbers = np.full(len(together), -1, np.int64)
-    numbers[~unlabelled] = np.array([position[name] for name in found], np.int64)[inverse]
-    return np.split(numbers, np.cumsum([len(part) for part in labels])[:-1]), class_names
+    if rows.dtype.kind != "f" or not rows.size:
+        return
+    step = max(1, BLOCK // rows[0].size)
+    for first in range(0, len(rows), step):
+        block = rows[first : first + step]
+        with np.errstate(over="ignore", invalid="ignore"):
+            finite = np.isfinite(block.astype(np.float32, copy=False))
+        if not finite.all():
+            row, *place = (int(i) for i in np.unravel_index(np.argmin(finite), finite.shape))
+            raise _not_finite(block[(row, *place)], where, columns, start + first + row, place)
+
+
+def _not_finite(value: Any, where: str, columns: Sequence[str], row: int, place: list[int]) -> InputError:
+    if len(columns):
+        name = f"column {columns[place[0]]!r}"
+    else:
+        name = f"column {place[0]}" if len(place) == 1 else f"pixel {tuple(place)}"
+    expected = "a number up to 3.4e38, the largest of float32" if np.isfinite(value) else "a finite number"
+    return InputError(f"{where}: row {row}, {name} (counted from 0): found {value}, expected {expected}")

@@ -16,24 +16,32 @@ class Split:
     Attributes
     ----------
     rows : array, (n, *shape)
-        ``uint8`` in 0..255 for images, otherwise finite ``float32``. May be a read-only memory map.
+        ``uint8`` in 0..255 for images, otherwise ``float32`` or ``float64``, finite and within what ``float32`` can hold. A
+        memory map, which may be read-only, keeps the type of its file.
     labels : int64 array, (n,), or None
         Class numbers from 0; -1 is an unlabelled row. None when the source has no labels at all.
+    ids : array, (n,), or None
+        What identifies each row, text or whole numbers: the name of its file, or a cell of a column of identifiers.
+    id_column : str
+        What these are called in results.
     """
 
     rows: NDArray[Any]
     labels: NDArray[np.int64] | None = None
+    ids: NDArray[Any] | None = None
+    id_column: str = "id"
 
     def __post_init__(self) -> None:
-        if self.labels is not None and self.labels.shape != (len(self.rows),):
-            raise ValueError(f"labels: found shape {self.labels.shape}, expected ({len(self.rows)},)")
+        for name, values in (("labels", self.labels), ("ids", self.ids)):
+            if values is not None and values.shape != (len(self.rows),):
+                raise ValueError(f"{name}: found shape {values.shape}, expected ({len(self.rows)},)")
 
     def __len__(self) -> int:
         """Count the rows."""
         return len(self.rows)
 
     def take(self, which: NDArray[np.int64] | slice) -> Split:
-        """Pick rows and their labels.
+        """Pick rows with their labels and identifiers.
 
         Parameters
         ----------
@@ -45,7 +53,8 @@ class Split:
         Split
             The picked rows, in the order of `which`.
         """
-        return Split(self.rows[which], None if self.labels is None else self.labels[which])
+        labels, ids = (None if values is None else values[which] for values in (self.labels, self.ids))
+        return Split(self.rows[which], labels, ids, self.id_column)
 
 
 @dataclass(frozen=True, eq=False)

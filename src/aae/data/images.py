@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,110 +12,193 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from aae.data import formats
 from aae.data.checks import Part
-from aae.errors import InputError, reason
+from aae.data.formats import Format, Options, Parts, ends_with, list_some, visible
+from aae.data.labels import is_unlabelled, names_of
+from aae.data.reading import damaged, readable_name, require_memory
+from aae.errors import InputError, note
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".avif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".tga", ".pcx"),
+)
+_KINDS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "TGA", "PCX")
+LARGEST = 1_000_000  # values of a row, that is of an image that is not resized
 _UNLABELLED = ("unlabelled", "unlabeled")
 _DEEP_MODES = ("I", "F")  # more than 8 bits per value; Pillow would clip them
+_EXPECTED = f"an image ({', '.join(SUFFIXES)})"
 
 
-def read_images(path: Path, image_size: int | None, colour: bool) -> tuple[Part, Part | None]:
-    """Read a image file or a folder of images.
+def read_images(path: Path, options: Options) -> Parts:
+    """Read an image file or a folder of images.
 
     Parameters
     ----------
     path : Path
-        A image, or a folder: of images (no labels), of one subfolder per class (a subfolder ``unlabelled`` gives
-        -1), or of ``train`` and ``test`` that hold either.
-    image_size : int or None
-        Resize every image to this height and width, whatever its proportions. None expects images of one size.
-    colour : bool
-        Red, green and blue instead of grayscale.
+        An image, or a folder: of images (no labels), of one subfolder per class (a subfolder ``unlabelled``, or one whose name
+        stands for "no label", gives -1), or of ``train`` and ``test`` that hold either.
+    options : Options
+        With ``image_size`` every image is brought to this height and width, whatever its proportions; without it they have
+        to be of one size. With ``colour`` images are red, green and blue instead of grayscale.
 
     Returns
     -------
-    train : Part
-        uint8 rows (n, height, width) or (n, height, width, 3), in the order of the file names, with class names as
-        labels.
-    test : Part or None
-        The same from ``test``, where there are ``train`` and ``test``.
+    Parts
+        uint8 rows (n, height, width) or (n, height, width, 3), in the order of the file names, which identify them, with class
+        names as labels. A line says which files were not read.
 
     Raises
     ------
     InputError
-        No images, an unreadable image, images of different sizes, or images and subfolders side by side.
+        No images, an unreadable image, images of different sizes, images that are too large without ``image_size``, or images
+        and subfolders side by side.
     """
-    if image_size is not None and image_size < 1:
-        raise InputError(f"image_size: found {image_size}, expected at least 1")
+    size = options.image_size
+    if size is not None and size < 1:
+        raise InputError(f"image_size: found {size}, expected at least 1")
     if path.is_file():
-        return Part(str(path), _read_files([path], image_size, colour)), None
+        return Parts(Part(str(path), _read_files([path], options), ids=_names([path], path.parent), id_column="file"))
     if not (path / "train").is_dir():
-        return _read_folder(path, image_size, colour), None
+        return Parts(_read_folder(path, options))
     beside = [folder.name for folder in _subfolders(path) if folder.name not in ("train", "test")]
     if beside:
         raise InputError(f"{path}: found a folder {beside[0]!r} beside 'train', expected only 'train' and 'test'")
-    test = _read_folder(path / "test", image_size, colour) if (path / "test").is_dir() else None
-    return _read_folder(path / "train", image_size, colour), test
+    test = _read_folder(path / "test", options) if (path / "test").is_dir() else None
+    return Parts(_read_folder(path / "train", options), test=test)
 
 
-def _read_folder(path: Path, image_size: int | None, colour: bool) -> Part:
-    files, classes = _images(path, deep=False), _subfolders(path)
-    labels: list[str] = []
+def _read_folder(path: Path, options: Options) -> Part:
+    files, others = _split(visible(path))
+    classes, labels = _subfolders(path), []
     if files and classes:
         raise InputError(f"{path}: found images beside the folder {classes[0].name!r}, expected one or the other")
+    unlabelled = (*_UNLABELLED, *names_of(options.unlabelled))
     for folder in classes:
-        members = _images(folder, deep=True)
+        members, more = _split(sorted(_below(folder, set())))
         if not members:
-            raise InputError(f"{folder}: found no images, expected {', '.join(sorted(SUFFIXES))}")
+            raise InputError(f"{folder}: found no images, expected {', '.join(SUFFIXES)}")
         files += members
-        labels += ["" if folder.name in _UNLABELLED else folder.name] * len(members)
+        others += more
+        labels += ["" if is_unlabelled([folder.name], unlabelled)[0] else readable_name(Path(folder.name))] * len(
+            members
+        )
     if not files:
-        raise InputError(f"{path}: found no images, expected {', '.join(sorted(SUFFIXES))}")
-    return Part(str(path), _read_files(files, image_size, colour), np.array(labels, np.str_) if classes else None)
+        raise InputError(f"{path}: found no images, expected {', '.join(SUFFIXES)}")
+    known = [other for other in others if other.is_file() and any(one.is_file(other) for one in _other_formats())]
+    if len(known) >= len(files):
+        raise InputError(
+            f"{path}: found {len(known)} files of other formats ({list_some(_names(known, path).tolist())}) beside "
+            f"{len(files)} images, expected one kind of files"
+        )
+    if others:
+        kinds = sorted({other.suffix.lower() or "no suffix" for other in others})
+        note(
+            f"{path}: {len(others)} files are not read, as they are no images by their names ({list_some(kinds, 5)}): "
+            f"{list_some(_names(others, path).tolist())}"
+        )
+    rows = _read_files(files, options)
+    return Part(str(path), rows, np.array(labels, np.str_) if classes else None, (), _names(files, path), "file")
+
+
+def _other_formats() -> list[Format]:
+    return [known for known in formats.FORMATS if known not in FORMATS and known.name not in ("SVHN files",)]
+
+
+def _names(files: list[Path], folder: Path) -> NDArray[np.str_]:
+    return np.array([readable_name(file.relative_to(folder)) for file in files], np.str_)
 
 
 def _subfolders(path: Path) -> list[Path]:
-    return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
+    return [inner for inner in visible(path) if inner.is_dir()]
 
 
-def _images(path: Path, *, deep: bool) -> list[Path]:
-    found = path.rglob("*") if deep else path.iterdir()
-    return sorted(p for p in found if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith("."))
+def _split(paths: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Part the images from what else is no folder, such as other files, devices, and links that lead nowhere."""
+    files = [path for path in paths if is_image(path) and path.is_file()]
+    return files, [path for path in paths if not path.is_dir() and not (is_image(path) and path.is_file())]
 
 
-def _read_files(files: list[Path], image_size: int | None, colour: bool) -> NDArray[np.uint8]:
-    first = _read_file(files[0], image_size, colour)
+def _below(folder: Path, seen: set[str]) -> Iterator[Path]:
+    """List everything below a folder that is no folder; links are followed, but into no folder twice."""
+    real = os.path.realpath(folder)
+    if real in seen:
+        return
+    seen.add(real)
+    for inner in visible(folder):
+        if inner.is_dir():
+            yield from _below(inner, seen)
+        else:
+            yield inner
+
+
+def has_images(path: Path) -> bool:
+    """Check whether there is an image in a folder or below it."""
+    return any(is_image(file) for file in _below(path, set()))
+
+
+def _read_files(files: list[Path], options: Options) -> NDArray[np.uint8]:
+    first, frames = _read_file(files[0], options)
+    require_memory(len(files) * first.size, f"{files[0].parent}: {len(files)} images of {_size(first)}")
     rows = np.empty((len(files), *first.shape), np.uint8)
+    several = [files[0]] if frames > 1 else []
     for index, file in enumerate(files):
-        image = first if index == 0 else _read_file(file, image_size, colour)
+        image, frames = (first, 1) if index == 0 else _read_file(file, options)
         if image.shape != first.shape:
             raise InputError(
-                f"{file}: found a image of {_size(image)}, expected {_size(first)} like {files[0].name}; "
+                f"{file}: found an image of {_size(image)}, expected {_size(first)} like {files[0].name}; "
                 "the option image_size brings all to one size"
             )
         rows[index] = image
+        several += [file] if frames > 1 else []
+    if several:
+        note(
+            f"{files[0].parent}: of {len(several)} files with several images the first is read: {list_some(map(str, several))}"
+        )
     return rows
 
 
-def _read_file(file: Path, image_size: int | None, colour: bool) -> NDArray[np.uint8]:
-    try:
-        with Image.open(file) as opened:
+def _read_file(file: Path, options: Options) -> tuple[NDArray[np.uint8], int]:
+    """Read an image, and how many there are in the file."""
+    colour, size = options.colour, options.image_size
+    with damaged(file, "an image"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damaged metadata
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        Image.init()
+        with Image.open(file, formats=[kind for kind in _KINDS if kind in Image.OPEN]) as opened:
             if opened.mode.startswith(_DEEP_MODES):
-                raise InputError(f"{file}: found a image of more than 8 bits per value, expected 8 bits")
+                raise InputError(f"{file}: found an image of more than 8 bits per value, expected 8 bits")
+            values = opened.width * opened.height * (3 if colour else 1)
+            if size is None and values > LARGEST:
+                raise InputError(
+                    f"{file}: found an image of {opened.width}x{opened.height} pixels, {values} values in a row, expected at "
+                    f"most {LARGEST}; the option image_size brings images to a smaller size"
+                )
+            frames = getattr(opened, "n_frames", 1) if opened.format != "MPO" else 1  # the others are previews
             image = ImageOps.exif_transpose(opened)
             if image.has_transparency_data:  # shown as on a white page
                 layer = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
             image = image.convert("RGB" if colour else "L")
-            if image_size is not None:
-                image = image.resize((image_size, image_size), Image.Resampling.BICUBIC)
-            return np.asarray(image, np.uint8)
-    except InputError:
-        raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{file}: found a file that cannot be read as a image ({reason(error)})") from error
+            if size is not None:
+                image = image.resize((size, size), Image.Resampling.BICUBIC)
+            return np.asarray(image, np.uint8), frames
 
 
 def _size(image: NDArray[Any]) -> str:
     return f"{image.shape[1]}x{image.shape[0]} pixels"
+
+
+is_image = ends_with(*SUFFIXES)
+
+FORMATS = (
+    Format(
+        name="images",
+        files="an image (.png, .jpg, .gif, .tif, .webp, .bmp, ...)",
+        folders="images",
+        options=frozenset({"image_size", "colour"}),
+        is_file=is_image,
+        is_folder=has_images,
+        read=read_images,
+    ),
+)

@@ -44,7 +44,7 @@ def is_unlabelled(values: Any, name: Names = None) -> NDArray[np.bool_]:
     array = np.asarray(values)
     if array.dtype.kind not in "fiumMUSOb":  # text of variable width
         array = array.astype(object)
-    names = _as_names(name)
+    names = names_of(name)
     if array.dtype.kind == "f":
         mask = np.isnan(array) | (array == UNLABELLED)
     elif array.dtype.kind in "iu":
@@ -64,7 +64,8 @@ def is_unlabelled(values: Any, name: Names = None) -> NDArray[np.bool_]:
     return np.asarray(mask, np.bool_)
 
 
-def _as_names(name: Names) -> tuple[str, ...]:
+def names_of(name: Names) -> tuple[str, ...]:
+    """List the names that stand for "no label" as text."""
     if name is None:
         return ()
     several = (name,) if isinstance(name, str | int | float) else tuple(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pyarrow.parquet as pa_parquet
 from numpy.typing import NDArray
 
 from aae.errors import InputError
+from aae.files import expand, replacing
 
 SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
 
@@ -37,7 +37,7 @@ def write_rows(path: str | Path, columns: Mapping[str, NDArray[Any]]) -> None:
         An unknown suffix, more than one array for ``.npy``, a folder that does not exist, or a file that cannot be
         written.
     """
-    path = Path(path).expanduser()
+    path = expand(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(f"{path}: found the suffix {path.suffix!r}, expected one of {', '.join(SUFFIXES)}")
@@ -45,9 +45,8 @@ def write_rows(path: str | Path, columns: Mapping[str, NDArray[Any]]) -> None:
         raise InputError(f"{path}: found {len(columns)} arrays to write ({', '.join(columns)}), expected one; use .npz")
     if not path.parent.is_dir():
         raise InputError(f"{path}: found no folder {str(path.parent)!r} to write to, expected an existing one")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with unfinished.open("wb") as file:
+        with replacing(path) as draft, draft.open("wb") as file:
             if suffix == ".npy":
                 np.save(file, next(iter(columns.values())), allow_pickle=False)
             elif suffix == ".npz":
@@ -57,13 +56,10 @@ def write_rows(path: str | Path, columns: Mapping[str, NDArray[Any]]) -> None:
                 pa_csv.write_csv(_table(columns), file)
             else:
                 pa_parquet.write_table(_table(columns), file)
-        unfinished.replace(path)
     except OSError as error:
         raise InputError(
-            f"{path}: found that it cannot be written ({error.strerror}), expected a file in a writable folder"
+            f"{path}: found that it cannot be written ({error.strerror or error}), expected a file in a writable folder"
         ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _table(columns: Mapping[str, NDArray[Any]]) -> pa.Table:

@@ -25,6 +25,7 @@ from aae.data import matlab
 from aae.data.checks import Part
 from aae.data.dataset import Dataset, Split
 from aae.data.entries import CatalogueEntry, cache
+from aae.data.formats import Format, Options, Parts, ends_with
 from aae.data.splits import hold_out
 from aae.errors import InputError
 
@@ -132,19 +133,17 @@ def is_folder(path: Path) -> bool:
     return any((path / file).is_file() for file in (TRAIN, EXTRA))
 
 
-def read_folder(folder: Path) -> tuple[Part, Part | None]:
+def read_folder(folder: Path) -> Parts:
     """Read a folder with files called as the official ones are: any of the two to train on, and perhaps the test file.
 
     Returns
     -------
-    train : Part
-        Extra and training images together, as far as they are there.
-    test : Part or None
-        The test images, when there is such a file.
+    Parts
+        Extra and training images together, as far as they are there, and the test images, when there is such a file.
     """
     train = [folder / file for file in (EXTRA, TRAIN) if (folder / file).is_file()]
     test = folder / TEST
-    return read_files(train), read_files([test]) if test.is_file() else None
+    return Parts(read_files(train), test=read_files([test]) if test.is_file() else None, last=True)
 
 
 def read_files(files: Sequence[Path], sums: Mapping[str, str] | None = None) -> Part:
@@ -239,3 +238,19 @@ def _convert(images: Sequence[matlab.Variable], count: int, converted: Path) -> 
     finally:
         with suppress(OSError):  # it was renamed, or never written
             unfinished.unlink()
+
+
+def _read_any(path: Path, options: Options) -> Parts:
+    return read_folder(path) if path.is_dir() else Parts(read_files([path]), last=True)
+
+
+FORMATS = (
+    Format(
+        name="SVHN files",
+        files="a .mat file of SVHN",
+        folders="SVHN files",
+        is_file=ends_with(matlab.SUFFIX),
+        is_folder=is_folder,
+        read=_read_any,
+    ),
+)

@@ -1,178 +1,271 @@
-"""Tables with named columns, CSV and Parquet, read with Arrow."""
+"""Tables with named columns: which of them are numbers, labels and identifiers, whatever kind of file they come from."""
 
 from __future__ import annotations
 
-import csv
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pa_parquet
 from numpy.typing import NDArray
 
 from aae.data.checks import Part
-from aae.errors import InputError, reason, unknown
+from aae.data.formats import Format, Options, Parts, ends_with, list_some, visible
+from aae.data.labels import Names, is_unlabelled, read_texts
+from aae.data.reading import readable_name, require_memory
+from aae.errors import InputError, note, unknown
 
-SUFFIXES = frozenset({".csv", ".parquet"})
 DEFAULT_LABEL = "label"
-_INDEX = re.compile(r"__index_level_\d+__")  # row names that pandas writes beside the data
+OPTIONS = frozenset({"label_column", "id_column", "ignore_columns"})
+HINT = "data.ignore_columns leaves columns out"
 
 
-def read_table(path: Path, label_column: str | None, only: Sequence[str] = ()) -> Part:
-    """Read a table: every column a number, but for one column of labels.
+@dataclass(frozen=True)
+class Roles:
+    """What the columns of a file are, by their place in it.
+
+    Attributes
+    ----------
+    features : tuple of int
+        The columns of numbers.
+    label, ids : int or None
+        The columns of labels and of identifiers.
+    """
+
+    features: tuple[int, ...]
+    label: int | None
+    ids: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class TableFile:
+    """The columns of one file, each in its role.
+
+    Attributes
+    ----------
+    rows : array, (n, columns)
+        The numbers.
+    columns : tuple of str
+        Their names.
+    labels, ids : array (n,), or None
+        Text, or numbers where the format has types.
+    id_column : str
+        The name of the column of identifiers.
+    """
+
+    rows: NDArray[Any]
+    columns: tuple[str, ...]
+    labels: NDArray[Any] | None
+    ids: NDArray[Any] | None
+    id_column: str
+
+
+def assign(path: Path, names: Sequence[str], options: Options, row_names: int | None = None) -> Roles:
+    """Find out what each column is.
 
     Parameters
     ----------
     path : Path
-        A ``.csv`` or ``.parquet`` file. A CSV file whose first line is all numbers, other than 0, 1, 2, ..., has no
-        line of names; its columns are then called 0, 1, 2, ...
-    label_column : str or None
-        The column of labels: integers or text, empty or -1 for unlabelled. None takes a column ``label`` if there is
-        one that is not among `only`.
-    only : sequence of str
-        Read no other columns, but for that of the labels; by default all.
-
-    Returns
-    -------
-    Part
-        float32 rows (n, columns), and labels (n,) if there is such a column.
+        The file, for messages.
+    names : sequence of str
+        The names of all columns, without spaces around them.
+    options : Options
+        Names columns. With ``whole`` one that names a column that is not there is left aside, as new rows need not have
+        labels; with ``columns`` all other columns are left out.
+    row_names : int, optional
+        The column in which the file itself keeps names of rows, such as an index of pandas.
 
     Raises
     ------
     InputError
-        Ragged lines, text or a missing value where a number is expected, columns without a name or with the same name.
+        A column that is not there, one without a name, or two with the same name.
     """
-    names = column_names(path)
-    label_column = _check_names(path, names, label_column, only)
-    columns = tuple(name for name in names if name != label_column and (name in only or not only))
-    wanted = [*columns, *([] if label_column is None else [label_column])]
-    with _readable(path):
-        table = _read_csv(path, wanted, label_column) if _is_csv(path) else pa_parquet.ParquetFile(path).read(wanted)
-    rows = np.empty((table.num_rows, len(columns)), np.float32)
-    for index, name in enumerate(columns):
-        rows[:, index] = _numbers(table.column(name), f"{path}: column {name!r}")
-    with _readable(path):
-        labels = None if label_column is None else label_values(table.column(label_column))
-    return Part(str(path), rows, labels, columns)
+    if options.labels_only:
+        columns = [place for place in range(len(names)) if place != row_names]
+        if len(columns) != 1:
+            raise InputError(f"{path}: found {len(columns)} columns, expected one column of labels")
+        return Roles((), columns[0], None)
+    places = {name: place for place, name in reversed(list(enumerate(names)))}
+    _check_names(path, names, row_names)
+
+    def find(name: str | None) -> int | None:
+        if name is None or name.strip() in places or options.whole:
+            return None if name is None else places.get(name.strip())
+        raise unknown_column(path, name, names)
+
+    label, ids = find(options.label_column), find(options.id_column)
+    if label is None and options.label_column is None and DEFAULT_LABEL not in options.columns:
+        label = places.get(DEFAULT_LABEL)
+        label = None if label in (ids, row_names) else label
+    if label is not None and label == ids:
+        raise InputError(
+            f"{path}: found column {names[label]!r} named for both labels and identifiers, expected two columns"
+        )
+    if ids is None and options.id_column is not None:
+        note(f"{path}: has no column {options.id_column!r}; rows are written without identifiers")
+    if ids is None:
+        ids = row_names if row_names != label else None
+    ignored = {find(name) for name in options.ignore_columns}
+    if label in ignored - {None}:
+        raise InputError(
+            f"{path}: found the column of labels {names[label or 0]!r} in data.ignore_columns, expected others"
+        )
+    left_out = {label, ids, row_names, *ignored}
+    if not options.columns:
+        return Roles(tuple(place for place in range(len(names)) if place not in left_out), label, ids)
+    wanted = {*options.columns, *_lists(options.columns)}
+    if label is not None and names[label] in wanted:
+        label = None
+    return Roles(tuple(place for place, name in enumerate(names) if name in wanted), label, ids)
 
 
-def column_names(path: Path) -> list[str]:
-    """List the columns of a ``.csv`` or ``.parquet`` file; InputError if it cannot be read."""
-    with _readable(path):
-        names = _header(path)[0] if _is_csv(path) else pa_parquet.read_schema(path).names
-    return [name for name in names if not _INDEX.fullmatch(name)]
+def unknown_column(path: Path, name: str, names: Sequence[str]) -> InputError:
+    """Create the error for a column that is not there; of many columns a few are named."""
+    if len(names) > 50:
+        return InputError(f"{path}: unknown column {name!r}; expected one of {list_some(map(repr, names), 5)}")
+    return InputError(f"{path}: {unknown('column', name, names)}")
 
 
-def read_label_file(path: Path) -> NDArray[Any]:
-    """Read the one column of labels of a CSV or Parquet file.
+def _lists(columns: Sequence[str]) -> set[str]:
+    """Name the columns of lists that may hold `columns`, which are called as the list is and 0, 1, ..."""
+    return {column.rpartition("_")[0] for column in columns if column.rpartition("_")[2].isdigit()}
 
-    Returns
-    -------
-    array, (n,)
-        Integers or floats with -1 for unlabelled, or text with an empty text for unlabelled.
+
+def _check_names(path: Path, names: Sequence[str], row_names: int | None) -> None:
+    for place, name in enumerate(names):
+        if not name and place != row_names:
+            raise InputError(f"{path}: found no name for column {place} (counted from 0), expected one")
+    if len(set(names)) < len(names):
+        name, times = Counter(names).most_common(1)[0]
+        raise InputError(f"{path}: found {times} columns called {name!r}, expected each name once")
+
+
+def in_order(path: Path, table: TableFile, columns: Sequence[str]) -> TableFile:
+    """Bring the columns of a file into the order of `columns` by name; InputError for one that is missing."""
+    if table.columns == tuple(columns):
+        return table
+    places = {name: place for place, name in enumerate(table.columns)}
+    missing = [name for name in columns if name not in places]
+    if missing:
+        raise InputError(
+            f"{path}: found no column {list_some(map(repr, missing))}, expected the columns of the training data"
+        )
+    return replace(table, rows=table.rows[:, [places[name] for name in columns]], columns=tuple(columns))
+
+
+def table_format(
+    name: str,
+    endings: Sequence[str],
+    read_file: Callable[[Path, Options], TableFile],
+    options: frozenset[str] = OPTIONS,
+    also: str = "",
+) -> Format:
+    """Create the format of a kind of table from a function that reads one file; a folder of such files is one table.
+
+    Parameters
+    ----------
+    name : str
+        ``"CSV"``.
+    endings : sequence of str
+        How its files end, in lower case.
+    read_file : function
+        Reads one file; see `assign`.
+    options : frozenset of str
+        The options that apply.
+    also : str
+        What to say of the files in a list, beside the endings.
     """
-    names = column_names(path)
-    if len(names) != 1:
-        raise InputError(f"{path}: found {len(names)} columns, expected one column of labels")
-    labels = read_table(path, names[0]).labels
-    assert labels is not None
-    return labels
+    is_file = ends_with(*endings)
 
+    def read(path: Path, options: Options) -> Parts:
+        files = _parts(path, is_file) if path.is_dir() else [path]
+        first = read_file(files[0], options)
+        columns = options.columns or first.columns
+        tables = [in_order(files[0], first, columns)]
+        known = replace(options, columns=columns)  # which the other files have to have
+        for file in files[1:]:
+            table = in_order(file, read_file(file, known), columns)
+            _check_like(file, table, first, files[0])
+            tables.append(table)
+        return Parts(_join(path, files, tables, options))
 
-def label_values(column: pa.ChunkedArray) -> NDArray[Any]:
-    """Turn an Arrow column into labels: numbers where all of it are numbers, otherwise text; a null is unlabelled."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        column = column.cast(pa.string())
-        codes = pc.any(pc.match_substring_regex(column, r"^[+-]?0\d")).as_py()  # 007 is a name, not the number 7
-        for numeric in () if codes else (pa.int64(), pa.float64()):
-            try:
-                column = column.cast(numeric)
-                break
-            except pa.ArrowInvalid:
-                continue
-    if pa.types.is_integer(column.type):
-        column = column.cast(pa.int64())  # unsigned ones have no -1
-    missing = "" if pa.types.is_string(column.type) else -1
-    values: NDArray[Any] = column.fill_null(missing).to_numpy()
-    return values.astype(np.str_) if missing == "" else values
+    def read_labels(path: Path, options: Options) -> NDArray[Any]:
+        table = read_file(path, replace(options, labels_only=True))
+        assert table.labels is not None
+        return finish_labels([table.labels], options.unlabelled, str(path))
 
-
-def _is_csv(path: Path) -> bool:
-    return path.suffix.lower() == ".csv"
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn what Arrow and the file system complain about into one line."""
-    try:
-        yield
-    except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as error:
-        found = re.sub(r"\bRow #", "line ", reason(error))
-        raise InputError(f"{path}: found a file that cannot be read ({found}), expected a table of numbers") from error
-
-
-def _read_csv(path: Path, wanted: Sequence[str], label_column: str | None) -> pa.Table:
-    names, has_header = _header(path)
-    types = {name: pa.string() if name == label_column else pa.float32() for name in wanted}
-    return pa_csv.read_csv(
-        path,
-        # One thread, because only then do errors tell the line. Types are given, because Arrow would guess them from
-        # the first block alone.
-        read_options=pa_csv.ReadOptions(use_threads=False, column_names=None if has_header else names),
-        parse_options=pa_csv.ParseOptions(ignore_empty_lines=len(names) > 1),
-        convert_options=pa_csv.ConvertOptions(
-            include_columns=wanted, column_types=types, null_values=[""], strings_can_be_null=True
-        ),
+    return Format(
+        name=f"{name} files",
+        files=", ".join(endings) + also,
+        folders=f"{name} files",
+        options=options,
+        is_file=is_file,
+        is_folder=lambda path: any(is_file(inner) and inner.is_file() for inner in visible(path)),
+        read=read,
+        read_labels=read_labels,
     )
 
 
-def _header(path: Path) -> tuple[list[str], bool]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        first = next(csv.reader(file), [])
-    if not first:
-        raise InputError(f"{path}: found no columns in its first line, expected their names")
-    counted = [str(index) for index in range(len(first))]
-    if all(_is_number(cell) for cell in first) and (first != counted or len(first) == 1):
-        return counted, False
-    return first, True
+def _parts(folder: Path, is_file: Callable[[Path], bool]) -> list[Path]:
+    """List the files of a table in parts, by name."""
+    inside = visible(folder)
+    others = [path for path in inside if not (is_file(path) and path.is_file())]
+    for path in others:
+        if path.is_dir():
+            raise InputError(f"{folder}: found a folder {path.name!r} beside parts of a table, expected files alone")
+    if others:
+        note(
+            f"{folder}: {len(others)} files are not read, as they are no parts of the table by their names: "
+            f"{list_some(path.name for path in others)}"
+        )
+    return [path for path in inside if is_file(path)]
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _check_like(file: Path, table: TableFile, first: TableFile, first_file: Path) -> None:
+    for what, own, others in (
+        ("labels", table.labels, first.labels),
+        ("identifiers", table.ids, first.ids),
+    ):
+        if (own is None) != (others is None):
+            has, lacks = ("none", "some") if own is None else ("some", "none")
+            raise InputError(f"{file}: found {has} {what}, expected {lacks} like {first_file.name}")
 
 
-def _check_names(path: Path, names: list[str], label_column: str | None, only: Sequence[str]) -> str | None:
-    if "" in names:
-        raise InputError(f"{path}: found no name for column {names.index('')} (counted from 0), expected one")
-    name, times = Counter(names).most_common(1)[0] if names else ("", 0)
-    if times > 1:
-        raise InputError(f"{path}: found {times} columns called {name!r}, expected each name once")
-    if label_column is None:
-        return DEFAULT_LABEL if DEFAULT_LABEL in names and DEFAULT_LABEL not in only else None
-    if label_column not in names:
-        raise InputError(f"{path}: {unknown('column', label_column, names)}")
-    return label_column
+def _join(path: Path, files: Sequence[Path], tables: Sequence[TableFile], options: Options) -> Part:
+    """Put the files of a table together."""
+    first = tables[0]
+    parts = [table.labels for table in tables if table.labels is not None]
+    labels = finish_labels(parts, options.unlabelled, str(path)) if parts else None
+    if not path.is_dir():
+        return Part(str(path), first.rows, labels, first.columns, first.ids, first.id_column)
+    require_memory(sum(table.rows.nbytes for table in tables), str(path))
+    rows = np.concatenate([table.rows for table in tables])
+    found = [as_ids(table.ids) for table in tables if table.ids is not None]
+    if found:
+        return Part(str(path), rows, labels, first.columns, np.concatenate(found), first.id_column)
+    names = [readable_name(Path(file.name)) for file in files]
+    ids = [f"{name}:{row}" for name, table in zip(names, tables, strict=True) for row in range(len(table.rows))]
+    return Part(
+        str(path), rows, labels, first.columns, np.array(ids, np.str_), "row"
+    )  # its file, and its place in it from 0
 
 
-def _numbers(column: pa.ChunkedArray, where: str) -> NDArray[Any]:
-    kind = column.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-        raise InputError(f"{where}: found values of type {kind}, expected numbers")
-    if column.null_count:
-        row = int(np.argmax(column.is_null().to_numpy()))
-        raise InputError(f"{where}: found a missing value in row {row} (counted from 0), expected a number")
-    with np.errstate(over="ignore"):
-        return np.asarray(column.to_numpy()).astype(np.float32)
+def as_ids(values: NDArray[Any]) -> NDArray[Any]:
+    """Bring identifiers to whole numbers or to text."""
+    return values if values.dtype.kind in "iu" else values.astype(np.str_)
+
+
+def finish_labels(parts: Sequence[NDArray[Any]], unlabelled: Names, where: str) -> NDArray[Any]:
+    """Put the labels of several files together: numbers if all are whole numbers, otherwise text."""
+    if all(part.dtype.kind in "buif" for part in parts):
+        return np.concatenate(parts)
+    return read_texts(np.concatenate([_as_texts(part) for part in parts]), unlabelled, where)
+
+
+def _as_texts(labels: NDArray[Any]) -> NDArray[np.str_]:
+    if labels.dtype.kind != "f":
+        return labels.astype(np.str_)
+    whole = np.where(is_unlabelled(labels), -1, labels)
+    return np.array([str(int(label)) if label == int(label) else str(label) for label in whole.tolist()], np.str_)

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae.data import matlab
-from aae.data.checks import Part
-from aae.data.dataset import Dataset, Split
+from aae.data.checks import Part, check_parts
+from aae.data.dataset import Dataset
 from aae.data.entries import CatalogueEntry
+from aae.data.formats import Format, Options, Parts
 from aae.errors import InputError
 
 FILE = "TFD_48x48.mat"
@@ -25,6 +26,7 @@ SHAPE = (48, 48)
 FOLDS = 5
 EXPRESSIONS = ("anger", "disgust", "fear", "happy", "sad", "surprise", "neutral")  # 1 to 7 in the file
 _UNLABELLED, _VALIDATION, _TEST = 0, 2, 3  # what a fold says of an image; 1 is a training image
+_NAMES = np.array([*EXPRESSIONS, ""])  # the last, which -1 finds, is no expression
 _VARIABLES = frozenset({"images", "folds", "labs_ex"})
 _MD5 = "9d113650c197719b750ecc6864faf87c"
 
@@ -48,7 +50,11 @@ class Faces(CatalogueEntry):
 
     def load(self, folder: Path, *, validation: int | float, fold: int | None) -> Dataset:
         """Load one fold, which brings a validation split of its own."""
-        return load_file(folder / FILE, self.title, fold)
+        parts = read_fold(folder / FILE, fold)
+        assert parts.validation is not None
+        assert parts.test is not None
+        (train, held, test), _ = check_parts([parts.train, parts.validation, parts.test], EXPRESSIONS)
+        return Dataset(self.title, train, held, test, SHAPE, EXPRESSIONS)
 
 
 ENTRIES = (
@@ -87,22 +93,20 @@ def is_faces(path: Path) -> bool:
     return path.suffix.lower() == matlab.SUFFIX and not _VARIABLES.isdisjoint(matlab.read_variables(path))
 
 
-def load_file(path: Path, name: str, fold: int | None = None) -> Dataset:
-    """Load one official fold.
+def read_fold(path: Path, fold: int | None = None) -> Parts:
+    """Read one official fold.
 
     Parameters
     ----------
     path : Path
         A file with ``images`` (n, 48, 48) of ``uint8``; ``folds`` (n, 5), where 0 is an unlabelled, 1 a training, 2 a
         validation and 3 a test image; ``labs_ex`` (n, 1), 1..7 for the `EXPRESSIONS` and -1 for none.
-    name : str
-        What to call the data set.
     fold : int, optional
         Which fold, 0 to 4; by default the first.
 
     Returns
     -------
-    Dataset
+    Parts
         The unlabelled images to train on, the validation and the test images of the fold.
 
     Raises
@@ -115,20 +119,21 @@ def load_file(path: Path, name: str, fold: int | None = None) -> Dataset:
         raise InputError(f"fold: found {fold}, expected 0 to {FOLDS - 1}")
     found = matlab.read_variables(path, "images", "folds", "labs_ex")
     images, labels = _read(found)
-    parts = matlab.read_integers(found["folds"], (len(images), FOLDS), range(4))[:, fold]
-    splits = {}
-    for split, part in (("unlabelled", _UNLABELLED), ("validation", _VALIDATION), ("test", _TEST)):
-        which = np.flatnonzero(parts == part)
+    splits = matlab.read_integers(found["folds"], (len(images), FOLDS), range(4))[:, fold]
+    parts = []
+    for split, number in (("unlabelled", _UNLABELLED), ("validation", _VALIDATION), ("test", _TEST)):
+        which = np.flatnonzero(splits == number)
         if not len(which):
-            raise InputError(f"{path}: found no {split} images ({part}) in fold {fold} of folds, expected some")
-        splits[split] = Split(np.ascontiguousarray(images[which]), labels[which])
-    return Dataset(name, splits["unlabelled"], splits["validation"], splits["test"], SHAPE, EXPRESSIONS)
+            raise InputError(f"{path}: found no {split} images ({number}) in fold {fold} of folds, expected some")
+        parts.append(Part(str(path), np.ascontiguousarray(images[which]), _NAMES[labels[which]]))
+    train, validation, test = parts
+    return Parts(train, validation, test, EXPRESSIONS)
 
 
 def read_file(path: Path) -> Part:
     """Read all images of a file, with the names of their expressions, or an empty text for none, as labels."""
     images, labels = _read(matlab.read_variables(path, "images", "labs_ex"))
-    return Part(str(path), np.ascontiguousarray(images), np.array([*EXPRESSIONS, ""])[labels])
+    return Part(str(path), np.ascontiguousarray(images), _NAMES[labels])
 
 
 def _read(found: Mapping[str, matlab.Variable]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -140,3 +145,21 @@ def _read(found: Mapping[str, matlab.Variable]) -> tuple[NDArray[np.uint8], NDAr
         )
     labels = matlab.read_integers(found["labs_ex"], (images.shape[0], 1), (-1, *range(1, len(EXPRESSIONS) + 1)))[:, 0]
     return images.read(), np.where(labels > 0, labels - 1, -1)
+
+
+def _read_any(path: Path, options: Options) -> Parts:
+    file = path / FILE if path.is_dir() else path
+    return Parts(read_file(file)) if options.whole else read_fold(file, options.fold)
+
+
+FORMATS = (
+    Format(
+        name=f"{' and '.join(entry.name for entry in ENTRIES)} and a {FILE}",
+        files="a .mat file of TFD",
+        folders="TFD",
+        options=frozenset({"fold"}),
+        is_file=is_faces,
+        is_folder=is_faces,
+        read=_read_any,
+    ),
+)

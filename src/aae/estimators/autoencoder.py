@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from aae.device import usual_arithmetic
+from aae.device import usual_state
 from aae.estimators.base import AdversarialTransformer
 from aae.estimators.fitting import fitting
 from aae.estimators.use import BATCH, Rows
@@ -226,7 +226,8 @@ class AAE(AdversarialTransformer):
         """Compute the mean of `score_samples` over rows (n_samples, n_features); `y` is ignored."""
         return float(self.score_samples(X).mean(dtype=np.float64))
 
-    @usual_arithmetic()
+    @usual_state()
+    @torch.no_grad()
     def _squared_errors(self, rows: Tensor) -> NDArray[np.float64]:
         """Compute the squared error of the reconstruction of each scaled row."""
         parts = []
@@ -235,7 +236,8 @@ class AAE(AdversarialTransformer):
             parts.append((self.model_.reconstruct(there) - there).cpu().numpy())
         return np.concatenate([np.square(part, dtype=np.float64).sum(axis=1) for part in parts])
 
-    @usual_arithmetic()
+    @usual_state()
+    @torch.no_grad()
     def _log_prior(self, rows: Tensor) -> NDArray[np.float64]:
         latent = self.model_.latent("style")
         codes = self._codes(rows)["style"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import sys
-import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -39,11 +38,13 @@ from aae.recipes.schema import (
     StyleSettings,
 )
 from aae.scaling import KINDS, ScalingKind, choose_scaling
+from aae.training.data import TrainingData
 from aae.training.diagnostics import diagnose, diagnose_codes, diagnose_labels
+from aae.training.loop import Interruption
 from aae.training.phases import Phase, adversarial_phases
 from aae.training.progress import Progress
 from aae.training.settings import OptimizerSettings, TrainingSettings, validation_message
-from aae.training.trainer import INIT, ORDER, SAMPLES, STEPS, Trainer, TrainingData
+from aae.training.trainer import INIT, ORDER, SAMPLES, STEPS, Trainer
 
 DIAGNOSED_ROWS = 1000  # that are looked at for signs of collapse
 DIAGNOSED_STEPS = 300  # after fewer nothing has collapsed: it has hardly begun
@@ -86,7 +87,7 @@ class AdversarialEstimator(FittedModel):
     _made_with: dict[str, Any]  # parameters of the architecture
     _steps: int  # mini-batches seen
     _warned: frozenset[str]  # signs of collapse that were told
-    _interrupted: threading.Event  # while fitting
+    _interrupted: Interruption  # while fitting
     _state: tuple[dict[str, Tensor], dict[str, Any]]  # optimizers and generators, to go on from
 
     def __init__(
@@ -221,7 +222,7 @@ class AdversarialEstimator(FittedModel):
         progress = Progress(type(self).__name__, last, trainer.steps_per_epoch, trainer.epoch) if self.verbose else None
         with progress or nullcontext():
             while trainer.epoch < last:
-                metrics = trainer.run_epoch(lambda: _note_step(progress) or self._interrupted.is_set())
+                metrics = trainer.run_epoch(lambda: _note_step(progress) or self._interrupted.is_set)
                 cut = metrics is None
                 if metrics is None:  # the epoch ends here; its rest is no part of the next
                     trainer.steps_per_epoch = trainer.step
@@ -230,7 +231,7 @@ class AdversarialEstimator(FittedModel):
                 if progress is not None:
                     progress.epoch(metrics)
                 yield metrics
-                if self._interrupted.is_set() and (cut or trainer.epoch < last):
+                if self._interrupted.is_set and (cut or trainer.epoch < last):
                     warnings.warn(
                         f"interrupted in epoch {trainer.epoch - first} of {epochs}; the estimator keeps what was learnt so far",
                         InterruptedTrainingWarning,

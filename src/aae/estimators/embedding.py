@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from aae.data.labels import is_unlabelled
-from aae.device import usual_arithmetic
+from aae.device import usual_state
 from aae.errors import InputError
 from aae.estimators.base import AdversarialEstimator, AdversarialTransformer
 from aae.estimators.fitting import fitting
@@ -223,7 +223,8 @@ class AAEEmbedding(AdversarialTransformer):
         classes = self.classes_ if len(self.classes_) else np.arange(self.model_.latent("label").prior.dim)
         return self._draw(n, wanted_labels(label, n, classes), random_state)
 
-    @usual_arithmetic()
+    @usual_state()
+    @torch.no_grad()
     def _places(self, rows: Tensor) -> Rows:
         places: Rows = self.model_.representation(self._codes(rows)).cpu().numpy()
         return places

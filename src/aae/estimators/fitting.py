@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import functools
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from aae.device import usual_arithmetic
+from aae.device import usual_state
 from aae.errors import InputError
+from aae.training.loop import interrupts
 
 Fit = TypeVar("Fit", bound=Callable[..., Any])
 
@@ -30,7 +28,7 @@ def fitting(fit: Fit) -> Fit:
     def fit_or_restore(self: Any, *args: Any, **options: Any) -> Any:
         before = dict(vars(self))
         try:
-            with usual_arithmetic(gradients=True), _interrupts() as self._interrupted:
+            with usual_state(), interrupts(("SIGINT",)) as self._interrupted:
                 return fit(self, *args, **options)
         except BaseException:
             vars(self).clear()
@@ -40,26 +38,6 @@ def fitting(fit: Fit) -> Fit:
             vars(self).pop("_interrupted", None)
 
     return cast("Fit", fit_or_restore)
-
-
-@contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event, where it would raise KeyboardInterrupt; a second one does."""
-    event = threading.Event()
-    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not usual or threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def note(signum: int, frame: object) -> None:
-        event.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def architecture(parameters: Mapping[str, Any]) -> dict[str, Any]:

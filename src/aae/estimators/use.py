@@ -14,7 +14,7 @@ from sklearn.utils import assert_all_finite, check_array, check_random_state, ch
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from aae.device import usual_arithmetic
+from aae.device import usual_state
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
@@ -59,13 +59,15 @@ class FittedModel(BaseEstimator):  # type: ignore[misc]
         refuse_images(X)
         return torch.from_numpy(scale(self.scaler_, validate_data(self, X, reset=False, dtype=DTYPES)))
 
-    @usual_arithmetic()
+    @usual_state()
+    @torch.no_grad()
     def _codes(self, rows: Tensor) -> dict[str, Tensor]:
         """Infer the codes of scaled rows."""
         parts = [self.model_.encode(batch.to(self._device)) for batch in torch.split(rows, BATCH)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-    @usual_arithmetic()
+    @usual_state()
+    @torch.no_grad()
     def _probabilities(self, rows: Tensor) -> Rows:
         """Compute q(y|x) (n, categories) of scaled rows; a model without a label has one category."""
         if not self.model_.classifies:
@@ -74,7 +76,8 @@ class FittedModel(BaseEstimator):  # type: ignore[misc]
         probabilities: Rows = torch.softmax(logits, dim=1).cpu().numpy()
         return probabilities
 
-    @usual_arithmetic()
+    @usual_state()
+    @torch.no_grad()
     def _decoded(self, codes: dict[str, Tensor], labels: Tensor | None = None) -> Rows:
         """Decode codes to rows in the units of the training rows, part by part."""
         n = len(next(iter(codes.values())))
@@ -104,7 +107,7 @@ class FittedModel(BaseEstimator):  # type: ignore[misc]
         wanted = None if labels is None else torch.from_numpy(labels).to(self._device)
         if wanted is None and self.model_.decoder_classes is not None:
             wanted = noise.integers(self.model_.decoder_classes, n)
-        with usual_arithmetic(), seeded(seed, self._device):
+        with usual_state(), torch.no_grad(), seeded(seed, self._device):
             codes = self.model_.sample_codes(int(n), wanted, noise)
         return self._decoded(codes, wanted)
 
@@ -119,7 +122,7 @@ def refuse_images(X: Any) -> None:
 
 def scale(scaler: Scaling, X: NDArray[Any]) -> NDArray[np.float32]:
     """Scale rows (n, columns); ValueError where one is too large for float32 then."""
-    with usual_arithmetic():
+    with usual_state():
         rows = scaler.transform(X)
     assert_all_finite(rows, input_name="scaled X")
     return rows

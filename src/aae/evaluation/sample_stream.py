@@ -218,15 +218,19 @@ def _fingerprint(facts: list[Any], *tensors: Tensor) -> Tensor:
 def _save(path: Path, sums: GaussianSums, fingerprint: Tensor, done: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {"reference": sums.reference, "sums": sums.sums, "done": torch.tensor(done), "fingerprint": fingerprint}
-    write_tensors(path, state)
+    write_tensors(path, {**state, "digest": _fingerprint([], *state.values())})
 
 
 def _load(path: Path, sums: GaussianSums, fingerprint: Tensor) -> int:
-    """Fill `sums` from `path` and say how many blocks are in it; 0 if there is no such file."""
+    """Fill `sums` from `path` and return how many blocks are in it; 0 if there is no such file."""
     if not path.exists():
         return 0
     state = read_tensors(path)
-    if not torch.equal(state.get("fingerprint", torch.empty(0)), fingerprint):
+    parts = ("reference", "sums", "done", "fingerprint")
+    whole = state.keys() == {*parts, "digest"}
+    if not whole or not torch.equal(_fingerprint([], *(state[part] for part in parts)), state["digest"]):
+        raise InputError(f"{path}: damaged; expected the sums of a Parzen window, remove it to start again")
+    if not torch.equal(state["fingerprint"], fingerprint):
         raise InputError(
             f"{path}: found the sums of another computation, expected those of the same samples, rows, sigmas, "
             "block size and number of processes; remove the folder to start again"

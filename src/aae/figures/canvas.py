@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from aae.arrays import Array, ArrayLike, as_numpy
 from aae.errors import InputError
+from aae.files import replacing
 
 DPI = 200
 CELL = 84  # pixels that a small image is magnified to, about: 28 x 28 becomes exactly three times as large
@@ -205,17 +206,15 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     InputError
-        If the path does not end in ``.png``.
+        If the path does not end in ``.png``, or cannot be written.
     """
     target = Path(path)
     if target.suffix.lower() != ".png":
         raise InputError(f"{target}: found the ending {target.suffix!r}, expected '.png'")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with partial.open("wb") as file:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as draft, draft.open("wb") as file:
             figure.savefig(file, format="png", dpi=figure.dpi, metadata={"Software": None})
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error.strerror or error})") from None
     return target

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,18 +18,27 @@ from aae.networks import Scaling
 from aae.recipes.methods import METHODS
 from aae.recipes.schema import DataSettings, ModelSettings, Recipe
 from aae.scaling import choose_scaling
-from aae.training.trainer import SUBSET, TrainingData
+from aae.training.data import TrainingData
+from aae.training.radii import neighbour_radii
+from aae.training.trainer import SUBSET
 
 
-def load_data(recipe: Recipe) -> Dataset:
-    """Load the data of a recipe with its splits."""
+def load_data(recipe: Recipe, source: str | Path | None = None) -> Dataset:
+    """Load the data of a recipe with its splits; from `source` if it lies elsewhere by now, with its file of labels beside it."""
     d = recipe.data
+    labels = d.labels_file
+    if source is not None and labels is not None and not Path(labels).exists():
+        labels = str(Path(source).parent / Path(labels).name)
     return datasets.load(
-        d.source,
+        d.source if source is None else str(source),
         validation=d.validation,
         test=d.test,
         label_column=d.label_column,
-        labels=d.labels_file,
+        labels=labels,
+        unlabelled=d.unlabelled,
+        id_column=d.id_column,
+        ignore_columns=d.ignore_columns,
+        header=d.header,
         image_size=d.image_size,
         fold=d.fold,
         colour=d.colour,
@@ -86,12 +96,23 @@ def _label_informed(recipe: Recipe) -> bool:
     return recipe.model.style is not None and recipe.model.style.label_informed
 
 
-def training_data(recipe: Recipe, split: Split, scaling: Scaling, labelled: NDArray[np.int64] | None) -> TrainingData:
-    """Gather what the engine trains on: labels outside the labelled subset are hidden from it."""
-    rows = split.rows
+def training_data(
+    recipe: Recipe,
+    split: Split,
+    scaling: Scaling,
+    labelled: NDArray[np.int64] | None,
+    radii: torch.Tensor | None = None,
+) -> TrainingData:
+    """Collect what a run trains on: labels outside the labelled subset are hidden from it.
+
+    Where consistency takes its radii from neighbours these are computed, unless given as `radii` (n,).
+    """
+    rows, neighbours = split.rows, recipe.training.losses.neighbours
     read = partial(rows.take, axis=0) if isinstance(rows, np.memmap) and rows.flags.writeable else None
+    if radii is None and neighbours is not None:
+        radii = neighbour_radii(_tensor(rows), scaling, neighbours, recipe.training.seed)
     if labelled is None:
-        return TrainingData(_tensor(rows), scaling, read=read)
+        return TrainingData(_tensor(rows), scaling, radii=radii, read=read)
     assert split.labels is not None
     labels = np.full(len(rows), -1, dtype=np.int64)
     labels[labelled] = split.labels[labelled]
@@ -99,7 +120,7 @@ def training_data(recipe: Recipe, split: Split, scaling: Scaling, labelled: NDAr
         return TrainingData(
             _tensor(rows[labelled]), scaling, torch.from_numpy(labels[labelled]), torch.arange(len(labelled))
         )
-    return TrainingData(_tensor(rows), scaling, torch.from_numpy(labels), torch.from_numpy(labelled), read)
+    return TrainingData(_tensor(rows), scaling, torch.from_numpy(labels), torch.from_numpy(labelled), radii, read)
 
 
 def _tensor(rows: NDArray[Any]) -> torch.Tensor:

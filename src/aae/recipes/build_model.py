@@ -15,7 +15,7 @@ from aae.errors import InputError
 from aae.model import AdversarialAutoencoder, ClusterHeads, Latent, Model
 from aae.networks import MLP, Corruption, initialize
 from aae.noise import Noise
-from aae.posteriors import Deterministic, GaussianPosterior, Posterior, Softmax, UniversalApproximator
+from aae.posteriors import ClusteredSoftmax, Deterministic, GaussianPosterior, Posterior, Softmax, UniversalApproximator
 from aae.recipes import custom
 from aae.recipes.methods import METHODS
 from aae.recipes.schema import ModelSettings, NetworkSettings, Recipe
@@ -54,6 +54,9 @@ def build_model(settings: ModelSettings, shape: Sequence[int], num_classes: int,
     networks = Networks(settings, shape, num_classes, noise)
     model = METHODS[settings.method].build(networks)
     initialize(model, noise, settings.init, settings.init_std, keep=networks.custom)
+    if settings.label is not None and settings.label.init_scale != 1:
+        for head in (module for module in model.modules() if isinstance(module, Softmax)):
+            head.layer.linear.weight.data.mul_(settings.label.init_scale)
     return model.float()
 
 
@@ -141,7 +144,13 @@ class Networks:
             raise InputError(
                 "the data has no labels; expected labels, or model.label.categories for the clusters to find"
             )
-        return Softmax(features, categories, batch_norm=self._normalized_heads)
+        label = self.settings.label
+        batch_norm = self._normalized_heads if label.batch_norm is None else label.batch_norm
+        if label.clusters is None:
+            return Softmax(features, categories, batch_norm=batch_norm)
+        if label.clusters < categories:
+            raise InputError(f"model.label.clusters is {label.clusters}; expected one for each of {categories} labels")
+        return ClusteredSoftmax(features, label.clusters, categories, label.probabilities, batch_norm=batch_norm)
 
     def corruption(self) -> Corruption:
         """Create the noise on the encoder's input."""
@@ -189,7 +198,10 @@ class Networks:
         assert self.settings.label is not None
         head = self.label_head(features)
         try:
-            prior = priors.Categorical(head.dim, self.settings.label.probabilities)
+            shares = priors.Categorical(
+                self.settings.label.categories or self.num_classes, self.settings.label.probabilities
+            )
+            prior = shares if self.settings.label.clusters is None else priors.Categorical(head.dim)
         except InputError as error:
             raise InputError(f"model.label.{error}") from None
         return Latent(

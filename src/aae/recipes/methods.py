@@ -44,6 +44,7 @@ class Adversarial(Method):
             training.reduction,
             classify=recipe.data.labels is not None,
             moment_matching_epochs=training.moment_matching_epochs,
+            losses=training.losses,
         )
 
 

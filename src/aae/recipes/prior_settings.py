@@ -11,8 +11,8 @@ from aae import priors
 from aae.baselines import GeneratedPrior
 from aae.networks import MLP
 from aae.recipes import custom
-from aae.recipes.values import Count, CustomModule, Finite, NonNegative
-from aae.training.settings import Positive, Settings
+from aae.recipes.values import Count, CustomModule, Finite
+from aae.training.settings import NonNegative, Positive, Settings
 
 
 class PriorBase(Settings):

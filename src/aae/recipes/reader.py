@@ -6,7 +6,6 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,17 +13,10 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from aae.errors import InputError, unknown
-from aae.recipes.schema import Recipe
-from aae.training.settings import OptimizerSettings, TrainingSettings
-
-Table = dict[str, Any]
-
-
-def names() -> list[str]:
-    """List the names of the recipes that come with the package, sorted."""
-    folder = resources.files(__package__)
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+from aae.errors import InputError
+from aae.recipes.files import Table, read_table, without_replaced
+from aae.recipes.schema import Recipe, RecipeTrainingSettings
+from aae.training.settings import OptimizerSettings
 
 
 def read(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -47,7 +39,7 @@ def read(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     InputError
         If there is no such recipe or file, it is no TOML, a key is unknown, or a value is out of range.
     """
-    table = _table(source)
+    table = read_table(source)
     for override in overrides:
         _assign(table, override)
     return check(table, where=f"recipe {source}")
@@ -66,78 +58,13 @@ def dump(recipe: Recipe) -> str:
     return tomli_w.dumps(_plain(recipe.model_dump(mode="python", exclude_none=True)))
 
 
-def _table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
-    """Read the table of a recipe and lay it over the one it extends."""
-    path = Path(source)
-    if path.suffix == ".toml":
-        if not path.is_file():
-            raise InputError(f"{path}: no such recipe file")
-        try:
-            text, name = path.read_text(encoding="utf-8-sig"), path.stem
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read ({error}); expected a recipe in UTF-8") from None
-    else:
-        name = str(source)
-        if name not in names():
-            raise unknown("recipe", name, names())
-        text = resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"recipe {source}: not valid TOML: {error}") from None
-    table.setdefault("name", name)
-    base = table.pop("extends", None)
-    if base is None:
-        return table
-    if not isinstance(base, str):
-        raise InputError(f"recipe {source}: extends is {base!r}; expected the name of a recipe or a .toml file")
-    if base.endswith(".toml"):
-        base = str(path.parent / base)  # beside the file that extends it
-    if base in (*seen, str(source)):
-        raise InputError(f"recipe {source}: extends itself through {base!r}")
-    base_table = _table(base, (*seen, str(source)))
-    base_table.pop("paper", None)  # another row's numbers are never inherited
-    _forget_phases(base_table, table.get("model", {}).get("method"))
-    return _merge(base_table, table)
-
-
-def _forget_phases(base: Table, method: Any) -> None:
-    """Drop the optimizers of a recipe's phases where `method` is another one: it has phases of its own."""
-    if method is not None and method != base.get("model", {}).get("method", "aae"):
-        training = base.get("training", {})
-        for name in training.keys() - TrainingSettings.model_fields.keys():
-            del training[name]
-
-
-def _merge(base: Table, over: Table) -> Table:
-    """Lay `over` on `base`, table by table; see `_stays` for tables of another kind; a schedule replaces the one below."""
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = value
-        if isinstance(value, dict) and isinstance(below, dict) and key != "learning_rate":
-            merged[key] = _merge(_stays(below, value), value)
-    return merged
-
-
-def _stays(below: Table, over: Table) -> Table:
-    """Keep of a table what can stay below another: of another `kind`, `module` or `optimizer` most keys cannot."""
-    if over.get("kind", below.get("kind")) != below.get("kind"):
-        return {}
-    if over.get("module", below.get("module")) != below.get("module"):
-        return {key: value for key, value in below.items() if key == "kind"}
-    if over.get("optimizer", below.get("optimizer")) != below.get("optimizer"):
-        return {key: value for key, value in below.items() if key == "learning_rate"}
-    return below
-
-
 def _assign(table: Table, override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise InputError(f"--set {override!r}: expected section.key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (RecursionError, ValueError):  # no TOML
         value = text.strip()
     *sections, last = key.strip().split(".")
     for section in sections:
@@ -145,7 +72,7 @@ def _assign(table: Table, override: str) -> None:
         if not isinstance(table, dict):
             raise InputError(f"--set {override!r}: {section!r} is a value, not a section")
     if last in ("kind", "module", "optimizer"):
-        for key in table.keys() - _stays(table, {last: value}).keys():
+        for key in table.keys() - without_replaced(table, {last: value}).keys():
             del table[key]
     table[last] = value
 
@@ -157,7 +84,9 @@ def _explain(errors: list[ErrorDetails]) -> str:
     deepest = max(at_first, key=lambda error: len(_place(error["loc"])[0]))
     path, models = _place(deepest["loc"])
     key = ".".join(path)
-    no_phase = models == [TrainingSettings] and path[-1] not in TrainingSettings.model_fields  # and no table either
+    no_phase = (
+        models == [RecipeTrainingSettings] and path[-1] not in RecipeTrainingSettings.model_fields
+    )  # and no table
     if deepest["type"] == "extra_forbidden" or no_phase:
         known = sorted({name for model in models for name in model.model_fields})
         near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
@@ -195,7 +124,7 @@ def _place(location: tuple[int | str, ...]) -> tuple[list[str], list[type[BaseMo
         elif inner:
             path.append(str(part))
             fields = [model.model_fields[part] for model in inner if part in model.model_fields]
-            phase = not fields and TrainingSettings in inner  # its other keys are names of phases
+            phase = not fields and RecipeTrainingSettings in inner  # its other keys are names of phases
             below = [OptimizerSettings] if phase else [model for field in fields for model in _models(field.annotation)]
             models, inner = inner, list[type[BaseModel]](below)
         elif str(part) not in ("constrained-int", "constrained-float") and "[" not in str(part):  # inside a plain value

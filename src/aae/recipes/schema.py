@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from aae.baselines.vae import Likelihood
 from aae.model import Output
 from aae.networks import ACTIVATIONS, BatchNormPlacement, Initialization
 from aae.recipes.methods import METHODS
 from aae.recipes.prior_settings import PriorSettings
-from aae.recipes.values import ColumnName, Count, CustomModule, Fraction, NonNegative
+from aae.recipes.values import ColumnName, Count, CustomModule, Fraction
 from aae.scaling import ScalingKind
-from aae.training.settings import Positive, Settings, TrainingSettings
+from aae.training.settings import (
+    MAX_COUNT,
+    LossSettings,
+    NonNegative,
+    Positive,
+    Settings,
+    TrainingSettings,
+)
+
+NAME = re.compile(r"(?!\.)[^/\\:\x00-\x1f\x7f-\x9f]+")
+"""One component of a path, on any system, that is not hidden."""
 
 
 class DataSettings(Settings):
@@ -21,7 +33,7 @@ class DataSettings(Settings):
 
     source: str
     """A named data set or a path."""
-    validation: Annotated[int, Field(ge=0, strict=True)] | Fraction = 0
+    validation: Annotated[int, Field(ge=0, le=MAX_COUNT, strict=True)] | Fraction = 0
     """Rows taken from the training set for validation: a count or a share."""
     test: Fraction = 0.2
     """Fraction held out for testing where the source brings no test split of its own."""
@@ -30,7 +42,15 @@ class DataSettings(Settings):
     label_column: ColumnName | None = None
     """Column of a table that holds the labels; not set: "label", where there is one. A file without names has 0, 1, 2, ..."""
     labels_file: str | None = None
-    """File with the label of every row, for a source that has none of its own: npy, or csv or parquet with one column."""
+    """File with the label of every row, for a source that has none of its own: npy, or a table with one column."""
+    unlabelled: ColumnName | list[ColumnName] | None = None
+    """What else stands for "no label", such as "unlabelled"; -1, empty and missing labels always do."""
+    id_column: ColumnName | None = None
+    """Column of a table that identifies its rows: it is not learnt from, and is written beside results."""
+    ignore_columns: list[ColumnName] = []
+    """Columns of a table that are left out."""
+    header: bool | None = None
+    """Whether the first line of a CSV or TSV file names its columns; not set: that is found out."""
     image_size: Count | None = None
     """Height and width that images of a folder are brought to; not set: they have to be of one size."""
     fold: Annotated[int, Field(ge=0, le=4)] | None = None
@@ -124,8 +144,15 @@ class StyleSettings(Settings):
 class LabelSettings(Settings):
     """The categorical latent y; as many categories as there are classes unless `categories` is set."""
 
-    categories: Annotated[int, Field(ge=2)] | None = None
+    categories: Annotated[int, Field(ge=2, le=MAX_COUNT)] | None = None
     """Number of categories: the clusters to find where no labels are used."""
+    clusters: Annotated[int, Field(ge=2)] | None = None
+    """q(y|x) is a sum over so many clusters, which are found first and assigned to the categories later
+    (`training.losses.clustering`); not set: there are none. Not in the paper."""
+    batch_norm: bool | None = None
+    """Whether its head is followed by batch normalization; not set: as `encoder.batch_norm` says."""
+    init_scale: Positive = 1.0
+    """What the initial weights of its head are multiplied with."""
     probabilities: tuple[float, ...] | None = None
     """p(y), one for each category, with sum 1: the share of each class in the rows where it is known and not even. Not in the
     paper; not set: all alike."""
@@ -197,7 +224,7 @@ class EvaluationSettings(Settings):
     """Prior samples that codes are compared with."""
     neighbours: Count = 10
     """k of the k-nearest-neighbour accuracy in the code space."""
-    parzen_samples: Annotated[int, Field(ge=0)] = 0
+    parzen_samples: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
     """Samples of the Parzen window that estimates the log-likelihood (section 3); 0: it is not estimated."""
 
 
@@ -219,11 +246,16 @@ class CustomPhaseSettings(Settings):
     """What it is called with by name, beside the model."""
 
 
+def _module_alone(phase: Any) -> Any:
+    return {"module": phase} if isinstance(phase, str) else phase
+
+
 class RecipeTrainingSettings(TrainingSettings):
     """Training as a recipe has it: with phases of the user's own."""
 
-    phases: list[CustomPhaseSettings] = []
-    """Phases of your own, after those of the method; one that has the name of another takes its place."""
+    phases: list[Annotated[CustomPhaseSettings, BeforeValidator(_module_alone)]] = []
+    """Phases of your own, each a table or just "module:attribute"; they run after those of the method, and one that has the
+    name of another takes its place."""
 
 
 class Recipe(Settings):
@@ -247,6 +279,15 @@ class Recipe(Settings):
     paper: dict[str, float] = {}
     """The paper's numbers by metric name."""
 
+    @field_validator("name")
+    @classmethod
+    def _is_one_name(cls, name: str) -> str:
+        if not NAME.fullmatch(name) or len(os.fsencode(name)) > 100:
+            raise ValueError(
+                f"name is {name!r}; expected a name of one file: no slash, no control character, 1 to 100 bytes"
+            )
+        return name
+
     @model_validator(mode="after")
     def _trains_as_its_method_does(self) -> Recipe:
         method, pretraining = METHODS[self.model.method], self.training.pretraining
@@ -258,6 +299,31 @@ class Recipe(Settings):
             raise ValueError(
                 f"training.moment_matching_epochs is {moment_matching_epochs}; method {method.name!r} has no such epochs, "
                 "expected 0"
+            )
+        if self.training.losses != LossSettings() and method.name != "aae":
+            raise ValueError(
+                f"training.losses do not fit method {method.name!r}, which has losses of its own; expected none"
+            )
+        losses = self.training.losses
+        clusters = self.model.label.clusters if self.model.label is not None else None
+        if (clusters is None) != (losses.clustering is None):
+            raise ValueError(
+                "model.label.clusters and training.losses.clustering belong together: clusters are found first, then assigned; "
+                "expected both or none"
+            )
+        merged = losses.clustering.merged if losses.clustering is not None else None
+        if merged is not None and clusters is not None and merged > clusters:
+            raise ValueError(
+                f"training.losses.clustering.merged is {merged}; expected at most model.label.clusters, {clusters}"
+            )
+        if losses.clustering is not None and losses.clustering.epochs >= self.training.epochs:
+            raise ValueError(
+                f"training.losses.clustering.epochs is {losses.clustering.epochs}; expected less than training.epochs, "
+                f"{self.training.epochs}"
+            )
+        if self.model.label is None and (losses.consistency is not None or losses.information is not None):
+            raise ValueError(
+                "training.losses.consistency and information are about q(y|x), expected a latent [model.label]"
             )
         labelled = self.training.labelled_batch_size
         if labelled is not None and method.labelled_only:

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-Count = Annotated[int, Field(ge=1)]
+from aae.training.settings import Count as Count
+
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 def _module_and_attribute(name: str) -> str:
@@ -20,7 +20,7 @@ def _module_and_attribute(name: str) -> str:
 
 
 def _as_text(name: Any) -> Any:
-    return str(name) if isinstance(name, int) and not isinstance(name, bool) else name
+    return str(name) if isinstance(name, int | float) and not isinstance(name, bool) else name
 
 
 CustomModule = Annotated[str, AfterValidator(_module_and_attribute)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,16 @@ from typing import Literal
 
 from aae import recipes
 from aae.errors import InputError, unknown
+from aae.evaluation.metrics import describe
 from aae.recipes import Recipe
 from aae.recipes.build_data import load_data
 from aae.reproduction import results
-from aae.runs.evaluate import Report, evaluate
+from aae.runs.evaluate import Report, evaluate, read_report
 from aae.runs.plot import draw
+from aae.runs.resume import is_finished
 from aae.runs.run import Run
-from aae.runs.train import read_recipe, train, train_seeds
+from aae.runs.train import read_recipe, train, train_seeds, with_seeds
+from aae.training.run_directory import RunDirectory
 
 Profile = Literal["smoke", "short", "full"]
 
@@ -38,11 +40,6 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "figure9": ("table3-16",),
     "figure11": ("figure11a", "figure11b", "figure11c", "figure11d"),
 }
-
-HEADLINES = (
-    "parzen_log_likelihood_nats",
-    "conditional_generation_accuracy_percent",
-)  # say most where there is no number of the paper
 
 # Smoke runs show that everything fits together, in seconds; their numbers mean nothing.
 SMOKE = (
@@ -120,6 +117,8 @@ def plan(name: str, profile: Profile, seeds: int | None = None) -> tuple[Recipe,
         fewer.append(f"model.{part}.channels={[4] * len(network.channels)}")
     if recipe.training.pretraining:
         fewer.append("training.pretraining=1")
+    if recipe.training.losses.clustering is not None:
+        fewer.append("training.losses.clustering.epochs=1")
     if recipe.evaluation.parzen_samples:
         fewer.append("evaluation.parzen_samples=500")
     return read_recipe(name, [*SMOKE, *fewer], "digits"), seeds or 1
@@ -169,51 +168,64 @@ def reproduce(
     outcomes = []
     for name in names(target):
         recipe, count = plan(name, profile, seeds)
-        try:
-            dataset = load_data(recipe)
-        except InputError as error:
-            note(f"{name}: skipped, {error}")
-            outcomes.append(Outcome(recipe, count, {}, str(error)))
-            continue
+        place = Path(folder) / profile / name
+        runs = _finished(recipe, count, place, device)
+        reports = [_measured(run) for run in runs]
+        dataset = None
+        if not runs or None in reports or not runs[0].folder.figures.exists():  # what is done needs no data
+            try:
+                dataset = load_data(recipe)
+            except InputError as error:
+                note(f"{name}: skipped, {error}")
+                outcomes.append(Outcome(recipe, count, {}, str(error)))
+                continue
         note(f"{name}: {recipe.training.epochs} epochs, {count} seed{'s' if count > 1 else ''}")
-        target_folder = Path(folder) / profile / name
-        if count == 1:
-            one = target_folder / f"seed-{recipe.training.seed}"
-            runs = [train(recipe, dataset, run=one, device=device, resume=one.exists())]
-        else:
-            runs = train_seeds(
-                recipe, count, run=target_folder, device=device, resume=any(target_folder.glob("seed-*"))
-            )
-        reports = [_measured(run) or evaluate(run, dataset=dataset) for run in runs]
-        draw(runs[0], dataset=dataset)
+        if not runs and count == 1:
+            one = place / f"seed-{recipe.training.seed}"
+            runs = [train(recipe, dataset, run=one, device=device, resume=True)]
+        elif not runs:
+            runs = train_seeds(recipe, count, run=place, device=device, resume=True)
+        if dataset is not None:
+            draw(runs[0], data=dataset)
+        done = [_measured(run) or evaluate(run, data=dataset) for run in runs]
         if record is not None:
-            results.record(runs, reports, record)
-        outcomes.append(Outcome(recipe, count, results.summarize([report["metrics"] for report in reports])))
+            results.record(runs, done, record)
+        outcomes.append(Outcome(recipe, count, results.summarize([report["metrics"] for report in done])))
     if all(outcome.skipped for outcome in outcomes):
         raise InputError(outcomes[0].skipped)
     return outcomes
 
 
+def _finished(recipe: Recipe, seeds: int, place: Path, device: str) -> list[Run]:
+    """Load the runs of all seeds if they are finished; an empty list otherwise."""
+    ones = {one.training.seed: one for one in with_seeds(recipe, seeds)}
+    folders = {seed: RunDirectory(place / f"seed-{seed}") for seed in ones}
+    if not all(is_finished(folder, ones[seed]) for seed, folder in folders.items()):
+        return []
+    return [Run.load(folder.path, device, trust_modules=True) for folder in folders.values()]
+
+
 def _measured(run: Run) -> Report | None:
     """Read what an earlier call measured of this run on test rows, if it did."""
     try:
-        report = json.loads(run.folder.evaluation.read_text(encoding="utf-8"))
-        finished = report["split"] == "test" and report["epochs"] == run.metadata["epochs"]
-    except (OSError, ValueError, KeyError, TypeError):
+        report = read_report(run.folder.evaluation)
+    except InputError:
         return None
+    seed, epochs = run.recipe.training.seed, run.metadata["epochs"]
+    finished = report["split"] == "test" and report["epochs"] == epochs and report["seed"] == seed
     return report if finished else None
 
 
 def comparison(outcomes: Sequence[Outcome]) -> list[tuple[str, str, str, str, int, int]]:
     """Lay the paper's numbers beside ours: recipe, metric, paper, ours, epochs, seeds; one row per number of the paper.
 
-    A recipe for which the paper has no number is listed by one of `HEADLINES`, or else its first metric.
+    A recipe for which the paper has no number is listed by a metric that is a headline, or else by its first one.
     """
     rows = []
     for outcome in outcomes:
         recipe = outcome.recipe
         paper = recipes.read(recipe.name).paper
-        headlines = [metric for metric in (*HEADLINES, *outcome.metrics) if metric in outcome.metrics]
+        headlines = sorted(outcome.metrics, key=lambda metric: not describe(metric).headline)
         for metric in paper or headlines[:1]:
             found = outcome.metrics.get(metric)
             ours = results.with_std(found, 2) if found else f"skipped: {outcome.skipped}"

@@ -2,30 +2,76 @@
 
 from __future__ import annotations
 
-import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aae import recipes
 from aae._version import __version__
+from aae.data import NAMES
 from aae.device import describe_device
 from aae.errors import InputError
 from aae.evaluation.parzen import ParzenEstimate
-from aae.files import write_json
+from aae.files import expand, read_object, write_json
 from aae.runs.evaluate import Report
 from aae.runs.run import Run
 from aae.runs.train import command
 from aae.training.acceleration.distributed import Distributed
+from aae.training.settings import Count, validation_message
 
 Summary = dict[str, dict[str, Any]]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 SEEDS = " --seeds "
+
+
+class _Metric(BaseModel):
+    """A metric over seeds."""
+
+    values: Annotated[list[Number], Field(min_length=1)]
+    mean: Number
+    sd: Number
+
+
+class _Common(BaseModel):
+    """What every result file has."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    recipe: str
+    title: str
+    epochs: Count
+    data: str
+    device: str
+    command: str
+
+
+class Result(_Common):
+    """What a result file has to hold."""
+
+    seeds: Annotated[list[int], Field(min_length=1)]
+    metrics: dict[str, _Metric]
+    paper: dict[str, Number]
+    wall_seconds: list[Number]
+
+
+class ParzenResult(_Common):
+    """What the result file of a Parzen window has to hold."""
+
+    seed: int
+    samples: Count
+    log_likelihood_nats: Number
+    standard_error_nats: Number
+    sigma: Number
+    fine_log_likelihood_nats: Number | None
+    seconds: Number | None
 
 
 def summarize(reports: Sequence[dict[str, float]]) -> Summary:
@@ -42,10 +88,11 @@ def summarize(reports: Sequence[dict[str, float]]) -> Summary:
     return summary
 
 
-def with_std(metric: Mapping[str, Any], digits: int) -> str:
-    """Write a metric as ``mean ± sd``; of a single seed the mean alone."""
-    std = f" ± {metric['sd']:.{digits}f}" if len(metric["values"]) > 1 else ""
-    return f"{metric['mean']:.{digits}f}{std}"
+def with_std(summary: Mapping[str, Any], digits: int | None) -> str:
+    """Write the summary of a metric as ``mean ± std``; of a single seed the mean alone."""
+    how = ".4g" if digits is None else f".{digits}f"
+    std = f" ± {summary['sd']:{how}}" if len(summary["values"]) > 1 else ""
+    return f"{summary['mean']:{how}}{std}"
 
 
 def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -> Path:
@@ -89,24 +136,47 @@ def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -
         "split": reports[0]["split"],
         "metrics": summarize([report["metrics"] for report in reports]),
         "paper": first.recipe.paper,
-        "data": first.recipe.data.source,
+        **_origin(first, f"{SEEDS}{len(runs)}" if len(runs) > 1 else ""),
         **{key: first.metadata[key] for key in ("device", "version", "torch")},
         "precision": first.recipe.training.precision,
         "wall_seconds": [run.metadata["seconds"] for run in runs],
-        "command": command(first.recipe) + (f"{SEEDS}{len(runs)}" if len(runs) > 1 else ""),
         "date": datetime.now(UTC).date().isoformat(),
     }
-    own_data = first.recipe.name in recipes.names() and recipes.read(first.recipe.name).data.source == result["data"]
-    data = "" if own_data else f".{Path(result['data']).stem}"
-    path = Path(folder) / f"{first.recipe.name}{data}.{result['epochs']}ep.{hardware(first.metadata['device'])}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = _place(Path(folder), first, f"{result['epochs']}ep.{hardware(first.metadata['device'])}")
     if path.exists():
-        trained = [json.loads(path.read_text(encoding="utf-8"))["command"], result["command"]]
+        trained = [_read(path, Result)["command"], result["command"]]
         before, now = (words.partition(SEEDS)[0] for words in trained)
         if before != now:
             raise InputError(f"{path}: is the result of '{before}'; found '{now}', expected another folder for it")
-    write_json(path, result)
+    return _write(path, result)
+
+
+def _place(folder: Path, run: Run, rest: str) -> Path:
+    """Name the result file of a run: by its recipe and, on other data than the recipe's own, that data."""
+    recipe = run.recipe
+    own = recipe.name in recipes.names() and recipes.read(recipe.name).data.source == recipe.data.source
+    data = "" if own else f".{Path(recipe.data.source).stem}"
+    return expand(folder) / f"{recipe.name}{data}.{rest}.json"
+
+
+def _write(path: Path, result: dict[str, Any]) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, result)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
     return path
+
+
+def _origin(run: Run, more: str = "") -> dict[str, str]:
+    """Say of what data a run is and by which command, without where its files are on this machine."""
+    data = run.recipe.data
+    words = shlex.split(command(run.recipe))
+    for path in (data.source, data.labels_file):
+        if path is not None and path not in NAMES:
+            words = [word.replace(path, Path(path).name) for word in words]
+    source = data.source if data.source in NAMES else Path(data.source).name
+    return {"data": source, "command": shlex.join(words) + more}
 
 
 def record_parzen(run: Run, estimate: ParzenEstimate, split: str, seconds: float | None, folder: str | Path) -> Path:
@@ -133,7 +203,7 @@ def record_parzen(run: Run, estimate: ParzenEstimate, split: str, seconds: float
     Raises
     ------
     InputError
-        If it was not measured on the test split.
+        If it was not measured on the test split, or the result of a run of another recipe, length or seed is in its place.
     """
     check_split(split)
     device = describe_device(run.device, Distributed.joined().world_size)
@@ -143,19 +213,23 @@ def record_parzen(run: Run, estimate: ParzenEstimate, split: str, seconds: float
         "epochs": run.metadata["epochs"],
         "seed": run.recipe.training.seed,
         "split": split,
-        "data": run.recipe.data.source,
+        **_origin(run, f" && aae parzen RUN -n {estimate.samples}"),
         **asdict(estimate),
         "device": device,
         "version": __version__,
         "torch": torch.__version__,
         "seconds": seconds,
-        "command": f"{command(run.recipe)} && aae parzen RUN -n {estimate.samples}",
         "date": datetime.now(UTC).date().isoformat(),
     }
-    path = Path(folder) / "parzen" / f"{run.recipe.name}.{estimate.samples}.{hardware(device)}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, result)
-    return path
+    path = _place(Path(folder) / "parzen", run, f"{estimate.samples}.{hardware(device)}")
+    if path.exists():
+        before = _read(path, ParzenResult)
+        for key in ("command", "data", "epochs", "seed"):
+            if before.get(key) != result[key]:
+                raise InputError(
+                    f"{path}: is a result with {key} {before.get(key)!r}; found {result[key]!r}, expected another folder for it"
+                )
+    return _write(path, result)
 
 
 def check_split(split: str) -> None:
@@ -182,7 +256,22 @@ def hardware(device: str) -> str:
     return (words[0] if words else re.sub(r"[^A-Za-z0-9]+", "-", device)).lower() + several
 
 
-def read(folder: str | Path) -> list[dict[str, Any]]:
-    """Read all result files of a folder, by recipe and epochs."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in Path(folder).glob("*.json")]
+def read(folder: str | Path, kind: type[_Common] = Result) -> list[dict[str, Any]]:
+    """Read all result files of a folder, by recipe and epochs.
+
+    Raises
+    ------
+    InputError
+        Naming the first file that is none of this `kind`.
+    """
+    found = [_read(path, kind) for path in sorted(Path(folder).glob("*.json"))]
     return sorted(found, key=lambda result: (result["recipe"], result["epochs"]))
+
+
+def _read(path: Path, kind: type[_Common]) -> dict[str, Any]:
+    result = read_object(path)
+    try:
+        kind.model_validate(result)
+    except ValidationError as error:
+        raise InputError(f"{path}: not a result file; {validation_message(error)}") from None
+    return result

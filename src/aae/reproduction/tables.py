@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from aae.errors import InputError
+from aae.evaluation.metrics import describe
 from aae.files import write_text
 from aae.reproduction.reproduce import Outcome, comparison, names, plan
-from aae.reproduction.results import read, with_std
+from aae.reproduction.results import ParzenResult, read, with_std
 
 
 def markdown(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -32,8 +33,8 @@ class ResultTable:
     ----------
     recipes : str
         Regular expression that matches the names of the recipes.
-    columns : dict of str to tuple
-        From metric to the title of its column and the number of digits; a result without the first one is left out.
+    columns : tuple of str
+        Metrics (see `aae.evaluation.metrics`); a result without the first one is left out.
     paper : str, optional
         Metric whose value in the paper stands beside ours.
     baseline : bool
@@ -41,32 +42,33 @@ class ResultTable:
     """
 
     recipes: str
-    columns: dict[str, tuple[str, int]]
+    columns: tuple[str, ...]
     paper: str | None = None
     baseline: bool = False
 
     def markdown(self, results: Sequence[dict[str, Any]]) -> str:
         """Write the table; of runs that differ in length alone the longest."""
         paper = ["paper"] if self.paper else []
-        titles = ["recipe", "what", *(title for title, _ in self.columns.values()), *paper, "epochs", "seeds", "data"]
+        headings = [describe(name).heading for name in self.columns]
+        titles = ["recipe", "what", *headings, *paper, "epochs", "seeds", "data"]
         longest = {(result["recipe"], result["data"]): result for result in sorted(results, key=lambda r: r["epochs"])}
         rows = [
             self._row(result)
             for _, result in sorted(longest.items())
-            if re.fullmatch(self.recipes, result["recipe"]) and next(iter(self.columns)) in result["metrics"]
+            if re.fullmatch(self.recipes, result["recipe"]) and self.columns[0] in result["metrics"]
         ]
         return markdown(titles, rows) if rows else "Not measured yet."
 
     def _row(self, result: dict[str, Any]) -> list[str]:
         metrics = result["metrics"]
         cells = []
-        for name, (_, digits) in self.columns.items():
-            text = with_std(metrics[name], digits) if name in metrics else ""
+        for name in self.columns:
+            text = with_std(metrics[name], describe(name).digits) if name in metrics else ""
             compared = metrics.get(f"{name}_baseline") if self.baseline else None
-            cells.append(f"{text} ({compared['mean']:.{digits}f})" if compared else text)
+            cells.append(f"{text} ({describe(name).number(compared['mean'])})" if compared else text)
         if self.paper is not None:
             number = result["paper"].get(self.paper)
-            cells.append("" if number is None else f"{number:.{self.columns[self.paper][1]}f}")
+            cells.append("" if number is None else describe(self.paper).number(number))
         return [
             f"`{result['recipe']}`",
             result["title"],
@@ -80,62 +82,62 @@ class ResultTable:
 TABLES = {
     "errors": ResultTable(
         r"demo.*|table2-.*",
-        {"test_error_percent": ("test error, %", 2), "test_ece_percent": ("calibration error, %", 2)},
+        ("test_error_percent", "test_ece_percent"),
         paper="test_error_percent",
     ),
     "matching": ResultTable(
         r"figure[24].*",
-        {
-            "energy_distance": ("energy distance", 3),
-            "sliced_wasserstein": ("sliced Wasserstein", 3),
-            "holes_percent": ("holes, %", 2),
-            "label_placement_percent": ("in the part of their label, %", 1),
-        },
+        (
+            "energy_distance",
+            "sliced_wasserstein",
+            "holes_percent",
+            "label_placement_percent",
+        ),
         baseline=True,
     ),
     "disentanglement": ResultTable(
         r"figure7.*",
-        {
-            "style_linear_probe_accuracy_percent": ("label from style, %", 1),
-            "style_linear_probe_chance_percent": ("chance, %", 1),
-            "conditional_generation_accuracy_percent": ("label obeyed, %", 1),
-            "reference_classifier_accuracy_percent": ("judge on real rows, %", 1),
-        },
+        (
+            "style_linear_probe_accuracy_percent",
+            "style_linear_probe_chance_percent",
+            "conditional_generation_accuracy_percent",
+            "reference_classifier_accuracy_percent",
+        ),
     ),
     "likelihoods": ResultTable(
         r"table1-.*",
-        {
-            "parzen_log_likelihood_nats": ("Parzen, nats", 1),
-            "parzen_standard_error_nats": ("standard error", 1),
-            "parzen_fine_log_likelihood_nats": ("fine sigma, nats", 1),
-            "parzen_training_rows_nats": ("training rows, nats", 1),
-            "parzen_centroids_nats": ("centroids, nats", 1),
-            "frechet_distance": ("Fréchet distance", 1),
-            "precision_percent": ("precision, %", 1),
-            "recall_percent": ("recall, %", 1),
-        },
+        (
+            "parzen_log_likelihood_nats",
+            "parzen_standard_error_nats",
+            "parzen_fine_log_likelihood_nats",
+            "parzen_training_rows_nats",
+            "parzen_centroids_nats",
+            "frechet_distance",
+            "precision_percent",
+            "recall_percent",
+        ),
         paper="parzen_log_likelihood_nats",
     ),
     "clusters": ResultTable(
         r"table3-.*",
-        {
-            "clustering_error_percent": ("error, %", 2),
-            "majority_vote_error_percent": ("majority vote error, %", 2),
-            "clustering_accuracy_hungarian_percent": ("Hungarian accuracy, %", 2),
-            "nmi": ("NMI", 3),
-            "ari": ("ARI", 3),
-            "clusters_in_use": ("clusters in use", 1),
-        },
+        (
+            "clustering_error_percent",
+            "majority_vote_error_percent",
+            "clustering_accuracy_hungarian_percent",
+            "nmi",
+            "ari",
+            "clusters_in_use",
+        ),
         paper="clustering_error_percent",
     ),
     "embeddings": ResultTable(
         r"figure11.*|umap|opentsne",
-        {
-            "knn_accuracy_percent": ("k-NN accuracy, %", 2),
-            "trustworthiness": ("trustworthiness", 3),
-            "continuity": ("continuity", 3),
-            "test_error_percent": ("test error, %", 2),
-        },
+        (
+            "knn_accuracy_percent",
+            "trustworthiness",
+            "continuity",
+            "test_error_percent",
+        ),
         paper="test_error_percent",
     ),
 }
@@ -153,7 +155,7 @@ def short_profile(results: Sequence[dict[str, Any]]) -> str:
         minutes = sum(result["wall_seconds"]) / 60
         total += minutes
         for row in comparison([Outcome(recipe, seeds, result["metrics"])]):
-            rows.append([f"`{row[0]}`", row[1].replace("_", " "), *map(str, row[2:]), f"{minutes:.0f}"])
+            rows.append([f"`{row[0]}`", describe(row[1]).heading, *map(str, row[2:]), f"{minutes:.0f}"])
     titles = ["recipe", "metric", "paper", "ours", "epochs", "seeds", "minutes"]
     return markdown(titles, [*rows, ["total", "", "", "", "", "", f"{total:.0f}"]])
 
@@ -169,7 +171,7 @@ def many_samples(estimates: Sequence[dict[str, Any]]) -> str:
             f"{found['log_likelihood_nats']:.1f}",
             f"{found['standard_error_nats']:.1f}",
             f"{found['sigma']:.3f}",
-            f"{found['fine_log_likelihood_nats']:.1f}",
+            "" if found["fine_log_likelihood_nats"] is None else f"{found['fine_log_likelihood_nats']:.1f}",
             str(found["seed"]),
             str(found["epochs"]),
             found["data"],
@@ -200,7 +202,7 @@ def renew(document: str, folder: Path) -> str:
         raise InputError(f"{folder}: no such folder; expected one of result files beside the document")
     results = read(folder)
     written = {name: table.markdown(results) for name, table in TABLES.items()}
-    written |= {"short": short_profile(results), "samples": many_samples(read(folder / "parzen"))}
+    written |= {"short": short_profile(results), "samples": many_samples(read(folder / "parzen", ParzenResult))}
     for name, table in written.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
         if begin in document and end in document:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, cast
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aae import evaluation
 from aae.data import Dataset, Split
+from aae.device import usual_state
 from aae.errors import InputError
-from aae.files import write_json
+from aae.files import read_object, write_json
 from aae.model import AdversarialAutoencoder, Latent, Model
 from aae.networks import Scaling
 from aae.noise import Noise
@@ -21,6 +24,7 @@ from aae.recipes import Recipe
 from aae.runs.disentanglement import disentanglement
 from aae.runs.likelihood import likelihood
 from aae.runs.run import Run
+from aae.training.settings import Count, validation_message
 
 Report = dict[str, Any]
 VALIDATION_CODES = 1000  # codes compared with the prior after every epoch
@@ -28,6 +32,36 @@ MATCHED_ROWS = 11  # the fewest that can be compared with the prior
 PLACEMENT_SAMPLES = 5000  # of the prior, that say which part of it belongs to which label
 NEIGHBOURHOOD = 12  # rows in a neighbourhood for trustworthiness and continuity
 REFERENCE_ROWS = 10_000  # training rows among which nearest neighbours are sought
+
+
+class _Report(BaseModel):
+    """What ``evaluation.json`` has to hold."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    recipe: str
+    split: Literal["test", "validation"]
+    rows: Count
+    epochs: Count
+    seed: int
+    metrics: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
+    paper: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
+
+
+def read_report(path: Path) -> Report:
+    """Read what `evaluate` wrote.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or is no such report.
+    """
+    report = read_object(path)
+    try:
+        _Report.model_validate(report)
+    except ValidationError as error:
+        raise InputError(f"{path}: not the report of an evaluation; {validation_message(error)}") from None
+    return report
 
 
 @torch.no_grad()
@@ -67,15 +101,15 @@ def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe
                     prior, every.cpu().numpy(), split.labels
                 )
     if scores:
-        metrics |= _label_metrics(torch.cat(scores).cpu(), split, recipe)
+        pending = autoencoder is not None and autoencoder.clusters_pending
+        metrics |= _label_metrics(torch.cat(scores).cpu(), split, recipe.data.labels is not None and not pending)
     return metrics
 
 
-def _label_metrics(logits: torch.Tensor, split: Split, recipe: Recipe) -> dict[str, float]:
-    """See on the validation split how good the labels or clusters are."""
+def _label_metrics(logits: torch.Tensor, split: Split, supervised: bool) -> dict[str, float]:
+    """Compute on the validation split how good the labels or clusters are."""
     predicted = torch.softmax(logits, 1).argmax(1).numpy()  # ties as in `evaluate`
     clusters = {"validation_clusters_in_use": float(len(np.unique(predicted)))}
-    supervised = recipe.data.labels is not None
     if split.labels is None or not len(_known(split)):
         return {} if supervised else clusters
     if supervised:
@@ -89,7 +123,10 @@ def _label_metrics(logits: torch.Tensor, split: Split, recipe: Recipe) -> dict[s
     return clusters | {f"validation_{name}": report[name] for name in names}
 
 
-def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: Dataset | None = None) -> Report:
+@usual_state()
+def evaluate(
+    run: Run, split: Literal["test", "validation"] = "test", data: Dataset | str | Path | None = None
+) -> Report:
     """Measure a run and write ``evaluation.json`` into its folder.
 
     Parameters
@@ -98,8 +135,8 @@ def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: D
         A finished run.
     split : {"test", "validation"}
         Held-out rows to measure on. Anything chosen by looking at numbers is to be chosen on the validation split.
-    dataset : Dataset, optional
-        The run's data, if already loaded.
+    data : Dataset, str or Path, optional
+        The run's data, if already loaded, or where it is by now.
 
     Returns
     -------
@@ -112,7 +149,7 @@ def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: D
     InputError
         If the data has no such split or is not the data of the run.
     """
-    dataset = run.load_data(dataset)
+    dataset = run.load_data(data)
     held_out = getattr(dataset, split)
     if held_out is None:
         raise InputError(f"{dataset.name}: has no {split} split; expected data.{split} larger than 0 in the recipe")
@@ -150,6 +187,9 @@ def evaluate(run: Run, split: Literal["test", "validation"] = "test", dataset: D
             metrics |= disentanglement(run, dataset, held_out)
     if run.recipe.evaluation.parzen_samples:
         metrics |= likelihood(run, dataset, held_out, run.recipe.evaluation.parzen_samples)
+    for name, value in metrics.items():
+        if not np.isfinite(value):
+            raise InputError(f"{run.folder.path}: {name} is {value}; expected a model whose numbers are finite")
     write_json(run.folder.evaluation, report)
     return report
 

@@ -17,18 +17,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from aae.data import NAMES
 from aae.errors import InputError, reason, unknown
-from aae.files import write_json, write_tensors, write_text
+from aae.files import new_folder, read_object, write_json, write_tensors, write_text
 from aae.recipes import Recipe, custom, reader
-from aae.recipes.values import Count
+from aae.runs.evaluate import read_report
 from aae.runs.run import Run
-from aae.training.run_directory import RunDirectory
-from aae.training.settings import Settings
+from aae.training.run_directory import Metadata, RunDirectory
+from aae.training.settings import Count
 
 LIBRARY = "adversarial-autoencoder"
 CONFIG = "config.json"
@@ -53,7 +53,7 @@ A model of [Adversarial Autoencoders](https://arxiv.org/abs/1511.05644) (Makhzan
 ## Use
 
 ```python
-from aae._version import __version__
+import aae
 run = aae.from_pretrained({name}{trust})
 run.{use}  # rows as stored: {form}
 ```
@@ -61,26 +61,17 @@ run.{use}  # rows as stored: {form}
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-class Config(Settings):
+class Config(Metadata):
     """What ``config.json`` holds: the recipe, and the metadata of ``run.json`` that are of use on any machine."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     model_type: Literal["adversarial-autoencoder"]
     recipe: dict[str, Any]
     """Complete, as `Recipe` defines it."""
-    shape: list[Count]
-    class_names: list[str]
     columns: list[str]
-    rows: Literal["uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
-    row_range: tuple[float, float] = (0.0, 1.0)
-    """Of the values of the training rows."""
-    data: str
-    """Fingerprint of the training data."""
-    training_rows: Count
     epochs: Count
-    seconds: float
-    device: str
-    version: str
-    torch: str
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 def save_pretrained(run: Run, folder: str | Path, *, license: str | None = None) -> Path:
@@ -143,8 +134,8 @@ def from_pretrained(
     path = folder / CONFIG
     if not path.exists():
         raise InputError(f"{folder}: not a shared run (it has no {CONFIG})")
-    config = _check(_read_object(path), where=str(path))
-    recipe = reader.check(config.recipe, where=f"{path}: recipe")
+    config = _check(read_object(path), where=str(path))
+    recipe = _without_paths(reader.check(config.recipe, where=f"{path}: recipe"))  # nor is there a way out of it
     metadata = config.model_dump(exclude={"recipe"})
     return Run.assemble(RunDirectory(folder), recipe, metadata, device, trust_modules=trust_modules)
 
@@ -212,32 +203,6 @@ def push_to_hub(
             return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message))
 
 
-@contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Fill a folder whole or not at all: returns a draft to write into, which becomes `path` if nothing is raised.
-
-    Raises
-    ------
-    InputError
-        If the folder holds something already or cannot be written.
-    """
-    try:
-        if path.exists() and next(path.iterdir(), None):
-            raise InputError(f"{path}: already exists; expected a new or an empty folder")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".draft-", dir=path.parent) as temporary:
-            draft = Path(temporary) / "draft"
-            draft.mkdir()
-            yield draft
-            if path.exists():  # it may be where somebody stands, so it stays
-                for file in draft.iterdir():
-                    file.rename(path / file.name)
-            else:
-                draft.rename(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot write the folder ({error.strerror or error})") from None
-
-
 def _save(run: Run, folder: Path, license: str | None, name: str) -> Path:
     """Write all files of a shared run; `name` is what the model card loads."""
     recipe = _without_paths(run.recipe)
@@ -245,7 +210,7 @@ def _save(run: Run, folder: Path, license: str | None, name: str) -> Path:
     table = {"model_type": LIBRARY, "recipe": recipe.model_dump(mode="json", exclude_none=True), **metadata}
     config = _check(table, where=str(run.folder.metadata))
     measured = run.folder.evaluation
-    report = _read_object(measured) if measured.exists() else None
+    report = read_report(measured) if measured.exists() else None
     with new_folder(folder) as draft:
         write_tensors(draft / run.folder.weights.name, run.tensors())
         write_json(draft / CONFIG, config.model_dump())
@@ -277,16 +242,6 @@ def _check(table: dict[str, Any], where: str) -> Config:
     if first["type"] == "missing":
         raise InputError(f"{where}: key {key!r} is missing")
     raise InputError(f"{where}: {key} is {first['input']!r}; expected {first['msg'].removeprefix('Input should be ')}")
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError):
-        raise InputError(f"{path}: not a readable JSON file") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: found a {type(value).__name__}, expected a JSON object")
-    return value
 
 
 def _card(run: Run, recipe: Recipe, report: dict[str, Any] | None, license: str | None, name: str) -> str:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from aae.data import Dataset, Split
+from aae.device import usual_state
 from aae.errors import InputError
 from aae.evaluation.parzen import ParzenEstimate, parzen_log_likelihood, reference_scores
 from aae.evaluation.quality import frechet_distance, precision_recall
@@ -50,6 +51,7 @@ def unit_rows(run: Run, rows: NDArray[Any]) -> NDArray[np.float32]:
     return rows.reshape(len(rows), -1).astype(np.float32) / np.float32(unit(run))
 
 
+@usual_state()
 def parzen(run: Run, dataset: Dataset, test: Split, samples: int, folder: str | Path | None = None) -> ParzenEstimate:
     """Estimate the log-likelihood of test rows by a Parzen window on samples of a run (section 3, A.1).
 

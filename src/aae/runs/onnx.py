@@ -32,9 +32,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from aae.convolution import Convolution
 from aae.errors import InputError
+from aae.files import new_folder
 from aae.model import AdversarialAutoencoder, Codes, Model
 from aae.networks import Dense, Scaling
-from aae.runs.hub import LIBRARY, new_folder
+from aae.runs.hub import LIBRARY
 from aae.runs.run import Run
 
 OPSET = 18  # ONNX 1.13; the exporter writes no lower one by itself

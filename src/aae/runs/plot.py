@@ -9,6 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from aae.data import Dataset, Split
+from aae.device import usual_state
 from aae.errors import InputError
 from aae.evaluation.neighbours import nearest_rows
 from aae.figures.canvas import save
@@ -18,6 +19,7 @@ from aae.figures.figure4 import axis_walk, manifold_panels
 from aae.figures.figure5 import samples_and_neighbours
 from aae.figures.figure7 import style_and_content
 from aae.figures.figure9 import cluster_rows
+from aae.files import expand
 from aae.model import AdversarialAutoencoder
 from aae.priors import Gaussian, GaussianMixture, SwissRoll
 from aae.runs.run import Run
@@ -28,7 +30,8 @@ SAMPLES = 10  # rows of the samples, and images in each
 STYLES = 10  # rows of the style/content figure
 
 
-def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = None) -> list[Path]:
+@usual_state()
+def draw(run: Run, folder: str | Path | None = None, data: Dataset | str | Path | None = None) -> list[Path]:
     """Draw every figure that fits a run.
 
     Parameters
@@ -37,8 +40,8 @@ def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = N
         A finished run.
     folder : str or Path, optional
         Where the PNG files go, by default ``figures/`` in the run folder.
-    dataset : Dataset, optional
-        The run's data, if already loaded.
+    data : Dataset, str or Path, optional
+        The run's data, if already loaded, or where it is by now.
 
     Returns
     -------
@@ -53,7 +56,7 @@ def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = N
     InputError
         If no figure fits the run, or there is no writing to the folder.
     """
-    out = Path(folder) if folder is not None else run.folder.figures
+    out = expand(folder) if folder is not None else run.folder.figures
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -61,7 +64,7 @@ def draw(run: Run, folder: str | Path | None = None, dataset: Dataset | None = N
     figures: dict[str, Figure] = {"curves": _curves(run)} if run.folder.read_metrics() else {}
     if not run.model.samples:
         return _save(figures, out)
-    dataset = run.load_data(dataset)
+    dataset = run.load_data(data)
     if len(run.shape) >= 2:
         figures["samples"] = _samples(run, dataset.train)
     if run.model.encodes:
@@ -110,8 +113,8 @@ def _embedding(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figu
 
 def _clusters(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:
     """Draw the head of each cluster, decoded with the style at zero, and held-out images in the cluster (figure 9)."""
-    categories = model.latent("label").prior.dim
-    codes = {"label": np.eye(categories, dtype=np.float32)}
+    categories = model.label_head.num_labels
+    codes = {"label": _label_codes(model, np.arange(categories))}
     if "style" in model.latents:
         codes["style"] = np.zeros((categories, model.latent("style").prior.dim), np.float32)
     clusters = run.label_logits(held_out.rows).argmax(1)
@@ -158,18 +161,26 @@ def _manifold(run: Run, prior: GaussianMixture) -> Figure:
 
 def _style_and_content(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:
     """Draw every label (columns) in the styles of ten held-out images (rows)."""
-    labels = model.decoder_classes or model.latent("label").prior.dim
+    labels = model.decoder_classes or model.label_head.num_labels
     sources = held_out.rows[:STYLES]
     styles = np.repeat(run.encode(sources)["style"], labels, axis=0)
     wanted = np.tile(np.arange(labels), len(sources))
     codes = {"style": styles}
     if model.classifies:
-        codes["label"] = np.eye(labels, dtype=np.float32)[wanted]
+        codes["label"] = _label_codes(model, wanted)
     images = run.images(run.decode(codes, wanted if model.decoder_classes else None))
     names = run.class_names if model.decoder_classes else run.label_names
     return style_and_content(
         images.reshape(len(sources), labels, *images.shape[1:]), run.images(sources), names, run.recipe.title
     )
+
+
+def _label_codes(model: AdversarialAutoencoder, labels: np.ndarray) -> np.ndarray:
+    """Compute the codes (n, dim) that stand for labels (n,)."""
+    codes: np.ndarray = (
+        model.label_head.label_codes(torch.from_numpy(labels).to(next(model.parameters()).device)).cpu().numpy()
+    )
+    return codes
 
 
 def _decode(run: Run, codes: np.ndarray) -> np.ndarray:

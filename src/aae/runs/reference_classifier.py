@@ -12,8 +12,9 @@ from aae.networks import MLP, initialize
 from aae.noise import Noise
 from aae.posteriors import Softmax
 from aae.runs.run import Run
+from aae.training.data import TrainingData
 from aae.training.settings import OptimizerSettings, TrainingSettings
-from aae.training.trainer import INIT, Trainer, TrainingData
+from aae.training.trainer import INIT, Trainer
 
 STEPS = 3000
 FEATURES = 500

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -12,25 +13,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aae import recipes
-from aae.arrays import as_labels
+from aae.arrays import ArrayLike, as_labels
 from aae.data import Dataset, Split, read_rows
-from aae.device import choose_device
+from aae.data.checks import are_images, check_finite
+from aae.data.frames import as_rows
+from aae.device import choose_device, usual_state
 from aae.errors import InputError
-from aae.files import read_tensors
+from aae.files import check_finite_tensors, read_tensors, tensor_sizes
 from aae.model import AdversarialAutoencoder, Model
 from aae.networks import Scaling
-from aae.noise import Noise, seeded
+from aae.noise import MetaNoise, Noise, seeded
 from aae.recipes import Recipe, custom
 from aae.recipes.build_data import fingerprint, load_data
 from aae.recipes.build_model import build_model
 from aae.training.run_directory import RunDirectory
-from aae.training.trainer import CODES, INIT, SAMPLES, load_module
+from aae.training.trainer import CODES, INIT, SAMPLES, check_sizes, load_module
 
 BATCH = 1000  # rows pushed through the networks at once
 
 
 class Run:
-    """A trained model that takes and gives rows as they are stored (uint8 images, float32 rows).
+    """A trained model that takes and gives rows as they are stored (uint8 images, rows of numbers).
+
+    Rows can be an array, a list, a tensor, a sparse matrix or a data frame of pandas or polars, whose columns are taken by name
+    where the run was trained on a table with names.
 
     Parameters
     ----------
@@ -93,12 +99,10 @@ class Run:
         if not folder.weights.exists():
             raise InputError(f"{folder.path}: the run is not finished (no {folder.weights.name}); expected one that is")
         metadata = folder.read_metadata()
-        for key in ("shape", "class_names", "rows"):
-            if key not in metadata:
-                raise InputError(f"{folder.metadata}: key {key!r} is missing")
         return cls.assemble(folder, recipe, metadata, device, trust_modules=trust_modules)
 
     @classmethod
+    @usual_state()
     def assemble(
         cls,
         folder: RunDirectory,
@@ -139,17 +143,29 @@ class Run:
                 f"{folder.path}: loading this run imports {' and '.join(own)}; if you trust these modules, say so with "
                 "--trust-modules, or trust_modules=True in Python"
             )
-        tensors = read_tensors(folder.weights)
         torch_device = choose_device(device)
-        model = build_model(recipe.model, metadata["shape"], len(metadata["class_names"]), Noise(0, INIT))
-        own_scaling = {
-            name.removeprefix("scaling."): tensors.pop(name) for name in [*tensors] if name.startswith("scaling.")
-        }
+        sizes = tensor_sizes(folder.weights)
+        for part in ("scaling.offset", "scaling.factor"):
+            if part not in sizes:
+                raise InputError(f"{folder.weights}: holds no scaling; expected the weights of a run")
+        for part in (name for name in sizes if name.startswith("scaling.")):
+            if math.prod(sizes[part]) not in (1, math.prod(metadata["shape"])):
+                raise InputError(f"{folder.weights}: {part} is {sizes[part]}; the run has rows of {metadata['shape']}")
+        shape, classes = metadata["shape"], len(metadata["class_names"])
         try:
-            scaling = Scaling.from_tensors(own_scaling, metadata.get("scaling", {}).get("kind", "given"))
+            if not own:  # before memory is taken for what the recipe says
+                with torch.device("meta"):
+                    model = build_model(recipe.model, shape, classes, MetaNoise())
+                wanted = {f"model.{name}": tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+                check_sizes(wanted, {name: size for name, size in sizes.items() if not name.startswith("scaling.")})
+            tensors = read_tensors(folder.weights)
+            check_finite_tensors(tensors, folder.weights)
+            model = build_model(recipe.model, shape, classes, Noise(0, INIT))
+            scaled = {name.removeprefix("scaling."): tensors.pop(name) for name in sizes if name.startswith("scaling.")}
+            scaling = Scaling.from_tensors(scaled)
             load_module(model, {name.removeprefix("model."): tensor for name, tensor in tensors.items()})
         except InputError as error:
-            raise InputError(f"{folder.weights}: {error}") from None
+            raise InputError(str(error) if str(folder.path) in str(error) else f"{folder.weights}: {error}") from None
         model.eval()
         return cls(folder, recipe, model.to(torch_device), scaling.to(torch_device), metadata)
 
@@ -215,15 +231,15 @@ class Run:
             )
         return names.index(name)
 
-    def load_data(self, dataset: Dataset | None = None) -> Dataset:
-        """Load the data of the run with its splits, or check that `dataset` is it.
+    def load_data(self, data: Dataset | str | Path | None = None) -> Dataset:
+        """Load the data of the run with its splits, from `data` if it lies elsewhere by now, or check that `data` is it.
 
         Raises
         ------
         InputError
             If it cannot be loaded or is not what the run was trained on.
         """
-        dataset = dataset or load_data(self.recipe)
+        dataset = data if isinstance(data, Dataset) else load_data(self.recipe, data)
         found = fingerprint(dataset)
         if found != self.metadata.get("data"):
             raise InputError(
@@ -253,6 +269,10 @@ class Run:
                 path,
                 shape=self.shape,
                 label_column=data.label_column,
+                id_column=data.id_column,
+                ignore_columns=data.ignore_columns,
+                header=data.header,
+                unlabelled=data.unlabelled,
                 image_size=data.image_size,
                 colour=len(self.shape) == 3,
                 class_names=self.class_names or None,
@@ -261,14 +281,15 @@ class Run:
             )
         except InputError as error:
             raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
-        if str(split.rows.dtype) == "uint8" != self.metadata["rows"]:  # their values mean something else
+        if are_images(split.rows) and self.metadata["rows"] != "uint8":  # their values mean something else
             raise InputError(f"{path}: found images of 8 bits, 0 to 255; the run expects {self.metadata['rows']} rows")
-        if self.metadata["rows"] == "uint8" and split.rows.dtype != np.uint8 and split.rows.max() <= 1:
+        if self.metadata["rows"] == "uint8" and not are_images(split.rows) and split.rows.max() <= 1:
             raise InputError(f"{path}: found values from 0 to 1; the run expects images with values from 0 to 255")
         return split
 
+    @usual_state()
     @torch.no_grad()
-    def encode(self, rows: NDArray[Any], seed: int | None = None) -> dict[str, NDArray[np.float32]]:
+    def encode(self, rows: ArrayLike, seed: int | None = None) -> dict[str, NDArray[np.float32]]:
         """Infer codes.
 
         Parameters
@@ -286,10 +307,12 @@ class Run:
         model = self.autoencoder
         noise = None if seed is None else Noise(seed, CODES, device=self.device)
         parts = [model.encode(batch, noise) for batch in self._batches(rows)]
-        return {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in model.latents}
+        codes = {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in model.latents}
+        return {name: _finite(code, "the code") for name, code in codes.items()}
 
+    @usual_state()
     @torch.no_grad()
-    def embed(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+    def embed(self, rows: ArrayLike) -> NDArray[np.float32]:
         """Compute the point (n, dim) that stands for each row (n, *shape): y W_C + z (section 7), or else the style code."""
         codes, model = self.encode(rows), self.autoencoder
         if model.cluster_heads is None:
@@ -298,22 +321,26 @@ class Run:
         embedded: NDArray[np.float32] = model.representation(tensors).cpu().numpy()
         return embedded
 
+    @usual_state()
     @torch.no_grad()
-    def label_logits(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+    def label_logits(self, rows: ArrayLike) -> NDArray[np.float32]:
         """Compute the logits (n, classes) of q(y|x) for rows (n, *shape) as stored."""
         model = self.model
         if not model.classifies:
             raise InputError(f"{self.folder.path}: the run infers no labels; expected one with a label latent")
-        return np.concatenate([model.label_logits(batch).cpu().numpy() for batch in self._batches(rows)])
+        logits = np.concatenate([model.label_logits(batch).cpu().numpy() for batch in self._batches(rows)])
+        return _finite(logits, "q(y|x)")
 
-    def predict_proba(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+    def predict_proba(self, rows: ArrayLike) -> NDArray[np.float32]:
         """Compute q(y|x) (n, classes) for rows (n, *shape) as stored."""
         probabilities: NDArray[np.float32] = torch.softmax(torch.from_numpy(self.label_logits(rows)), 1).numpy()
         return probabilities
 
+    @usual_state()
     @torch.no_grad()
-    def reconstruct(self, rows: NDArray[Any], labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
+    def reconstruct(self, rows: ArrayLike, labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
         """Encode and decode rows (n, *shape); `labels` (n,) where the decoder sees them. Same type and shape as stored."""
+        rows = self._rows(rows)
         model, wanted = self.autoencoder, self._labels(labels, len(rows))
         parts = [
             model.reconstruct(batch, None if wanted is None else wanted[i * BATCH : (i + 1) * BATCH])
@@ -321,6 +348,7 @@ class Run:
         ]
         return self._stored(torch.cat(parts))
 
+    @usual_state()
     @torch.no_grad()
     def decode(self, codes: dict[str, NDArray[np.float32]], labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
         """Decode codes (n, dim) by latent to rows (n, *shape); `labels` (n,) where the decoder sees them.
@@ -349,6 +377,7 @@ class Run:
             parts.append(model.decode(part, None if wanted is None else wanted[some]))
         return self._stored(torch.cat(parts))
 
+    @usual_state()
     @torch.no_grad()
     def sample(self, n: int, label: int | None = None, seed: int = 0) -> NDArray[Any]:
         """Draw rows from the model.
@@ -380,13 +409,14 @@ class Run:
         if label is not None:
             classes = len(self.class_names)
             if model.encodes and model.classifies:
-                classes = self.autoencoder.latent("label").prior.dim
+                classes = self.autoencoder.label_head.num_labels
             if not 0 <= label < classes:
                 raise InputError(f"label is {label}; expected 0 to {classes - 1}")
             labels = torch.full((n,), label, device=self.device)
         with seeded(seed, self.device):
             return self._stored(model.sample(n, labels, noise))
 
+    @usual_state()
     @torch.no_grad()
     def sample_prior(self, n: int, seed: int = 0, latent: str = "style") -> NDArray[np.float32]:
         """Draw codes (n, dim) from the prior of one latent."""
@@ -400,12 +430,20 @@ class Run:
         low, high = (0, 255) if self.metadata["rows"] == "uint8" else self.metadata.get("row_range") or (0, 1)
         return np.clip((np.asarray(rows, np.float32) - low) / ((high - low) or 1), 0, 1)
 
-    def _batches(self, rows: NDArray[Any]) -> Iterator[Tensor]:
-        """Scale rows batch by batch; checks their shape."""
-        if tuple(rows.shape[1:]) != self.shape:
-            raise InputError(f"rows have shape {tuple(rows.shape[1:])}; the run expects {self.shape}")
-        for start in range(0, max(1, len(rows)), BATCH):  # no rows are a batch too
-            yield self.scaling(torch.from_numpy(np.array(rows[start : start + BATCH])).to(self.device))
+    def _rows(self, rows: ArrayLike) -> NDArray[Any]:
+        """Bring rows to an array of this run's shape (n, *shape); the columns of a data frame are taken by name."""
+        found = as_rows(rows, self.metadata.get("columns", ()))
+        if found.shape[1:] != self.shape or found.ndim == 0:
+            raise InputError(f"rows have shape {found.shape}; the run expects {('n', *self.shape)}")
+        return found
+
+    def _batches(self, rows: ArrayLike) -> Iterator[Tensor]:
+        """Scale rows batch by batch; checks that they are finite numbers."""
+        found = self._rows(rows)
+        for start in range(0, max(1, len(found)), BATCH):  # no rows are a batch too
+            batch = np.array(found[start : start + BATCH])
+            check_finite(batch, "rows", self.metadata.get("columns", ()), start)
+            yield self.scaling(torch.from_numpy(batch).to(self.device))
 
     def _labels(self, labels: NDArray[np.int64] | None, n: int) -> Tensor | None:
         """Check the labels (n,) of rows to decode; None where the decoder sees none."""
@@ -426,9 +464,18 @@ class Run:
 
     def _stored(self, rows: Tensor) -> NDArray[Any]:
         """Undo the scaling and give rows the type and shape they are stored with."""
-        values: NDArray[Any] = self.scaling.inverse(rows).cpu().numpy().reshape(-1, *self.shape)
-        stored = np.dtype(self.metadata["rows"])
-        if stored.kind in "iu":
-            limits = np.iinfo(stored)
-            values = np.clip(np.rint(values), limits.min, limits.max)
-        return np.asarray(values, stored)
+        values = _finite(self.scaling.inverse(rows).cpu().numpy().reshape(-1, *self.shape), "what the decoder makes")
+        if self.metadata["rows"] == "uint8":
+            values = np.clip(np.rint(values), 0, 255)
+        return np.asarray(values, self.metadata["rows"])
+
+
+def _finite(values: NDArray[Any], what: str) -> NDArray[Any]:
+    """Check what a model gives (n, ...) before anybody gets to see it."""
+    broken = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1)) if values.size else np.arange(0)
+    if len(broken):
+        raise InputError(
+            f"row {broken[0] + 1}: {what} is not finite, in {len(broken)} of {len(values)} rows; expected values like those of "
+            "the training rows"
+        )
+    return values

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from aae import recipes
 from aae._version import __version__
 from aae.data import NAMES, Dataset
-from aae.device import choose_device, describe_device, usual_arithmetic
-from aae.errors import InputError
-from aae.files import write_json, write_tensors
+from aae.data.checks import are_images
+from aae.device import choose_device, describe_device, usual_state
+from aae.errors import InputError, InterruptedTrainingError
+from aae.files import expand, pack_tensors, read_bytes, unpack_tensors, write_bytes, write_json, write_tensors
 from aae.model import Model
 from aae.networks import Scaling
 from aae.noise import Noise, seeded, set_torch_state, torch_state
@@ -27,13 +32,15 @@ from aae.recipes.build_data import fingerprint, labelled_rows, load_data, make_s
 from aae.recipes.build_model import build_model, build_phases
 from aae.runs.evaluate import validate
 from aae.runs.hub import load
+from aae.runs.resume import check_same_data, check_same_recipe, common_place, is_finished, restore, shaping
 from aae.runs.run import Run
 from aae.scaling import value_range
 from aae.training.acceleration.distributed import Distributed, synchronize
 from aae.training.batched_seeds import BatchedSeeds
-from aae.training.checkpoints import checkpoint_names, latest_checkpoint
-from aae.training.loop import TrainingJob, run_to_end
+from aae.training.checkpoints import Place, remove_older_checkpoints
+from aae.training.loop import Interruption, TrainingJob, run_to_end
 from aae.training.run_directory import RunDirectory
+from aae.training.settings import MAX_SEED
 from aae.training.trainer import INIT, Trainer
 
 
@@ -71,9 +78,7 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), data: str | N
 
 def _fitted(own: Recipe, data: str) -> list[str]:
     """List what has to change in a recipe for other data."""
-    labels = []
-    if data not in NAMES and Path(data).expanduser().exists():
-        labels = [] if own.data.labels is None else ['data.labels="all"']
+    labels = [] if data in NAMES or own.data.labels is None else ['data.labels="all"']
     return [
         f"data.source={json.dumps(data, ensure_ascii=False)}",
         f"data.validation={0.15 if own.data.validation else 0}",
@@ -85,13 +90,14 @@ def _with_full_paths(recipe: Recipe) -> Recipe:
     """Create paths absolute that lead somewhere: a run is used from other folders too."""
     given = {"source": recipe.data.source, "labels_file": recipe.data.labels_file}
     full = {
-        key: str(path.absolute())
+        key: str(path)
         for key, value in given.items()
-        if value is not None and value not in NAMES and (path := Path(value).expanduser()).exists()
+        if value is not None and value not in NAMES and (path := expand(value)).exists()
     }
     return recipe.model_copy(update={"data": recipe.data.model_copy(update=full)})
 
 
+@usual_state()
 def train_seeds(
     recipe: Recipe,
     seeds: int,
@@ -125,37 +131,87 @@ def train_seeds(
     if seeds == 1:
         return [train(recipe, run=run, device=device, resume=resume)]
     folder = Path(run or Path("runs") / recipe.name)
+    new = RunDirectory(folder).is_new()
     if not resume:
         RunDirectory(folder).require_new()
-    elif not any(folder.glob("seed-*")):
+    elif not new and not any(folder.glob("seed-*")):
         raise InputError(f"{folder}: no run of several seeds to go on with; expected folders seed-0, seed-1, ... in it")
-    torch_device, dataset = choose_device(device), load_data(recipe)
+    ones = with_seeds(recipe, seeds)
+    paths = {one.training.seed: folder / f"seed-{one.training.seed}" for one in ones}
+    unfinished = [one for one in ones if not (resume and is_finished(RunDirectory(paths[one.training.seed]), one))]
+    if unfinished:
+        alone = Distributed.joined().world_size == 1
+        on_gpu = choose_device(device).type == "cuda"
+        together = batched if batched is not None else on_gpu and alone
+        dataset = load_data(recipe)
+        turns = [unfinished] if together else [[one] for one in unfinished]
+        for turn in turns:
+            targets = [(one, RunDirectory(paths[one.training.seed])) for one in turn]
+            _train(targets, choose_device(device), resume, dataset, more=turn is not turns[-1])
+    return [Run.load(path, device, trust_modules=True) for path in paths.values()]
+
+
+def with_seeds(recipe: Recipe, seeds: int) -> list[Recipe]:
+    """Copy a recipe with several seeds, from ``training.seed`` on.
+
+    Raises
+    ------
+    InputError
+        If a seed would be too large.
+    """
     first = recipe.training.seed
-    ones = [
+    if first + seeds - 1 > MAX_SEED:
+        raise InputError(f"seeds are {first} to {first + seeds - 1}; expected none beyond {MAX_SEED}")
+    return [
         recipe.model_copy(update={"training": recipe.training.model_copy(update={"seed": seed})})
         for seed in range(first, first + seeds)
     ]
-    paths = {one.training.seed: folder / f"seed-{one.training.seed}" for one in ones}
-    alone = Distributed.joined().world_size == 1
-    if batched if batched is not None else torch_device.type == "cuda" and alone:
-        names = [checkpoint_names(RunDirectory(path).checkpoints) for path in paths.values()]
-        common = max(set.intersection(*names), default=None) if resume else None
-        prepared = []
-        with usual_arithmetic(gradients=True), seeded(first, torch_device):
-            for one in ones:
-                path = paths[one.training.seed]
-                prepared.append(prepare(one, path, torch_device, resume and path.exists(), dataset, common))
-                BatchedSeeds.share_rows([p.job.trainer for p in prepared])
-            train_together(prepared)
-        return [Run.load(path, device, trust_modules=True) for path in paths.values()]
-    return [
-        train(one, dataset, run=path, device=device, resume=resume and path.exists())
-        for one, path in zip(ones, paths.values(), strict=True)
-    ]
 
 
-def train_together(prepared: Sequence[PreparedRun]) -> None:
-    """Train runs of one recipe with different seeds to the end: as one batched program those that are equally far."""
+def _train(
+    targets: Sequence[tuple[Recipe, RunDirectory]],
+    device: torch.device,
+    resume: bool,
+    dataset: Dataset | None,
+    *,
+    more: bool = False,
+) -> None:
+    """Train a run, or several together, each under the lock on its folder; `more` says whether others are to follow."""
+    for recipe, folder in targets:  # before there is a lock in a folder that is none of ours
+        if resume and not folder.is_new():
+            check_same_recipe(folder, recipe, complete=False)
+        else:
+            folder.require_new()
+    with ExitStack() as stack:
+        stack.enter_context(seeded(targets[0][0].training.seed, device))  # torch's generators are as before at the end
+        for _, folder in targets:
+            if Distributed.joined().is_main_process:
+                stack.enter_context(folder.lock())
+                folder.remove_leftovers()
+        if resume:  # others may have been here before the lock was ours
+            targets = [(recipe, folder) for recipe, folder in targets if not is_finished(folder, recipe)]
+        place = common_place([folder for _, folder in targets]) if resume and len(targets) > 1 else None
+        prepared: list[PreparedRun] = []
+        for recipe, folder in targets:
+            prepared.append(prepare(recipe, folder, device, resume, dataset, place))
+            BatchedSeeds.share_rows([one.job.trainer for one in prepared])
+        interruption = train_together(prepared)
+        if interruption.is_set and more:
+            where = targets[-1][1].path
+            raise InterruptedTrainingError(
+                f"stopped when {where.name} was finished; {where.parent} goes on with --resume", interruption.status
+            )
+
+
+def train_together(prepared: Sequence[PreparedRun]) -> Interruption:
+    """Train runs of one recipe with different seeds to the end: as one batched program those that are equally far.
+
+    Returns
+    -------
+    Interruption
+        Whether a signal came when there was nothing to stop any more.
+    """
+    interruption = Interruption()
     places: dict[tuple[int, int], list[PreparedRun]] = {}
     for one in prepared:
         trainer = one.job.trainer
@@ -171,13 +227,14 @@ def train_together(prepared: Sequence[PreparedRun]) -> None:
             print(f"note: {name}: the seeds are trained one after another, not together: {reason}", file=sys.stderr)
             replicas = None
         if replicas is not None:
-            run_to_end(jobs, f"{name}, {len(group)} seeds", replicas.run_epoch)
+            interruption = run_to_end(jobs, f"{name}, {len(group)} seeds", replicas.run_epoch)
         for one in group:
             if replicas is None:
                 seed = one.recipe.training.seed
                 set_torch_state(one.torch_state, one.job.trainer.device)
-                run_to_end([one.job], f"{name} seed {seed}")
+                interruption = run_to_end([one.job], f"{name} seed {seed}")
             one.finish()
+    return interruption
 
 
 def load_runs(folder: str | Path, device: str = "auto", *, trust_modules: bool = False) -> list[Run]:
@@ -187,6 +244,7 @@ def load_runs(folder: str | Path, device: str = "auto", *, trust_modules: bool =
     return sorted(runs, key=lambda run: run.recipe.training.seed)
 
 
+@usual_state()
 def train(
     recipe: str | Path | Recipe,
     data: str | Path | Dataset | None = None,
@@ -236,13 +294,10 @@ def train(
         raise InputError(
             f"data is {data!r}; a recipe already read expects a Dataset, or read_recipe(..., data={data!r})"
         )
-    dataset = data if isinstance(data, Dataset) else None
-    torch_device = choose_device(device)
-    with usual_arithmetic(gradients=True), seeded(recipe.training.seed, torch_device):
-        prepared = prepare(recipe, run or Path("runs") / recipe.name, torch_device, resume, dataset)
-        run_to_end([prepared.job], f"{recipe.name} seed {recipe.training.seed}")
-        prepared.finish()
-    return Run.load(prepared.job.folder.path, device, trust_modules=True)  # those of the very recipe that was trained
+    folder = RunDirectory(run or Path("runs") / recipe.name)
+    if not (resume and is_finished(folder, recipe)):
+        _train([(recipe, folder)], choose_device(device), resume, data if isinstance(data, Dataset) else None)
+    return Run.load(folder.path, device, trust_modules=True)  # those of the very recipe that was trained
 
 
 @dataclass
@@ -271,22 +326,24 @@ class PreparedRun:
 
 def prepare(
     recipe: Recipe,
-    run: str | Path,
+    folder: RunDirectory,
     device: torch.device,
     resume: bool = False,
     dataset: Dataset | None = None,
-    checkpoint: str | None = None,
+    place: Place | None = None,
 ) -> PreparedRun:
     """Create what a run needs, or what it needs to go on, and write what defines it into its folder.
 
     Parameters
     ----------
-    recipe, run, resume, dataset
+    recipe, resume, dataset
         As for `train`.
+    folder : RunDirectory
+        Locked.
     device : torch.device
         Where to train.
-    checkpoint : str, optional
-        Name of the checkpoint to go on from, by default the newest.
+    place : Place, optional
+        Of the checkpoint to go on from, by default the newest.
 
     Returns
     -------
@@ -299,11 +356,8 @@ def prepare(
         As for `train`.
     """
     distributed = Distributed.joined()
-    folder = RunDirectory(run)
     resume = resume and not folder.is_new()  # a run killed before its first file was complete starts afresh
-    if resume:
-        _check_same_recipe(folder, recipe, optimizers=False)
-    else:
+    if not resume:
         folder.require_new()
     dataset = dataset or load_data(recipe)
     seed = recipe.training.seed
@@ -316,18 +370,19 @@ def prepare(
     scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows)
     if distributed.is_main_process:
         _report_scaling(recipe, scaling, dataset)
-    on_device = training_data(recipe, dataset.train, scaling, labelled).to(device)
+    radii = _read_radii(folder) if resume and folder.radii.exists() else None
+    on_device = training_data(recipe, dataset.train, scaling, labelled, radii).to(device)
     trainer = Trainer(model, build_phases(recipe, model), on_device, recipe.training, device, distributed)
     complete = _with_optimizers(recipe, trainer)
     if resume:
-        _check_same_recipe(folder, complete)
+        check_same_recipe(folder, complete)
 
     metadata = {
         "recipe": recipe.name,
         "shape": list(dataset.shape),
         "class_names": list(dataset.class_names),
         "columns": list(dataset.columns),
-        "rows": str(dataset.train.rows.dtype),
+        "rows": "uint8" if are_images(dataset.train.rows) else _given_back(dataset.train.rows.dtype),
         "scaling": scaling.record(),
         "row_range": (low, high) if low < 0 or high > 1 else (0.0, 1.0),
         "data": fingerprint(dataset),
@@ -339,22 +394,29 @@ def prepare(
     }
     seconds = 0.0
     if resume:
-        _check_same_data(folder, metadata)
-        found = latest_checkpoint(folder.checkpoints, checkpoint)
-        if found is not None:
-            trainer.load_state(*found)
-            seconds = found[1]["seconds"]
-    if trainer.epoch > recipe.training.epochs:
-        raise InputError(
-            f"training.epochs is {recipe.training.epochs}; {folder.path} has {trainer.epoch} epochs already"
-        )
+        check_same_data(folder, metadata)
+        seconds = restore(trainer, folder, place)
+        before = folder.read_metadata()["device"]
+        if before != metadata["device"] and distributed.is_main_process:
+            print(
+                f"note: {folder.path}: was begun on {before} and goes on on {metadata['device']}, where numbers are rounded "
+                "in another way: it ends with other bits",
+                file=sys.stderr,
+            )
     distributed.wait()  # all have seen the folder as it was
     if distributed.is_main_process:
         folder.keep_metrics(trainer.epoch)
+        if folder.checkpoints.exists():  # a kill may have come before they were removed
+            remove_older_checkpoints(folder.checkpoints, (trainer.epoch, trainer.step))
         if resume and trainer.epoch < recipe.training.epochs:
             for result in (folder.weights, folder.evaluation):  # the run is not finished (any more)
                 result.unlink(missing_ok=True)
+        if on_device.radii is not None:
+            packed = pack_tensors({"radii": on_device.radii})
+            metadata["radii"] = hashlib.sha256(packed).hexdigest()
         folder.start(recipes.dump(complete), metadata)
+        if on_device.radii is not None and radii is None:
+            write_bytes(folder.radii, packed)
 
     def measure() -> dict[str, float]:
         with seeded(
@@ -375,15 +437,28 @@ def _report_scaling(recipe: Recipe, scaling: Scaling, dataset: Dataset) -> None:
         print(f"warning: {dataset.name}: {concern}", file=sys.stderr)
 
 
+def _given_back(stored: np.dtype[Any]) -> str:
+    """Name the type in which a run gives rows that are stored in another: that of 32 bits where it holds all their values."""
+    return "float32" if np.can_cast(stored, np.float32) else "float64"
+
+
+def _read_radii(folder: RunDirectory) -> Tensor:
+    """Read the radii of the rows of a run; other ones would train another model."""
+    content = read_bytes(folder.radii)
+    if hashlib.sha256(content).hexdigest() != folder.read_metadata().get("radii"):
+        raise InputError(f"{folder.radii}: damaged; remove it to have them computed again")
+    return unpack_tensors(content, folder.radii)["radii"]
+
+
 def command(recipe: Recipe) -> str:
     """Write the command that trains this very recipe."""
     if recipe.name not in recipes.names():
         return "aae train recipe.toml"  # the run folder's own copy
     source = recipe.data.source
     base = read_recipe(recipe.name, data=source)
-    before, now = _shaping(base), _shaping(recipe)
+    before, now = shaping(base), shaping(recipe)
     changed = [f"{key}={_inline(value)}" for key, value in now.items() if value != before.get(key)]
-    if _shaping(read_recipe(recipe.name, changed, source)) != now:  # a file of one's own that has the same name
+    if shaping(read_recipe(recipe.name, changed, source)) != now:  # a file of one's own that has the same name
         return "aae train recipe.toml"
     data = ["--data", source] if source != recipes.read(recipe.name).data.source else []
     return shlex.join(["aae", "train", recipe.name, *data, *(word for change in changed for word in ("--set", change))])
@@ -392,7 +467,10 @@ def command(recipe: Recipe) -> str:
 def _inline(value: Any) -> str:
     """Write a value as TOML on one line."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_inline(v)}" for key, v in value.items()) + " }"
+        keys = {key: key if re.fullmatch(r"[A-Za-z0-9_-]+", str(key)) else json.dumps(key) for key in value}
+        return "{ " + ", ".join(f"{keys[key]} = {_inline(v)}" for key, v in value.items()) + " }"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_inline, value))}]"
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -400,40 +478,3 @@ def _with_optimizers(recipe: Recipe, trainer: Trainer) -> Recipe:
     """Complete a recipe with the optimizer of every phase that runs."""
     optimizers = {phase.name: phase.optimizer for phase in trainer.phases}
     return recipe.model_copy(update={"training": recipe.training.model_copy(update=optimizers)})
-
-
-def _check_same_recipe(folder: RunDirectory, recipe: Recipe, *, optimizers: bool = True) -> None:
-    """Check that a recipe is that of a run folder, which is complete; `optimizers` says whether this one is too."""
-    folder.require()
-    before, now = _shaping(recipes.read(folder.recipe)), _shaping(recipe)
-    if not optimizers:
-        tables = [key for key in (*before, *now) if key.startswith("training.") and key.count(".") == 2]
-        before, now = ({key: value for key, value in one.items() if key not in tables} for one in (before, now))
-    free = {"training.epochs", "training.validate_every", "training.checkpoint_every"}
-    for key in sorted(before.keys() | now.keys(), key=lambda key: (key != "data.source", key)):
-        if before.get(key) != now.get(key) and key not in free:
-            raise InputError(
-                f"{folder.path}: cannot resume with another recipe; {key} is {now.get(key)!r}, the run has {before.get(key)!r}"
-            )
-
-
-def _shaping(recipe: Recipe) -> dict[str, Any]:
-    """List what a recipe says of a run, by ``section.key``, and not where it comes from; an empty section stands for itself."""
-
-    def flatten(table: dict[str, Any], prefix: str) -> dict[str, Any]:
-        flat: dict[str, Any] = {}
-        for key, value in table.items():
-            nested = isinstance(value, dict) and value and key != "learning_rate"
-            flat |= flatten(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
-        return flat
-
-    around = {"title", "reference", "cost", "seeds", "short", "paper"}
-    return flatten(recipe.model_dump(mode="json", exclude_none=True, exclude=around), "")
-
-
-def _check_same_data(folder: RunDirectory, metadata: dict[str, Any]) -> None:
-    before = folder.read_metadata()
-    if before.get("data") != metadata["data"]:
-        raise InputError(
-            f"{folder.path}: cannot resume on other data; its fingerprint is {metadata['data']}, the run has {before.get('data')}"
-        )

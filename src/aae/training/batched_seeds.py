@@ -131,6 +131,8 @@ class BatchedSeeds:
                     history.append(self._compute(order[step], labelled))
                 else:
                     history.append(self._graph(first.key, order[step], labelled))
+                for trainer in self.trainers:
+                    trainer.average_step(step)
                 if on_step() and step + 1 < first.steps_per_epoch:
                     break
         for k, trainer in enumerate(self.trainers):
@@ -147,8 +149,9 @@ class BatchedSeeds:
         for phase in self.phases:
             if not phase.runs_in(self.trainers[0].epoch):
                 continue
+            batch.weights = self.trainers[0].weights[phase.name]
             loss = self._loss(phase, tensors, batch, self.noise)
-            gradients = torch.autograd.grad(loss.sum(), self._owned[phase.name], materialize_grads=True)
+            gradients = phase.gradients(loss.sum(), self._owned[phase.name])
             self.optimizers[phase.name].step(gradients)
             losses[f"{phase.name}_loss"] = loss.detach()
         metrics = losses | batch.metrics
@@ -168,27 +171,28 @@ class BatchedSeeds:
             scaled: Tensor = first.scaling(stored)
             return scaled.view(*which.shape, -1)
 
-        def labels(which: Tensor) -> Tensor:
-            parts = zip(self.trainers, which, strict=True)
-            return torch.stack([trainer.data.labels[own] for trainer, own in parts if trainer.data.labels is not None])
+        def each(name: str, which: Tensor) -> Tensor | None:
+            own = [getattr(trainer.data, name) for trainer in self.trainers]
+            return None if own[0] is None else torch.stack([values[i] for values, i in zip(own, which, strict=True)])
 
         return Batch(
             rows=rows(indices),
-            labels=None if first.labels is None else labels(indices),
+            labels=each("labels", indices),
+            radii=each("radii", indices),
             labelled_rows=None if labelled is None else rows(labelled),
-            labelled_labels=None if labelled is None else labels(labelled),
+            labelled_labels=None if labelled is None else each("labels", labelled),
             noise=self.trainers[0].noise,
         )
 
     def _loss(self, phase: Phase, tensors: dict[str, Tensor], batch: Batch, noise: BatchedNoise) -> Tensor:
         """Compute the cost of one phase for every replica (replicas,); adds codes and metrics to the batch."""
-        parts = {"rows": batch.rows, "labels": batch.labels, "codes": batch.codes}
+        parts = {"rows": batch.rows, "labels": batch.labels, "radii": batch.radii, "codes": batch.codes}
         parts |= {"labelled_rows": batch.labelled_rows, "labelled_labels": batch.labelled_labels}
         given = {name: part for name, part in parts.items() if part is not None}
 
         def cost(tensors: dict[str, Tensor], given: dict[str, Any], replica: Tensor) -> tuple[Tensor, Any, Any]:
             noise.replica = replica
-            own = Batch(noise=noise, **given)
+            own = Batch(noise=noise, weights=batch.weights, **given)
             loss: Tensor = functional_call(self._call, tensors, (phase, own))
             return loss, own.codes or {}, own.metrics
 
@@ -222,11 +226,13 @@ class BatchedSeeds:
         self._bf16_copies = Bf16Copies([stack for own, stack in stacked.items() if own in known])
         self._owned = {phase.name: [stacked[parameter] for parameter in phase.parameters] for phase in self.phases}
         self.optimizers = {name: self._stacked_optimizer(name) for name in self._owned}
+        for trainer in self.trainers:
+            trainer.bf16_copies = Bf16Copies([])  # the stacks have theirs
 
     def _stacked_optimizer(self, name: str) -> Optimizer:
         """Create the update of one phase for all replicas, with their states."""
         updates = [trainer.optimizers[name] for trainer in self.trainers]
-        together = Optimizer(updates[0].settings, self._owned[name], self._bf16_copies)
+        together = Optimizer(updates[0].settings, self._owned[name], self._bf16_copies, batched=True)
         for kind, values in together.state.items():
             for index, value in enumerate(values):
                 own = [update.state[kind][index] for update in updates]
@@ -251,7 +257,12 @@ class BatchedSeeds:
         before = torch_state(self.device)
         with torch.no_grad():
             for phase in self.phases:
-                self._loss(phase, tensors, batch, noise)
+                batch.weights = self.trainers[0].weights[phase.name]
+                try:
+                    self._loss(phase, tensors, batch, noise)
+                except (RuntimeError, NotImplementedError) as error:
+                    reason = str(error).strip().partition("\n")[0]
+                    raise RuntimeError(f"{reason} (phase {phase.name})") from error
         if any(not torch.equal(state, before[name]) for name, state in torch_state(self.device).items()):
             set_torch_state(before, self.device)
             raise RuntimeError("a part of the model draws from torch itself, which has one stream for all seeds")
@@ -266,4 +277,4 @@ class _Loss(nn.Module):
 
     def forward(self, phase: Phase, batch: Batch) -> Tensor:
         """Compute the cost."""
-        return phase.loss(batch)
+        return phase.compute(batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,17 +13,21 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from aae.arrays import ArrayLike, as_labels
-from aae.device import choose_device, usual_arithmetic
+from aae.device import choose_device, usual_state
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
 from aae.noise import Noise, seeded
 from aae.posteriors import Softmax
+from aae.training.data import TrainingData
+from aae.training.loop import interrupts
 from aae.training.phases import Phase, adversarial_phases
+from aae.training.radii import neighbour_radii
 from aae.training.settings import TrainingSettings, validation_message
-from aae.training.trainer import Trainer, TrainingData
+from aae.training.trainer import Trainer
 
 
+@usual_state()
 def fit(
     model: AdversarialAutoencoder,
     rows: NDArray[Any],
@@ -41,8 +46,7 @@ def fit(
     rows : array, (n, inputs)
         Training rows, as the encoder is to see them.
     labels : array of whole numbers, (n,), optional
-        Class numbers, -1 for unlabelled rows. They reach whatever part of the model uses labels; one has to, unless `phases` are
-        given.
+        Class numbers, -1 for unlabelled rows. They reach whatever part of the model uses labels.
     phases : sequence of Phase, optional
         What runs on every mini-batch, in this order. By default those of `adversarial_phases`; to put one of your own beside
         them, give ``[*aae.adversarial_phases(model), mine]``.
@@ -55,7 +59,8 @@ def fit(
     Returns
     -------
     list of dict
-        Per epoch the mean losses and what the phases log.
+        Per epoch the mean losses and what the phases log. After Ctrl-C those of the epochs until then: the model keeps what was
+        learnt, and a warning says so.
 
     Raises
     ------
@@ -95,25 +100,43 @@ def fit(
         training = TrainingSettings(**{"epochs": 20, **settings})
     except ValidationError as error:
         raise InputError(validation_message(error)) from None
+    frozen = next((name for name, parameter in model.named_parameters() if parameter.is_inference()), None)
+    if frozen is not None:
+        raise InputError(f"{frozen} was made in inference mode; expected a model that can be trained")
     torch_device = choose_device(device)
-    scaling = Scaling.identity()
-    data = TrainingData(torch.tensor(values, dtype=torch.float32), scaling, known, labelled).to(torch_device)
-    classify = labelled is not None and len(labelled) > 0
-    history = []
-    # torch's global generators are seeded for samplers and modules that draw from them, and are as before afterwards
-    with usual_arithmetic(gradients=True), seeded(training.seed, torch_device):
+    history: list[dict[str, float]] = []
+    # Samplers and modules may draw from torch itself, whose generators are as before at the end.
+    with seeded(training.seed, torch_device):
         model.float().to(torch_device)
         _try(model, values.shape[1], torch_device)
+        scaling = Scaling.identity()
+        tensor = torch.tensor(values, dtype=torch.float32)
+        radii = None
+        if training.losses.neighbours is not None:
+            radii = neighbour_radii(tensor, scaling, training.losses.neighbours, training.seed)
+        data = TrainingData(tensor, scaling, known, labelled, radii).to(torch_device)
+        classify = labelled is not None and len(labelled) > 0
         if phases is None:
             phases = adversarial_phases(
-                model, training.reduction, classify=classify, moment_matching_epochs=training.moment_matching_epochs
+                model,
+                training.reduction,
+                classify=classify,
+                moment_matching_epochs=training.moment_matching_epochs,
+                losses=training.losses,
             )
         trainer = Trainer(model, phases, data, training, torch_device)
         try:
-            while trainer.epoch < training.epochs:
-                losses = trainer.run_epoch()
-                assert losses is not None
-                history.append(losses)
+            with interrupts(("SIGINT",)) as interrupted:
+                while trainer.epoch < training.epochs and not interrupted.is_set:
+                    losses = trainer.run_epoch(lambda: interrupted.is_set)
+                    if losses is not None:
+                        history.append(losses)
+            if trainer.epoch < training.epochs:
+                warnings.warn(
+                    f"interrupted in epoch {trainer.epoch + 1} of {training.epochs}, after {trainer.step} steps; the model keeps "
+                    "what was learnt",
+                    stacklevel=3,
+                )
             if trainer.trained is not model:
                 model.load_state_dict(trainer.trained.state_dict())
         finally:
@@ -124,8 +147,10 @@ def fit(
 def _try(model: AdversarialAutoencoder, inputs: int, device: torch.device) -> None:
     """Check that the model encodes rows of so many values, decodes to as many, and tells codes from samples by one logit."""
     model.eval()
-    rows = torch.zeros(2, inputs, device=device, dtype=torch.float32)
-    labels = torch.zeros(2, dtype=torch.int64, device=device)
+    rows, labels = (
+        torch.zeros(2, inputs, device=device, dtype=torch.float32),
+        torch.zeros(2, dtype=torch.int64, device=device),
+    )
     noise = Noise(0, device=device)
     given: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
     where = f"rows have {inputs} values each; the model expects others"

@@ -1,16 +1,18 @@
-"""The loop around the engine: epochs, validation, metrics, checkpoints, progress, Ctrl-C."""
+"""The loop around the engine: epochs, validation, metrics, checkpoints, progress, signals."""
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from types import FrameType
 
 from aae.errors import InterruptedTrainingError, TrainingError
-from aae.training.checkpoints import checkpoint_names, remove_other_checkpoints, save_checkpoint
+from aae.training.checkpoints import checkpoint_places, remove_older_checkpoints, save_checkpoint
 from aae.training.diagnostics import diagnose
 from aae.training.progress import Progress
 from aae.training.run_directory import RunDirectory
@@ -18,6 +20,10 @@ from aae.training.trainer import Trainer
 
 EpochFunction = Callable[[Callable[[], bool]], list[dict[str, float]] | None]
 """Trains the rest of an epoch, as `Trainer.run_epoch` does; returns the metrics of every run."""
+
+SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGUSR1": 75}
+"""Signals that stop a run after a checkpoint, with the exit status of the command: 128 + the number of the signal; of SIGUSR1,
+by which schedulers say that time is nearly up, the status for "try again later"."""
 
 
 @dataclass
@@ -42,7 +48,7 @@ class TrainingJob:
     seconds: float = 0.0
 
 
-def run_to_end(jobs: Sequence[TrainingJob], title: str, epoch_function: EpochFunction | None = None) -> None:
+def run_to_end(jobs: Sequence[TrainingJob], title: str, epoch_function: EpochFunction | None = None) -> Interruption:
     """Train to the last epoch, with metrics, checkpoints and progress.
 
     Parameters
@@ -55,12 +61,17 @@ def run_to_end(jobs: Sequence[TrainingJob], title: str, epoch_function: EpochFun
     epoch_function : callable, optional
         By default it trains the one run.
 
+    Returns
+    -------
+    Interruption
+        Whether a signal came in the last epoch, which is not stopped any more.
+
     Raises
     ------
     TrainingError
         If a loss is not finite; the last checkpoint is kept.
     InterruptedTrainingError
-        After Ctrl-C; a checkpoint was written.
+        After Ctrl-C or another of `SIGNALS`; a checkpoint was written.
     """
     trainer = jobs[0].trainer  # all are at the same place
     epoch_function = epoch_function or (lambda on_step: _listed(trainer.run_epoch(on_step)))
@@ -69,14 +80,14 @@ def run_to_end(jobs: Sequence[TrainingJob], title: str, epoch_function: EpochFun
         metric_loggers = [stack.enter_context(_metric_logger(job)) for job in jobs] if first else []
         progress = Progress(title, settings.epochs, trainer.steps_per_epoch, trainer.epoch, visible=first)
         stack.enter_context(progress)
-        interrupted = stack.enter_context(_interrupts())
+        interrupted = stack.enter_context(interrupts())
         warned: set[str] = set()
         before = [job.seconds for job in jobs]
         started = time.monotonic()
 
         def on_step() -> bool:
             progress.step()
-            return interrupted.is_set()
+            return interrupted.is_set
 
         def note_time() -> None:
             for job, seconds in zip(jobs, before, strict=True):
@@ -85,14 +96,14 @@ def run_to_end(jobs: Sequence[TrainingJob], title: str, epoch_function: EpochFun
         while trainer.epoch < settings.epochs:
             try:
                 losses = epoch_function(on_step)
+                last = trainer.epoch == settings.epochs
+                metrics = losses or []
+                if losses and first and (last or trainer.epoch % settings.validate_every == 0):
+                    metrics = [found | _validated(job) for found, job in zip(losses, jobs, strict=True)]
             except TrainingError as error:
-                kept = "; the last good checkpoint is kept" if checkpoint_names(jobs[0].folder.checkpoints) else ""
+                kept = "; the last good checkpoint is kept" if checkpoint_places(jobs[0].folder.checkpoints) else ""
                 raise TrainingError(f"{error}{kept}") from None
             if losses is not None:
-                last = trainer.epoch == settings.epochs
-                metrics = losses
-                if first and (last or trainer.epoch % settings.validate_every == 0):
-                    metrics = [found | job.validate() for found, job in zip(losses, jobs, strict=True)]
                 note_time()
                 for metric_logger, found in zip(metric_loggers, metrics, strict=False):
                     metric_logger(found)
@@ -102,7 +113,7 @@ def run_to_end(jobs: Sequence[TrainingJob], title: str, epoch_function: EpochFun
                     if sign not in warned:  # once per run is enough
                         warned.add(sign)
                         progress.warn(advice)
-            stop = losses is None or trainer.distributed.any(interrupted.is_set())
+            stop = losses is None or trainer.distributed.any(interrupted.is_set)
             due = losses is not None and (last or trainer.epoch % settings.checkpoint_every == 0)
             if due or (stop and trainer.epoch < settings.epochs):
                 note_time()
@@ -111,8 +122,10 @@ def run_to_end(jobs: Sequence[TrainingJob], title: str, epoch_function: EpochFun
                 where = jobs[0].folder.path if len(jobs) == 1 else jobs[0].folder.path.parent
                 raise InterruptedTrainingError(
                     f"stopped in epoch {trainer.epoch + 1} after {trainer.step} steps; "
-                    f"the checkpoint in {where} goes on with --resume"
+                    f"the checkpoint in {where} goes on with --resume",
+                    interrupted.status,
                 )
+        return interrupted
 
 
 def _listed(metrics: dict[str, float] | None) -> list[dict[str, float]] | None:
@@ -123,17 +136,27 @@ def _mean(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: sum(found[name] for found in metrics) / len(metrics) for name in metrics[0]}
 
 
+def _validated(job: TrainingJob) -> dict[str, float]:
+    """Measure a run on the validation split; numbers that are not finite are no measurement."""
+    metrics = job.validate()
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"{name.replace('_', ' ')} is {value} after epoch {job.trainer.epoch}. Try lower learning rates"
+            )
+    return metrics
+
+
 def _checkpoint(jobs: Sequence[TrainingJob]) -> None:
     """Write a checkpoint of every run, and only then remove the older ones: there is always one of all at the same step."""
     trainer = jobs[0].trainer
     if not trainer.distributed.is_main_process:
         return
-    name = f"epoch-{trainer.epoch:06d}-step-{trainer.step:06d}"
     for job in jobs:
         tensors, state = job.trainer.state()
-        save_checkpoint(job.folder.checkpoints, name, tensors, {**state, "seconds": job.seconds}, alone=False)
+        save_checkpoint(job.folder.checkpoints, tensors, {**state, "seconds": job.seconds}, alone=False)
     for job in jobs:
-        remove_other_checkpoints(job.folder.checkpoints, name)
+        remove_older_checkpoints(job.folder.checkpoints, (trainer.epoch, trainer.step))
 
 
 @contextmanager
@@ -155,20 +178,69 @@ def _metric_logger(job: TrainingJob) -> Iterator[Callable[[dict[str, float]], No
         events.close()
 
 
+@dataclass
+class Interruption:
+    """Whether a signal has come, and the exit status that says which."""
+
+    is_set: bool = False
+    status: int = SIGNALS["SIGINT"]
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise InterruptedTrainingError("stopped between trainings; --resume goes on", SIGNALS["SIGUSR1"])
+
+
 @contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event; a second one interrupts at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
+def leaves_on_request() -> Iterator[None]:
+    """Let SIGUSR1 end what is done around a training, with its own status; for the command, in the main thread."""
+    number: signal.Signals | None = getattr(signal, "SIGUSR1", None)
+    here = threading.current_thread() is threading.main_thread()
+    if number is None or not here or signal.getsignal(number) is not signal.SIG_DFL:
+        yield
         return
-
-    def note(signum: int, frame: object) -> None:
-        event.set()
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, note)
+    signal.signal(number, _leave)
     try:
-        yield event
+        yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def interrupts(names: Sequence[str] = tuple(SIGNALS)) -> Iterator[Interruption]:
+    """Turn the first of some signals into something to ask for between two steps; a second one does what it did before.
+
+    Signals that are ignored stay so (``nohup``), and of those but Ctrl-C what the program handles by itself already. Only the
+    main thread is told of signals; in another one nothing ever comes.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of `SIGNALS`.
+    """
+    interruption = Interruption()
+    before: dict[signal.Signals, object] = {}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def note(number: int, frame: FrameType | None) -> None:
+        interruption.is_set, interruption.status = True, SIGNALS[signal.Signals(number).name]
+        restore()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    for name in names:
+        number: signal.Signals | None = getattr(signal, name, None)  # some systems have fewer
+        handler = None if number is None else signal.getsignal(number)
+        if number is not None and (
+            handler in (signal.SIG_DFL, _leave) or (name == "SIGINT" and handler not in (signal.SIG_IGN, None))
+        ):
+            before[number] = handler
+    try:
+        for number in before:
+            signal.signal(number, note)
+        yield interruption
+    finally:
+        restore()

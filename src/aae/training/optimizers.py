@@ -36,6 +36,8 @@ class Optimizer:
         What the phase owns.
     bf16_copies : aae.training.acceleration.precision.Bf16Copies, optional
         The bf16 copies that some parameters hold while the model trains.
+    batched : bool
+        Whether each parameter stacks those of several seeds (seeds, ...), whose gradients are clipped each by itself.
 
     Attributes
     ----------
@@ -48,12 +50,18 @@ class Optimizer:
     """
 
     def __init__(
-        self, settings: OptimizerSettings, parameters: Sequence[nn.Parameter], bf16_copies: Bf16Copies | None = None
+        self,
+        settings: OptimizerSettings,
+        parameters: Sequence[nn.Parameter],
+        bf16_copies: Bf16Copies | None = None,
+        *,
+        batched: bool = False,
     ) -> None:
         bf16_copies = bf16_copies or Bf16Copies([])
         full = bf16_copies.full
         self.settings = settings
-        self.learning_rate = settings.learning_rate_at(0)
+        self.learning_rate = settings.learning_rate_at(0, 0, 1)
+        self._batched = batched
         self.weights = [full.get(p, p.data) for p in parameters]
         # What a plain update moves, and the parameter that holds it or its copy.
         self._moved = [(full.get(p, p), p) for p in parameters]
@@ -75,19 +83,24 @@ class Optimizer:
             self._groups.append(self._group(group, upcast, [bf16_copies.half[parameters[i]] for i in group]))
 
     @torch.no_grad()
-    def step(self, gradients: Sequence[Tensor], rate: Tensor | None = None) -> None:
+    def step(self, gradients: Sequence[Tensor], learning_rate: Tensor | None = None) -> None:
         """Move the weights once.
 
         Parameters
         ----------
         gradients : sequence of Tensor
             In the order of the parameters, bf16 for those that hold copies.
-        rate : Tensor, (), optional
+        learning_rate : Tensor, (), optional
             The learning rate. Given as a tensor, the weights are moved by plain operations, which a compiler can put together
             with those around them.
         """
-        if rate is not None:
-            self._move_plainly([gradient.float() for gradient in gradients], rate)
+        settings = self.settings
+        if settings.clip_norm is not None:
+            gradients = self._clipped(gradients, settings.clip_norm)
+        if settings.weight_decay:
+            self._decay(self.learning_rate if learning_rate is None else learning_rate)
+        if learning_rate is not None:
+            self._move_plainly([gradient.float() for gradient in gradients], learning_rate)
             return
         for group in self._groups:
             own = [gradients[i] for i in group.indices]
@@ -97,6 +110,18 @@ class Optimizer:
             torch._foreach_copy_(group.upcast, own)
             self._move(group, group.upcast)
             torch._foreach_copy_(group.half, group.weights)
+
+    def _clipped(self, gradients: Sequence[Tensor], largest: float) -> list[Tensor]:
+        """Shorten the gradient of the whole phase, of each seed by itself, to a Euclidean norm of at most `largest`."""
+        seeds = len(gradients[0]) if self._batched else 1
+        squares = [gradient.float().reshape(seeds, -1).square().sum(1) for gradient in gradients]
+        factors = (largest / torch.stack(squares).sum(0).sqrt().clamp(min=1e-12)).clamp(max=1)
+        return [(gradient.reshape(seeds, -1) * factors[:, None]).view_as(gradient) for gradient in gradients]
+
+    def _decay(self, learning_rate: float | Tensor) -> None:
+        """Take from every weight its share of the decoupled weight decay."""
+        for weight, _ in self._moved:
+            weight.mul_(1 - learning_rate * self.settings.weight_decay)
 
     def _move_plainly(self, gradients: Sequence[Tensor], rate: Tensor) -> None:
         """Do to every weight what torch's fused kernels do."""

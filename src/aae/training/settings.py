@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 Precision = Literal["fp32", "bf16", "tf32"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+MAX_COUNT = 2**31 - 1  # of epochs, rows, units: beyond it libraries count wrongly
+MAX_SEED = 2**63 - 1  # the largest that torch takes
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+Epoch = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weight = NonNegative | Annotated[dict[Epoch, NonNegative], Field(min_length=1)]
+"""Of a loss: a number, or a schedule from epoch to number."""
 
 
 class Settings(BaseModel):
@@ -17,25 +26,36 @@ class Settings(BaseModel):
 
 
 class OptimizerSettings(Settings):
-    """Optimizer of one phase.
+    """Optimizer of one phase; PHASE stands for its name.
 
-    `rate` is a learning rate, or a piecewise-constant schedule: from epoch (counted from 0) to learning rate.
+    `learning_rate` is one number, or a piecewise-constant schedule: from epoch (counted from 0) to learning rate. `decay` lets
+    it fall to `decay_to` of itself, evenly or along half a cosine, from epoch `decay_from` to the end of training.
     """
 
     optimizer: Literal["sgd", "adam"] = "sgd"
     """Gradient descent, which takes `momentum`, or Adam, which takes `betas`."""
-    learning_rate: Positive | dict[Annotated[int, Field(ge=0)], Positive] = 0.1
+    learning_rate: Positive | dict[Epoch, Positive] = 0.1
     """Learning rate, or a schedule: { 0 = 0.01, 50 = 0.001 } changes it when 50 epochs are done."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Of gradient descent; 0: none."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     """Of Adam: decay of its mean of gradients, and of their squares."""
+    decay: Literal["none", "linear", "cosine"] = "none"
+    """How the learning rate falls from epoch `decay_from` on; not in the paper."""
+    decay_from: Epoch = 0
+    """Epoch in which the learning rate begins to fall; not before the phase runs, at whose end it has fallen."""
+    decay_to: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Fraction of itself that the learning rate falls to at the end of training."""
+    weight_decay: NonNegative = 0.0
+    """Every step a weight loses learning_rate times this of itself, beside its gradient, as in AdamW; not in the paper."""
+    clip_norm: Positive | None = None
+    """Largest Euclidean norm of the phase's gradient, a longer one is shortened to it; not set: any. Not in the paper."""
 
     @field_validator("learning_rate")
     @classmethod
     def _starts_at_epoch_0(cls, rate: float | dict[int, float]) -> float | dict[int, float]:
         if isinstance(rate, dict) and 0 not in rate:
-            raise ValueError(f"schedule has epochs {sorted(rate)}; expected one rate from epoch 0 on")
+            raise ValueError(f"schedule has epochs {sorted(rate)}; expected one learning rate from epoch 0 on")
         return rate
 
     @model_validator(mode="after")
@@ -48,11 +68,104 @@ class OptimizerSettings(Settings):
                     raise ValueError(f"{name} is {value}; optimizer {self.optimizer!r} takes none, {kind!r} does")
         return self
 
-    def learning_rate_at(self, epoch: int) -> float:
-        """Look up the learning rate in force during `epoch` (counted from 0)."""
-        if not isinstance(self.learning_rate, dict):
-            return self.learning_rate
-        return self.learning_rate[max(start for start in self.learning_rate if start <= epoch)]
+    def learning_rate_at(self, epoch: int, start: int, stop: int) -> float:
+        """Return the learning rate in `epoch` (counted from 0) of a phase that runs from epoch `start` up to `stop`."""
+        rate = self.learning_rate
+        if isinstance(rate, dict):
+            rate = rate[max(start for start in rate if start <= epoch)]
+        start = max(start, self.decay_from)
+        if self.decay == "none" or epoch < start:
+            return rate
+        done = min(1.0, (epoch - start) / max(1, stop - start))
+        left = 1 - done if self.decay == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+        return rate * (self.decay_to + (1 - self.decay_to) * left)
+
+
+class ConsistencySettings(Settings):
+    """Virtual adversarial consistency of q(y|x) (Miyato et al. 2018); not in the paper."""
+
+    weight: Weight = 1.0
+    """Weight of the loss, or a schedule from epoch to weight, linear in between."""
+    radius: Positive = 1.0
+    """Length of the perturbation of a scaled row, or what the distance to its `neighbours`-th neighbour is multiplied with."""
+    neighbours: Count | None = None
+    """Which neighbour's distance is taken; not set: one radius for all rows."""
+    xi: Positive | None = 10.0
+    """Length at which the divergence is probed for the direction in which it grows fastest; none: that of the perturbation."""
+    power_iterations: Count = 1
+    """Steps of the power method that finds this direction."""
+
+
+class InformationSettings(Settings):
+    """Mutual information of row and label (Krause et al. 2010; Hu et al. 2017); not in the paper."""
+
+    weight: Weight = 0.1
+    """Weight of the loss, or a schedule from epoch to weight, linear in between."""
+    marginal: NonNegative = 2.0
+    """mu, the weight of the entropy of the mean of q(y|x) beside the mean of its entropy; more favours using all categories."""
+
+
+class JointSettings(Settings):
+    """Weights of the losses on q(y|x) and the codes, and what can be added beside the paper's."""
+
+    generator: dict[str, Weight] = {}
+    """Weight of the generator's loss by latent, such as { label = { 0 = 3.0, 20 = 0.3 }, style = 0.1 }; 1 for others."""
+    classification: Weight = 1.0
+    """Weight of the classification loss."""
+    consistency: ConsistencySettings | None = None
+    """Not set: none."""
+    information: InformationSettings | None = None
+    """Not set: none."""
+
+
+class ClusteringSettings(JointSettings):
+    """A first part of training that finds clusters without labels, which are then assigned to the labels; not in the paper."""
+
+    epochs: Annotated[int, Field(ge=1)] = 30
+    """How long it is. In this part one update lowers the losses set here (phase "clustering")."""
+    merged: Annotated[int, Field(ge=2)] | None = None
+    """Groups that the clusters are merged to by their overlap before labelled rows say which label each has; not set: they are
+    not. Without labels they are merged to the categories."""
+    temperature: Positive = 2.0
+    """What logits of clusters are divided by where labelled rows say which label each cluster has."""
+
+
+class LossSettings(JointSettings):
+    """The losses of all epochs, or of those after a first part that finds clusters."""
+
+    joint: bool = False
+    """Whether generator, classification, consistency and information lower one weighted sum in one update of the encoder
+    (phase "joint"), for which a mini-batch is encoded once, without corruption; otherwise each is a phase with an optimizer of
+    its own."""
+    clustering: ClusteringSettings | None = None
+    """The part before, for q(y|x) that is a sum over clusters (`model.label.clusters`); not set: none."""
+
+    @property
+    def neighbours(self) -> int | None:
+        """Which neighbour's distance is the radius of a row; None where all rows have the same radius."""
+        parts = [self] if self.clustering is None else [self.clustering, self]
+        asked = [part.consistency.neighbours for part in parts if part.consistency is not None]
+        return max((k for k in asked if k is not None), default=None)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        parts = [
+            part.consistency for part in (self, self.clustering) if part is not None and part.consistency is not None
+        ]
+        asked = {part.neighbours for part in parts if part.neighbours is not None}
+        if len(asked) > 1:
+            raise ValueError(f"training.losses ask for neighbours {sorted(asked)}; expected the same in both parts")
+        if self.clustering is not None and not self.joint:
+            raise ValueError("training.losses.clustering needs training.losses.joint = true")
+        return self
+
+
+def weight_at(weight: float | dict[int, float], epoch: int) -> float:
+    """Return a weight in `epoch` (counted from 0): of a schedule linear between its epochs, and constant beyond them."""
+    if not isinstance(weight, dict):
+        return weight
+    epochs = sorted(weight)
+    return float(np.interp(epoch, epochs, [weight[e] for e in epochs]))
 
 
 class TrainingSettings(Settings):
@@ -69,13 +182,13 @@ class TrainingSettings(Settings):
     model_config = ConfigDict(extra="allow", frozen=True)
     __pydantic_extra__: dict[str, OptimizerSettings]
 
-    epochs: Annotated[int, Field(ge=1)]
+    epochs: Count
     """Passes over the training rows."""
-    batch_size: Annotated[int, Field(ge=1)] = 100
+    batch_size: Count = 100
     """Rows in a mini-batch; at most all of them are used."""
-    labelled_batch_size: Annotated[int, Field(ge=1)] | None = None
+    labelled_batch_size: Count | None = None
     """Rows in a mini-batch of the classification phase; not set: as many as `batch_size`."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
     """Decides initial weights, the labelled subset, the order of the rows and everything drawn in training."""
     precision: Precision = "fp32"
     """Of the matrix products in training; "tf32" needs a GPU."""
@@ -84,16 +197,21 @@ class TrainingSettings(Settings):
     start and a C++ compiler. A GPU captures the step in any case."""
     reduction: Literal["sum", "mean"] = "sum"
     """How the reconstruction error is taken over the dimensions of a row; "sum" is what the paper's rates are made for."""
-    pretraining: Annotated[int, Field(ge=0)] = 0
+    pretraining: Epoch = 0
     """Epochs in which GMMN+AE trains the autoencoder, before the generator of codes."""
-    moment_matching_epochs: Annotated[int, Field(ge=0)] = 0
+    moment_matching_epochs: Epoch = 0
     """Epochs of moment matching before the adversarial training begins; not in the paper."""
-    average_from: Annotated[int, Field(ge=0)] | None = None
+    average_from: Epoch | None = None
     """Epoch (counted from 0) from which on the trained model is the mean of the weights at the ends of epochs, as in
     stochastic weight averaging; not set, or not reached: the weights as they are. Not in the paper."""
-    validate_every: Annotated[int, Field(ge=1)] = 1
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of an exponential moving average of the weights over steps, which is then the trained model, such as 0.998; at first
+    the average is over fewer steps. Not set: the weights as they are. Not in the paper."""
+    losses: LossSettings = LossSettings()
+    """Weights of the losses, consistency and information."""
+    validate_every: Count = 1
     """Epochs from one measurement on the validation split to the next."""
-    checkpoint_every: Annotated[int, Field(ge=1)] = 1
+    checkpoint_every: Count = 1
     """Epochs from one checkpoint to the next."""
 
     @property
@@ -107,6 +225,10 @@ class TrainingSettings(Settings):
             raise ValueError(
                 f"training.moment_matching_epochs is {self.moment_matching_epochs}; expected less than training.epochs, "
                 f"{self.epochs}"
+            )
+        if self.ema_decay is not None and self.average_from is not None:
+            raise ValueError(
+                f"training.ema_decay is {self.ema_decay} and training.average_from {self.average_from}; expected one of them"
             )
         return self
 

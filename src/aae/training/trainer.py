@@ -2,68 +2,31 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from aae.device import keep_freed_memory
 from aae.errors import InputError, TrainingError
-from aae.networks import Scaling
 from aae.noise import Noise, SharedNoise, set_torch_state, torch_state
 from aae.training.acceleration.compiled import CompiledStep
 from aae.training.acceleration.cuda_graphs import StepGraph, unsupported_reason
 from aae.training.acceleration.distributed import Distributed
 from aae.training.acceleration.precision import Bf16Copies, cast_to, known_weights
 from aae.training.acceleration.prefetch import Prefetch
+from aae.training.data import TrainingData
 from aae.training.optimizers import Optimizer
 from aae.training.phases import Batch, Phase, configured_phases
-from aae.training.settings import TrainingSettings
+from aae.training.settings import TrainingSettings, weight_at
 
 # Streams of one seed: what each is for.
 INIT, SUBSET, ORDER, LABELLED_ORDER, STEPS, SAMPLES, CODES, LIKELIHOOD = range(8)
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """Everything a run trains on, on the device of the model.
-
-    Attributes
-    ----------
-    rows : Tensor, (n, ...)
-        Rows as stored (uint8 images or float32 rows); scaled batch by batch.
-    scaling : Scaling
-        Turns stored rows into what the network sees.
-    labels : Tensor of int64, (n,), optional
-        Labels, -1 where unlabelled.
-    labelled : Tensor of int64, (l,), optional
-        Indices of the labelled subset, for phases that need labels.
-    read : callable, optional
-        Reads rows of given indices, an int64 array (n,), from the file that `rows` are a memory map of, for `Prefetch`.
-    """
-
-    rows: Tensor
-    scaling: Scaling
-    labels: Tensor | None = None
-    labelled: Tensor | None = None
-    read: Callable[[NDArray[np.int64]], object] | None = None
-
-    def to(self, device: torch.device) -> TrainingData:
-        """Move everything to `device`."""
-
-        def move(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(device)
-
-        rows = self.rows.to(device)
-        read = self.read if rows is self.rows else None
-        return TrainingData(rows, self.scaling.to(device), move(self.labels), move(self.labelled), read)
 
 
 class Trainer:
@@ -96,6 +59,8 @@ class Trainer:
         Steps done in the epoch under way.
     steps_per_epoch : int
         Full batches in the data; a ragged rest waits for another epoch's order.
+    weights : dict of str to dict
+        By phase the weights of its losses in the present epoch.
     """
 
     def __init__(
@@ -111,9 +76,10 @@ class Trainer:
             raise InputError("a phase needs labels but no row is labelled; expected at least one label")
         keep_freed_memory()
         phases = configured_phases(phases, settings)
+        self._check_parameters(module, phases)
         self.module, self.phases, self.data, self.settings, self.device = module, phases, data, settings, device
-        self._bf16_copies = Bf16Copies(known_weights(module) if settings.precision == "bf16" else [])
-        self.optimizers = {p.name: Optimizer(p.optimizer, p.parameters, self._bf16_copies) for p in phases}
+        self.bf16_copies = Bf16Copies(known_weights(module) if settings.precision == "bf16" else [])
+        self.optimizers = {p.name: Optimizer(p.optimizer, p.parameters, self.bf16_copies) for p in phases}
         self.distributed = distributed or Distributed()
         self.noise = Noise(settings.seed, STEPS, device=device)
         if self.distributed.world_size > 1:
@@ -125,6 +91,8 @@ class Trainer:
         self._average: AveragedModel | None = None
         if settings.average_from is not None:
             self._average = AveragedModel(module, avg_fn=_running_mean, use_buffers=True)
+        self._ema = None if settings.ema_decay is None else MovingAverage(module, settings.ema_decay)
+        self.weights: dict[str, dict[str, float]] = {}
         self.epoch = 0
         self.step = 0
         if self.distributed.world_size > 1:
@@ -132,6 +100,7 @@ class Trainer:
         self.cast = cast_to(settings.precision, device)
         self._names: list[str] = []
         self._graph: StepGraph | CompiledStep | None = None
+        self._compiled: bool | None = None  # whether the training that goes on had compiled steps
         self._history: list[Tensor] = []  # one (metrics,) tensor per step of the epoch under way
 
     def run_epoch(self, on_step: Callable[[], bool] = lambda: False) -> dict[str, float] | None:
@@ -153,7 +122,7 @@ class Trainer:
             If a loss or a weight is not finite, at the end of the epoch in which that happened.
         """
         order, labelled_order = self.open_epoch()
-        with self._bf16_copies.in_place(), Prefetch(self.data.read, order) as ahead:
+        with self.bf16_copies.in_place(), Prefetch(self.data.read, order) as ahead:
             while self.step < self.steps_per_epoch:
                 ahead.reach(self.step)
                 labelled = None if labelled_order is None else labelled_order[self.step]
@@ -167,8 +136,35 @@ class Trainer:
         """Prepare the present epoch; returns its mini-batches and its labelled ones, indices (steps, batch)."""
         self.module.train()
         for phase in self.phases:
-            self.optimizers[phase.name].learning_rate = phase.optimizer.learning_rate_at(self.epoch)
+            start, stop = phase.start, phase.stop or self.settings.epochs
+            rate = phase.optimizer.learning_rate_at(self.epoch, start, stop)
+            self.optimizers[phase.name].learning_rate = rate
+        self.weights = {
+            phase.name: {name: weight_at(weight, self.epoch) for name, weight in phase.weights.items()}
+            for phase in self.phases
+        }
+        if self.step == 0:
+            self._begin_phases()
+        if self._ema is not None:
+            self._ema.follow(self.module, self.bf16_copies.full)
         return self._order(), self._labelled_order()
+
+    def _begin_phases(self) -> None:
+        """Let the phases begin that have something to do before their first epoch, which is the present one.
+
+        Where weights are averaged, training goes on from their average.
+        """
+        for phase in self.phases:
+            if phase.begin is not None and phase.start == self.epoch:
+                if self._ema is not None:
+                    self._ema.give_back()
+                self.module.eval()
+                with torch.no_grad():
+                    phase.begin(self.data)
+                for average in (self._ema, self._average):
+                    if average is not None:  # what was changed is no average of anything
+                        average.module.load_state_dict(self.module.state_dict())
+                self.module.train()
 
     def close_epoch(self) -> dict[str, float] | None:
         """Finish the present epoch if all its steps are done; as `run_epoch`."""
@@ -189,9 +185,16 @@ class Trainer:
         self._history += metrics
         self.step += len(metrics)
 
+    def average_step(self, step: int) -> None:
+        """Take the weights after `step` of the present epoch into their moving average, if there is to be one."""
+        if self._ema is not None:
+            self._ema.update(self.epoch * self.steps_per_epoch + step)
+
     @property
     def trained(self) -> nn.Module:
         """What training has come to: the mean of the weights if one has begun, otherwise the module itself."""
+        if self._ema is not None:
+            return self._ema.module
         average = self._average
         return average.module if average is not None and average.n_averaged > 0 else self.module
 
@@ -202,7 +205,12 @@ class Trainer:
             if self.device.type == "cuda":
                 self._graph = StepGraph(self._compute, [self.noise.generator], unsupported_reason(self.module))
             elif self.settings.compile:
-                self._graph = CompiledStep(self._compute, self.noise, self._changed, unsupported_reason(self.module))
+                reason = unsupported_reason(self.module)
+                if self._compiled is False:
+                    reason = reason or "the training that goes on began without"
+                self._graph = CompiledStep(
+                    self._compute, self.noise, self._changed, reason, required=self._compiled is True
+                )
         return self._graph
 
     def _changed(self) -> list[Tensor]:
@@ -212,35 +220,37 @@ class Trainer:
 
     @property
     def key(self) -> tuple[tuple[str, float], ...]:
-        """The phases that run in the present epoch, with their learning rates."""
-        return tuple((p.name, self.optimizers[p.name].learning_rate) for p in self.phases if p.runs_in(self.epoch))
+        """The numbers of the present epoch: learning rates by phase, for those that run, and weights of their losses."""
+        running = [phase for phase in self.phases if phase.runs_in(self.epoch)]
+        rates = [(phase.name, self.optimizers[phase.name].learning_rate) for phase in running]
+        weights = [(f"{p.name}.{name}", weight) for p in running for name, weight in self.weights[p.name].items()]
+        return (*rates, *weights)
 
     def _run_step(self, indices: Tensor, labelled: Tensor | None) -> None:
         graph = self.captured
         metrics = self._compute(indices, labelled) if graph is None else graph(self.key, indices, labelled)
         self._history.append(metrics)
+        self.average_step(self.step)
 
     def _compute(
         self,
         indices: Tensor,
         labelled: Tensor | None,
         noise: Noise | None = None,
-        learning_rates: dict[str, Tensor] | None = None,
+        numbers: dict[str, Tensor] | None = None,
     ) -> Tensor:
-        """Run all phases on one mini-batch; returns their metrics."""
+        """Run all phases on one mini-batch; returns their metrics. `numbers` are those of `key` as tensors."""
         batch = self._batch(indices, labelled, noise or self.noise)
         losses = {}
         for phase in self.phases:
             if not phase.runs_in(self.epoch):
                 continue
-            if isinstance(self.noise, SharedNoise):
-                rows = batch.labelled_rows if phase.needs_labels else batch.rows
-                assert rows is not None
-                self.noise.rows = len(rows)
-            with self.cast:
-                loss = phase.loss(batch)
-            gradients = torch.autograd.grad(loss, phase.parameters, materialize_grads=True)
-            learning_rate = None if learning_rates is None else learning_rates[phase.name]
+            weights = self.weights.get(phase.name, {})
+            batch.weights = {name: numbers[f"{phase.name}.{name}"] for name in weights} if numbers else weights
+            with self.cast, batch.noise.drawing_for(len(batch.rows)):
+                loss = phase.compute(batch)
+            gradients = phase.gradients(loss, phase.parameters)
+            learning_rate = None if numbers is None else numbers[phase.name]
             self.optimizers[phase.name].step(self.distributed.average(gradients), learning_rate)
             losses[f"{phase.name}_loss"] = loss.detach()
         metrics = losses | batch.metrics
@@ -253,6 +263,7 @@ class Trainer:
         batch = Batch(
             rows=data.scaling(data.rows.index_select(0, indices)),
             labels=None if data.labels is None else data.labels[indices],
+            radii=None if data.radii is None else data.radii[indices],
             noise=noise,
             gather=self.distributed.gather,
         )
@@ -261,6 +272,18 @@ class Trainer:
             batch.labelled_rows = data.scaling(data.rows[labelled])
             batch.labelled_labels = data.labels[labelled]
         return batch
+
+    @staticmethod
+    def _check_parameters(module: nn.Module, phases: Sequence[Phase]) -> None:
+        """Refuse phases that train what is not in the module, and so in no checkpoint."""
+        owned = set(module.parameters())
+        for phase in phases:
+            strange = [parameter for parameter in phase.parameters if parameter not in owned]
+            if strange:
+                raise InputError(
+                    f"phase {phase.name}: {len(strange)} of its {len(phase.parameters)} parameters are not in the model that is "
+                    "trained; expected all of them there"
+                )
 
     def _check_batch_norm(self) -> None:
         """Refuse mini-batches of one row where it would be normalized by itself."""
@@ -311,14 +334,17 @@ class Trainer:
             step, metric = broken[0].tolist()
             raise TrainingError(
                 f"{self._names[metric].replace('_', ' ')} is {history[step, metric].item()} in epoch {self.epoch + 1}, "
-                f"step {step + 1}. Try a lower rate for that phase"
+                f"step {step + 1}. Try a lower learning rate for that phase"
             )
-        weights = dict(self.module.named_parameters())
+        weights = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
         finite = torch.stack([torch.isfinite(weight).all() for weight in weights.values()])
         for name, whole in zip(weights, finite.tolist(), strict=True):
             if not whole:
+                owners = [p.name for p in self.phases if any(weights[name] is own for own in p.parameters)]
+                phases = f"the {' and '.join(owners)} phase" if owners else "the phases"
                 raise TrainingError(
-                    f"{name} is not finite after epoch {self.epoch + 1}, step {self.step}. Try lower rates"
+                    f"{name} is not finite after {phases} of epoch {self.epoch + 1}, step {self.step}. Try lower learning "
+                    "rates"
                 )
         return history
 
@@ -329,11 +355,15 @@ class Trainer:
             tensors |= {f"optimizer.{phase}.{name}": value for name, value in update.entries()}
         if self._average is not None:
             tensors |= {f"average.{name}": tensor for name, tensor in self._average.state_dict().items()}
+        if self._ema is not None:
+            tensors |= {f"ema.{name}": tensor for name, tensor in self._ema.module.state_dict().items()}
         tensors["noise"] = self.noise.generator.get_state()
         tensors |= torch_state(self.device)
         if self._history:
             tensors["history"] = torch.stack(self._history)
-        return tensors, {"epoch": self.epoch, "step": self.step, "names": self._names, "device": self.device.type}
+        compiled = self._graph.compiling if isinstance(self._graph, CompiledStep) else self._compiled
+        metadata = {"epoch": self.epoch, "step": self.step, "names": self._names, "device": self.device.type}
+        return tensors, metadata if compiled is None else {**metadata, "compiled": compiled}
 
     def load_state(self, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
         """Go back to a state that `state` collected.
@@ -354,12 +384,60 @@ class Trainer:
         load_module(self.module, under("module."))
         if self._average is not None:
             load_module(self._average, under("average."))
+        if self._ema is not None:
+            load_module(self._ema.module, under("ema."))
         for phase, update in self.optimizers.items():
             update.load(under(f"optimizer.{phase}."))
         self.noise.generator.set_state(tensors["noise"])
         set_torch_state(tensors, self.device)
         self._history = list(tensors["history"].to(self.device)) if "history" in tensors else []
         self.epoch, self.step, self._names = metadata["epoch"], metadata["step"], metadata["names"]
+        self._compiled, self._graph = metadata.get("compiled"), None
+
+
+class MovingAverage:
+    """An exponential moving average of a module's weights and buffers over steps.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        What is averaged.
+    decay : float
+        How much of the average stays in every step, in (0, 1); less in the first steps, (1 + step) / (10 + step) at most, so
+        that the initial weights are soon forgotten.
+
+    Attributes
+    ----------
+    module : torch.nn.Module
+        Has the averages; in evaluation mode.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.module, self.decay = copy.deepcopy(module).eval().requires_grad_(False), decay
+        self._averaged: list[tuple[Tensor, Tensor]] = []
+        self._copied: list[tuple[Tensor, Tensor]] = []
+
+    def follow(self, module: nn.Module, full: Mapping[nn.Parameter, Tensor]) -> None:
+        """Set the module to follow; `full` has the weights of parameters that hold copies of them while they are trained."""
+        pairs = zip(self.module.parameters(), module.parameters(), strict=True)
+        parameters = [(mean.data, full.get(parameter, parameter.data)) for mean, parameter in pairs]
+        buffers = list(zip(self.module.buffers(), module.buffers(), strict=True))
+        self._averaged = parameters + [pair for pair in buffers if pair[0].is_floating_point()]
+        self._copied = [pair for pair in buffers if not pair[0].is_floating_point()]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after `step` (counted from 0)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_([mean for mean, _ in self._averaged], [value for _, value in self._averaged], 1 - decay)
+        for mean, value in self._copied:
+            mean.copy_(value)
+
+    @torch.no_grad()
+    def give_back(self) -> None:
+        """Let the module that is followed have the averages."""
+        for mean, value in self._averaged:
+            value.copy_(mean)
 
 
 def _running_mean(mean: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
@@ -375,12 +453,21 @@ def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
     InputError
         If names or shapes differ, naming the first difference.
     """
-    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    own = module.state_dict()
+    check_sizes(
+        {name: tuple(t.shape) for name, t in own.items()}, {name: tuple(t.shape) for name, t in tensors.items()}
+    )
+    for name, tensor in tensors.items():
+        if own[name].is_floating_point() != tensor.is_floating_point() or tensor.is_complex():
+            raise InputError(f"weights do not fit the model: {name} is {tensor.dtype}; expected {own[name].dtype}")
+    module.load_state_dict(tensors)
+
+
+def check_sizes(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> None:
+    """Check that tensors have the names and shapes of those of a module; raises as `load_module`."""
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise InputError(
                 f"weights do not fit the model: {name} is {found.get(name, 'missing')}; "
                 f"expected {expected.get(name, 'no such tensor')}"
             )
-    module.load_state_dict(tensors)

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from aae.errors import InputError
 from aae.noise import Noise
 from aae.training.acceleration.matmul import replace_matmuls
 
@@ -115,6 +116,8 @@ class CompiledStep:
     unsupported_reason : str, optional
         Why nothing can be compiled. It is said in one line on stderr, and every step runs as it is; so it does where tracing
         or compiling fails.
+    required : bool
+        Whether the first step has to be compiled, as it was in the training that goes on: otherwise its end has other bits.
 
     Attributes
     ----------
@@ -123,9 +126,15 @@ class CompiledStep:
     """
 
     def __init__(
-        self, step: Step, noise: Noise, state: Callable[[], Sequence[Tensor]], unsupported_reason: str | None = None
+        self,
+        step: Step,
+        noise: Noise,
+        state: Callable[[], Sequence[Tensor]],
+        unsupported_reason: str | None = None,
+        *,
+        required: bool = False,
     ) -> None:
-        self._step, self._noise, self._state = step, noise, state
+        self._step, self._noise, self._state, self._required = step, noise, state, required
         self.compiling = True
         self._programs: dict[tuple[str, ...], Program] = {}
         if unsupported_reason is not None:
@@ -146,7 +155,9 @@ class CompiledStep:
             with warnings.catch_warnings(action="ignore"), _compilers_undisturbed():  # warnings of torch about itself
                 program = self._programs[names] = self._trace(names, inputs)
                 draws = _draw(self._noise, program.calls)
-                return program.run(*inputs, *draws)  # which compiles it first
+                metrics = program.run(*inputs, *draws)  # which compiles it first
+                self._required = False
+                return metrics
         except Exception as error:  # whatever a tracer and a compiler may raise: the step runs without them
             cause = getattr(error, "inner_exception", error)
             self._give_up(str(cause).strip().partition("\n")[0] or type(cause).__name__)
@@ -177,6 +188,11 @@ class CompiledStep:
         return Program(calls, torch.no_grad()(torch.compile(graph, backend=BACKEND, dynamic=False, fullgraph=True)))
 
     def _give_up(self, reason: str) -> None:
+        if self._required:
+            raise InputError(
+                f"steps were compiled until now and cannot be any more: {reason}; expected a machine that compiles them, "
+                "without which the run would end with other bits"
+            )
         self.compiling = False
         print(f"note: steps are not compiled: {reason}", file=sys.stderr)
 
@@ -187,11 +203,12 @@ def _draw(noise: Noise, calls: Sequence[Call]) -> list[Tensor]:
 
 @contextmanager
 def _compilers_undisturbed() -> Iterator[None]:
-    """Keep Ctrl-C back for a while: the compilers at work would end by it, and the run go on without a program."""
+    """Keep back what is sent to all processes of a job: the compilers would end by it, and the run go on without a program."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    stops = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, stops)
     try:
         yield
     finally:

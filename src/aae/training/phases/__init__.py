@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from aae.errors import InputError, unknown
 from aae.losses import Reduction
 from aae.model import AdversarialAutoencoder
+from aae.training.clusters import assignment
 from aae.training.phases.classification import classification_phase
+from aae.training.phases.consistency import consistency_phase
+from aae.training.phases.information import information_phase
+from aae.training.phases.joint import joint_phase
 from aae.training.phases.moment_matching import moment_matching_phase
 from aae.training.phases.phase import Batch, Phase
 from aae.training.phases.reconstruction import reconstruction_phase
-from aae.training.phases.regularization import regularization_phases
+from aae.training.phases.regularization import discriminator_phase, generator_phase
 from aae.training.phases.repulsion import repulsion_phase
-from aae.training.settings import TrainingSettings
+from aae.training.settings import LossSettings, TrainingSettings
 
 __all__ = [
     "Batch",
@@ -21,9 +25,13 @@ __all__ = [
     "adversarial_phases",
     "classification_phase",
     "configured_phases",
+    "consistency_phase",
+    "discriminator_phase",
+    "generator_phase",
+    "information_phase",
+    "joint_phase",
     "moment_matching_phase",
     "reconstruction_phase",
-    "regularization_phases",
     "repulsion_phase",
 ]
 
@@ -34,6 +42,7 @@ def adversarial_phases(
     *,
     classify: bool = False,
     moment_matching_epochs: int = 0,
+    losses: LossSettings | None = None,
 ) -> list[Phase]:
     """Create the phases of an adversarial autoencoder in the paper's order.
 
@@ -49,28 +58,56 @@ def adversarial_phases(
     moment_matching_epochs : int
         Epochs at the beginning in which mean and covariance of the codes are matched to those of the prior in place of
         the adversarial training. Not in the paper: for runs whose discriminators win from the start.
+    losses : LossSettings, optional
+        Weights of the losses, and what is added beside the paper's: consistency and information, each as a phase or all in one
+        joint update.
 
     Returns
     -------
     list of Phase
         Reconstruction; repulsion of learned cluster heads; moment matching if there are epochs of it; regularization
-        (discriminators, then the generator); classification if asked for.
+        (discriminators, then the generator); classification if asked for; consistency and information where they are set.
 
     Raises
     ------
     InputError
-        If a latent has no discriminator.
+        If a latent has no discriminator, or a loss is of a latent that the model does not have.
     """
-    heads = model.cluster_heads
-    phases = [reconstruction_phase(model, reduction)]
+    heads, losses = model.cluster_heads, losses or LossSettings()
+    _check_losses(model, losses)
+    classify, start = classify and model.classifies, moment_matching_epochs
+    phases = [reconstruction_phase(model, reduction, statistics=not losses.joint)]
     if heads is not None and list(heads.parameters()):
         phases.append(repulsion_phase(heads))
     if moment_matching_epochs:
         phases.append(moment_matching_phase(model, moment_matching_epochs))
-    phases += regularization_phases(model, start=moment_matching_epochs)
-    if classify and model.classifies:
-        phases.append(classification_phase(model))
+    phases.append(discriminator_phase(model, start, corrupt=not losses.joint))
+    first = losses.clustering
+    if first is not None:
+        begin = assignment(model, first, labelled=classify)
+        phases.append(joint_phase(model, first, name="clustering", start=start, stop=first.epochs))
+        return [*phases, joint_phase(model, losses, classify=classify, start=first.epochs, begin=begin)]
+    if losses.joint:
+        return [*phases, joint_phase(model, losses, classify=classify, start=start)]
+    phases.append(generator_phase(model, start, losses.generator))
+    if classify:
+        phases.append(classification_phase(model, losses.classification))
+    if losses.consistency is not None:
+        phases.append(consistency_phase(model, losses.consistency))
+    if losses.information is not None:
+        phases.append(information_phase(model, losses.information))
     return phases
+
+
+def _check_losses(model: AdversarialAutoencoder, losses: LossSettings) -> None:
+    for name in losses.generator:
+        if name not in model.latents:
+            raise unknown("latent in training.losses.generator", name, model.latents)
+    for name in ("consistency", "information"):
+        if getattr(losses, name) is not None and not model.classifies:
+            raise InputError(
+                f"training.losses.{name} is about q(y|x); the model has no categorical latent, expected 'label'"
+            )
 
 
 def configured_phases(phases: Sequence[Phase], settings: TrainingSettings) -> list[Phase]:

@@ -7,18 +7,30 @@ from torch import Tensor
 from aae import losses
 from aae.model import AdversarialAutoencoder
 from aae.training.phases.phase import Batch, Phase
-from aae.training.settings import OptimizerSettings
+from aae.training.settings import OptimizerSettings, Weight
 
 OPTIMIZER = OptimizerSettings(learning_rate=0.1, momentum=0.9)  # A.2.1
 
 
-def classification_phase(model: AdversarialAutoencoder) -> Phase:
+def classification_term(model: AdversarialAutoencoder, batch: Batch, *, corrupt: bool = True) -> Tensor:
+    """Compute the cross-entropy of q(y|x) on the labelled rows of a batch, corrupted or as they are."""
+    assert batch.labelled_rows is not None
+    assert batch.labelled_labels is not None
+    with batch.noise.drawing_for(len(batch.labelled_rows)):
+        features = model.features(batch.labelled_rows, batch.noise, corrupt=corrupt)
+        logits = model.label_head.label_logits(features)
+    return losses.classification_loss(logits, batch.labelled_labels)
+
+
+def classification_phase(model: AdversarialAutoencoder, weight: Weight = 1.0) -> Phase:
     """Create the phase in which q(y|x) lowers its cross-entropy on a labelled mini-batch (section 5).
 
     Parameters
     ----------
     model : AdversarialAutoencoder
         With the latent ``label``.
+    weight : float or dict
+        Of the loss: a number, or a schedule from epoch to number.
 
     Returns
     -------
@@ -27,10 +39,7 @@ def classification_phase(model: AdversarialAutoencoder) -> Phase:
     """
 
     def loss(batch: Batch) -> Tensor:
-        assert batch.labelled_rows is not None
-        assert batch.labelled_labels is not None
-        logits = model.label_logits(batch.labelled_rows, batch.noise)
-        return losses.classification_loss(logits, batch.labelled_labels)
+        return batch.weighted("classification", classification_term(model, batch))
 
-    parameters = [*model.encoder.parameters(), *model.latent("label").posterior.parameters()]
-    return Phase("classification", parameters, loss, OPTIMIZER, needs_labels=True)
+    weights = {} if weight == 1 else {"classification": weight}
+    return Phase("classification", model.classifier_parameters(), loss, OPTIMIZER, needs_labels=True, weights=weights)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
 from aae.errors import InputError
 from aae.model import Codes
 from aae.noise import Noise
+from aae.training.data import TrainingData
 from aae.training.settings import OptimizerSettings, validation_message
 
 
@@ -24,14 +26,19 @@ class Batch:
         Scaled rows.
     noise : Noise
         Source of everything random in the step. A loss draws from it alone: then a run is a function of its seed, and can be
-        resumed, compiled and trained with other seeds in one batched program.
+        resumed, compiled and trained with other seeds in one batched program. What is drawn is for all rows of the batch; for
+        labelled rows it is drawn inside ``noise.drawing_for(len(labelled_rows))``.
     labels : Tensor of int64, (batch,), optional
         Labels of the rows, -1 where unlabelled.
     labelled_rows, labelled_labels : Tensor, (labelled batch, inputs) and (labelled batch,), optional
         Rows of the labelled subset, for phases with `needs_labels`.
+    radii : Tensor, (batch,), optional
+        Radius of each row for the consistency loss, where it is not the same for all.
     codes : dict of str to Tensor, optional
         Codes drawn in the regularization phase, shared by discriminators and generator: the encoder does not change
         between the two.
+    weights : dict of str to float or Tensor
+        Weights of losses in the present epoch, see `Phase.weights`.
     metrics : dict of str to Tensor
         Scalars to log beside the losses; a loss may add some, detached, the same ones in every step.
     gather : callable
@@ -43,9 +50,15 @@ class Batch:
     labels: Tensor | None = None
     labelled_rows: Tensor | None = None
     labelled_labels: Tensor | None = None
+    radii: Tensor | None = None
     codes: Codes | None = None
+    weights: Mapping[str, float | Tensor] = field(default_factory=dict)
     metrics: dict[str, Tensor] = field(default_factory=dict)
     gather: Callable[[Tensor], Tensor] = lambda rows: rows
+
+    def weighted(self, name: str, loss: Tensor) -> Tensor:
+        """Multiply a loss with the weight of this name, if it has one."""
+        return loss * self.weights[name] if name in self.weights else loss
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,12 @@ class Phase:
         First epoch (counted from 0) in which it runs.
     stop : int, optional
         First epoch in which it no longer runs; by default it runs to the end.
+    weights : dict of str to float or dict
+        Weights of losses within the phase by name: numbers, or schedules from epoch to number, linear in between. In each epoch
+        ``batch.weights`` has them as numbers.
+    begin : callable, optional
+        Called with what the run trains on before the first step of the phase's first epoch, with the model in evaluation mode and
+        no gradients: it may change buffers of the model in place.
     """
 
     name: str
@@ -85,16 +104,18 @@ class Phase:
     needs_labels: bool = False
     start: int = 0
     stop: int | None = None
+    weights: Mapping[str, float | dict[int, float]] = field(default_factory=dict)
+    begin: Callable[[TrainingData], None] | None = None
 
     def without_frozen(self) -> Phase:
-        """Leave out the parameters that ask for no gradient.
+        """Leave out the parameters that ask for no gradient, and repetitions.
 
         Raises
         ------
         InputError
             If that leaves none.
         """
-        trained = [parameter for parameter in self.parameters if parameter.requires_grad]
+        trained = [parameter for parameter in dict.fromkeys(self.parameters) if parameter.requires_grad]  # each once
         if not trained:
             raise InputError(
                 f"phase {self.name}: all of its {len(self.parameters)} parameters are frozen; expected at least one that "
@@ -117,6 +138,35 @@ class Phase:
             except ValidationError as error:
                 raise InputError(f"{self.name}.{validation_message(error)}") from None
         return replace(self, optimizer=given)
+
+    def compute(self, batch: Batch) -> Tensor:
+        """Compute the loss of a batch.
+
+        Raises
+        ------
+        InputError
+            If the loss, or something that it logs, is no scalar tensor.
+        """
+        loss = self.loss(batch)
+        for what, value in (("its loss", loss), *((f"metric {name}", found) for name, found in batch.metrics.items())):
+            if not isinstance(value, Tensor) or value.dim() > 0:
+                found = (
+                    f"has shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"is a {type(value).__name__}"
+                )
+                raise InputError(f"phase {self.name}: {what} {found}; expected a scalar tensor")
+        return loss
+
+    def gradients(self, loss: Tensor, parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Compute the gradient of a loss with respect to each parameter; 0 for those that it does not depend on.
+
+        Raises
+        ------
+        InputError
+            If it depends on none.
+        """
+        if not loss.requires_grad:
+            raise InputError(f"phase {self.name}: its loss depends on no parameter; expected one that it can lower")
+        return torch.autograd.grad(loss, parameters, materialize_grads=True)
 
     def runs_in(self, epoch: int) -> bool:
         """Check whether it runs in `epoch` (counted from 0)."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from torch import Tensor
 
 from aae import losses
 from aae.losses import Reduction
 from aae.model import AdversarialAutoencoder
+from aae.networks import frozen_statistics
 from aae.training.phases.phase import Batch, Phase
 from aae.training.settings import OptimizerSettings
 
 OPTIMIZER = OptimizerSettings(learning_rate=0.01, momentum=0.9)  # A.2.1
 
 
-def reconstruction_phase(model: AdversarialAutoencoder, reduction: Reduction = "sum") -> Phase:
+def reconstruction_phase(
+    model: AdversarialAutoencoder, reduction: Reduction = "sum", *, statistics: bool = True
+) -> Phase:
     """Create the phase in which encoder and decoder minimize half the squared error (section 2).
 
     Parameters
@@ -22,6 +27,8 @@ def reconstruction_phase(model: AdversarialAutoencoder, reduction: Reduction = "
         What to train.
     reduction : {"sum", "mean"}
         Over the dimensions of a row.
+    statistics : bool
+        Whether the running statistics of batch normalization follow these passes, whose rows are corrupted.
 
     Returns
     -------
@@ -30,7 +37,8 @@ def reconstruction_phase(model: AdversarialAutoencoder, reduction: Reduction = "
     """
 
     def loss(batch: Batch) -> Tensor:
-        codes = model.encode(batch.rows, batch.noise)
+        with nullcontext() if statistics else frozen_statistics(model.encoder):
+            codes = model.encode(batch.rows, batch.noise)
         logits = model.decoder_logits(codes, batch.labels, batch.noise)
         return losses.half_squared_error(model.activate(logits), batch.rows, reduction)
 

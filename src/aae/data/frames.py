@@ -1,0 +1,97 @@
+"""Rows from Python: arrays, lists, tensors and sparse matrices as they are, data frames by the names of their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aae.data.formats import list_some
+from aae.data.reading import require_memory
+from aae.errors import InputError, reason
+
+
+def is_frame(values: Any) -> bool:
+    """Check whether values are a data frame, of pandas, polars or another library."""
+    return hasattr(values, "columns") and hasattr(values, "to_numpy")
+
+
+def as_rows(values: Any, columns: Sequence[str] = (), where: str = "rows") -> NDArray[Any]:
+    """Bring rows to an array of numbers.
+
+    Parameters
+    ----------
+    values : array-like, (n, ...)
+        An array, which is not copied; a list, a tensor, a sparse matrix of SciPy, or a data frame.
+    columns : sequence of str
+        The columns that a model was trained on. They are picked from a data frame by name, in this order; others are left out.
+        Without them, and for everything but data frames, columns count by their place.
+    where : str
+        What to call the values in messages.
+
+    Returns
+    -------
+    array, (n, ...)
+        Booleans, integers or floats.
+
+    Raises
+    ------
+    InputError
+        A column that is missing or twice there, or values that are no numbers.
+    """
+    if is_frame(values):
+        return _from_frame(values, columns, where)
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().numpy()
+    if hasattr(values, "toarray"):
+        require_memory(4 * values.shape[0] * values.shape[1], where)
+        values = values.toarray()
+    return _numbers(values, where)
+
+
+def _from_frame(frame: Any, columns: Sequence[str], where: str) -> NDArray[Any]:
+    names = [str(name).strip() for name in frame.columns]
+    places = {name: place for place, name in enumerate(names)}
+    if columns:
+        missing = [name for name in columns if name not in places]
+        if missing:
+            raise InputError(
+                f"{where}: found no column {list_some(map(repr, missing))} in the data frame, expected the columns of the "
+                "training data"
+            )
+        twice = [name for name in columns if names.count(name) > 1] if len(set(names)) < len(names) else []
+        if twice:
+            raise InputError(f"{where}: found several columns called {twice[0]!r}, expected each name once")
+    chosen = [places[name] for name in columns] if columns else list(range(len(names)))
+    take = frame.iloc.__getitem__ if hasattr(frame, "iloc") else None
+    found = [
+        _numbers(
+            take((slice(None), place)) if take else frame[frame.columns[place]], f"{where}: column {names[place]!r}"
+        )
+        for place in chosen
+    ]
+    kind = np.result_type(*found) if found else np.dtype(np.float64)
+    rows = np.empty((len(frame), len(found)), kind)
+    for index, column in enumerate(found):
+        rows[:, index] = column
+    return rows
+
+
+def _numbers(values: Any, where: str) -> NDArray[Any]:
+    try:
+        array = np.asarray(values)
+        if (
+            array.dtype.kind == "O"
+        ):  # numbers among objects; what is missing becomes NaN, and is refused where it is used
+            missing = np.array(
+                [value is None or type(value).__name__ == "NAType" for value in array.ravel().tolist()], np.bool_
+            )
+            array = np.where(missing.reshape(array.shape), np.nan, array).astype(np.float64)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{where}: found values that are no numbers ({reason(error)}), expected numbers") from None
+    if array.dtype.kind not in "buif":
+        raise InputError(f"{where}: found values of type {array.dtype}, expected numbers")
+    return array

@@ -1,0 +1,101 @@
+"""Whether the first line of a table holds the names of its columns, or is the first row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from aae.data.formats import Options
+from aae.errors import note
+
+_MANY = 3  # columns or rows from which on numbers say something
+
+
+def has_names(path: Path, cells: Sequence[Sequence[str]], options: Options) -> bool:
+    """Decide from the first lines of a table whether the first one names the columns.
+
+    What is named decides: ``options.header``; the columns of the training data; a column of labels or identifiers that the
+    first line names, or one that is named by its number. Otherwise words are names, unless each occurs again below it, and
+    numbers are a row, unless they are a scale: 0, 1, 2, ..., or numbers that only rise or only fall and that the rows below
+    do not continue. Where numbers had to be judged a line says how.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    cells : sequence of sequences of str
+        The first lines, split.
+    options : Options
+        What is known.
+    """
+    first, rest = [cell.strip() for cell in cells[0]], [row for row in cells[1:] if len(row) == len(cells[0])]
+    if options.header is not None:
+        return options.header
+    counted = {str(place) for place in range(len(first))}
+    if options.columns:
+        if set(options.columns) <= set(first):
+            return True
+        if set(options.columns) <= counted:
+            return False
+    named = [
+        name.strip() for name in (options.label_column, options.id_column, *options.ignore_columns) if name is not None
+    ]
+    numeric = [is_number(cell) for cell in first]
+    if any(name in first for name in named) and not (options.whole and any(numeric)):
+        return True
+    words = [place for place, number in enumerate(numeric) if not number]
+    if any(name in counted for name in named) and all(first[place] != "" and str(place) in named for place in words):
+        return False
+    if words:
+        return _are_names(path, first, rest, words)
+    if len(first) == 1:
+        return False
+    names = _is_scale(np.array(first, float), _numbers(rest)) or first == [str(place) for place in range(len(first))]
+    said = "names of columns (data.header=false reads it as a row)"
+    said = (
+        said if names else "a row, and the columns are called 0, 1, ... (data.header=true reads it as a line of names)"
+    )
+    note(f"{path}: the first line, {', '.join(first[:3])}{', ...' if len(first) > 3 else ''}, is read as {said}")
+    return names
+
+
+def is_number(text: str) -> bool:
+    """Check whether a text is a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _are_names(path: Path, first: Sequence[str], rest: Sequence[Sequence[str]], words: Sequence[int]) -> bool:
+    """Check whether the words of a first line are names, not values that occur again; beside numbers it is said."""
+    again = bool(rest) and all(first[place] in {row[place].strip() for row in rest} and first[place] for place in words)
+    if again:
+        note(
+            f"{path}: the first line is read as a row, as {first[words[0]]!r} occurs below it too, and the columns are called "
+            "0, 1, ... (data.header=true reads it as a line of names)"
+        )
+    return not again
+
+
+def _numbers(rest: Sequence[Sequence[str]]) -> np.ndarray:
+    """Collect the rows that are all numbers."""
+    rows = [[float(cell) for cell in row] for row in rest if all(is_number(cell) for cell in row)]
+    return np.array(rows, float).reshape(len(rows), -1)
+
+
+def _is_scale(first: np.ndarray, rest: np.ndarray) -> bool:
+    """Check whether numbers rise or fall throughout and are unlike the rows below: outside their range, or evenly spaced."""
+    steps = np.diff(first)
+    if len(first) < _MANY or not ((steps > 0).all() or (steps < 0).all()):
+        return False
+    if not len(rest):
+        return True
+    below = np.diff(rest, axis=1)
+    alike = float(((below > 0).all(1) | (below < 0).all(1)).mean())
+    outside = bool(((first < rest.min(0)) | (first > rest.max(0))).all()) and len(rest) >= _MANY
+    even = bool(np.allclose(steps, steps[0], rtol=1e-3))
+    return outside or (even and alike < 0.5)

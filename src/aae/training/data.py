@@ -1,0 +1,52 @@
+"""What a run trains on: rows, labels and radii on the device of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aae.networks import Scaling
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Everything a run trains on, on the device of the model.
+
+    Attributes
+    ----------
+    rows : Tensor, (n, ...)
+        Rows as stored (uint8 images or float32 rows); scaled batch by batch.
+    scaling : Scaling
+        Turns stored rows into what the network sees.
+    labels : Tensor of int64, (n,), optional
+        Labels, -1 where unlabelled.
+    labelled : Tensor of int64, (l,), optional
+        Indices of the labelled subset, for phases that need labels.
+    radii : Tensor, (n,), optional
+        Radius of each row for the consistency loss, where it is not the same for all.
+    read : callable, optional
+        Reads rows of given indices, an int64 array (n,), from the file that `rows` are a memory map of, for `Prefetch`.
+    """
+
+    rows: Tensor
+    scaling: Scaling
+    labels: Tensor | None = None
+    labelled: Tensor | None = None
+    radii: Tensor | None = None
+    read: Callable[[NDArray[np.int64]], object] | None = None
+
+    def to(self, device: torch.device) -> TrainingData:
+        """Move everything to `device`."""
+
+        def move(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device)
+
+        rows = self.rows.to(device)
+        read = self.read if rows is self.rows else None
+        labels, labelled, radii = move(self.labels), move(self.labelled), move(self.radii)
+        return TrainingData(rows, self.scaling.to(device), labels, labelled, radii, read)
