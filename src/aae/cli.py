@@ -631,11 +631,14 @@ def data_info(
     fold: Annotated[int | None, typer.Option(min=0, max=4, help="Which of the official folds, for TFD.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Describe a data set: sizes, types, ranges, classes. The options are keys of a recipe's [data] section.
+    """Describe a data set: sizes, types, ranges, classes, and the scaling that data.scaling "auto" chooses.
+
+    The options are keys of a recipe's [data] section.
 
     Example: aae data info my-rows.csv --label-column species
     """
     from aae.data import load
+    from aae.scaling import choose_scaling
 
     dataset = load(
         source,
@@ -655,6 +658,7 @@ def data_info(
         "name": dataset.name,
         "shape": list(dataset.shape),
         "classes": list(dataset.class_names),
+        "scaling": choose_scaling(dataset.train.rows).describe(dataset.columns),
     }
     if dataset.train.ids is not None:
         metadata["identifiers"] = dataset.train.id_column

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -60,8 +61,8 @@ class Convolution(nn.Module):
     ) -> None:
         super().__init__()
         self.enlarge = enlarge
-        self.convolution = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
-        self.norm = nn.BatchNorm2d(outputs) if batch_norm else None
+        self.convolution = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, dtype=torch.float32)
+        self.norm = nn.BatchNorm2d(outputs, dtype=torch.float32) if batch_norm else None
         self.activation = None if activation is None else ACTIVATIONS[activation]()
         self.dropout = Dropout(dropout)
 

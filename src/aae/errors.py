@@ -69,6 +69,14 @@ class TrainingError(RuntimeError):
     """Training cannot go on; the message is one line that names phase, epoch and step."""
 
 
+class CollapseWarning(UserWarning):
+    """Training came to an end, but what was trained shows a sign of collapse; the message says which, and what may help."""
+
+
+class InterruptedTrainingWarning(UserWarning):
+    """Ctrl-C ended the fitting of an estimator, which keeps what was learnt; the message says how far it came."""
+
+
 class InterruptedTrainingError(RuntimeError):
     """A signal stopped a run after its checkpoint was written; the message says how to go on.
 

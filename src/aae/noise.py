@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 import torch
 from torch import Tensor
+
+_guard, _inside, _outside = threading.Lock(), 0, torch.empty(0)  # of `seeded`
 
 
 class Noise:
@@ -21,7 +24,8 @@ class Noise:
     seed : int
         Seed of the run, 0 or larger.
     *stream : int
-        Separates independent uses of one seed (initialization, batch order of epoch 3, training noise, ...).
+        Separates independent uses of one seed (initialization, batch order of epoch 3, training noise, ...). Uses that count
+        something have one number more than others, and never share their first one with them.
     device : str or torch.device
         Where the tensors are made.
     """
@@ -29,17 +33,20 @@ class Noise:
     def __init__(self, seed: int, *stream: int, device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
         self.generator = torch.Generator(self.device)
-        # 63 bits of a hash of all numbers: neighbouring seeds and streams share nothing.
-        state = np.random.SeedSequence([seed, *stream]).generate_state(1, np.uint64)[0]
+        # 63 bits of a hash of all numbers: neighbouring seeds and streams share nothing. The hash takes a number that is
+        # missing for a 0, and a large one for two, so that these have a mark behind them.
+        numbers = [seed, *stream]
+        mark = [2**32 - 1, len(numbers)] if not stream or max(numbers) >= 2**32 else []
+        state = np.random.SeedSequence([*numbers, *mark]).generate_state(1, np.uint64)[0]
         self.generator.manual_seed(int(state >> np.uint64(1)))
 
     def normal(self, *shape: int) -> Tensor:
         """Draw standard normal numbers of the given shape."""
-        return torch.randn(shape, generator=self.generator, device=self.device)
+        return torch.randn(shape, generator=self.generator, device=self.device, dtype=torch.float32)
 
     def uniform(self, *shape: int) -> Tensor:
         """Draw uniform numbers in [0, 1) of the given shape."""
-        return torch.rand(shape, generator=self.generator, device=self.device)
+        return torch.rand(shape, generator=self.generator, device=self.device, dtype=torch.float32)
 
     def integers(self, high: int, *shape: int) -> Tensor:
         """Draw uniform integers in [0, high) of the given shape, as int64."""
@@ -153,7 +160,18 @@ def set_torch_state(states: Mapping[str, Tensor], device: torch.device) -> None:
 @contextmanager
 def seeded(seed: int, device: str | torch.device = "cpu") -> Iterator[None]:
     """Seed torch's global generators, for the user's custom modules that draw from them, and give them back as they were."""
+    global _outside, _inside
     torch_device = torch.device(device)
-    with torch.random.fork_rng(devices=[torch_device] if torch_device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
+    with _guard:
+        if _inside == 0:
+            _outside = torch.get_rng_state()
+        _inside += 1
+    try:
+        with torch.random.fork_rng(devices=[torch_device] if torch_device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        with _guard:
+            _inside -= 1
+            if _inside == 0:  # threads that train at once share these generators: the last of them gives them back
+                torch.set_rng_state(_outside)

@@ -90,7 +90,7 @@ class Prior(ABC):
             raise InputError(f"{type(self).__name__} prior was made without num_labels and cannot be sampled per label")
         if labels is not None and tuple(labels.shape) != (n,):
             raise InputError(f"labels have shape {tuple(labels.shape)}; expected {(n,)}")
-        return self._sample(n, labels, noise)
+        return self._sample(n, labels, noise).float()
 
     @abstractmethod
     def _sample(self, n: int, labels: Tensor | None, noise: Noise) -> Tensor: ...
@@ -220,7 +220,7 @@ class GaussianMixture(Prior):
 
     def log_prob(self, codes: Tensor) -> Tensor:
         """Compute the log-density of the mixture in nats, (n,)."""
-        angle = 2 * math.pi * torch.arange(self._labels(), device=codes.device) / self._labels()
+        angle = 2 * math.pi * torch.arange(self._labels(), device=codes.device, dtype=codes.dtype) / self._labels()
         cos, sin = torch.cos(angle), torch.sin(angle)
         x, y = codes[:, :1], codes[:, 1:]
         radial = (x * cos + y * sin - self.distance) / self.radial_std  # (n, K)
@@ -327,7 +327,7 @@ class Categorical(Prior):
         if self.probabilities is None:
             categories = noise.integers(self.dim, n)
         else:
-            steps = torch.tensor(self.probabilities[:-1], device=noise.device).cumsum(0)
+            steps = torch.tensor(self.probabilities[:-1], device=noise.device, dtype=torch.float32).cumsum(0)
             categories = (noise.uniform(n)[:, None] >= steps).sum(1)
         if labels is not None:
             categories = torch.where(labels < 0, categories, labels)

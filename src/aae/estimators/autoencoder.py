@@ -9,7 +9,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from aae.estimators.base import BATCH, AdversarialTransformer, Rows, all_or_nothing
+from aae.device import usual_state
+from aae.estimators.base import AdversarialTransformer
+from aae.estimators.fitting import fitting
+from aae.estimators.use import BATCH, Rows
+from aae.noise import Noise
+from aae.training.trainer import ORDER
+
+KEPT_ROWS, KEPT_VALUES = (50, 1000), 2**20  # of a sample of all rows seen: 4 MiB, unless rows are very long
 
 
 class AAE(AdversarialTransformer):
@@ -28,19 +35,23 @@ class AAE(AdversarialTransformer):
     posterior : {"deterministic", "gaussian", "universal"}, default="deterministic"
         Kind of q(z|x). The codes that `transform` gives are f(x), the mean, or f(x, 0).
     hidden_layer_sizes : sequence of int, default=(200, 200)
-        Hidden layers of the encoder and of the decoder.
+        Hidden layers of the encoder, from the row on; the decoder has them in the reverse order.
     discriminator_layer_sizes : sequence of int, default=(200, 200)
         Hidden layers of each discriminator.
     batch_norm : {"none", "hidden", "all"}, default="none"
         Which layers of the encoder are followed by batch normalization.
     input_noise : float, default=0.1
-        Standard deviation of the Gaussian noise on scaled rows that the encoder sees during training, 0 or larger.
+        Standard deviation of the Gaussian noise on scaled rows that the encoder sees during training, 0 or larger. Scaled rows
+        have standard deviation 1, but for ``"minmax"`` and ``"none"``.
     discriminator_noise : float, default=0.0
         Standard deviation of the Gaussian noise on what a discriminator sees during training, 0 or larger. Not in the
         paper: it blunts a discriminator that wins.
-    scaling : {"auto", "standardize", "minmax", "none"}, default="auto"
-        What rows pass through first. ``"auto"``: uint8 rows are divided by 255, rows inside [0, 1] stay as they are, and
-        columns of others get mean 0 and variance 1, or the range [0, 1] where `output` is ``"sigmoid"``.
+    scaling : {"auto", "common", "standardize", "minmax", "pixels", "none"} or Scaling, default="auto"
+        What rows pass through first. ``"auto"`` looks at the spread of the columns: where all are about as wide, they share a
+        unit, and each is centred and all are divided by one number (``"common"``); otherwise each gets mean 0 and variance 1
+        (``"standardize"``), heavy-tailed ones after an asinh (see `aae.scaling.choose_scaling`). Where `output` is
+        ``"sigmoid"`` the same rule ends in [0, 1]. ``"minmax"``: each column to [0, 1]. A Scaling is that of another
+        estimator, its `scaler_`.
     output : {"auto", "linear", "sigmoid"}, default="auto"
         Activation of the decoder's last layer. ``"auto"``: sigmoid where the scaled rows are inside [0, 1], else linear.
     epochs : int or "auto", default="auto"
@@ -58,7 +69,8 @@ class AAE(AdversarialTransformer):
     device : {"auto", "cpu", "cuda"}, default="auto"
         Where to train.
     warm_start : bool, default=False
-        Whether another call of `fit` trains on, with the networks and scaling that are there, and optimizers as they were.
+        Whether another call of `fit` trains on, with the networks and scaling that are there, and optimizers as they were. What
+        the networks are made of cannot have changed by then; rates, optimizers, noise, priors, batches and epochs can.
     verbose : bool or int, default=False
         Whether to show progress on stderr.
     random_state : int, RandomState or None, default=None
@@ -68,16 +80,24 @@ class AAE(AdversarialTransformer):
     ----------
     model_ : AdversarialAutoencoder
         The trained model, in evaluation mode; it sees scaled rows.
-    scaler_ : StandardScaler, MinMaxScaler or None
-        What rows pass through on their way to the model.
+    scaler_ : Scaling
+        What rows pass through on their way to the model: its `kind`, `offset` and `factor`, and `transform`.
     history_ : list of dict
         Per epoch its number, the mean losses and what the phases log.
+    n_iter_ : int
+        Number of epochs, one that Ctrl-C ended early included.
     noise_variance_ : float
-        Mean squared reconstruction error of the scaled training rows, per dimension; larger than 0.
+        Mean squared reconstruction error of the scaled training rows, per dimension; larger than 0. After `partial_fit` that of
+        a sample of up to 1000 of all rows seen, which the estimator keeps for it.
     n_features_in_ : int
         Number of columns seen by `fit`.
     feature_names_in_ : array of str, (n_features_in_,)
         Names of the columns, where `fit` saw some.
+
+    Notes
+    -----
+    Ctrl-C ends `fit` with what was learnt so far: it returns, and a warning says how far it came. A second Ctrl-C raises
+    KeyboardInterrupt and leaves the estimator as it was, as any error does. A warning says too where training has collapsed.
 
     Examples
     --------
@@ -90,6 +110,9 @@ class AAE(AdversarialTransformer):
     >>> model.sample(3).shape
     (3, 4)
     """
+
+    _kept: Tensor  # a sample of all scaled rows seen
+    _seen: int  # of so many
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Train.
@@ -116,20 +139,35 @@ class AAE(AdversarialTransformer):
         return self._fit(X, partial=False)
 
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
-        """Create one pass over rows (n_samples, n_features), in mini-batches; the first call sets up scaling and networks.
+        """Make one pass over rows (n_samples, n_features), in mini-batches.
 
-        Optimizers go on as the last call left them. Raises as `fit` does.
+        Scaling and networks are those of an earlier `fit`, or else set up by the first call, whose rows should then be like all
+        that are to come; a warning says where later ones are not. Optimizers go on as the last call left them. Raises as
+        `fit` does.
         """
         return self._fit(X, partial=True)
 
-    @all_or_nothing
+    @fitting
     def _fit(self, X: ArrayLike, *, partial: bool) -> Self:
         incremental = self._is_incremental(partial)
         checked = self._check_fit(X, incremental=incremental)
-        self._train(checked, incremental=incremental, partial=partial)
-        errors = self._squared_errors(self._scaled(checked))
-        self.noise_variance_ = max(float(errors.mean()) / checked.shape[1], float(np.finfo(np.float32).eps))
+        rows = self._train(checked, incremental=incremental, partial=partial)
+        self._keep_some(rows, anew=not partial or not incremental)
+        errors = self._squared_errors(self._kept if partial else rows)
+        self.noise_variance_ = max(float(errors.mean()) / rows.shape[1], float(np.finfo(np.float32).eps))
         return self
+
+    def _keep_some(self, rows: Tensor, *, anew: bool) -> None:
+        """Keep a fair sample of all scaled rows seen so far, for what `partial_fit` measures on all of them."""
+        kept, seen = (rows[:0], 0) if anew else (self._kept, self._seen)
+        size = max(KEPT_ROWS[0], min(KEPT_ROWS[1], KEPT_VALUES // rows.shape[1]))
+        noise = Noise(self._seed, ORDER, seen, 2)
+        total = seen + len(rows)
+        # As many of the old ones as a draw without replacement from all would have, on average.
+        old = min(len(kept), round(min(size, total) * seen / total))
+        new = min(len(rows), min(size, total) - old)
+        parts = [kept[noise.permutation(len(kept))[:old]], rows[noise.permutation(len(rows))[:new]]]
+        self._kept, self._seen = torch.cat(parts), total
 
     def transform(self, X: ArrayLike) -> Rows:
         """Map rows (n_samples, n_features) to codes (n_samples, latent_dim)."""
@@ -188,6 +226,7 @@ class AAE(AdversarialTransformer):
         """Compute the mean of `score_samples` over rows (n_samples, n_features); `y` is ignored."""
         return float(self.score_samples(X).mean(dtype=np.float64))
 
+    @usual_state()
     @torch.no_grad()
     def _squared_errors(self, rows: Tensor) -> NDArray[np.float64]:
         """Compute the squared error of the reconstruction of each scaled row."""
@@ -197,6 +236,7 @@ class AAE(AdversarialTransformer):
             parts.append((self.model_.reconstruct(there) - there).cpu().numpy())
         return np.concatenate([np.square(part, dtype=np.float64).sum(axis=1) for part in parts])
 
+    @usual_state()
     @torch.no_grad()
     def _log_prior(self, rows: Tensor) -> NDArray[np.float64]:
         latent = self.model_.latent("style")

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import copy
-import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal, TypeVar, cast
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
-from sklearn.utils import assert_all_finite, check_array, check_random_state, check_scalar
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from aae.device import choose_device
-from aae.errors import InputError, unknown
-from aae.estimators.labels import refuse_gaps
+from aae.errors import CollapseWarning, InputError, InputWarning, InterruptedTrainingWarning, unknown
+from aae.estimators.fitting import architecture, layer_sizes, refuse_changes
+from aae.estimators.labels import mark_unlabelled
+from aae.estimators.use import DTYPES, SHORT, FittedModel, Labels, Rows, draw_seed, refuse_images, scale
 from aae.model import AdversarialAutoencoder
-from aae.networks import Scaling
-from aae.noise import Noise, seeded
-from aae.priors import FromSampler, Prior
+from aae.networks import ROUNDING, Corruption, Scaling
+from aae.noise import Noise, seeded, torch_state
+from aae.priors import Categorical, FromSampler, Gaussian, Prior
 from aae.recipes.build_model import build_model
 from aae.recipes.prior_settings import GaussianSettings
 from aae.recipes.schema import (
@@ -36,22 +37,22 @@ from aae.recipes.schema import (
     ModelSettings,
     StyleSettings,
 )
+from aae.scaling import KINDS, ScalingKind, choose_scaling
 from aae.training.data import TrainingData
+from aae.training.diagnostics import diagnose, diagnose_codes, diagnose_labels
+from aae.training.loop import Interruption
 from aae.training.phases import Phase, adversarial_phases
 from aae.training.progress import Progress
 from aae.training.settings import OptimizerSettings, TrainingSettings, validation_message
-from aae.training.trainer import INIT, SAMPLES, Trainer
+from aae.training.trainer import INIT, ORDER, SAMPLES, STEPS, Trainer
 
-Rows = NDArray[np.float32]
-Fit = TypeVar("Fit", bound=Callable[..., Any])
-Labels = NDArray[np.int64]
-
-BATCH = 4096  # rows pushed through the networks at once
-SEEDS = np.iinfo(np.int32).max
+DIAGNOSED_ROWS = 1000  # that are looked at for signs of collapse
+DIAGNOSED_STEPS = 300  # after fewer nothing has collapsed: it has hardly begun
+ASTRAY = 0.05  # share of the values of a column that may lie far outside the rows that the scaling was made from
 AUTO_STEPS, AUTO_EPOCHS = 3000, 20  # epochs="auto": at least so many mini-batches, and so many passes over the rows
 
 
-class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
+class AdversarialEstimator(FittedModel):
     """Base of the estimators.
 
     A subclass says with `_parts` what its model is made of, and calls `_train` with checked input. Parameters and attributes
@@ -67,7 +68,7 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
         "batch_norm": [StrOptions({"none", "hidden", "all"})],
         "input_noise": [Interval(Real, 0, None, closed="left")],
         "discriminator_noise": [Interval(Real, 0, None, closed="left")],
-        "scaling": [StrOptions({"auto", "standardize", "minmax", "none"})],
+        "scaling": [StrOptions(set(KINDS)), Scaling],
         "output": [StrOptions({"auto", "linear", "sigmoid"})],
         "epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
@@ -80,10 +81,13 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
         "random_state": ["random_state"],
     }
 
-    model_: AdversarialAutoencoder
-    scaler_: Any
     history_: list[dict[str, float]]
+    n_iter_: int
     _seed: int
+    _made_with: dict[str, Any]  # parameters of the architecture
+    _steps: int  # mini-batches seen
+    _warned: frozenset[str]  # signs of collapse that were told
+    _interrupted: Interruption  # while fitting
     _state: tuple[dict[str, Tensor], dict[str, Any]]  # optimizers and generators, to go on from
 
     def __init__(
@@ -97,7 +101,7 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
         batch_norm: Literal["none", "hidden", "all"] = "none",
         input_noise: float = 0.1,
         discriminator_noise: float = 0.0,
-        scaling: Literal["auto", "standardize", "minmax", "none"] = "auto",
+        scaling: ScalingKind | Scaling = "auto",
         output: Literal["auto", "linear", "sigmoid"] = "auto",
         epochs: int | Literal["auto"] = "auto",
         batch_size: int = 50,
@@ -129,16 +133,6 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
         self.verbose = verbose
         self.random_state = random_state
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "model_")
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle the model from the CPU, so that it can be loaded on a machine without an accelerator."""
-        state: dict[str, Any] = super().__getstate__()
-        if "model_" in state and self._device.type != "cpu":
-            state = {**state, "model_": copy.deepcopy(self.model_).cpu()}
-        return state
-
     def _parts(self) -> dict[str, Any]:
         """Choose what the model has beside the style: settings of `label`, `cluster_heads` and `decoder_sees_label`."""
         return {}
@@ -151,30 +145,29 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
     def _style_dim(self) -> int:
         return int(self.latent_dim)
 
-    @property
-    def _device(self) -> torch.device:
-        """Where the fitted model is."""
-        return next(self.model_.parameters()).device
-
     # Training
 
     def _is_incremental(self, partial: bool) -> bool:
         """Check the parameters, and tell whether training goes on from what was fitted before."""
         self._validate_params()
-        return (partial or bool(self.warm_start)) and self.__sklearn_is_fitted__()
+        incremental = (partial or bool(self.warm_start)) and self.__sklearn_is_fitted__()
+        if incremental:
+            refuse_changes(self._made_with, self.get_params(deep=False))
+        return incremental
 
-    def _check_fit(self, X: Any, y: Any = "no_validation", *, incremental: bool) -> Any:
+    def _check_fit(self, X: Any, y: Any = "no_validation", *, incremental: bool, unlabelled: Any = None) -> Any:
         """Check rows, and labels where there are some, for training."""
-        _refuse_images(X)
-        refuse_gaps(y)
-        return validate_data(self, X, y, reset=not incremental, dtype=_DTYPES, ensure_min_samples=2)
+        refuse_images(X)
+        if y is not None and not isinstance(y, str):
+            y = mark_unlabelled(y, unlabelled)
+        return validate_data(self, X, y, reset=not incremental, dtype=DTYPES, ensure_min_samples=2)
 
     def _train(
         self, X: NDArray[Any], labels: Labels | None = None, *, incremental: bool, partial: bool = False
-    ) -> None:
-        """Train on checked rows (n, n_features_in_), with labels (n,), -1 where unlabelled.
+    ) -> Tensor:
+        """Train on checked rows (n, n_features_in_), with labels (n,), -1 where unlabelled; returns the scaled rows.
 
-        Sets `model_`, `scaler_` and `history_`. A call from `partial_fit` makes one pass over the rows.
+        Sets `model_`, `scaler_`, `history_` and `n_iter_`. A call from `partial_fit` makes one pass over the rows.
         """
         seed = self._seed if incremental else draw_seed(self.random_state)
         scaler = self.scaler_ if incremental else self._make_scaler(X)
@@ -182,34 +175,69 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
         epochs = 1 if partial else self._epochs(len(X))
         settings = self._training_settings(epochs, seed)
         device = choose_device(self.device)
-        rows = _scale(scaler, X)
-        data = _training_data(rows, labels).to(device)
+        rows = scale(scaler, X)
+        if incremental:
+            self._check_place(rows, scaler)
+        data = _training_data(rows, labels)
+        if partial:
+            data = _whole_batches(data, int(self.batch_size), Noise(seed, ORDER, len(history), 1))
+        data = data.to(device)
         with seeded(seed, device):
             model = copy.deepcopy(self.model_) if incremental else self._build(rows, seed)
+            self._set_changeable(model)
             model.to(device)
             classify = data.labelled is not None and len(data.labelled) > 0
             trainer = Trainer(model, self._phases(model, classify), data, settings, device)
             if incremental:
-                weights = {f"module.{name}": tensor for name, tensor in model.state_dict().items()}
-                trainer.load_state(weights | self._state[0], self._state[1])
+                self._go_on(trainer)
             for losses in self._run(trainer, epochs):
                 history.append({"epoch": trainer.epoch, **losses})
             tensors, metadata = trainer.state()
         tensors = {name: tensor.cpu() for name, tensor in tensors.items() if not name.startswith("module.")}
         self._state = (self._state[0] | tensors if incremental else tensors, metadata)
         self._seed, self.scaler_, self.model_, self.history_ = seed, scaler, model.eval(), history
+        self.n_iter_ = len(history)
+        if not incremental:
+            self._made_with = architecture(self.get_params(deep=False))
+            self._decodes_to = np.float32 if X.dtype in SHORT else np.float64
+            self._steps, self._warned = 0, frozenset()
+        self._steps += epochs * trainer.steps_per_epoch
+        scaled = torch.from_numpy(rows)
+        self._report_collapse(scaled, labels)
+        return scaled
+
+    def _go_on(self, trainer: Trainer) -> None:
+        """Let a trainer go on where the last one stopped; on another kind of device its random numbers are new ones."""
+        tensors, metadata = self._state
+        weights = {f"module.{name}": tensor for name, tensor in trainer.module.state_dict().items()}
+        if metadata["device"] != trainer.device.type:
+            noise = Noise(self._seed, STEPS, metadata["epoch"], device=trainer.device)
+            drawn = {"noise": noise.generator.get_state(), **torch_state(trainer.device)}
+            tensors, metadata = tensors | drawn, {**metadata, "device": trainer.device.type}
+        trainer.load_state(weights | tensors, metadata)
 
     def _run(self, trainer: Trainer, epochs: int) -> Iterator[dict[str, float]]:
         """Train for a number of epochs, with progress if asked for; returns the metrics of each."""
-        last = trainer.epoch + epochs
+        first, last = trainer.epoch, trainer.epoch + epochs
         progress = Progress(type(self).__name__, last, trainer.steps_per_epoch, trainer.epoch) if self.verbose else None
         with progress or nullcontext():
             while trainer.epoch < last:
-                metrics = trainer.run_epoch(lambda: _note_step(progress))
+                metrics = trainer.run_epoch(lambda: _note_step(progress) or self._interrupted.is_set)
+                cut = metrics is None
+                if metrics is None:  # the epoch ends here; its rest is no part of the next
+                    trainer.steps_per_epoch = trainer.step
+                    metrics = trainer.close_epoch()
                 assert metrics is not None
                 if progress is not None:
                     progress.epoch(metrics)
                 yield metrics
+                if self._interrupted.is_set and (cut or trainer.epoch < last):
+                    warnings.warn(
+                        f"interrupted in epoch {trainer.epoch - first} of {epochs}; the estimator keeps what was learnt so far",
+                        InterruptedTrainingWarning,
+                        stacklevel=2,
+                    )
+                    return
 
     def _epochs(self, n: int) -> int:
         if self.epochs != "auto":
@@ -217,36 +245,83 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
         steps = n // min(int(self.batch_size), n)
         return max(AUTO_EPOCHS, -(-AUTO_STEPS // steps))
 
-    def _make_scaler(self, X: NDArray[Any]) -> Any:
+    def _make_scaler(self, X: NDArray[Any]) -> Scaling:
         """Find the scaling of rows from the training rows."""
-        kind = self.scaling
-        if kind == "auto" and X.dtype == np.uint8:
-            return MinMaxScaler().set_output(transform="default").fit(np.repeat([[0.0], [255.0]], X.shape[1], axis=1))
-        if kind == "auto":
-            inside = X.min() >= 0 and X.max() <= 1
-            kind = "none" if inside else "minmax" if self.output == "sigmoid" else "standardize"
-        if kind == "none":
-            return None
-        scaler = StandardScaler() if kind == "standardize" else MinMaxScaler()
-        return scaler.set_output(transform="default").fit(X)
+        if isinstance(self.scaling, Scaling):
+            columns = self.scaling.offset.numel()
+            if columns not in (1, X.shape[1]):
+                raise InputError(f"scaling is for {columns} columns; expected one for the {X.shape[1]} columns of X")
+            return self.scaling
+        scaler = choose_scaling(X, self.scaling, bounded=self.output == "sigmoid", images=False)
+        names = [str(name) for name in getattr(self, "feature_names_in_", ())]
+        if self.verbose:
+            print(f"{type(self).__name__}: scaling: {scaler.describe(names)}", file=sys.stderr)
+        concern = scaler.concern(float(self.input_noise))
+        if concern is not None:
+            warnings.warn(concern, InputWarning, stacklevel=2)
+        return scaler
+
+    def _check_place(self, rows: Rows, scaler: Scaling) -> None:
+        """Warn where new rows, scaled, lie far outside those that the scaling was made from."""
+        if scaler.low is None or scaler.high is None:
+            return
+        width = np.maximum(scaler.high - scaler.low, 1)
+        shares = ((rows < scaler.low - width) | (rows > scaler.high + width)).mean(axis=0)
+        far = np.flatnonzero(shares > ASTRAY)
+        if len(far):
+            column = int(far[0])
+            name = getattr(self, "feature_names_in_", np.arange(len(shares)))[column]
+            warnings.warn(
+                f"{len(far)} of {len(shares)} columns lie far outside the rows that the scaling was made from, the first of them "
+                f"is {name}, {shares[column]:.0%} of it; expected a first fit on rows like all that are to come",
+                InputWarning,
+                stacklevel=2,
+            )
+
+    def _report_collapse(self, rows: Tensor, labels: Labels | None) -> None:
+        """Warn about each sign of collapse once."""
+        if self._steps < DIAGNOSED_STEPS:
+            return
+        which = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), DIAGNOSED_ROWS)).round().astype(np.int64))
+        some, known = rows[torch.from_numpy(which)], labels
+        signs = list(diagnose(self.history_[-1], "estimator"))
+        with seeded(self._seed, self._device):
+            samples = self.model_.latent("style").prior.sample(len(some), None, Noise(self._seed, SAMPLES, 0, 1))
+        signs += diagnose_codes(self._codes(some)["style"].cpu(), samples, "estimator")
+        if self.model_.classifies:
+            if labels is not None:
+                which = np.union1d(which, np.flatnonzero(labels >= 0))
+                some, known = rows[torch.from_numpy(which)], labels[which]
+            predicted = self._probabilities(some).argmax(axis=1)
+            signs += diagnose_labels(predicted, self._label_names, known, "estimator")
+        for sign, advice in signs:
+            if sign not in self._warned:
+                warnings.warn(advice, CollapseWarning, stacklevel=2)
+        self._warned |= {sign for sign, _ in signs}
+
+    @property
+    def _label_names(self) -> list[Any]:
+        """What the categories of q(y|x) are called."""
+        classes = list(getattr(self, "classes_", ()))
+        return classes or list(range(self.model_.latent("label").prior.dim))
 
     def _build(self, rows: Rows, seed: int) -> AdversarialAutoencoder:
         """Create the model for scaled rows."""
-        inside = bool(rows.min() >= 0 and rows.max() <= 1)
+        inside = bool(rows.min() >= -ROUNDING and rows.max() <= 1 + ROUNDING)
         if self.output == "sigmoid" and not inside:
             raise InputError(
                 f"scaling is {self.scaling!r} and leaves values outside [0, 1], which output 'sigmoid' cannot reproduce; "
                 "expected scaling 'minmax' or output 'linear'"
             )
         output = ("sigmoid" if inside else "linear") if self.output == "auto" else self.output
-        hidden = _sizes("hidden_layer_sizes", self.hidden_layer_sizes)
+        hidden = layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
         settings = ModelSettings(
             output=output,
             init="he",
             encoder=EncoderSettings(hidden=hidden, batch_norm=self.batch_norm, input_noise=float(self.input_noise)),
-            decoder=DecoderSettings(hidden=hidden),
+            decoder=DecoderSettings(hidden=hidden[::-1]),
             discriminator=DiscriminatorSettings(
-                hidden=_sizes("discriminator_layer_sizes", self.discriminator_layer_sizes),
+                hidden=layer_sizes("discriminator_layer_sizes", self.discriminator_layer_sizes),
                 input_noise=float(self.discriminator_noise),
             ),
             style=StyleSettings(dim=self._style_dim, prior=GaussianSettings(kind="gaussian"), posterior=self.posterior),
@@ -254,21 +329,42 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
         )
         model = build_model(settings, rows.shape[1:], self._num_classes, Noise(seed, INIT))
         assert isinstance(model, AdversarialAutoencoder)
-        if not isinstance(self.prior, str):
-            prior = self.prior if isinstance(self.prior, Prior) else FromSampler(self.prior, self._style_dim)
-            if prior.dim != self._style_dim:
-                raise InputError(
-                    f"the prior has {prior.dim} dimensions and the code {self._style_dim}; expected the same"
-                )
-            model.latent("style").prior = prior
         return model
+
+    def _set_changeable(self, model: AdversarialAutoencoder) -> None:
+        """Give a model what training that goes on may change: its priors, and the noise on what its parts see."""
+        prior = self.prior
+        if isinstance(prior, str):
+            prior = Gaussian(self._style_dim)
+        elif not isinstance(prior, Prior):
+            prior = FromSampler(prior, self._style_dim)
+        if prior.dim != self._style_dim:
+            raise InputError(f"the prior has {prior.dim} dimensions and the code {self._style_dim}; expected the same")
+        model.latent("style").prior = prior
+        if model.classifies:
+            model.latent("label").prior = self._label_prior(model.latent("label").prior.dim)
+        model.corruption = Corruption(float(self.input_noise))
+        for name in model.latents:
+            model.latent(name).corruption = Corruption(float(self.discriminator_noise))
+
+    def _label_prior(self, categories: int) -> Categorical:
+        """Create p(y) from the parameter that has the shares of the categories, if there is one."""
+        for name in ("class_prior", "cluster_prior"):
+            shares = getattr(self, name, None)
+            try:
+                if shares is not None:
+                    return Categorical(categories, shares)
+            except (TypeError, ValueError) as error:
+                raise InputError(f"{name} is {shares!r}: {error}") from None
+        return Categorical(categories)
 
     def _phases(self, model: AdversarialAutoencoder, classify: bool) -> list[Phase]:
         """Create the phases, with the optimizers that estimators use and the changes that `optimizers` names."""
         adam = OptimizerSettings(optimizer="adam", learning_rate=float(self.learning_rate))
         adversarial = adam.model_copy(update={"betas": (0.5, 0.999)})
         phases = adversarial_phases(model, classify=classify)
-        names = [phase.name for phase in phases]
+        # A call without labels has no classification, which another has.
+        names = [phase.name for phase in adversarial_phases(model, classify=bool(self._num_classes))]
         changes = dict(self.optimizers or {})
         for name, given in changes.items():
             if name not in names:
@@ -279,64 +375,16 @@ class AdversarialEstimator(BaseEstimator):  # type: ignore[misc]
         phases = [
             phase if phase.name == "repulsion" else phase.with_optimizer(own.get(phase.name, adam)) for phase in phases
         ]
-        return [phase.with_optimizer(_optimizer(phase.name, changes.get(phase.name, {}))) for phase in phases]
+        given = {}
+        for name, change in changes.items():
+            try:
+                given[name] = OptimizerSettings.model_validate(change)
+            except ValidationError as error:
+                raise InputError(f"optimizers: {name}.{validation_message(error)}") from None
+        return [phase.with_optimizer(given[phase.name]) if phase.name in given else phase for phase in phases]
 
     def _training_settings(self, epochs: int, seed: int) -> TrainingSettings:
         return TrainingSettings(epochs=epochs, batch_size=int(self.batch_size), seed=seed, precision=self.precision)
-
-    # Use
-
-    def _rows(self, X: Any) -> Tensor:
-        """Check and scale rows (n, n_features_in_) for the fitted model; on the CPU."""
-        check_is_fitted(self)
-        _refuse_images(X)
-        return self._scaled(validate_data(self, X, reset=False, dtype=_DTYPES))
-
-    def _scaled(self, X: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(_scale(self.scaler_, X))
-
-    @torch.no_grad()
-    def _codes(self, rows: Tensor) -> dict[str, Tensor]:
-        """Infer the codes of scaled rows."""
-        parts = [self.model_.encode(batch.to(self._device)) for batch in torch.split(rows, BATCH)]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-
-    @torch.no_grad()
-    def _probabilities(self, rows: Tensor) -> Rows:
-        """Compute q(y|x) (n, categories) of scaled rows; a model without a label has one category."""
-        if not self.model_.classifies:
-            return np.ones((len(rows), 1), np.float32)
-        logits = torch.cat([self.model_.label_logits(batch.to(self._device)) for batch in torch.split(rows, BATCH)])
-        probabilities: Rows = torch.softmax(logits, dim=1).cpu().numpy()
-        return probabilities
-
-    @torch.no_grad()
-    def _decoded(self, codes: dict[str, Tensor], labels: Tensor | None = None) -> Rows:
-        """Decode codes to rows in the units of the training rows."""
-        return self._unscaled(self.model_.decode({name: code.to(self._device) for name, code in codes.items()}, labels))
-
-    def _unscaled(self, rows: Tensor) -> Rows:
-        values: Rows = rows.cpu().numpy()
-        return values if self.scaler_ is None else np.asarray(self.scaler_.inverse_transform(values), np.float32)
-
-    def _check_codes(self, codes: Any) -> Tensor:
-        """Check codes (n, dim of the style)."""
-        check_is_fitted(self)
-        values = check_array(codes, dtype=np.float32, input_name="codes")
-        expected = self.model_.latent("style").prior.dim
-        if values.shape[1] != expected:
-            raise InputError(f"codes have {values.shape[1]} columns; expected {expected}")
-        return torch.from_numpy(_writable(values))
-
-    @torch.no_grad()
-    def _draw(self, n: int, labels: Labels | None, random_state: Any) -> Rows:
-        """Decode `n` samples of the prior, of the given categories (n,) if there are some."""
-        check_is_fitted(self)
-        check_scalar(n, "n", Integral, min_val=1)
-        seed = draw_seed(random_state)
-        wanted = None if labels is None else torch.from_numpy(labels).to(self._device)
-        with seeded(seed, self._device):
-            return self._unscaled(self.model_.sample(int(n), wanted, Noise(seed, SAMPLES, device=self._device)))
 
 
 class AdversarialTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, AdversarialEstimator):  # type: ignore[misc]
@@ -352,49 +400,13 @@ class AdversarialTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return tags
 
 
-_DTYPES = (np.float64, np.float32, np.uint8)
-
-
-def _refuse_images(X: Any) -> None:
-    if getattr(X, "ndim", 2) > 2:
-        raise InputError(
-            f"X has shape {tuple(X.shape)}; expected (n_samples, n_features): flatten each row, X.reshape(len(X), -1)"
-        )
-
-
-def all_or_nothing(fit: Fit) -> Fit:
-    """Leave an estimator as it was if its fitting fails or is stopped."""
-
-    @functools.wraps(fit)
-    def fit_or_restore(self: Any, *args: Any, **options: Any) -> Any:
-        before = dict(vars(self))
-        try:
-            return fit(self, *args, **options)
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
-
-    return cast("Fit", fit_or_restore)
-
-
-def _scale(scaler: Any, X: NDArray[Any]) -> Rows:
-    with np.errstate(over="ignore"):  # what is too large is reported below
-        rows = _writable(X if scaler is None else scaler.transform(X))
-    assert_all_finite(rows, input_name="scaled X")
-    return rows
-
-
-def _writable(values: NDArray[Any]) -> Rows:
-    """Return values as torch takes them without a warning: of 32 bits, in one piece, not read-only."""
-    return np.require(values, np.float32, ["C", "W"])
-
-
-def _sizes(name: str, sizes: Any) -> list[int]:
-    widths = np.asarray(sizes)
-    if widths.ndim != 1 or not len(widths) or widths.dtype.kind not in "iu" or widths.min() < 1:
-        raise InputError(f"{name} is {sizes!r}; expected a sequence of whole numbers, each 1 or larger")
-    return [int(width) for width in widths]
+def _whole_batches(data: TrainingData, size: int, noise: Noise) -> TrainingData:
+    """Let a few rows come twice, so that all rows of a chunk are seen in whole mini-batches."""
+    n = len(data.rows)
+    order = torch.cat([torch.arange(n), noise.permutation(n)[: -n % min(size, n)]])
+    labels = None if data.labels is None else data.labels[order]
+    labelled = None if labels is None else (labels >= 0).nonzero()[:, 0]
+    return TrainingData(data.rows[order], data.scaling, labels, labelled)
 
 
 def _training_data(rows: Rows, labels: Labels | None) -> TrainingData:
@@ -404,19 +416,6 @@ def _training_data(rows: Rows, labels: Labels | None) -> TrainingData:
         return TrainingData(torch.from_numpy(rows), as_they_are)
     labelled = torch.from_numpy(np.flatnonzero(labels >= 0))
     return TrainingData(torch.from_numpy(rows), as_they_are, torch.from_numpy(labels), labelled)
-
-
-def draw_seed(random_state: Any) -> int:
-    """Draw a seed from what scikit-learn takes as a random state."""
-    return int(check_random_state(random_state).randint(SEEDS))
-
-
-def _optimizer(name: str, changes: Mapping[str, Any]) -> OptimizerSettings:
-    """Check what is to be different in the optimizer of a phase."""
-    try:
-        return OptimizerSettings.model_validate(changes)
-    except ValidationError as error:
-        raise InputError(f"optimizers: {name}.{validation_message(error)}") from None
 
 
 def _note_step(progress: Progress | None) -> bool:

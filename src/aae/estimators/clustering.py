@@ -14,9 +14,13 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from aae.errors import InputError
-from aae.estimators.base import AdversarialEstimator, Rows, all_or_nothing
+from aae.estimators.base import AdversarialEstimator
+from aae.estimators.fitting import fitting
 from aae.estimators.labels import wanted_labels
+from aae.estimators.use import Rows
+from aae.networks import Scaling
 from aae.recipes.schema import LabelSettings
+from aae.scaling import ScalingKind
 
 
 class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
@@ -28,8 +32,11 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         Number of clusters, 1 or larger. More clusters than there are groups in the data do better (Table 3).
     latent_dim : int, default=5
         Number of dimensions of the style, what differs within a cluster.
+    cluster_prior : sequence of float, optional
+        Share of each cluster among all rows, with sum 1, in any order: cluster k is to get the k-th. By default all clusters are
+        to be equally large, which cuts a large group into several clusters.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
-        As for `AAE`; `prior` is that of the style, and by default `batch_norm` is ``"all"`` (A.3) and `input_noise` is 0.3.
+        As for `AAE`; `prior` is that of the style, and by default `batch_norm` is ``"all"`` (A.3) and `input_noise` is 0.5.
     scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
         As for `AAE`.
 
@@ -39,7 +46,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         Cluster of each training row, 0 to n_clusters - 1. A cluster may be empty.
     cluster_heads_ : array, (n_clusters, n_features)
         What each cluster looks like: its one-hot label decoded with style 0 (figure 9), in the units of the rows.
-    model_, scaler_, history_, n_features_in_, feature_names_in_
+    model_, scaler_, history_, n_iter_, n_features_in_, feature_names_in_
         As for `AAE`.
 
     Examples
@@ -61,14 +68,15 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         n_clusters: int = 8,
         *,
         latent_dim: int = 5,
+        cluster_prior: Sequence[float] | None = None,
         prior: Any = "gaussian",
         posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
         hidden_layer_sizes: Sequence[int] = (200, 200),
         discriminator_layer_sizes: Sequence[int] = (200, 200),
         batch_norm: Literal["none", "hidden", "all"] = "all",
-        input_noise: float = 0.3,
+        input_noise: float = 0.5,
         discriminator_noise: float = 0.0,
-        scaling: Literal["auto", "standardize", "minmax", "none"] = "auto",
+        scaling: ScalingKind | Scaling = "auto",
         output: Literal["auto", "linear", "sigmoid"] = "auto",
         epochs: int | Literal["auto"] = "auto",
         batch_size: int = 50,
@@ -102,6 +110,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
             random_state=random_state,
         )
         self.n_clusters = n_clusters
+        self.cluster_prior = cluster_prior
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Find clusters.
@@ -128,20 +137,22 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         return self._fit(X, partial=False)
 
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
-        """Create one pass over rows (n_samples, n_features), in mini-batches; the first call sets up scaling and networks.
+        """Make one pass over rows (n_samples, n_features), in mini-batches.
 
-        Optimizers go on as the last call left them; `labels_` are those of these rows. Raises as `fit` does.
+        Scaling and networks are those of an earlier `fit`, or else set up by the first call, whose rows should then be like all
+        that are to come; a warning says where later ones are not. Optimizers go on as the last call left them; `labels_` are
+        those of these rows. Raises as `fit` does.
         """
         return self._fit(X, partial=True)
 
-    @all_or_nothing
+    @fitting
     def _fit(self, X: ArrayLike, *, partial: bool) -> Self:
         incremental = self._is_incremental(partial)
         checked = self._check_fit(X, incremental=incremental)
         if not incremental and len(checked) < self.n_clusters:
             raise InputError(f"n_samples={len(checked)} should be >= n_clusters={self.n_clusters}.")
-        self._train(checked, incremental=incremental, partial=partial)
-        self.labels_ = self._probabilities(self._scaled(checked)).argmax(axis=1)
+        rows = self._train(checked, incremental=incremental, partial=partial)
+        self.labels_ = self._probabilities(rows).argmax(axis=1)
         return self
 
     def _parts(self) -> dict[str, Any]:
@@ -161,8 +172,8 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         """What each cluster looks like, (n_clusters, n_features): its one-hot label decoded with style 0 (figure 9)."""
         check_is_fitted(self)
         categories = self.model_.latent("label").prior.dim if self.model_.classifies else 1
-        styles = torch.zeros(categories, self.model_.latent("style").prior.dim)
-        return self._decoded({"label": torch.eye(categories), "style": styles})
+        styles = torch.zeros(categories, self.model_.latent("style").prior.dim, dtype=torch.float32)
+        return self._decoded({"label": torch.eye(categories, dtype=torch.float32), "style": styles})
 
     def sample(
         self, n: int = 1, cluster: ArrayLike | None = None, *, random_state: int | np.random.RandomState | None = None
@@ -174,7 +185,8 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         n : int
             How many, 1 or larger.
         cluster : int or array-like of int, (n,), optional
-            Cluster of all rows, or of each; without it clusters are drawn, all of them equally likely.
+            Cluster of all rows, or of each; without it clusters are drawn, all of them equally likely, or as
+            `cluster_prior` says.
         random_state : int, RandomState or None
             Decides the draw.
 

@@ -13,10 +13,16 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from aae.data.labels import is_unlabelled
+from aae.device import usual_state
 from aae.errors import InputError
-from aae.estimators.base import AdversarialEstimator, AdversarialTransformer, Rows, all_or_nothing
-from aae.estimators.labels import find_classes, is_labelled, number_labels, wanted_labels
+from aae.estimators.base import AdversarialEstimator, AdversarialTransformer
+from aae.estimators.fitting import fitting
+from aae.estimators.labels import find_classes, number_labels, wanted_labels
+from aae.estimators.use import Rows
+from aae.networks import Scaling
 from aae.recipes.schema import ClusterHeadSettings, LabelSettings
+from aae.scaling import ScalingKind
 
 
 class AAEEmbedding(AdversarialTransformer):
@@ -30,6 +36,10 @@ class AAEEmbedding(AdversarialTransformer):
         Number of clusters to find where no row has a label, 1 or larger; with labels there is one for each class.
     head_distance : float, default=8.0
         Distance below which the heads of two clusters repel each other, 0 or larger; the style has standard deviation 1.
+    cluster_prior : sequence of float, optional
+        Share of each cluster among all rows, or of each class in the order of `classes_`, with sum 1; by default all alike.
+    unlabelled : label or sequence of them, optional
+        What else in `y` stands for "no label", beside -1, NaN, None and empty text.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`; `prior` is that of the style, and `batch_norm` is ``"all"`` by default (A.3).
     scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
@@ -43,7 +53,7 @@ class AAEEmbedding(AdversarialTransformer):
         The heads W_C.
     classes_ : array, (n_classes,)
         The labels there are, sorted, without -1; empty where clusters were found without labels.
-    model_, scaler_, history_, n_features_in_, feature_names_in_
+    model_, scaler_, history_, n_iter_, n_features_in_, feature_names_in_
         As for `AAE`.
 
     Examples
@@ -70,6 +80,8 @@ class AAEEmbedding(AdversarialTransformer):
         *,
         n_clusters: int = 20,
         head_distance: float = 8.0,
+        cluster_prior: Sequence[float] | None = None,
+        unlabelled: Any = None,
         prior: Any = "gaussian",
         posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
         hidden_layer_sizes: Sequence[int] = (200, 200),
@@ -77,7 +89,7 @@ class AAEEmbedding(AdversarialTransformer):
         batch_norm: Literal["none", "hidden", "all"] = "all",
         input_noise: float = 0.1,
         discriminator_noise: float = 0.0,
-        scaling: Literal["auto", "standardize", "minmax", "none"] = "auto",
+        scaling: ScalingKind | Scaling = "auto",
         output: Literal["auto", "linear", "sigmoid"] = "auto",
         epochs: int | Literal["auto"] = "auto",
         batch_size: int = 50,
@@ -92,6 +104,8 @@ class AAEEmbedding(AdversarialTransformer):
         self.n_components = n_components
         self.n_clusters = n_clusters
         self.head_distance = head_distance
+        self.cluster_prior = cluster_prior
+        self.unlabelled = unlabelled
         self.prior = prior
         self.posterior = posterior
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -111,7 +125,7 @@ class AAEEmbedding(AdversarialTransformer):
         self.verbose = verbose
         self.random_state = random_state
 
-    @all_or_nothing
+    @fitting
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Train.
 
@@ -120,7 +134,8 @@ class AAEEmbedding(AdversarialTransformer):
         X : array-like, (n_samples, n_features)
             Rows; at least two.
         y : array-like, (n_samples,), optional
-            Labels: whole numbers or strings. -1 marks unlabelled rows; where all are, or without `y`, clusters are found.
+            Labels: whole numbers or strings. -1, NaN, None and empty text mark unlabelled rows; where all are, or without `y`,
+            clusters are found.
 
         Returns
         -------
@@ -140,17 +155,16 @@ class AAEEmbedding(AdversarialTransformer):
             rows = self._check_fit(X, incremental=incremental)
             given = np.full(len(rows), -1)
         else:
-            rows, given = self._check_fit(X, y, incremental=incremental)
+            rows, given = self._check_fit(X, y, incremental=incremental, unlabelled=self.unlabelled)
         if not incremental:
             self.classes_ = find_classes(given)
-        elif not len(self.classes_) and is_labelled(given).any():
+        elif not len(self.classes_) and not is_unlabelled(given).all():
             raise InputError(
                 "labels: a warm start goes on without classes; expected -1 for every row, as in the first fit"
             )
         if len(self.classes_):
             labels = number_labels(given, self.classes_)
-        self._train(rows, labels, incremental=incremental)
-        self.embedding_ = self._places(self._scaled(rows))
+        self.embedding_ = self._places(self._train(rows, labels, incremental=incremental))
         return self
 
     def _parts(self) -> dict[str, Any]:
@@ -173,7 +187,7 @@ class AAEEmbedding(AdversarialTransformer):
         places = self._check_codes(X)
         if not self.model_.classifies:
             return self._decoded({"style": places})
-        no_head = torch.zeros(len(places), self.model_.latent("label").prior.dim)
+        no_head = torch.zeros(len(places), self.model_.latent("label").prior.dim, dtype=torch.float32)
         return self._decoded({"label": no_head, "style": places})
 
     @property
@@ -194,7 +208,7 @@ class AAEEmbedding(AdversarialTransformer):
             How many, 1 or larger.
         label : label or array-like of them, (n,), optional
             Class of all rows, or of each: one of `classes_`, or the number of a cluster where there are no classes.
-            Without it they are drawn, all of them equally likely.
+            Without it they are drawn, all of them equally likely, or as `cluster_prior` says.
         random_state : int, RandomState or None
             Decides the draw.
 
@@ -209,6 +223,7 @@ class AAEEmbedding(AdversarialTransformer):
         classes = self.classes_ if len(self.classes_) else np.arange(self.model_.latent("label").prior.dim)
         return self._draw(n, wanted_labels(label, n, classes), random_state)
 
+    @usual_state()
     @torch.no_grad()
     def _places(self, rows: Tensor) -> Rows:
         places: Rows = self.model_.representation(self._codes(rows)).cpu().numpy()

@@ -9,36 +9,48 @@ from numpy.typing import NDArray
 from sklearn.utils.multiclass import check_classification_targets
 
 from aae.arrays import UNLABELLED
+from aae.data.labels import is_unlabelled
 from aae.errors import InputError
 
 
-def refuse_gaps(y: Any) -> None:
-    """Check that a pandas column of labels has no missing ones, which it writes in ways of its own.
+def mark_unlabelled(y: Any, name: Any = None) -> Any:
+    """Write -1 for whatever stands for "no label" among labels, so that scikit-learn's checks take them.
 
-    Raises
-    ------
-    InputError
-        If it has some.
+    Parameters
+    ----------
+    y : array-like, (n,) or (n, 1)
+        Numbers, text or objects, among them -1, ``"-1"``, NaN, None, NA and the empty text (see `aae.data.is_unlabelled`).
+    name : str, number or several of them, optional
+        What else stands for "no label".
+
+    Returns
+    -------
+    array
+        Numbers, or objects where labels are text. What is no array of labels is returned as it is.
     """
-    if hasattr(y, "isna") and np.asarray(y.isna()).any():
-        raise InputError("y has missing values; expected labels, or -1 for unlabelled rows")
-
-
-def is_labelled(y: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which of the labels (n,) are not -1.
-
-    Raises
-    ------
-    InputError
-        If `y` holds None, or strings among which -1 has become ``"-1"``.
-    """
-    if y.dtype.kind in "US":
-        if (y == np.array(str(UNLABELLED), y.dtype)).any():
-            raise InputError("y holds the string '-1'; to mark rows as unlabelled use dtype object and the number -1")
-        return np.ones(len(y), np.bool_)
-    if y.dtype == object and any(label is None for label in y):
-        raise InputError("y holds None; expected labels, or -1 for unlabelled rows")
-    return np.asarray(y != UNLABELLED, np.bool_)
+    labels = np.asarray(y)
+    if labels.dtype.kind not in "biufUSO" or labels.ndim not in (1, 2) or hasattr(y, "toarray"):
+        return y
+    if labels.dtype.kind == "b":
+        return labels
+    missing = is_unlabelled(labels, name)
+    if labels.dtype.kind in "OUS":
+        values = labels[~missing].tolist()
+        numbers = bool(values) and all(isinstance(value, int | float | np.number) for value in values)
+        if labels.dtype.kind == "O" and not numbers and not all(isinstance(value, str | bytes) for value in values):
+            kinds = ", ".join(sorted({type(value).__name__ for value in values}))
+            raise InputError(f"labels are of the types {kinds}; expected numbers, or text")
+        if not numbers and not missing.any():
+            return labels
+        marked = np.empty(labels.shape, np.asarray(values).dtype if numbers else object)
+        if marked.dtype.kind == "b":
+            marked = marked.astype(object if missing.any() else bool)
+        marked[~missing] = values
+    else:
+        marked = labels.astype(np.int64) if labels.dtype.kind == "u" and missing.any() else labels.copy()
+    if missing.any():
+        marked[missing] = UNLABELLED
+    return marked
 
 
 def find_classes(y: NDArray[Any]) -> NDArray[Any]:
@@ -49,7 +61,9 @@ def find_classes(y: NDArray[Any]) -> NDArray[Any]:
     ValueError
         If the labels are not those of classes, such as numbers with fractions.
     """
-    labelled = y[is_labelled(y)]
+    labelled = y[~is_unlabelled(y)]
+    if labelled.dtype == object:
+        labelled = np.array(labelled.tolist())
     if len(labelled):
         check_classification_targets(labelled)
     classes: NDArray[Any] = np.unique(labelled)
@@ -57,14 +71,14 @@ def find_classes(y: NDArray[Any]) -> NDArray[Any]:
 
 
 def number_labels(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
-    """Turn labels (n,) into their places among the `classes`, with -1 where they are -1.
+    """Turn labels (n,) into their places among the `classes`, with -1 where there is no label.
 
     Raises
     ------
     InputError
         If a label is none of the classes.
     """
-    known = is_labelled(y)
+    known = ~is_unlabelled(y)
     places = {label: place for place, label in enumerate(classes.tolist())}
     numbers = np.full(len(y), UNLABELLED, dtype=np.int64)
     try:
@@ -90,5 +104,6 @@ def wanted_labels(label: Any, n: int, classes: NDArray[Any]) -> NDArray[np.int64
         raise InputError(f"labels have shape {labels.shape}; expected one label, or {n} of them")
     numbers = number_labels(labels, classes)
     if (numbers == UNLABELLED).any():
-        raise InputError(f"label is -1; expected one of: {', '.join(map(repr, classes.tolist()))}")
+        missing = labels[numbers == UNLABELLED].tolist()[0]
+        raise InputError(f"label is {missing!r}; expected one of: {', '.join(map(repr, classes.tolist()))}")
     return numbers

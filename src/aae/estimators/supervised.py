@@ -14,10 +14,13 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 
 from aae.arrays import UNLABELLED
 from aae.errors import InputError
-from aae.estimators.base import AdversarialTransformer, Rows, all_or_nothing
-from aae.estimators.labels import find_classes, number_labels, wanted_labels
-from aae.priors import Categorical
+from aae.estimators.base import AdversarialTransformer
+from aae.estimators.fitting import fitting
+from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, wanted_labels
+from aae.estimators.use import Rows
+from aae.networks import Scaling
 from aae.recipes.schema import LabelSettings
+from aae.scaling import ScalingKind
 
 
 class _Labelled(AdversarialTransformer):
@@ -34,7 +37,7 @@ class _Labelled(AdversarialTransformer):
         batch_norm: Literal["none", "hidden", "all"] = "all",
         input_noise: float = 0.1,
         discriminator_noise: float = 0.0,
-        scaling: Literal["auto", "standardize", "minmax", "none"] = "auto",
+        scaling: ScalingKind | Scaling = "auto",
         output: Literal["auto", "linear", "sigmoid"] = "auto",
         epochs: int | Literal["auto"] = "auto",
         batch_size: int = 50,
@@ -76,7 +79,7 @@ class _Labelled(AdversarialTransformer):
         X : array-like, (n_samples, n_features)
             Rows; at least two.
         y : array-like, (n_samples,)
-            Labels: whole numbers or strings. -1 marks unlabelled rows.
+            Labels: whole numbers or strings. -1, NaN, None and empty text mark unlabelled rows.
 
         Returns
         -------
@@ -93,12 +96,13 @@ class _Labelled(AdversarialTransformer):
         return self._fit(X, y, None, partial=False)
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
-        """Create one pass over rows, in mini-batches; optimizers go on as the last call left them.
+        """Make one pass over rows, in mini-batches; optimizers go on as the last call left them.
 
         Parameters
         ----------
         X : array-like, (n_samples, n_features)
-            Rows; the first call sets up scaling and networks.
+            Rows. Scaling and networks are those of an earlier `fit`, or else set up by the first call, whose rows should then
+            be like all that are to come; a warning says where later ones are not.
         y : array-like, (n_samples,)
             Labels, as for `fit`.
         classes : array-like, optional
@@ -111,11 +115,11 @@ class _Labelled(AdversarialTransformer):
         """
         return self._fit(X, y, classes, partial=True)
 
-    @all_or_nothing
+    @fitting
     def _fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None, *, partial: bool) -> Self:
         incremental = self._is_incremental(partial)
-        rows, given = self._check_fit(X, y, incremental=incremental)
-        declared = find_classes(given if classes is None else np.asarray(classes))
+        rows, given = self._check_fit(X, y, incremental=incremental, unlabelled=self._unlabelled)
+        declared = find_classes(given if classes is None else mark_unlabelled(classes, self._unlabelled))
         if not incremental:
             self.classes_ = declared
         elif classes is not None and declared.tolist() != self.classes_.tolist():
@@ -124,6 +128,11 @@ class _Labelled(AdversarialTransformer):
         self._check_labels(labels)
         self._train(rows, labels, incremental=incremental, partial=partial)
         return self
+
+    @property
+    def _unlabelled(self) -> Any:
+        """What else stands for "no label"."""
+        return None
 
     @abstractmethod
     def _check_labels(self, labels: NDArray[np.int64]) -> None:
@@ -190,7 +199,7 @@ class SupervisedAAE(_Labelled):
     ----------
     classes_ : array, (n_classes,)
         The labels there are, sorted.
-    model_, scaler_, history_, n_features_in_, feature_names_in_
+    model_, scaler_, history_, n_iter_, n_features_in_, feature_names_in_
         As for `AAE`.
 
     Notes
@@ -238,8 +247,10 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
     class_prior : sequence of float, optional
         Share of each class among all rows, in the order of `classes_`, with sum 1. By default all classes are taken to be
         equally frequent, which makes a classifier worse where they are far from it.
+    unlabelled : label or sequence of them, optional
+        What else in `y` stands for "no label", such as ``"unknown"``.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
-        As for `AAE`; `prior` is that of the style, and `input_noise` is 0.3 by default (A.2.1).
+        As for `AAE`; `prior` is that of the style, and `input_noise` is 0.5 by default.
     scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
         As for `AAE`; `optimizers` knows ``"classification"`` too.
 
@@ -247,13 +258,14 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
     ----------
     classes_ : array, (n_classes,)
         The classes, sorted; without -1.
-    model_, scaler_, history_, n_features_in_, feature_names_in_
+    model_, scaler_, history_, n_iter_, n_features_in_, feature_names_in_
         As for `AAE`.
 
     Notes
     -----
-    -1 marks unlabelled rows, as in `sklearn.semi_supervised`. With names of classes `y` has dtype object and holds strings
-    and the number -1. `score` counts rows of `y` that are -1 as wrong, as scikit-learn does.
+    -1 marks unlabelled rows, as in `sklearn.semi_supervised`; so do NaN, None, NA, the empty text, ``"-1"`` and whatever
+    `unlabelled` names, the same as in files (`aae.data.is_unlabelled`). `score` counts such rows of `y` as wrong, as
+    scikit-learn does.
 
     Examples
     --------
@@ -272,14 +284,15 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         latent_dim: int = 2,
         *,
         class_prior: Sequence[float] | None = None,
+        unlabelled: Any = None,
         prior: Any = "gaussian",
         posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
         hidden_layer_sizes: Sequence[int] = (200, 200),
         discriminator_layer_sizes: Sequence[int] = (200, 200),
         batch_norm: Literal["none", "hidden", "all"] = "none",
-        input_noise: float = 0.3,
+        input_noise: float = 0.5,
         discriminator_noise: float = 0.0,
-        scaling: Literal["auto", "standardize", "minmax", "none"] = "auto",
+        scaling: ScalingKind | Scaling = "auto",
         output: Literal["auto", "linear", "sigmoid"] = "auto",
         epochs: int | Literal["auto"] = "auto",
         batch_size: int = 50,
@@ -313,6 +326,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
             random_state=random_state,
         )
         self.class_prior = class_prior
+        self.unlabelled = unlabelled
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Name the class of each row: (n_samples, n_features) to (n_samples,)."""
@@ -326,7 +340,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Compute the share of rows whose class is predicted; a label -1 (and any other that is no class) counts as wrong."""
-        predicted, labels = self.predict(X), column_or_1d(y)
+        predicted, labels = self.predict(X), column_or_1d(mark_unlabelled(y, self.unlabelled))
         check_consistent_length(predicted, labels, sample_weight)
         right = labels.astype(object) == predicted.astype(object)
         return float(np.average(right, weights=None if sample_weight is None else np.asarray(sample_weight)))
@@ -338,8 +352,8 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
             raise InputError(f"y has 1 class, {self.classes_.tolist()[0]!r}; expected at least 2")
 
     def _parts(self) -> dict[str, Any]:
-        try:
-            shares = Categorical(len(self.classes_), self.class_prior).probabilities
-        except (TypeError, ValueError) as error:
-            raise InputError(f"class_prior is {self.class_prior!r}: {error}") from None
-        return {"label": LabelSettings(categories=len(self.classes_), probabilities=shares)}
+        return {"label": LabelSettings(categories=len(self.classes_))}
+
+    @property
+    def _unlabelled(self) -> Any:
+        return self.unlabelled

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aae.evaluation.embedding import continuity as continuity
     from aae.evaluation.embedding import knn_accuracy_percent as knn_accuracy_percent
     from aae.evaluation.embedding import trustworthiness as trustworthiness
+    from aae.evaluation.matching import code_mismatch as code_mismatch
     from aae.evaluation.matching import energy_distance as energy_distance
     from aae.evaluation.matching import holes as holes
     from aae.evaluation.matching import match_report as match_report
@@ -24,13 +25,14 @@ _HOMES = {
     "classification": ("classification_report", "confusion", "error_percent", "expected_calibration_error"),
     "clustering": ("cluster_labels", "clustering_report"),
     "embedding": ("continuity", "knn_accuracy_percent", "trustworthiness"),
-    "matching": ("energy_distance", "holes", "match_report", "sliced_wasserstein"),
+    "matching": ("code_mismatch", "energy_distance", "holes", "match_report", "sliced_wasserstein"),
 }
 
 __all__ = [
     "classification_report",
     "cluster_labels",
     "clustering_report",
+    "code_mismatch",
     "confusion",
     "continuity",
     "energy_distance",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from scipy.special import logsumexp
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 
@@ -55,8 +54,11 @@ def cluster_labels(validation_logits: ArrayLike, validation_labels: ArrayLike) -
     log-sum-exp of all others: the same order as q(y_i|x) itself, without the rounding.
     """
     logits, labels = _labelled(validation_logits, validation_labels, "validation")
-    others = [logsumexp(np.delete(logits, cluster, axis=1), axis=1) for cluster in range(logits.shape[1])]
-    log_odds = logits - np.stack(others, axis=1)
+    # The log-sum-exp of all others is that of those before and those behind, for all clusters in two passes.
+    nothing = np.full((len(logits), 1), -np.inf)
+    before = np.hstack([nothing, np.logaddexp.accumulate(logits, axis=1)[:, :-1]])
+    behind = np.hstack([np.logaddexp.accumulate(logits[:, ::-1], axis=1)[:, -2::-1], nothing])
+    log_odds = logits - np.logaddexp(before, behind)
     heads: Array = labels[log_odds.argmax(axis=0)]
     return heads
 

@@ -93,6 +93,24 @@ def energy_distance(a: ArrayLike, b: ArrayLike) -> float:
     return 2 * between - within_first - within_second
 
 
+def code_mismatch(codes: ArrayLike, samples: ArrayLike) -> float:
+    """Compute the energy distance of codes (n, d) from samples (m, d) of the prior, over what it is at most.
+
+    Returns
+    -------
+    float
+        0 where the distributions are equal, 1 where they are two different points; without a unit.
+
+    Raises
+    ------
+    InputError
+        As for `energy_distance`.
+    """
+    first, second = _two_sets(codes, samples, ("codes", "samples"), at_least=2)
+    between = _distance_sum(first, second) / (len(first) * len(second))
+    return energy_distance(first, second) / (2 * between) if between > 0 else 0.0
+
+
 def sliced_wasserstein(a: ArrayLike, b: ArrayLike, projections: int = 256, seed: int = 0) -> float:
     """Compute the mean 1-D Wasserstein-2 distance between two samples over random unit directions.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,20 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from aae import data as datasets
 from aae.data import Dataset, Split
-from aae.data.checks import are_images
 from aae.errors import InputError
 from aae.networks import Scaling
 from aae.recipes.methods import METHODS
 from aae.recipes.schema import DataSettings, ModelSettings, Recipe
+from aae.scaling import choose_scaling
 from aae.training.data import TrainingData
 from aae.training.radii import neighbour_radii
 from aae.training.trainer import SUBSET
-
-BLOCK = 512  # rows looked at together when statistics are computed
 
 
 def load_data(recipe: Recipe, source: str | Path | None = None) -> Dataset:
@@ -132,70 +128,17 @@ def _tensor(rows: NDArray[Any]) -> torch.Tensor:
     return torch.from_numpy(rows if rows.flags.writeable else np.array(rows))
 
 
-def value_range(rows: NDArray[Any]) -> tuple[float, float]:
-    """Find the range of stored values (n, ...): of 8 bits what they can be, otherwise the lowest and the highest there is."""
-    if are_images(rows):
-        return 0.0, 255.0
-    lows, highs = zip(*((block.min(), block.max()) for block in _blocks(rows)), strict=True)
-    return float(min(lows)), float(max(highs))
-
-
-def _blocks(rows: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
-    """Return stored rows flat, block by block: they may be larger than memory."""
-    for start in range(0, len(rows), BLOCK):
-        block = np.asarray(rows[start : start + BLOCK], dtype=np.float64)
-        yield block.reshape(len(block), -1)
-
-
-def make_scaling(
-    settings: DataSettings, model: ModelSettings, rows: NDArray[Any], ends: tuple[float, float] | None = None
-) -> Scaling:
-    """Find the scaling of rows from the training rows alone, block by block.
-
-    Parameters
-    ----------
-    settings : DataSettings
-        Its `scaling` says which.
-    model : ModelSettings
-        A sigmoid output needs rows inside [0, 1].
-    rows : array, (n, ...)
-        Training rows.
-    ends : tuple of float, optional
-        Their `value_range`, if it is known already.
-
-    Returns
-    -------
-    Scaling
-        From stored rows to network rows.
+def make_scaling(settings: DataSettings, model: ModelSettings, rows: NDArray[Any]) -> Scaling:
+    """Find the scaling of rows from the training rows alone, as `data.scaling` says (see `aae.scaling.choose_scaling`).
 
     Raises
     ------
     InputError
         If the output is a sigmoid and the scaled rows are not inside [0, 1].
     """
-
-    def fitted(scaler: Any) -> Any:
-        for block in _blocks(rows):
-            scaler.partial_fit(block)
-        return scaler
-
-    kind = settings.scaling
-    if kind == "auto" and are_images(rows):
-        return Scaling(torch.tensor(0.0), torch.tensor(1 / 255))
-    low, high = ends or value_range(rows)
-    if kind == "auto":
-        kind = "none" if low >= 0 and high <= 1 else "minmax"
-    if kind == "standardize":
-        scaler = fitted(StandardScaler())
-        scaling = Scaling(torch.from_numpy(scaler.mean_), torch.from_numpy(1 / scaler.scale_))
-        low, high = -np.inf, np.inf
-    elif kind == "minmax":
-        scaler = fitted(MinMaxScaler())
-        scaling = Scaling(torch.from_numpy(scaler.data_min_), torch.from_numpy(scaler.scale_))
-        low, high = 0.0, 1.0
-    else:
-        scaling = Scaling.identity()
-    if model.output == "sigmoid" and not (low >= 0 and high <= 1) and model.method != "network":
+    bounded = model.output == "sigmoid" and model.method != "network"
+    scaling = choose_scaling(rows, settings.scaling, bounded=bounded)
+    if bounded and not scaling.ends_inside(0, 1):
         raise InputError(
             f"data.scaling is {settings.scaling!r} and leaves values outside [0, 1], which model.output 'sigmoid' cannot "
             "reproduce; expected data.scaling 'minmax' or model.output 'linear'"

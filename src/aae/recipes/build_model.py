@@ -57,7 +57,7 @@ def build_model(settings: ModelSettings, shape: Sequence[int], num_classes: int,
     if settings.label is not None and settings.label.init_scale != 1:
         for head in (module for module in model.modules() if isinstance(module, Softmax)):
             head.layer.linear.weight.data.mul_(settings.label.init_scale)
-    return model
+    return model.float()
 
 
 def build_phases(recipe: Recipe, model: Model) -> list[Phase]:
@@ -258,7 +258,7 @@ class Networks:
             raise InputError(
                 f"model.style.dim is {dim}; heads fixed to a multiple of the identity expect {categories}, one for each category"
             )
-        return ClusterHeads(settings.fixed * torch.eye(dim), learned=False)
+        return ClusterHeads(settings.fixed * torch.eye(dim, dtype=torch.float32), learned=False)
 
     def _custom(
         self, settings: NetworkSettings, name: str, inputs: int, outputs: int | None, **sizes: object

@@ -191,7 +191,7 @@ def _call(found: Callable[..., Any], offered: dict[str, Any], arguments: dict[st
 def _width(module: nn.Module, inputs: int, outputs: int | None, where: str) -> int:
     """Check what a network gives for two rows of zeros, and return its width."""
     module.eval()
-    rows = torch.zeros(2, inputs)
+    rows = torch.zeros(2, inputs, dtype=torch.float32)
     try:
         with torch.no_grad():
             given = module(rows, None) if takes_noise(module) else module(rows)

@@ -14,6 +14,7 @@ from aae.networks import ACTIVATIONS, BatchNormPlacement, Initialization
 from aae.recipes.methods import METHODS
 from aae.recipes.prior_settings import PriorSettings
 from aae.recipes.values import ColumnName, Count, CustomModule, Fraction
+from aae.scaling import ScalingKind
 from aae.training.settings import (
     MAX_COUNT,
     LossSettings,
@@ -56,8 +57,9 @@ class DataSettings(Settings):
     """Which of the five official folds of TFD validates and tests; the first by default."""
     colour: bool = False
     """Whether images of a folder are read in colour, (height, width, 3), instead of grayscale."""
-    scaling: Literal["auto", "none", "minmax", "standardize"] = "auto"
-    """auto: images to [0, 1], other rows as they are if inside [0, 1] and otherwise each column to [0, 1]."""
+    scaling: ScalingKind = "auto"
+    """auto: images as pixels, to [0, 1] by one factor; other rows by their spread: one scale for columns that share a unit
+    (common), otherwise each column by itself (standardize; to [0, 1] where the output is a sigmoid), heavy tails bent."""
 
 
 class NetworkSettings(Settings):

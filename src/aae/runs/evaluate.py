@@ -72,7 +72,7 @@ def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe
     model.eval()
     device = scaling.offset.device
     metrics: dict[str, float] = {}
-    noise = Noise(0, device=device)  # the same draws after every epoch
+    noise = Noise(0, 0, device=device)  # the same draws after every epoch
     autoencoder = cast(AdversarialAutoencoder, model) if model.encodes else None
     if autoencoder is not None and autoencoder.decoder_classes is not None:
         split = split.take(_known(split))
@@ -93,9 +93,9 @@ def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe
             every = torch.cat([drawn["style"] for drawn in codes])
             some = every[torch.from_numpy(_some(len(every), VALIDATION_CODES)).to(device)]
             prior = autoencoder.latent("style").prior
-            metrics["validation_energy_distance"] = evaluation.energy_distance(
-                some, prior.sample(len(some), None, noise)
-            )
+            samples = prior.sample(len(some), None, noise)
+            metrics["validation_energy_distance"] = evaluation.energy_distance(some, samples)
+            metrics["validation_code_mismatch"] = evaluation.code_mismatch(some, samples)
             if _owns_regions(autoencoder.latent("style")) and split.labels is not None and len(_known(split)):
                 metrics["validation_label_placement_percent"] = _label_placement(
                     prior, every.cpu().numpy(), split.labels
@@ -113,7 +113,11 @@ def _label_metrics(logits: torch.Tensor, split: Split, supervised: bool) -> dict
     if split.labels is None or not len(_known(split)):
         return {} if supervised else clusters
     if supervised:
-        return {"validation_error_percent": evaluation.error_percent(split.labels, predicted)}
+        never = np.setdiff1d(split.labels[_known(split)], predicted)
+        return {
+            "validation_error_percent": evaluation.error_percent(split.labels, predicted),
+            "validation_classes_never_predicted": float(len(never)),
+        }
     report = evaluation.clustering_report(logits, split.labels, logits, split.labels)
     names = ("clustering_error_percent", "majority_vote_error_percent")
     return clusters | {f"validation_{name}": report[name] for name in names}
@@ -239,7 +243,7 @@ def _label_placement(prior: Prior, codes: NDArray[np.float32], labels: NDArray[n
     """
     assert prior.num_labels is not None
     owners = torch.arange(PLACEMENT_SAMPLES) % prior.num_labels
-    samples = prior.sample(PLACEMENT_SAMPLES, owners, Noise(0))
+    samples = prior.sample(PLACEMENT_SAMPLES, owners, Noise(0, 0))
     return evaluation.knn_accuracy_percent(samples, owners, codes, labels)
 
 

@@ -94,7 +94,10 @@ def export(run: Run, folder: str | Path) -> list[Path]:
 
         if run.model.encodes:
             model = cast(AdversarialAutoencoder, model)
-            codes = {latent: torch.zeros(EXAMPLE, model.latent(latent).prior.dim) for latent in model.latents}
+            codes = {
+                latent: torch.zeros(EXAMPLE, model.latent(latent).prior.dim, dtype=torch.float32)
+                for latent in model.latents
+            }
             embedding = [] if model.cluster_heads is None else ["embedding"]
             write("encoder.onnx", _Encoder(model, scaling), rows, [*codes, *embedding])
             label = {} if model.decoder_classes is None else {"true_label": torch.zeros(EXAMPLE, dtype=torch.int64)}
@@ -135,7 +138,10 @@ class _Decoder(nn.Module):
 
     def forward(self, codes: Codes, true_label: Tensor | None = None) -> Tensor:
         rows = self.scaling.inverse(self.model.decode(codes, true_label)).reshape(-1, *self.shape)
-        return rows.round().clamp(0, 255).to(torch.uint8) if self.dtype == torch.uint8 else rows
+        if not self.dtype.is_floating_point:
+            limits = torch.iinfo(self.dtype)
+            rows = rows.round().clamp(limits.min, limits.max)
+        return rows.to(self.dtype)
 
 
 class _Classifier(nn.Module):

@@ -28,7 +28,7 @@ from aae.recipes import Recipe, custom
 from aae.recipes.build_data import fingerprint, load_data
 from aae.recipes.build_model import build_model
 from aae.training.run_directory import RunDirectory
-from aae.training.trainer import CODES, SAMPLES, check_sizes, load_module
+from aae.training.trainer import CODES, INIT, SAMPLES, check_sizes, load_module
 
 BATCH = 1000  # rows pushed through the networks at once
 
@@ -149,6 +149,7 @@ class Run:
         for part in ("scaling.offset", "scaling.factor"):
             if part not in sizes:
                 raise InputError(f"{folder.weights}: holds no scaling; expected the weights of a run")
+        for part in (name for name in sizes if name.startswith("scaling.")):
             if math.prod(sizes[part]) not in (1, math.prod(metadata["shape"])):
                 raise InputError(f"{folder.weights}: {part} is {sizes[part]}; the run has rows of {metadata['shape']}")
         shape, classes = metadata["shape"], len(metadata["class_names"])
@@ -160,8 +161,9 @@ class Run:
                 check_sizes(wanted, {name: size for name, size in sizes.items() if not name.startswith("scaling.")})
             tensors = read_tensors(folder.weights)
             check_finite_tensors(tensors, folder.weights)
-            model = build_model(recipe.model, shape, classes, Noise(0))
-            scaling = Scaling(tensors.pop("scaling.offset"), tensors.pop("scaling.factor"))
+            model = build_model(recipe.model, shape, classes, Noise(0, INIT))
+            scaled = {name.removeprefix("scaling."): tensors.pop(name) for name in sizes if name.startswith("scaling.")}
+            scaling = Scaling.from_tensors(scaled)
             load_module(model, {name.removeprefix("model."): tensor for name, tensor in tensors.items()})
         except InputError as error:
             raise InputError(str(error) if str(folder.path) in str(error) else f"{folder.weights}: {error}") from None
@@ -465,11 +467,11 @@ class Run:
         """Undo the scaling and give rows the type and shape they are stored with."""
         values = _finite(self.scaling.inverse(rows).cpu().numpy().reshape(-1, *self.shape), "what the decoder makes")
         if self.metadata["rows"] == "uint8":
-            return np.clip(np.rint(values), 0, 255).astype(np.uint8)
-        return values
+            values = np.clip(np.rint(values), 0, 255)
+        return np.asarray(values, self.metadata["rows"])
 
 
-def _finite(values: NDArray[np.float32], what: str) -> NDArray[np.float32]:
+def _finite(values: NDArray[Any], what: str) -> NDArray[Any]:
     """Check what a model gives (n, ...) before anybody gets to see it."""
     broken = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1)) if values.size else np.arange(0)
     if len(broken):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,12 +29,13 @@ from aae.model import Model
 from aae.networks import Scaling
 from aae.noise import Noise, seeded, set_torch_state, torch_state
 from aae.recipes import Recipe
-from aae.recipes.build_data import fingerprint, labelled_rows, load_data, make_scaling, training_data, value_range
+from aae.recipes.build_data import fingerprint, labelled_rows, load_data, make_scaling, training_data
 from aae.recipes.build_model import build_model, build_phases
 from aae.runs.evaluate import validate
 from aae.runs.hub import load
 from aae.runs.resume import check_same_data, check_same_recipe, common_place, is_finished, restore, shaping
 from aae.runs.run import Run
+from aae.scaling import value_range
 from aae.training.acceleration.distributed import Distributed, synchronize
 from aae.training.batched_seeds import BatchedSeeds
 from aae.training.checkpoints import Place, remove_older_checkpoints
@@ -183,6 +185,7 @@ def _train(
         else:
             folder.require_new()
     with ExitStack() as stack:
+        stack.enter_context(seeded(targets[0][0].training.seed, device))  # torch's generators are as before at the end
         for _, folder in targets:
             if Distributed.joined().is_main_process:
                 stack.enter_context(folder.lock())
@@ -366,7 +369,9 @@ def prepare(
     synchronize(model, distributed)
     torch.manual_seed(seed)  # for modules and samplers of the user that draw from torch itself
     low, high = value_range(dataset.train.rows)
-    scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows, (low, high))
+    scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows)
+    if distributed.is_main_process:
+        _report_scaling(recipe, scaling, dataset)
     radii = _read_radii(folder) if resume and folder.radii.exists() else None
     on_device = training_data(recipe, dataset.train, scaling, labelled, radii).to(device)
     trainer = Trainer(model, build_phases(recipe, model), on_device, recipe.training, device, distributed)
@@ -379,7 +384,8 @@ def prepare(
         "shape": list(dataset.shape),
         "class_names": list(dataset.class_names),
         "columns": list(dataset.columns),
-        "rows": "uint8" if are_images(dataset.train.rows) else "float32",
+        "rows": "uint8" if are_images(dataset.train.rows) else _given_back(dataset.train.rows.dtype),
+        "scaling": scaling.record(),
         "row_range": (low, high) if low < 0 or high > 1 else (0.0, 1.0),
         "data": fingerprint(dataset),
         "training_rows": len(dataset.train),
@@ -422,6 +428,20 @@ def prepare(
 
     job = TrainingJob(trainer, folder, measure, seconds)
     return PreparedRun(recipe, job, scaling, metadata, torch_state(device))
+
+
+def _report_scaling(recipe: Recipe, scaling: Scaling, dataset: Dataset) -> None:
+    """Say on stderr how a table is scaled, and where nothing can be learnt from it like that."""
+    if scaling.spread is not None:
+        print(f"note: scaling: {scaling.describe(dataset.columns)}", file=sys.stderr)
+    concern = scaling.concern(recipe.model.encoder.input_noise)
+    if concern is not None:
+        print(f"warning: {dataset.name}: {concern}", file=sys.stderr)
+
+
+def _given_back(stored: np.dtype[Any]) -> str:
+    """Name the type in which a run gives rows that are stored in another: that of 32 bits where it holds all their values."""
+    return "float32" if np.can_cast(stored, np.float32) else "float64"
 
 
 def _read_radii(folder: RunDirectory) -> Tensor:

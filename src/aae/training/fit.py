@@ -18,6 +18,7 @@ from aae.errors import InputError
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
 from aae.noise import Noise, seeded
+from aae.posteriors import Softmax
 from aae.training.data import TrainingData
 from aae.training.loop import interrupts
 from aae.training.phases import Phase, adversarial_phases
@@ -82,6 +83,13 @@ def fit(
         labelled = (known >= 0).nonzero()[:, 0]
         classes = _classes(model)
         lowest = -1 if model.decoder_classes is None else 0
+        if classes is None and phases is None:
+            named = [name for name in model.latents if isinstance(model.latent(name).posterior, Softmax)]
+            found = f" (found {named[0]!r} in place of 'label')" if named else ""
+            raise InputError(
+                f"labels are given, and no part of the model uses them{found}; expected a latent 'label' with a Softmax "
+                "posterior, a decoder or a discriminator that sees labels, phases that do, or no labels"
+            )
         if classes is not None and len(known) and not (lowest <= int(known.min()) and int(known.max()) < classes):
             found = f"{int(known.min())} to {int(known.max())}"
             raise InputError(f"labels are {found}; the model expects {lowest} to {classes - 1}")
@@ -96,49 +104,53 @@ def fit(
     if frozen is not None:
         raise InputError(f"{frozen} was made in inference mode; expected a model that can be trained")
     torch_device = choose_device(device)
-    torch.manual_seed(training.seed)  # for samplers and modules that draw from torch itself
-    model.to(torch_device)
-    _try(model, values.shape[1], torch_device)
-    scaling = Scaling.identity()
-    tensor = torch.tensor(values, dtype=torch.float32)
-    radii = None
-    if training.losses.neighbours is not None:
-        radii = neighbour_radii(tensor, scaling, training.losses.neighbours, training.seed)
-    data = TrainingData(tensor, scaling, known, labelled, radii).to(torch_device)
-    classify = labelled is not None and len(labelled) > 0
-    if phases is None:
-        phases = adversarial_phases(
-            model,
-            training.reduction,
-            classify=classify,
-            moment_matching_epochs=training.moment_matching_epochs,
-            losses=training.losses,
-        )
-    trainer = Trainer(model, phases, data, training, torch_device)
     history: list[dict[str, float]] = []
-    try:
-        with interrupts(("SIGINT",)) as interrupted:
-            while trainer.epoch < training.epochs and not interrupted.is_set:
-                losses = trainer.run_epoch(lambda: interrupted.is_set)
-                if losses is not None:
-                    history.append(losses)
-        if trainer.epoch < training.epochs:
-            warnings.warn(
-                f"interrupted in epoch {trainer.epoch + 1} of {training.epochs}, after {trainer.step} steps; the model keeps "
-                "what was learnt",
-                stacklevel=3,
+    # Samplers and modules may draw from torch itself, whose generators are as before at the end.
+    with seeded(training.seed, torch_device):
+        model.float().to(torch_device)
+        _try(model, values.shape[1], torch_device)
+        scaling = Scaling.identity()
+        tensor = torch.tensor(values, dtype=torch.float32)
+        radii = None
+        if training.losses.neighbours is not None:
+            radii = neighbour_radii(tensor, scaling, training.losses.neighbours, training.seed)
+        data = TrainingData(tensor, scaling, known, labelled, radii).to(torch_device)
+        classify = labelled is not None and len(labelled) > 0
+        if phases is None:
+            phases = adversarial_phases(
+                model,
+                training.reduction,
+                classify=classify,
+                moment_matching_epochs=training.moment_matching_epochs,
+                losses=training.losses,
             )
-        if trainer.trained is not model:
-            model.load_state_dict(trainer.trained.state_dict())
-    finally:
-        model.eval()
+        trainer = Trainer(model, phases, data, training, torch_device)
+        try:
+            with interrupts(("SIGINT",)) as interrupted:
+                while trainer.epoch < training.epochs and not interrupted.is_set:
+                    losses = trainer.run_epoch(lambda: interrupted.is_set)
+                    if losses is not None:
+                        history.append(losses)
+            if trainer.epoch < training.epochs:
+                warnings.warn(
+                    f"interrupted in epoch {trainer.epoch + 1} of {training.epochs}, after {trainer.step} steps; the model keeps "
+                    "what was learnt",
+                    stacklevel=3,
+                )
+            if trainer.trained is not model:
+                model.load_state_dict(trainer.trained.state_dict())
+        finally:
+            model.eval()
     return history
 
 
 def _try(model: AdversarialAutoencoder, inputs: int, device: torch.device) -> None:
     """Check that the model encodes rows of so many values, decodes to as many, and has one logit for each code."""
     model.eval()
-    rows, labels = torch.zeros(2, inputs, device=device), torch.zeros(2, dtype=torch.int64, device=device)
+    rows, labels = (
+        torch.zeros(2, inputs, device=device, dtype=torch.float32),
+        torch.zeros(2, dtype=torch.int64, device=device),
+    )
     noise = Noise(0, device=device)
     given: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
     where = f"rows have {inputs} values each; the model expects others"

@@ -109,7 +109,7 @@ def run_to_end(jobs: Sequence[TrainingJob], title: str, epoch_function: EpochFun
                     metric_logger(found)
                 shown = _mean(metrics)
                 progress.epoch(shown)
-                for symptom, advice in diagnose(shown) if trainer.epoch > 1 else ():
+                for symptom, advice in diagnose(shown, final=last) if trainer.epoch > 1 else ():
                     if symptom not in warned:  # once per run is enough
                         warned.add(symptom)
                         progress.warn(advice)

@@ -67,7 +67,7 @@ class Optimizer:
         self._moved = [(full.get(p, p), p) for p in parameters]
         self.state: dict[str, list[Tensor]] = {}
         if settings.optimizer == "adam":
-            self.state["step"] = [torch.zeros((), device=w.device) for w in self.weights]
+            self.state["step"] = [torch.zeros((), device=w.device, dtype=torch.float32) for w in self.weights]
             self.state["exp_avg"] = [torch.zeros_like(w) for w in self.weights]
             self.state["exp_avg_sq"] = [torch.zeros_like(w) for w in self.weights]
         elif settings.momentum:
@@ -76,7 +76,7 @@ class Optimizer:
         self._groups = [self._group(whole)] if whole else []
         groups = list(_share_out([i for i, p in enumerate(parameters) if p in full], self.weights))
         sizes = [[self.weights[i].numel() for i in group] for group in groups]
-        buffer = torch.empty(max(map(sum, sizes), default=0), device=self.weights[0].device)
+        buffer = torch.empty(max(map(sum, sizes), default=0), device=self.weights[0].device, dtype=torch.float32)
         for group, size in zip(groups, sizes, strict=True):
             parts = zip(group, torch.split(buffer[: sum(size)], size), strict=True)
             upcast = [part.as_strided(self.weights[i].shape, self.weights[i].stride()) for i, part in parts]

@@ -33,7 +33,7 @@ class Metadata(BaseModel):
     shape: Annotated[list[Count], Field(min_length=1)]
     class_names: list[str]
     columns: list[str] = []
-    rows: Literal["uint8", "float32"]
+    rows: Literal["uint8", "float32", "float64"]
     row_range: Annotated[tuple[float, float], Field(strict=False)] = (0.0, 1.0)
     """Of the values of the training rows."""
     data: str

@@ -58,6 +58,16 @@ class OptimizerSettings(Settings):
             raise ValueError(f"schedule has epochs {sorted(rate)}; expected one learning rate from epoch 0 on")
         return rate
 
+    @model_validator(mode="after")
+    def _has_what_its_kind_takes(self) -> Self:
+        """Refuse what the optimizer, where it is named, does nothing with."""
+        if "optimizer" in self.model_fields_set:
+            for name, kind in (("momentum", "sgd"), ("betas", "adam")):
+                value = getattr(self, name)
+                if self.optimizer != kind and value != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} is {value}; optimizer {self.optimizer!r} takes none, {kind!r} does")
+        return self
+
     def learning_rate_at(self, epoch: int, start: int, stop: int) -> float:
         """Return the learning rate in `epoch` (counted from 0) of a phase that runs from epoch `start` up to `stop`."""
         rate = self.learning_rate

@@ -59,11 +59,11 @@ class RecordedNoise(Noise):
 
     def normal(self, *shape: int) -> Tensor:
         """Return the next tensor."""
-        return self._next("normal", shape, torch.zeros(shape))
+        return self._next("normal", shape, torch.zeros(shape, dtype=torch.float32))
 
     def uniform(self, *shape: int) -> Tensor:
         """Return the next tensor."""
-        return self._next("uniform", shape, torch.zeros(shape))
+        return self._next("uniform", shape, torch.zeros(shape, dtype=torch.float32))
 
     def integers(self, high: int, *shape: int) -> Tensor:
         """Return the next tensor."""
@@ -145,7 +145,7 @@ class CompiledStep:
         if not self.compiling:
             return self._step(indices, labelled, None, None)
         names = tuple(name for name, _ in key)
-        rates = torch.tensor([rate for _, rate in key])
+        rates = torch.tensor([rate for _, rate in key], dtype=torch.float32)
         inputs = [rates, indices] if labelled is None else [rates, indices, labelled]
         if names in self._programs:
             program = self._programs[names]

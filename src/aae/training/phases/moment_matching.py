@@ -30,7 +30,7 @@ def moment_matching_phase(model: AdversarialAutoencoder, epochs: int) -> Phase:
     """
 
     def loss(batch: Batch) -> Tensor:
-        total = torch.zeros((), device=batch.rows.device)
+        total = torch.zeros((), device=batch.rows.device, dtype=torch.float32)
         for name, codes in model.encode(batch.rows, batch.noise).items():
             prior = model.latent(name).prior.sample(len(codes), None, batch.noise)
             total = total + losses.moment_matching_loss(batch.gather(codes), batch.gather(prior))

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from aae.errors import InputError
 from aae.model import Codes
 from aae.noise import Noise
 from aae.training.data import TrainingData
-from aae.training.settings import OptimizerSettings
+from aae.training.settings import OptimizerSettings, validation_message
 
 
 @dataclass
@@ -123,9 +124,19 @@ class Phase:
         return replace(self, parameters=trained)
 
     def with_optimizer(self, given: OptimizerSettings) -> Phase:
-        """Create the same phase with what was given for its optimizer, all of it if that is another kind of optimizer."""
+        """Create the same phase with what was given for its optimizer, all of it if that is another kind of optimizer.
+
+        Raises
+        ------
+        InputError
+            If something was given that this optimizer does nothing with.
+        """
         if given.optimizer == self.optimizer.optimizer or "optimizer" not in given.model_fields_set:
-            given = self.optimizer.model_copy(update={name: getattr(given, name) for name in given.model_fields_set})
+            own = {**self.optimizer.model_dump(), **given.model_dump(include=given.model_fields_set)}
+            try:
+                given = OptimizerSettings.model_validate(own)
+            except ValidationError as error:
+                raise InputError(f"{self.name}.{validation_message(error)}") from None
         return replace(self, optimizer=given)
 
     def compute(self, batch: Batch) -> Tensor:

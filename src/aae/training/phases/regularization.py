@@ -58,7 +58,7 @@ def discriminator_phase(model: AdversarialAutoencoder, start: int = 0, *, corrup
 
     def discriminator_loss(batch: Batch) -> Tensor:
         batch.codes = model.codes(model.features(batch.rows, batch.noise, corrupt=corrupt), batch.noise)
-        total = torch.zeros((), device=batch.rows.device)
+        total = torch.zeros((), device=batch.rows.device, dtype=torch.float32)
         for name, codes in batch.codes.items():
             latent = model.latent(name)
             labels = batch.labels if latent.label_informed else None

@@ -1,0 +1,76 @@
+"""What surrounds the fitting of an estimator: all or nothing, Ctrl-C, and parameters that changed since the last time."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from aae.device import usual_state
+from aae.errors import InputError
+from aae.training.loop import interrupts
+
+Fit = TypeVar("Fit", bound=Callable[..., Any])
+
+# What a fitted model is made of: training that goes on cannot change it.
+ARCHITECTURE = (
+    *("latent_dim", "n_components", "n_clusters", "posterior", "hidden_layer_sizes", "discriminator_layer_sizes"),
+    *("batch_norm", "scaling", "output", "random_state"),
+)
+
+
+def fitting(fit: Fit) -> Fit:
+    """Leave an estimator as it was if its fitting fails, and let the first Ctrl-C end it with what was learnt so far."""
+
+    @functools.wraps(fit)
+    def fit_or_restore(self: Any, *args: Any, **options: Any) -> Any:
+        before = dict(vars(self))
+        try:
+            with usual_state(), interrupts(("SIGINT",)) as self._interrupted:
+                return fit(self, *args, **options)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+        finally:
+            vars(self).pop("_interrupted", None)
+
+    return cast("Fit", fit_or_restore)
+
+
+def architecture(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Note the parameters that a fitted model keeps."""
+    return {name: _plain(parameters[name]) for name in ARCHITECTURE if name in parameters}
+
+
+def refuse_changes(before: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
+    """Check that training goes on with the parameters that the model was made with.
+
+    Raises
+    ------
+    InputError
+        If one has changed, naming it.
+    """
+    for name, value in architecture(parameters).items():
+        if name in before and value is not before[name] and value != before[name]:
+            raise InputError(
+                f"{name} is {value!r}, and the model that training goes on with has {before[name]!r}; expected the same, or "
+                "a new fit with warm_start=False"
+            )
+
+
+def _plain(value: Any) -> Any:
+    """Bring lists, tuples and arrays of numbers to one form that can be compared."""
+    return (
+        np.asarray(value).tolist() if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) else value
+    )
+
+
+def layer_sizes(name: str, sizes: Any) -> list[int]:
+    """Check the sizes of hidden layers."""
+    widths = np.asarray(sizes)
+    if widths.ndim != 1 or not len(widths) or widths.dtype.kind not in "iu" or widths.min() < 1:
+        raise InputError(f"{name} is {sizes!r}; expected a sequence of whole numbers, each 1 or larger")
+    return [int(width) for width in widths]

@@ -1,0 +1,133 @@
+"""What all estimators do with a trained model: checked rows in, codes, labels and rows out."""
+
+from __future__ import annotations
+
+import copy
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import assert_all_finite, check_array, check_random_state, check_scalar
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from aae.device import usual_state
+from aae.errors import InputError
+from aae.model import AdversarialAutoencoder
+from aae.networks import Scaling
+from aae.noise import Noise, seeded
+from aae.training.trainer import SAMPLES
+
+Rows = NDArray[Any]  # float32, or float64 where the training rows were
+Labels = NDArray[np.int64]
+
+BATCH = 4096  # rows pushed through the networks at once
+SEEDS = np.iinfo(np.int32).max
+SHORT = (np.float32, np.float16, np.uint8, np.int8, np.int16, np.bool_)  # which float32 holds without rounding
+DTYPES = (np.float64, *SHORT)
+
+
+class FittedModel(BaseEstimator):  # type: ignore[misc]
+    """Base of the estimators: what they can do once they are fitted."""
+
+    model_: AdversarialAutoencoder
+    scaler_: Scaling
+    n_features_in_: int
+    _decodes_to: type[np.floating[Any]]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the model from the CPU, so that it can be loaded on a machine without an accelerator."""
+        state: dict[str, Any] = super().__getstate__()
+        if "model_" in state and self._device.type != "cpu":
+            state = {**state, "model_": copy.deepcopy(self.model_).cpu()}
+        return state
+
+    @property
+    def _device(self) -> torch.device:
+        """Where the fitted model is."""
+        return next(self.model_.parameters()).device
+
+    def _rows(self, X: Any) -> Tensor:
+        """Check and scale rows (n, n_features_in_) for the fitted model; on the CPU."""
+        check_is_fitted(self)
+        refuse_images(X)
+        return torch.from_numpy(scale(self.scaler_, validate_data(self, X, reset=False, dtype=DTYPES)))
+
+    @usual_state()
+    @torch.no_grad()
+    def _codes(self, rows: Tensor) -> dict[str, Tensor]:
+        """Infer the codes of scaled rows."""
+        parts = [self.model_.encode(batch.to(self._device)) for batch in torch.split(rows, BATCH)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    @usual_state()
+    @torch.no_grad()
+    def _probabilities(self, rows: Tensor) -> Rows:
+        """Compute q(y|x) (n, categories) of scaled rows; a model without a label has one category."""
+        if not self.model_.classifies:
+            return np.ones((len(rows), 1), np.float32)
+        logits = torch.cat([self.model_.label_logits(batch.to(self._device)) for batch in torch.split(rows, BATCH)])
+        probabilities: Rows = torch.softmax(logits, dim=1).cpu().numpy()
+        return probabilities
+
+    @usual_state()
+    @torch.no_grad()
+    def _decoded(self, codes: dict[str, Tensor], labels: Tensor | None = None) -> Rows:
+        """Decode codes to rows in the units of the training rows, part by part."""
+        n = len(next(iter(codes.values())))
+        rows = np.empty((n, self.n_features_in_), self._decodes_to)
+        for start in range(0, n, BATCH):
+            some = slice(start, start + BATCH)
+            part = {name: code[some].to(self._device) for name, code in codes.items()}
+            scaled = self.model_.decode(part, None if labels is None else labels[some].to(self._device))
+            rows[some] = self.scaler_.inverse(scaled.cpu()).numpy()
+        return rows
+
+    def _check_codes(self, codes: Any) -> Tensor:
+        """Check codes (n, dim of the style)."""
+        check_is_fitted(self)
+        values = check_array(codes, dtype=np.float32, input_name="codes")
+        expected = self.model_.latent("style").prior.dim
+        if values.shape[1] != expected:
+            raise InputError(f"codes have {values.shape[1]} columns; expected {expected}")
+        return torch.from_numpy(np.require(values, np.float32, ["C", "W"]))
+
+    def _draw(self, n: int, labels: Labels | None, random_state: Any) -> Rows:
+        """Decode `n` samples of the prior, of the given categories (n,) if there are some."""
+        check_is_fitted(self)
+        check_scalar(n, "n", Integral, min_val=1)
+        seed = draw_seed(random_state)
+        noise = Noise(seed, SAMPLES, device=self._device)
+        wanted = None if labels is None else torch.from_numpy(labels).to(self._device)
+        if wanted is None and self.model_.decoder_classes is not None:
+            wanted = noise.integers(self.model_.decoder_classes, n)
+        with usual_state(), torch.no_grad(), seeded(seed, self._device):
+            codes = self.model_.sample_codes(int(n), wanted, noise)
+        return self._decoded(codes, wanted)
+
+
+def refuse_images(X: Any) -> None:
+    """Check that rows are flat."""
+    if getattr(X, "ndim", 2) > 2:
+        raise InputError(
+            f"X has shape {tuple(X.shape)}; expected (n_samples, n_features): flatten each row, X.reshape(len(X), -1)"
+        )
+
+
+def scale(scaler: Scaling, X: NDArray[Any]) -> NDArray[np.float32]:
+    """Scale rows (n, columns); ValueError where one is too large for float32 then."""
+    with usual_state():
+        rows = scaler.transform(X)
+    assert_all_finite(rows, input_name="scaled X")
+    return rows
+
+
+def draw_seed(random_state: Any) -> int:
+    """Draw a seed from what scikit-learn takes as a random state."""
+    return int(check_random_state(random_state).randint(SEEDS))

@@ -1,0 +1,76 @@
+"""What stands for "no label" is the same for all estimators, in whatever form labels come."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_iris
+
+import aae
+
+ROWS, SPECIES = load_iris(return_X_y=True)
+HIDDEN = np.arange(150) % 3 > 0
+NAMES = np.array(["u", "v", "w"], object)[SPECIES]
+SMALL = {"hidden_layer_sizes": (16,), "discriminator_layer_sizes": (16,), "random_state": 0, "epochs": 2}
+
+
+def hide(mark, labels=NAMES, kind=object):
+    """Labels of which two thirds are replaced."""
+    few = labels.astype(object)
+    few[HIDDEN] = mark
+    return few.astype(kind)
+
+
+EXPECTED = aae.SemiSupervisedAAE(2, **SMALL).fit(ROWS, np.where(HIDDEN, -1, SPECIES)).predict_proba(ROWS)
+NAMED = [hide(mark) for mark in (None, np.nan, pd.NA, "", "-1", -1, " ", "NA", "nan", "<NA>")]
+NAMED += [hide("", kind=str), hide("-1", kind=str), pd.Series(hide(None)), pd.Series(hide(None), dtype="string")]
+NAMED += [
+    pd.Series(hide(None)).fillna("-1"),
+    pd.Categorical(hide(None)),
+    pd.Series(hide(None), dtype="category"),
+    list(hide(None)),
+]
+NUMBERED = [hide(np.nan, SPECIES, float), hide(None, SPECIES), pd.Series(hide(pd.NA, SPECIES), dtype="Int64")]
+NUMBERED += [hide(-1, SPECIES, np.int8), hide(-1.0, SPECIES, np.float32)]
+
+
+@pytest.mark.parametrize("labels", NAMED)
+def test_names(labels):
+    model = aae.SemiSupervisedAAE(2, **SMALL).fit(ROWS, labels)
+    assert model.classes_.tolist() == ["u", "v", "w"]
+    np.testing.assert_array_equal(model.predict_proba(ROWS), EXPECTED)
+    assert model.score(ROWS, labels) == ((model.predict(ROWS) == NAMES) & ~HIDDEN).mean()
+    embedding = aae.AAEEmbedding(2, **SMALL).fit(ROWS, labels)
+    assert embedding.classes_.tolist() == ["u", "v", "w"]
+
+
+@pytest.mark.parametrize("labels", NUMBERED)
+def test_numbers(labels):
+    model = aae.SemiSupervisedAAE(2, **SMALL).fit(ROWS, labels)
+    assert model.classes_.tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(model.predict_proba(ROWS), EXPECTED)
+    model.partial_fit(ROWS, labels)
+
+
+@pytest.mark.parametrize(
+    ("mark", "labels"), [("unknown", hide("unknown")), (99, hide(99, SPECIES, int)), (["a", "b"], hide("b"))]
+)
+def test_a_name_of_ones_own(mark, labels):
+    model = aae.SemiSupervisedAAE(2, **SMALL, unlabelled=mark).fit(ROWS, labels)
+    np.testing.assert_array_equal(model.predict_proba(ROWS), EXPECTED)
+    assert len(aae.AAEEmbedding(2, **SMALL, unlabelled=mark).fit(ROWS, labels).classes_) == 3
+
+
+def test_rows_without_any_label():
+    for mark in (None, np.nan, "", -1):
+        labels = np.full(150, mark, object)
+        with pytest.raises(ValueError, match="all 150 rows are unlabelled"):
+            aae.SemiSupervisedAAE(2, **SMALL).fit(ROWS, labels)
+        assert not len(aae.AAEEmbedding(2, **SMALL).fit(ROWS, labels).classes_)
+
+
+def test_true_and_false_are_labels():
+    for labels in (SPECIES > 0, (SPECIES > 0).astype(object)):
+        assert aae.SemiSupervisedAAE(2, **SMALL).fit(ROWS, labels).classes_.tolist() == [False, True]
+    few = (SPECIES > 0).astype(object)
+    few[HIDDEN] = None
+    assert aae.SemiSupervisedAAE(2, **SMALL).fit(ROWS, few).classes_.tolist() == [False, True]
