@@ -105,6 +105,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     0 on success; 1 where training or memory fails and 2 on bad input, each with one line on stderr; 130, 143 and 129 after
     Ctrl-C, SIGTERM and SIGHUP, 75 after SIGUSR1: a training has written its checkpoint by then.
     """
+    if (
+        arguments is None and sys.getfilesystemencoding() == "ascii"
+    ):  # of which no library expects other names than in ASCII
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", "-m", "aae", *sys.argv[1:]])
     sys.exit(run(arguments))
 
 

@@ -6,7 +6,7 @@ are asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ class Options:
 
     label_column: str | None = None
     id_column: str | None = None
-    ignore_columns: tuple[str, ...] = ()
+    ignore_columns: str | Sequence[str] = ()
     header: bool | None = None
     image_size: int | None = None
     colour: bool = False
@@ -53,7 +53,8 @@ class Options:
         for option in ("label_column", "id_column"):
             if (name := getattr(self, option)) is not None:
                 object.__setattr__(self, option, as_text(name).strip())
-        object.__setattr__(self, "ignore_columns", tuple(as_text(name).strip() for name in self.ignore_columns))
+        several = (self.ignore_columns,) if isinstance(self.ignore_columns, str) else self.ignore_columns
+        object.__setattr__(self, "ignore_columns", tuple(as_text(name).strip() for name in several))
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ def load(
     label_column: str | None = None,
     labels: str | Path | None = None,
     id_column: str | None = None,
-    ignore_columns: Sequence[str] = (),
+    ignore_columns: str | Sequence[str] = (),
     header: bool | None = None,
     unlabelled: Names = None,
     image_size: int | None = None,
@@ -60,7 +60,7 @@ def load(
     id_column : str, optional
         The column of a table that identifies its rows. It is not learnt from, and is written beside results. The index of
         pandas in a Parquet file is one by itself.
-    ignore_columns : sequence of str
+    ignore_columns : str or sequence of str
         Columns of a table that are left out.
     header : bool, optional
         Whether the first line of a CSV or TSV file names its columns; by default that is found out.
@@ -95,7 +95,7 @@ def load(
     options = Options(
         label_column=label_column,
         id_column=id_column,
-        ignore_columns=tuple(ignore_columns),
+        ignore_columns=ignore_columns,
         header=header,
         unlabelled=unlabelled,
         image_size=image_size,
@@ -137,7 +137,7 @@ def read_rows(
     *,
     label_column: str | None = None,
     id_column: str | None = None,
-    ignore_columns: Sequence[str] = (),
+    ignore_columns: str | Sequence[str] = (),
     header: bool | None = None,
     unlabelled: Names = None,
     shape: tuple[int, ...] | None = None,
@@ -184,7 +184,7 @@ def read_rows(
     options = Options(
         label_column=label_column,
         id_column=id_column,
-        ignore_columns=tuple(ignore_columns),
+        ignore_columns=ignore_columns,
         header=header,
         unlabelled=unlabelled,
         image_size=image_size,

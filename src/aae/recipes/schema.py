@@ -47,8 +47,8 @@ class DataSettings(Settings):
     """What else stands for "no label", such as "unlabelled"; -1, empty and missing labels always do."""
     id_column: ColumnName | None = None
     """Column of a table that identifies its rows: it is not learnt from, and is written beside results."""
-    ignore_columns: list[ColumnName] = []
-    """Columns of a table that are left out."""
+    ignore_columns: ColumnName | list[ColumnName] = []
+    """Column of a table that is left out, or several of them."""
     header: bool | None = None
     """Whether the first line of a CSV or TSV file names its columns; not set: that is found out."""
     image_size: Count | None = None
