@@ -212,7 +212,7 @@ def _measured(run: Run) -> Report | None:
     except InputError:
         return None
     seed, epochs = run.recipe.training.seed, run.metadata["epochs"]
-    finished = report["split"] == "test" and report["epochs"] == epochs and report["seed"] == seed
+    finished = report["split"] == "test" and report["epochs"] == epochs and report.get("seed") == seed
     return report if finished else None
 
 

@@ -39,11 +39,10 @@ class _Report(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True)
 
-    recipe: str
     split: Literal["test", "validation"]
     rows: Count
     epochs: Count
-    seed: int
+    seed: int | None = None
     metrics: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
     paper: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
 
