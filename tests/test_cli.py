@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 import pytest
+from helpers import metrics_of, small_networks
 from PIL import Image
 from safetensors.numpy import load_file
 from sklearn.datasets import load_iris
@@ -30,9 +31,7 @@ from aae.runs.train import read_recipe
 SETTINGS = [
     "training.epochs=2",
     "training.checkpoint_every=1",
-    "model.encoder.hidden=[8]",
-    "model.decoder.hidden=[8]",
-    "model.discriminator.hidden=[8]",
+    *small_networks(),
 ]
 SMALL = ["--device", "cpu", *(word for setting in SETTINGS for word in ("--set", setting))]
 RUNS = {
@@ -270,7 +269,7 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_figures_are_pictures(place, command, name):
+def test_figures_are_images(place, command, name):
     paths = [Path(line) for line in command("figure", f"runs/{name}").splitlines()]
     assert set(paths) == set(Path(f"runs/{name}/figures").iterdir())
     assert {path.name for path in paths} == {f"{figure}.png" for figure in FIGURES[name]}
@@ -287,7 +286,7 @@ def test_figures_go_where_they_are_asked_to(place, command):
         image.verify()
 
 
-def test_a_run_without_its_metrics_is_drawn_without_curves(place, command):
+def test_a_run_without_its_metrics_is_plotted_without_curves(place, command):
     shutil.copytree("runs/plain", "copies/plain")
     Path("copies/plain/metrics.jsonl").unlink()
     drawn = command("figure", "copies/plain").splitlines()
@@ -409,7 +408,7 @@ def test_a_decoder_that_sees_the_label_reconstructs_labelled_rows(place, tmp_pat
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), aae.load("runs/seen").reconstruct(rows, labels))
 
 
-def test_pictures_in_and_pictures_out(place, tmp_path, command):
+def test_images_in_and_images_out(place, tmp_path, command):
     files = sorted(Path("shapes").rglob("*.png"))
     rows = np.stack([np.asarray(Image.open(file)) for file in files])
     finished = aae.load("runs/shapes")
@@ -566,18 +565,12 @@ def test_seeds_are_measured_together_and_recorded(place, seeds, command, tmp_pat
     assert error[1] == f"{result['metrics']['test_error_percent']['mean']:.2f}"
 
 
-def epochs(folder):
-    """Read the metrics of every epoch, without what a clock says."""
-    lines = Path(folder, "metrics.jsonl").read_text().splitlines()
-    return [{key: value for key, value in json.loads(line).items() if key != "seconds"} for line in lines]
-
-
 def test_a_shorter_run_resumed_equals_the_longer_one(place, command, tmp_path):
     words = ["train", *RUNS["demo"], *SMALL, "--run", tmp_path / "run"]
     command(*words, "--set", "training.epochs=1")
-    assert len(epochs(tmp_path / "run")) == 1
+    assert len(metrics_of(tmp_path / "run")) == 1
     command(*words, "--resume")
-    assert epochs(tmp_path / "run") == epochs("runs/demo")
+    assert metrics_of(tmp_path / "run") == metrics_of("runs/demo")
     weights = [Path(folder, "model.safetensors").read_bytes() for folder in (tmp_path / "run", "runs/demo")]
     assert weights[0] == weights[1]
     command(*words, "--resume")  # nothing left to do

@@ -255,7 +255,7 @@ def test_the_first_screen_of_the_readme_is_true(capsys):
     assert abs(float(share.search(found)[0]) - float(share.search(shown)[0])) < 2  # other processors round otherwise
 
 
-def test_the_example_of_a_recipe_with_own_parts_runs(tmp_path, monkeypatch):
+def test_the_example_of_a_recipe_with_custom_modules_runs(tmp_path, monkeypatch):
     page = DOCS / "guide" / "custom-modules.md"
     (module,) = (block for block in blocks(page, "python") if block.startswith("# mynet.py"))
     (recipe,) = blocks(page, "toml")

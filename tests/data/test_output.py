@@ -33,7 +33,7 @@ def test_arrays(tmp_path):
         np.testing.assert_array_equal(archive["code"], CODES)
 
 
-def test_pictures_are_written_flat(tmp_path):
+def test_images_are_written_flat(tmp_path):
     write_rows(tmp_path / "a.csv", {"x": np.arange(24).reshape(2, 3, 4)})
     np.testing.assert_array_equal(read_rows(tmp_path / "a.csv", shape=(3, 4)).rows, np.arange(24).reshape(2, 3, 4))
 

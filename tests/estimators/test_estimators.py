@@ -481,7 +481,7 @@ def test_what_does_not_fit_is_one_clear_error(name, options, labels, message):
         fitted(name, rows, labels, **options)
 
 
-def test_pictures_are_to_be_flattened_and_codes_have_the_right_width():
+def test_images_are_to_be_flattened_and_codes_have_the_right_width():
     with pytest.raises(InputError, match=r"X has shape \(4, 8, 8\); expected .* flatten each row"):
         fitted("AAE", np.zeros((4, 8, 8)))
     model = fitted("AAE", blobs(20)[0], epochs=1)
@@ -493,7 +493,7 @@ def test_pictures_are_to_be_flattened_and_codes_have_the_right_width():
         model.transform(np.full((1, 6), 1e300))
 
 
-def test_a_label_that_was_not_there_cannot_be_drawn():
+def test_a_label_that_was_not_there_cannot_be_sampled():
     rows, labels = blobs(40)
     model = fitted("SemiSupervisedAAE", rows, labels, epochs=1)
     for label, message in ((9, "label is 9; expected one of: 0, 1, 2, 3"), ("a", "label is 'a'"), (-1, "label is -1")):

@@ -36,7 +36,7 @@ def cell(image, row, col, size=80, lead=0):
     return image[row * (size + GAP) + size // 2, col * (size + GAP) + size // 2 + lead * (col > 0), 0]
 
 
-def test_mosaic_places_pictures_and_leaves_the_rest_white():
+def test_mosaic_places_images_and_leaves_the_rest_white():
     image = mosaic(plain([0.1, 0.2, 0.3]), 2, 2)
     assert image.shape == (2 * 80 + GAP, 2 * 80 + GAP, 3)
     assert [cell(image, *place) for place in ((0, 0), (0, 1), (1, 0), (1, 1))] == [0.1, 0.2, 0.3, 1.0]
@@ -60,13 +60,13 @@ def test_titles_stay_inside_their_sheet(title, width):
     assert panel.get_window_extent().y1 <= box.y0 < box.y1 <= whole.y1
 
 
-def test_pictures_are_clipped_and_colour_is_kept():
+def test_images_are_clipped_and_colour_is_kept():
     assert as_images(torch.tensor([[[-1.0, 2.0]]])).tolist() == [[[[0.0] * 3, [1.0] * 3]]]
     colour = np.random.default_rng(0).uniform(size=(2, 4, 5, 3))
     assert (as_images(colour) == colour).all()
 
 
-def test_plain_columns_cannot_be_drawn():
+def test_plain_columns_cannot_be_shown():
     rows = np.zeros((4, 7))
     for draw in (
         lambda: image_grid(rows, 2, 2),

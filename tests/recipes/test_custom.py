@@ -233,7 +233,7 @@ def test_a_weight_with_two_names_is_saved_under_both(tmp_path):
     }
 
 
-def test_the_other_weights_are_those_of_a_run_without_own_parts():
+def test_the_other_weights_are_those_of_a_run_without_custom_modules():
     plain = read_recipe("figure2a-digits", ["model.discriminator.hidden=[16]"])
     mixed = read_recipe("figure2a-digits", ["model.discriminator.module=mynet:Discriminator"])
     a, b = (build_model(recipe.model, (8, 8), 10, Noise(0)) for recipe in (plain, mixed))
@@ -242,7 +242,7 @@ def test_the_other_weights_are_those_of_a_run_without_own_parts():
     assert spreads[0] == pytest.approx(spreads[1], rel=0.05)
 
 
-def test_own_parts_from_the_session_itself(monkeypatch):
+def test_custom_modules_from_the_session_itself(monkeypatch):
     monkeypatch.setattr(sys.modules["__main__"], "halves", lambda n: torch.full((n, 2), 0.5), raising=False)
     model = built("model.style.prior.module=__main__:halves")
     assert model.sample_codes(3)["style"].tolist() == [[0.5, 0.5]] * 3
@@ -408,7 +408,7 @@ def test_another_module_replaces_the_keys_of_the_first():
     assert recipes.read("same.toml").model.encoder.arguments == {"channels": 5}
 
 
-def test_a_recipe_with_own_parts_survives_writing_and_reading_it_imports_nothing():
+def test_a_recipe_with_custom_modules_survives_writing_and_reading_it_imports_nothing():
     recipe = recipes.read("mine.toml")
     Path("copy.toml").write_text(recipes.dump(recipe))
     assert recipes.read("copy.toml") == recipe

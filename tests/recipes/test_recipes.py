@@ -306,7 +306,7 @@ def test_constants_of_the_figures():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_recipe_trains_is_measured_and_drawn(name, tmp_path, monkeypatch):
+def test_every_recipe_trains_and_is_evaluated_and_plotted(name, tmp_path, monkeypatch):
     monkeypatch.setattr("aae.runs.reference_classifier.STEPS", 30)
     monkeypatch.setattr("aae.runs.plot.GRID", 3)
     monkeypatch.setattr("aae.runs.plot.PANEL", 3)

@@ -306,7 +306,7 @@ def test_a_bad_target(target, expected, place):
     assert sorted(place.rglob("*")) == before
 
 
-def test_facts_that_are_missing_in_the_run(tmp_path):
+def test_metadata_that_are_missing_in_the_run(tmp_path):
     run = aae.load("demo", "cpu")
     run.metadata = {key: value for key, value in run.metadata.items() if key != "epochs"}
     with pytest.raises(InputError, match=r"run\.json: key 'epochs' is missing"):

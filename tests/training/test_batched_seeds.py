@@ -4,6 +4,7 @@ import signal
 
 import pytest
 import torch
+from helpers import metrics_of, small_networks
 from torch import nn
 
 from aae.cli import run as command
@@ -106,7 +107,7 @@ def test_every_replica_draws_from_its_own_stream():
 
 def outcomes(folder, seeds):
     runs = [RunDirectory(folder / f"seed-{seed}") for seed in seeds]
-    metrics = [[{k: v for k, v in m.items() if k != "seconds"} for m in run.read_metrics()] for run in runs]
+    metrics = [metrics_of(run) for run in runs]
     return [run.weights.read_bytes() for run in runs], metrics
 
 
@@ -217,8 +218,7 @@ def test_a_cpu_trains_seeds_in_turn_unless_told_otherwise(tmp_path, monkeypatch)
     together = train_together
     monkeypatch.setattr("aae.runs.train.train_together", lambda runs: calls.append(len(runs)) or together(runs))
     words = ["train", "figure2a", "--data", "digits", "--seeds", "2", "--device", "cpu", "--set", "training.epochs=1"]
-    small = [f"model.{part}.hidden=[8]" for part in ("encoder", "decoder", "discriminator")]
-    words += [word for change in small for word in ("--set", change)]
+    words += [word for change in small_networks() for word in ("--set", change)]
     assert command([*words, "--run", str(tmp_path / "turn")]) == 0
     assert calls == [1, 1]
     assert command([*words, "--run", str(tmp_path / "together"), "--batched"]) == 0

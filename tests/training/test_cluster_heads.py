@@ -108,7 +108,7 @@ def test_entropy_share_of_the_mean_label():
     assert losses.normalized_marginal_entropy(two).item() == pytest.approx(math.log(2) / math.log(4))
 
 
-def test_warm_start_matches_moments_before_the_adversarial_training_begins():
+def test_moment_matching_runs_moments_before_the_adversarial_training_begins():
     model = reducing()
     before = [p.detach().clone() for p in model.discriminator_parameters()]
     (first, second, third), trainer = train_model(model, epochs=3, moment_matching_epochs=2)
@@ -121,7 +121,7 @@ def test_warm_start_matches_moments_before_the_adversarial_training_begins():
     assert trainer.epoch == 3
 
 
-def test_warm_start_brings_the_codes_to_the_moments_of_the_prior():
+def test_moment_matching_brings_the_codes_to_the_moments_of_the_prior():
     model = reducing()
     model.latent("style").posterior.layer.linear.bias.data += 2
     train_model(model, epochs=150, moment_matching_epochs=150)

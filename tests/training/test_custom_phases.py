@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import metrics_of, outcome, small_networks
 
 import aae
 from aae import recipes
@@ -67,8 +68,13 @@ names: dict = {}
 exec(MODULE, names)
 penalty = names["penalty"]
 
-SMALL = [f"model.{part}.hidden=[8]" for part in ("encoder", "decoder", "discriminator")]
-SETTINGS = [*SMALL, "training.epochs=2", "training.batch_size=400", "training.precision=fp32", "training.compile=false"]
+SETTINGS = [
+    *small_networks(),
+    "training.epochs=2",
+    "training.batch_size=400",
+    "training.precision=fp32",
+    "training.compile=false",
+]
 
 
 def own_model():
@@ -98,11 +104,6 @@ def recipe(phases, *changes):
 
 PENALTY = '["myphases:penalty"]'
 OWN_GRAPH = '[{ module = "myphases:penalty", arguments = { own_graph = true } }]'
-
-
-def outcome(run):
-    metrics = [{k: v for k, v in m.items() if k != "seconds"} for m in run.read_metrics()]
-    return run.weights.read_bytes(), metrics
 
 
 def test_a_phase_beside_ours_is_trained_and_logged():
@@ -161,8 +162,8 @@ def test_seeds_are_trained_together_with_a_phase(place, capsys):
     assert "note:" not in capsys.readouterr().err
     alone = train_seeds(recipe(PENALTY), 2, run="turn", device="cpu", batched=False)
     for found, expected in zip(runs, alone, strict=True):
-        for after, before in zip(found.folder.read_metrics(), expected.folder.read_metrics(), strict=True):
-            assert after | {"seconds": 0} == pytest.approx(before | {"seconds": 0}, rel=1e-3, abs=1e-4)
+        for after, before in zip(metrics_of(found.folder), metrics_of(expected.folder), strict=True):
+            assert after == pytest.approx(before, rel=1e-3, abs=1e-4)
 
 
 def test_a_loss_with_a_graph_of_its_own_trains_seeds_in_turn_and_one_line_says_why(place, capsys):
@@ -182,8 +183,8 @@ def test_a_step_with_a_phase_is_compiled(place, monkeypatch, capsys, phases):
     own = train(recipe(phases, "training.compile=true"), run="compiled", device="cpu")
     assert "note:" not in capsys.readouterr().err
     plain = train(recipe(phases), run="plain", device="cpu")
-    for found, expected in zip(own.folder.read_metrics(), plain.folder.read_metrics(), strict=True):
-        assert found | {"seconds": 0} == pytest.approx(expected | {"seconds": 0}, rel=1e-3, abs=1e-4)
+    for found, expected in zip(metrics_of(own.folder), metrics_of(plain.folder), strict=True):
+        assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
 def test_a_loss_that_looks_at_a_number_is_not_compiled_and_one_line_says_why(monkeypatch, capsys):
@@ -227,8 +228,8 @@ def test_two_processes_train_what_one_trains(place):
     one, two = RunDirectory("one"), RunDirectory("two")
     for key, tensor in read_tensors(one.weights).items():
         torch.testing.assert_close(read_tensors(two.weights)[key], tensor, rtol=1e-3, atol=2e-5)
-    for found, expected in zip(two.read_metrics(), one.read_metrics(), strict=True):
-        assert found | {"seconds": 0} == pytest.approx(expected | {"seconds": 0}, rel=1e-3, abs=1e-4)
+    for found, expected in zip(metrics_of(two), metrics_of(one), strict=True):
+        assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
 def phase(model, **changes):

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from helpers import small_networks
 
 import aae
 from aae.errors import InputError, TrainingError
@@ -202,7 +203,7 @@ def test_the_state_of_the_interpreter_has_no_say_and_stays(state, tmp_path):
     model = own_model()
     models = [copy.deepcopy(model), model]
     expected = learn()
-    changes = [f"model.{part}.hidden=[8]" for part in ("encoder", "decoder", "discriminator")]
+    changes = small_networks()
     recipe = read_recipe("demo", ["training.epochs=1", *changes])
     run = aae.train(recipe, run=tmp_path / "usual", device="cpu")
     rows = np.ones((3, 8, 8), np.float32)

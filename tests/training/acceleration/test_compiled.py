@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from helpers import small_networks
 from torch import nn
 
 from aae import recipes
@@ -15,7 +16,7 @@ from aae.training.acceleration import compiled
 from aae.training.trainer import Trainer, TrainingData
 
 CPU = torch.device("cpu")
-FULLY_CONNECTED = ["model.encoder.hidden=[8]", "model.decoder.hidden=[8]", "model.discriminator.hidden=[8]"]
+FULLY_CONNECTED = small_networks()
 LENGTH = ["training.batch_size=20", "training.epochs=9"]
 
 
