@@ -64,9 +64,7 @@ def usual_state() -> Iterator[None]:
     A person may have switched gradients off, made another type or device the default, entered autocast, or had numpy raise where
     it would warn; what is trained, loaded and computed here is to be the same. A forked process computes with one thread.
     """
-    if (
-        os.getpid() != _PROCESS and torch.get_num_threads() > 1
-    ):  # threads of the parent are not there, and would be waited for
+    if os.getpid() != _PROCESS:  # threads of the parent are not there, and would be waited for
         torch.set_num_threads(1)
     dtype = torch.get_default_dtype()
     with ExitStack() as stack:

@@ -303,7 +303,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **_Labelled._parameter_constraints,
-        "class_prior": ["array-like", None],
+        "class_prior": [object],
         "unlabelled": [object],
         "losses": [StrOptions({"consistent", "paper"}), dict],
     }
