@@ -370,8 +370,6 @@ def prepare(
     torch.manual_seed(seed)  # for modules and samplers of the user that draw from torch itself
     low, high = value_range(dataset.train.rows)
     scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows)
-    if distributed.is_main_process:
-        _report_scaling(recipe, scaling, dataset)
     radii = _read_radii(folder) if resume and folder.radii.exists() else None
     on_device = training_data(recipe, dataset.train, scaling, labelled, radii).to(device)
     trainer = Trainer(model, build_phases(recipe, model), on_device, recipe.training, device, distributed)
@@ -427,6 +425,8 @@ def prepare(
             return validate(cast(Model, trainer.trained), scaling, dataset.validation, recipe)
 
     job = TrainingJob(trainer, folder, measure, seconds)
+    if distributed.is_main_process and not resume:
+        _report_scaling(recipe, scaling, dataset)
     return PreparedRun(recipe, job, scaling, metadata, torch_state(device))
 
 
