@@ -44,6 +44,7 @@ def test_images_are_written_flat(tmp_path):
         ("a.txt", {"x": CODES}, r"found the suffix '\.txt', expected one of \.npy"),
         ("a.npy", {"x": CODES, "y": LABELS}, r"found 2 arrays to write \(x, y\), expected one; use \.npz"),
         ("nowhere/a.csv", {"x": CODES}, "found no folder"),
+        ("a.csv", {"x": np.full(3, np.nan)}, r"found results that are no numbers \(x, row 0\)"),
         ("file/a.csv", {"x": CODES}, "found no folder"),
     ],
 )
