@@ -27,9 +27,9 @@ def test_tables(tmp_path, suffix):
 def test_arrays(tmp_path):
     write_rows(tmp_path / "a.npy", {"code": CODES})
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), CODES)
-    write_rows(tmp_path / "a.npz", {"code": CODES, "class": np.array(["a"] * 6)})
+    write_rows(tmp_path / "a.npz", {"file": np.array(["a.png"] * 6), "code": CODES, "class": np.array(["a"] * 6)})
     with np.load(tmp_path / "a.npz") as archive:
-        assert archive.files == ["code", "class"]
+        assert archive.files == ["file", "code", "class"]
         np.testing.assert_array_equal(archive["code"], CODES)
 
 
