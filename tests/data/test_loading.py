@@ -306,7 +306,7 @@ BAD = {
         text("x.txt", "1"),
         "x.txt",
         {},
-        r"x\.txt: found the suffix '\.txt', expected an IDX file, .*\.npy, .*\.csv, .*\.parquet",
+        r"x\.txt: found the suffix '\.txt', expected \.npy, \.npz, \.csv, .*\.parquet",
     ),
     "nan": (save("x.npy", arr=with_value(COLUMNS, (4, 2), np.nan)), "x.npy", {}, "row 4, column 2 .*found nan"),
     "infinite pixel": (
@@ -452,9 +452,9 @@ def test_bad_input_is_one_clear_line(tmp_path, case):
         ("y.csv", b"a,b\n1,2\n", "found 2 columns, expected one column of labels"),
         ("y.csv", b"\xff\xfe", "found no columns"),
         ("y.csv", b"\xe4\n", "cannot be read .*expected a table of numbers in UTF-8"),
-        ("y.npz", b"", "expected an IDX file, .npy, .csv"),
+        ("y.npz", b"", "expected .npy, .csv"),
         ("y.parquet", b"hello", "cannot be read"),
-        ("y.txt", b"1", "expected an IDX file, .*npy, .*csv"),
+        ("y.txt", b"1", "expected .npy, .csv, .*an IDX file"),
     ],
 )
 def test_bad_label_files(tmp_path, name, content, message):

@@ -178,4 +178,4 @@ def list_some(names: Iterable[str], total: int = 3) -> str:
 
 
 def _list(texts: Iterable[str], joint: str = ", ") -> str:
-    return joint.join(dict.fromkeys(text for text in texts if text))
+    return joint.join(sorted(dict.fromkeys(text for text in texts if text), key=lambda text: not text.startswith(".")))

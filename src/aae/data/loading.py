@@ -6,12 +6,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from aae.data import catalogue, tfd
 from aae.data import readers as readers  # which register themselves
 from aae.data.checks import check_parts
 from aae.data.dataset import Dataset, Split
-from aae.data.formats import Options, Parts, expected, expected_labels, find, refuse
+from aae.data.formats import FORMATS, Options, Parts, expected, expected_labels, find, refuse
 from aae.data.labels import Names
 from aae.data.reading import check_regular, damaged, local_path
 from aae.data.splits import hold_out
@@ -213,10 +216,10 @@ def _read(path: Path, options: Options) -> Parts:
         return found.read(path, options)
 
 
-def _read_labels(path: Path, options: Options):  # type: ignore[no-untyped-def]
+def _read_labels(path: Path, options: Options) -> NDArray[Any]:
     if not path.is_file():
         raise InputError(f"labels: found no file {str(path)!r}, {expected_labels()}")
-    found = find(path)
-    if found.read_labels is None:
-        raise InputError(f"labels: found {str(path)!r}, {expected_labels()}")
-    return found.read_labels(path, Options(unlabelled=options.unlabelled))
+    for known in FORMATS:
+        if known.read_labels is not None and known.recognises(path):
+            return known.read_labels(path, Options(unlabelled=options.unlabelled))
+    raise InputError(f"labels: found {str(path)!r}, {expected_labels()}")

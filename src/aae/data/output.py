@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,10 @@ def write_rows(path: str | Path, columns: Mapping[str, NDArray[Any]]) -> None:
             if suffix == ".npy":
                 np.save(file, next(iter(columns.values())), allow_pickle=False)
             elif suffix == ".npz":
-                arrays: dict[str, Any] = dict(columns)
-                np.savez(file, **arrays)
+                with zipfile.ZipFile(file, "w") as archive:  # as `numpy.savez`, which takes no array called "file"
+                    for name, array in columns.items():
+                        with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                            np.lib.format.write_array(member, array, allow_pickle=False)
             elif suffix in (".csv", ".tsv"):
                 options = pa_csv.WriteOptions(delimiter="," if suffix == ".csv" else "\t")
                 pa_csv.write_csv(_table(columns), file, options)
