@@ -307,7 +307,9 @@ def test_labels_that_are_all_missing_are_no_labels():
 @pytest.mark.parametrize("name", ["AAE", "SupervisedAAE", "SemiSupervisedAAE", "AAEClusterer"])
 def test_training_in_parts_gives_the_same_bits(name):
     rows, labels = blobs(100)
-    options = {"losses": "paper"} if name == "SemiSupervisedAAE" else {}  # a joint update averages weights and lets rates fall
+    options = (
+        {"losses": "paper"} if name == "SemiSupervisedAAE" else {}
+    )  # a joint update averages weights and lets rates fall
     whole = fitted(name, rows, labels, epochs=3, **options)
     parts = MAKERS[name](random_state=0, **options)
     for _ in range(3):
