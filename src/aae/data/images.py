@@ -90,7 +90,8 @@ def _read_folder(path: Path, options: Options) -> Part:
         )
     if not files:
         raise InputError(f"{path}: found no images, expected {', '.join(SUFFIXES)}")
-    known = [other for other in others if other.is_file() and any(one.is_file(other) for one in _other_formats())]
+    by_name = [known for known in formats.FORMATS if known.read_labels is not None]
+    known = [other for other in others if other.is_file() and any(one.is_file(other) for one in by_name)]
     if len(known) >= len(files):
         raise InputError(
             f"{path}: found {len(known)} files of other formats ({list_some(_names(known, path).tolist())}) beside "
@@ -104,10 +105,6 @@ def _read_folder(path: Path, options: Options) -> Part:
         )
     rows = _read_files(files, options)
     return Part(str(path), rows, np.array(labels, np.str_) if classes else None, (), _names(files, path), "file")
-
-
-def _other_formats() -> list[Format]:
-    return [known for known in formats.FORMATS if known not in FORMATS and known.name not in ("SVHN files",)]
 
 
 def _names(files: list[Path], folder: Path) -> NDArray[np.str_]:
