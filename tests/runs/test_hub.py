@@ -19,6 +19,7 @@ import aae
 from aae.cli import run as command_line
 from aae.data import load
 from aae.errors import InputError
+from aae.runs import hub
 from aae.runs.evaluate import evaluate
 from aae.runs.train import read_recipe, train
 
@@ -144,6 +145,16 @@ def test_nothing_tells_where_the_data_was(place):
     assert place.name.encode() not in text
 
 
+def test_arguments_of_custom_modules_tell_no_folder_either(tmp_path):
+    run = aae.load("plain", "cpu")
+    encoder = run.recipe.model.encoder.model_copy(
+        update={"arguments": {"weights": "/home/secret/w.pt", "more": ["C:\\secret\\x", "a/b", 1]}}
+    )
+    recipe = run.recipe.model_copy(update={"model": run.recipe.model.model_copy(update={"encoder": encoder})})
+    plain = hub._without_folders(recipe.model_dump(mode="json", exclude_none=True))
+    assert plain["model"]["encoder"]["arguments"] == {"weights": "w.pt", "more": ["x", "a/b", 1]}
+
+
 def test_an_empty_folder_is_filled_where_it_stands(tmp_path, monkeypatch):
     run = aae.load("plain", "cpu")
     monkeypatch.chdir(tmp_path)
@@ -260,9 +271,9 @@ DAMAGES = {
     "missing key": (configure(class_names=None), r"config\.json: key 'class_names' is missing"),
     "no recipe": (configure(recipe=None), r"config\.json: key 'recipe' is missing"),
     "shape of words": (configure(shape=["wide"]), r"config\.json: shape\.0 is 'wide'; expected a valid integer"),
-    "rows of doubles": (
-        configure(rows="float64"),
-        r"config\.json: rows is 'float64'; expected 'uint8' or 'float32'",
+    "rows of halves": (
+        configure(rows="float16"),
+        r"config\.json: rows is 'float16'; expected 'uint8', 'float32' or 'float64'",
     ),
     "recipe with an unknown key": (
         edit('"batch_size"', '"batchsize"'),
