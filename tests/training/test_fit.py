@@ -46,6 +46,34 @@ def test_own_modules_and_an_own_sampler_learn_prior_and_reconstruction():
     assert energy_distance(3 * prior + 1, prior) > 0.5  # what a code that ignores the prior may score
 
 
+def test_labels_that_no_part_uses_are_refused():
+    torch.manual_seed(0)
+    model, rows = own_model(), flat_rows()
+    with pytest.raises(
+        InputError, match="labels are given, and no part of the model uses them; expected a latent 'label'"
+    ):
+        aae.fit(model, rows, np.arange(400) % 3, epochs=1)
+    digit = aae.Latent(Categorical(3), Softmax(32, 3), torch.nn.Linear(3, 1))
+    style = model.latent("style")
+    other = aae.AdversarialAutoencoder(model.encoder, {"digit": digit, "style": style}, torch.nn.Linear(5, 6))
+    with pytest.raises(InputError, match=r"no part of the model uses them \(found 'digit' in place of 'label'\)"):
+        aae.fit(other, rows, np.arange(400) % 3, epochs=1)
+    aae.fit(other, rows, np.arange(400) % 3, epochs=1, phases=aae.adversarial_phases(other))  # phases may use them
+
+
+def test_torchs_own_generator_is_left_alone():
+    drawn = []
+    for seed in (1, 2):
+        torch.manual_seed(0)
+        model = own_model()  # whose prior draws from torch itself
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        aae.fit(model, flat_rows(), epochs=1)
+        assert torch.equal(torch.get_rng_state(), before)
+        drawn.append(model.encoder[0].weight.detach())
+    assert torch.equal(*drawn)
+
+
 def test_fit_leaves_the_mean_of_the_weights_in_the_model():
     rows, weights = flat_rows(), []
     for settings in ({"epochs": 1}, {"epochs": 2}, {"epochs": 2, "average_from": 0}):
