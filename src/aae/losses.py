@@ -299,7 +299,7 @@ def moment_matching_loss(codes: Tensor, prior_samples: Tensor) -> Tensor:
     Returns
     -------
     Tensor, ()
-        |mean - mean'|^2 + |covariance - covariance'|^2, covariances with n - 1 in the denominator.
+        ``|mean - mean'|^2 + |covariance - covariance'|^2``, covariances with n - 1 in the denominator.
     """
     means = codes.mean(0) - prior_samples.mean(0)
     return means.square().sum() + (_covariance(codes) - _covariance(prior_samples)).square().sum()

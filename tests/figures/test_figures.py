@@ -1,5 +1,7 @@
 """The figures show what they are given: places, colours, labels and pixels."""
 
+import errno
+
 import numpy as np
 import pytest
 import torch
@@ -100,10 +102,10 @@ def test_a_failed_save_leaves_the_old_file_alone(tmp_path, monkeypatch):
 
     def fail(file, **_):
         file.write(b"half")
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "disk full")
 
     monkeypatch.setattr(figure, "savefig", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match=r"a\.png: cannot be written \(disk full\)"):
         save(figure, path)
     assert path.read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1
