@@ -180,7 +180,7 @@ def test_what_cannot_be_batched_is_trained_in_turn_and_said_in_one_line(recipe, 
     monkeypatch.setitem(ACTIVATIONS, "relu", Unbatchable)
     runs = train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True)
     assert [len(run.folder.read_metrics()) for run in runs] == [3, 3]
-    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    notes = [line for line in capsys.readouterr().err.splitlines() if "not together" in line]
     assert len(notes) == 1
     assert "the seeds are trained one after another, not together: vmap: " in notes[0]
     torch.manual_seed(99)
