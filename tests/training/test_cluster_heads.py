@@ -42,9 +42,9 @@ def data(n=60):
 
 
 def train_model(model, epochs=1, **options):
-    settings = TrainingSettings(
-        epochs=epochs, batch_size=30, moment_matching={"optimizer": "adam", "learning_rate": 0.01}
-    )
+    adam = {"optimizer": "adam", "learning_rate": 0.01}
+    matching = {"moment_matching": adam} if options.get("moment_matching_epochs") else {}
+    settings = TrainingSettings(epochs=epochs, batch_size=30, **matching)
     trainer = Trainer(model, adversarial_phases(model, **options), data(), settings, CPU)
     return [trainer.run_epoch() for _ in range(epochs)], trainer
 
