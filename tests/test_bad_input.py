@@ -555,7 +555,7 @@ COMMANDS = {
     ),
     # other commands
     "demo below a file": ("demo --run text.csv", r"text\.csv/demo: cannot write the run folder \(Not a directory\)"),
-    "demo over something else": ("demo --run clash", r"clash/demo: not a run folder \(it has no recipe\.toml\)"),
+    "demo over something else": ("demo --run clash", r"clash/demo: already exists; expected a new run folder"),
     "info of nothing": ("data info mnits", r"unknown data set 'mnits'; did you mean 'mnist'\?"),
     "fetch of nothing": ("data fetch mnits", r"unknown data set 'mnits'; did you mean 'mnist'\?"),
     "bench of nothing": ("bench figure8", r"unknown recipe 'figure8'; did you mean '.*'\?"),

@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,7 +34,6 @@ MAX_COUNT, MAX_SEED, MAX_SEEDS = 2**31 - 1, 2**63 - 1, 100_000  # as in recipes,
 OUT_OF_MEMORY = (
     r"out of memory|can't allocate memory|not enough memory|invalid buffer size|(size|multiplication).* overflow"
 )
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]")  # which could change a terminal, or the line
 OTHERS_WAIT = 20  # seconds for which the other processes of torchrun leave it to the first to say what is wrong
 
 
@@ -184,7 +183,9 @@ def _report_error(message: str, status: int) -> int:
     """
     if os.environ.get("LOCAL_RANK", "0") != "0":
         time.sleep(OTHERS_WAIT)
-    print(f"aae: {CONTROL.sub(lambda found: repr(found[0])[1:-1], message)}", file=sys.stderr)
+    with suppress(OSError):  # the present folder may be gone
+        message = message.replace(f"{Path.cwd()}{os.sep}", "")
+    print(f"aae: {printable(message)}", file=sys.stderr)
     return status
 
 
@@ -263,7 +264,7 @@ def train(
     _add_metrics(table, {k: v for k, v in (summarize(last) if last else {}).items() if k not in ("epoch", "seconds")})
     _print(table)
     for r in runs:
-        print(r.folder.path)
+        print(_shown(r.folder.path))
 
 
 @app.command()
@@ -469,7 +470,7 @@ def figure(
     from aae.runs.plot import plot
 
     for path in plot(load(run, device.value, trust_modules=trust), output, data):
-        print(path)
+        print(_shown(path))
 
 
 @app.command()
@@ -551,7 +552,7 @@ def demo(
         table.add_row(name, f"{error:.1f}")
     _print(table)
     for path in figures:
-        print(path)
+        print(_shown(path))
 
 
 @app.command()
@@ -695,6 +696,12 @@ def data_fetch(name: Annotated[str, typer.Argument(metavar="NAME", help="Named d
     from aae.data import fetch
 
     print(fetch(name))
+
+
+def _shown(path: Path) -> Path:
+    """Return a path as it is seen from the present folder, if it is in there."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _table(*columns: str) -> Table:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aae.errors import InputError
+from aae.recipes import Recipe
 from aae.recipes.build_data import load_data
 from aae.runs.evaluate import evaluate
 from aae.runs.plot import plot
+from aae.runs.resume import check_same_recipe
 from aae.runs.train import read_recipe, train
+from aae.training.run_directory import RunDirectory
 
 
 def demo(folder: Path, device: str = "auto") -> tuple[dict[str, float], list[Path]]:
@@ -34,6 +38,8 @@ def demo(folder: Path, device: str = "auto") -> tuple[dict[str, float], list[Pat
         If another run is in its place.
     """
     names = {"demo": "50 labels and 1,188 unlabelled rows", "demo-supervised": "50 labels alone"}
+    for name in names:
+        _require_own(RunDirectory(folder / name), read_recipe(name))
     comparison: dict[str, float] = {}
     figures: list[Path] = []
     for name, learned_from in names.items():
@@ -44,3 +50,16 @@ def demo(folder: Path, device: str = "auto") -> tuple[dict[str, float], list[Pat
         if name == "demo":
             figures = plot(run, data=dataset)
     return comparison, figures
+
+
+def _require_own(folder: RunDirectory, recipe: Recipe) -> None:
+    """Check that a folder is new or has the run of this very recipe."""
+    if folder.is_new():
+        return
+    try:
+        check_same_recipe(folder, recipe, complete=False)
+        same = folder.finished_epochs() in (0, recipe.training.epochs)
+    except InputError:
+        same = False
+    if not same:
+        folder.require_new()
