@@ -37,3 +37,10 @@ def test_public_modules_have_their_public_names():
             assert getattr(module, name).__name__ == name or name.startswith("_")
         with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
             module.nothing  # noqa: B018
+
+
+def test_public_names_are_completed_in_an_interactive_session():
+    import aae
+
+    assert set(aae.__all__) <= set(dir(aae))
+    assert all(hasattr(aae, name) for name in dir(aae))

@@ -88,3 +88,8 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"aae.{name}")
     raise AttributeError(f"module 'aae' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names, for completion in an interactive session."""
+    return sorted({*__all__, *_MODULES})

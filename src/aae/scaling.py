@@ -18,10 +18,8 @@ ScalingKind = Literal["auto", "pixels", "common", "standardize", "minmax", "none
 KINDS: tuple[str, ...] = get_args(ScalingKind)
 Values = NDArray[np.float64]
 
-COMMON_UNIT = (
-    4.0,
-    20.0,
-)  # the widest column over the median one, and over nine tenths of all, at most: they share a unit
+# Columns share a unit if the widest is at most so many times as wide as the median one, and as nine tenths of all.
+COMMON_UNIT = (4.0, 20.0)
 HEAVY_TAIL = 6.0  # kurtosis above which a column is bent; a normal distribution has 3
 REACH = 10.0  # no training value is scaled to more than this: a rare flag would outweigh all else
 SAMPLED_ROWS, SAMPLED_VALUES = 10_000, 2**24  # for shapes of distributions, which need no more
