@@ -146,7 +146,7 @@ def check(place, monkeypatch, capfd, words, expected):
 RECIPES = {
     # the recipe
     "unknown recipe": ("figure2-a", r"unknown recipe 'figure2-a'; did you mean 'figure2a'\?"),
-    "unlike any recipe": ("zzz", r"unknown recipe 'zzz'; expected one of: demo, demo-supervised, .*table2-nn-all"),
+    "unlike any recipe": ("zzz", r"unknown recipe 'zzz'; expected one of: demo, demo-consistent, .*table2-nn-all"),
     "no such file": ("absent.toml", r"absent\.toml: no such recipe file"),
     "a folder": ("folder.toml", r"folder\.toml: no such recipe file"),
     "not TOML": ("broken.toml", r"recipe broken\.toml: not valid TOML: .*"),
@@ -441,7 +441,7 @@ COMMANDS = {
     ),
     "resume with another latent": (
         f"train figure2a-digits --resume --run runs/plain {SMALL} --set model.label={{}}",
-        r"runs/plain: cannot resume with another recipe; model\.label is \{\}, the run has None",
+        r"runs/plain: cannot resume with another recipe; model\.label\.init_scale is 1\.0, the run has None",
     ),
     "resume on another set": (
         f"train demo --resume --run runs/demo --data three.npz {SMALL}",

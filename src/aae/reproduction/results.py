@@ -164,7 +164,8 @@ def _write(path: Path, result: dict[str, Any]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, result)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+        where, why = error.filename or path, error.strerror or error
+        raise InputError(f"{where}: {why}; expected a folder that can be written") from None
     return path
 
 
