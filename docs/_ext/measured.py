@@ -15,6 +15,7 @@
 
 import dataclasses
 import json
+import statistics
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -83,17 +84,21 @@ class Metrics(SphinxDirective):
 
 
 def on_tables(task: str, folder: Path = RESULTS) -> str:
-    """Write what ``benchmarks/tables.py`` found of a task as Markdown: percent by table and method, and the mean rank of each."""
+    """Write what ``benchmarks/tables.py`` found of a task as Markdown: percent by method and table, and mean ranks."""
     found = json.loads((folder / "benchmarks" / "tables.json").read_text(encoding="utf-8"))
     ranks = found["mean_ranks"][task]
+    of = found["tasks"][task]
+    means = {name: {method: statistics.mean(of[name][method]) for method in ranks} for name in of}
     rows = []
-    for name, by_method in found["tasks"][task].items():
-        means = {method: sum(by_method[method]) / len(by_method[method]) for method in ranks}
-        best = max(means.values())
-        cells = [f"**{mean:.1f}**" if mean == best else f"{mean:.1f}" for mean in means.values()]
-        rows.append([name, *cells, f"{sum(by_method['seconds']) / len(by_method['seconds']):.1f}"])
-    rows.append(["mean rank", *(f"{rank:.1f}" for rank in ranks.values()), ""])
-    made = tables.markdown(["table", *ranks, "our seconds"], rows)
+    for method, rank in ranks.items():
+        cells = [f"{means[name][method]:.1f}" for name in of]
+        marked = [
+            f"**{cell}**" if means[name][method] == max(means[name].values()) else cell
+            for name, cell in zip(of, cells, strict=True)
+        ]
+        rows.append([method, *marked, f"{rank:.1f}"])
+    rows.append(["our seconds", *(f"{statistics.mean(of[name]['seconds']):.1f}" for name in of), ""])
+    made = tables.markdown(["method", *of, "mean rank"], rows)
     versions = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
     return (
         f"{made}\n\n*Percent, mean of {len(found['seeds'])} seeds; {versions}; one core. Made by `{found['command']}`.*"
