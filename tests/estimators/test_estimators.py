@@ -192,8 +192,8 @@ def test_known_shares_of_uneven_classes_are_kept():
     for shares in (None, [0.9, 0.1]):
         model = fitted("SemiSupervisedAAE", rows, few, class_prior=shares, epochs=40)
         found[shares is None] = (model.predict(rows) == 1).mean(), model.score(rows, labels)
-    assert found[False][0] < 0.2 < found[True][0]
-    assert found[False][1] > found[True][1] + 0.05
+    assert found[False][0] < 0.15 < found[True][0]
+    assert found[False][1] > found[True][1] + 0.03
 
 
 @pytest.mark.parametrize(
@@ -567,7 +567,7 @@ def test_an_estimator_whose_fitting_fails_is_as_before(monkeypatch, name, way):
             model.fit(rows, labels)
         monkeypatch.undo()
     elif way == "diverges":
-        with pytest.raises(TrainingError, match=r"Try a lower rate for that phase$|Try lower rates$"):
+        with pytest.raises(TrainingError, match=r"Try a lower learning rate for that phase$|Try lower learning rates$"):
             model.fit(rows * 1e25, labels)
     else:
         with pytest.raises(TrainingError):
@@ -575,7 +575,7 @@ def test_an_estimator_whose_fitting_fails_is_as_before(monkeypatch, name, way):
     assert np.array_equal(model.transform(rows), before)
     assert np.abs(model.transform(rows)[:5] - model.transform(rows[:5])).max() < 1e-5  # a row by itself
     assert model.history_ == history
-    model.set_params(warm_start=True).fit(rows, labels)
+    model.set_params(warm_start=True, scaling="auto", output="auto").fit(rows, labels)
     assert np.isfinite(model.transform(rows)).all()
 
 

@@ -260,9 +260,9 @@ DAMAGES = {
     "missing key": (configure(class_names=None), r"config\.json: key 'class_names' is missing"),
     "no recipe": (configure(recipe=None), r"config\.json: key 'recipe' is missing"),
     "shape of words": (configure(shape=["wide"]), r"config\.json: shape\.0 is 'wide'; expected a valid integer"),
-    "rows of doubles": (
-        configure(rows="float64"),
-        r"config\.json: rows is 'float64'; expected 'uint8' or 'float32'",
+    "rows of halves": (
+        configure(rows="float16"),
+        r"config\.json: rows is 'float16'; expected 'uint8', 'float32' or 'float64'",
     ),
     "recipe with an unknown key": (
         edit('"batch_size"', '"batchsize"'),
