@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers import small_networks
 from scipy.signal import correlate2d
 from torch import nn
 
@@ -31,7 +32,7 @@ def images(n: int, *shape: int) -> np.ndarray:
 
 def recipe(*overrides: str) -> Recipe:
     channels = ["model.encoder.channels=[6, 8]", "model.decoder.channels=[8, 6]"]
-    hidden = [f"model.{part}.hidden=[32]" for part in ("encoder", "decoder", "discriminator")]
+    hidden = small_networks(32)
     return recipes.read(
         "table2-svhn-1000",
         [
@@ -50,7 +51,7 @@ def recipe(*overrides: str) -> Recipe:
 
 
 @pytest.mark.parametrize("shape", [(6, 8, 3), (5, 7)])
-def test_encoder_sees_rows_as_pictures_with_the_colours_last(shape):
+def test_encoder_sees_rows_as_images_with_the_colours_last(shape):
     encoder = ConvolutionalEncoder(shape, [2], [])
     initialize(encoder, Noise(0), "he")
     stored = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
@@ -88,7 +89,7 @@ def test_decoder_writes_rows_with_the_colours_last():
 
 @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (32, 32, 3), (7, 9, 1), (1, 5, 2)])
 @pytest.mark.parametrize("layers", [1, 3])
-def test_pictures_of_any_size_pass_and_come_back(shape, layers):
+def test_images_of_any_size_pass_and_come_back(shape, layers):
     encoder = ConvolutionalEncoder(shape, [3] * layers, [10])
     decoder = ConvolutionalDecoder(encoder.out_features, [5], [3] * layers, shape)
     sizes = []
@@ -206,7 +207,7 @@ def test_running_statistics_follow_every_run_of_the_encoder():
 # --- recipes -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_convolutional_run_of_colour_pictures_is_saved_and_used(tmp_path):
+def test_a_convolutional_run_of_colour_images_is_saved_and_used(tmp_path):
     stored = images(120, 7, 9, 3)
     labels = np.arange(120) // 60
     order = np.random.default_rng(0).permutation(120)
@@ -219,7 +220,7 @@ def test_a_convolutional_run_of_colour_pictures_is_saved_and_used(tmp_path):
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
 @pytest.mark.parametrize("shape", [(5,), (2, 3, 4, 5)])
-def test_rows_that_are_no_pictures_are_named(part, shape):
+def test_rows_that_are_no_images_are_named(part, shape):
     one = recipes.read("figure2a", [f"model.{part}.channels=[4]"])
     with pytest.raises(InputError, match=r"rows have shape \(.*channels expect images"):
         build_model(one.model, shape, 0, Noise(0))

@@ -112,7 +112,7 @@ def check_command(line: str) -> None:
 def test_there_is_a_guide():
     assert {page.stem for page in DOCS.glob("models/*.md")} == {
         *("basic", "label-informed", "supervised", "semi-supervised", "clustering", "dimensionality-reduction"),
-        "baselines",
+        *("consistency", "baselines"),
     }
     assert len(EXAMPLES) >= 4
 
@@ -255,7 +255,7 @@ def test_the_first_screen_of_the_readme_is_true(capsys):
     assert abs(float(share.search(found)[0]) - float(share.search(shown)[0])) < 2  # other processors round otherwise
 
 
-def test_the_example_of_a_recipe_with_own_parts_runs(tmp_path, monkeypatch):
+def test_the_example_of_a_recipe_with_custom_modules_runs(tmp_path, monkeypatch):
     page = DOCS / "guide" / "custom-modules.md"
     (module,) = (block for block in blocks(page, "python") if block.startswith("# mynet.py"))
     (recipe,) = blocks(page, "toml")
@@ -288,6 +288,29 @@ def test_the_example_of_a_phase_runs_with_fit_and_in_a_recipe(tmp_path, monkeypa
     del sys.modules["penalty"]
     assert 0.5 < run.folder.read_metrics()[-1]["discriminator_slope"] < 1.5
     assert recipes.read("smooth/recipe.toml").training.gradient_penalty.learning_rate == 0.001
+
+
+def test_the_tree_in_contributing_is_that_of_the_package():
+    text = (DOCS.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tree = FENCE.search(text, text.index("## The tree"))[4]
+    listed = set(re.findall(r"^  (\w+(?:\.py|/))", tree.partition("tests/")[0], re.MULTILINE))
+    package = DOCS.parent / "src" / "aae"
+    found = {f"{path.name}/" for path in package.iterdir() if (path / "__init__.py").exists()}
+    found |= {path.name for path in package.glob("*.py")}
+    assert listed == found - {"__main__.py", "_version.py"}
+
+
+def test_versions_agree():
+    assert f"version: {aae.__version__}\n" in (DOCS.parent / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"## {aae.__version__}\n" in (DOCS.parent / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "REPRODUCTION.md"])
+def test_links_of_the_repository_resolve(name):
+    text = FENCE.sub("", (DOCS.parent / name).read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not re.match(r"https?://|#", target):
+            assert (DOCS.parent / target.partition("#")[0]).exists(), target
 
 
 def test_every_logged_metric_is_explained():

@@ -196,7 +196,7 @@ def test_sampling_a_label_of_a_supervised_model():
     torch.testing.assert_close(model.decoder.seen[:, :4].mean(0), torch.full((4,), 0.25), atol=0.03, rtol=0)
 
 
-def test_sampling_a_label_of_a_label_informed_model_draws_its_petal():
+def test_sampling_a_label_of_a_label_informed_model_draws_its_component():
     prior = GaussianMixture(4, distance=10.0)
     latent = Latent(prior, Deterministic(8, 2), Spy(2 + 5, 1), label_informed=True)
     model = AdversarialAutoencoder(MLP(6, [8]), {"style": latent}, Spy(2, 6))

@@ -116,7 +116,7 @@ def test_mixture_density_integrates_to_one():
     assert float(mass) == pytest.approx(1, abs=1e-5)
 
 
-def test_mixture_samples_have_the_moments_of_each_petal():
+def test_mixture_samples_have_the_moments_of_each_component():
     prior, labels = GaussianMixture(10, 1.4, 0.5, 0.1), even_labels(10)
     codes = prior.sample(N, labels, Noise(7))
     components = mixture_in_torch(prior).component_distribution
@@ -126,7 +126,7 @@ def test_mixture_samples_have_the_moments_of_each_petal():
         torch.testing.assert_close(torch.cov(component.T), components.covariance_matrix[k], atol=0.01, rtol=0)
 
 
-def test_mixture_places_the_centre_of_every_petal_on_the_ring():
+def test_mixture_places_the_centre_of_every_component_on_the_ring():
     centres = GaussianMixture(4, distance=2.0).place(torch.arange(4), torch.zeros(4, 2))
     expected = torch.tensor([[2.0, 0], [0, 2], [-2, 0], [0, -2]])
     torch.testing.assert_close(centres, expected, atol=1e-6, rtol=0)

@@ -82,6 +82,34 @@ class Metrics(SphinxDirective):
         return self.parse_text_to_nodes(metrics_table(self.arguments[0] == "logged"))
 
 
+def on_tables(task: str, folder: Path = RESULTS) -> str:
+    """Write what ``benchmarks/tables.py`` found of a task as Markdown: percent by table and method, and the mean rank of each."""
+    found = json.loads((folder / "benchmarks" / "tables.json").read_text(encoding="utf-8"))
+    ranks = found["mean_ranks"][task]
+    rows = []
+    for name, by_method in found["tasks"][task].items():
+        means = {method: sum(by_method[method]) / len(by_method[method]) for method in ranks}
+        best = max(means.values())
+        cells = [f"**{mean:.1f}**" if mean == best else f"{mean:.1f}" for mean in means.values()]
+        rows.append([name, *cells, f"{sum(by_method['seconds']) / len(by_method['seconds']):.1f}"])
+    rows.append(["mean rank", *(f"{rank:.1f}" for rank in ranks.values()), ""])
+    made = tables.markdown(["table", *ranks, "our seconds"], rows)
+    versions = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
+    return (
+        f"{made}\n\n*Percent, mean of {len(found['seeds'])} seeds; {versions}; one core. Made by `{found['command']}`.*"
+    )
+
+
+class OnTables(SphinxDirective):
+    """Insert the table of a task of ``benchmarks/tables.py``."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the Markdown of the table."""
+        return self.parse_text_to_nodes(on_tables(self.arguments[0]))
+
+
 class Beside(SphinxDirective):
     """Insert the table of a benchmark."""
 
@@ -112,5 +140,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("measured", Measured)
     app.add_directive("beside", Beside)
+    app.add_directive("on-tables", OnTables)
     app.add_directive("metrics", Metrics)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -41,7 +41,7 @@ print(f"adversarial autoencoder, all rows:  {100 - 100 * model.score(test, test_
 print(f"support vector machine, 50 rows:    {100 - 100 * alone.score(test, test_digits):.1f} % test error")
 
 # %%
-# The two parts of the code can be used margin: `sample` draws random styles of one label, and `decode` gives another label to
+# The two parts of the code can be used apart: `sample` draws random styles of one label, and `decode` gives another label to
 # the style of a row. First column: the row; then its style with the labels 0 to 9 (figure 7 of the paper).
 some = np.array([np.flatnonzero(test_digits == digit)[0] for digit in range(0, 10, 2)])
 styles = model.transform(test[some])

@@ -47,7 +47,7 @@ class Device(StrEnum):
 
 
 class SplitName(StrEnum):
-    """Held-out rows to measure on."""
+    """Held-out rows to evaluate on."""
 
     test = "test"
     validation = "validation"
@@ -105,6 +105,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     0 on success; 1 where training or memory fails and 2 on bad input, each with one line on stderr; 130, 143 and 129 after
     Ctrl-C, SIGTERM and SIGHUP, 75 after SIGUSR1: a training has written its checkpoint by then.
     """
+    if (
+        arguments is None and sys.getfilesystemencoding() == "ascii"
+    ):  # of which no library expects other names than in ASCII
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", "-m", "aae", *sys.argv[1:]])
     sys.exit(run(arguments))
 
 
@@ -123,26 +127,28 @@ def _run(given: Sequence[str]) -> int:
         if app(args=list(given) or ["--help"], prog_name="aae", standalone_mode=False) == 130:
             raise KeyboardInterrupt  # which typer makes an exit status of, and returns it
     except typer.TyperException as error:
-        return _complain(_usage(error), error.exit_code)
+        return _report_error(_usage(error), error.exit_code)
     except InputError as error:
-        return _complain(str(error), 2)
+        return _report_error(str(error), 2)
     except TrainingError as error:
-        return _complain(str(error), 1)
+        return _report_error(str(error), 1)
     except InterruptedTrainingError as error:
-        return _complain(str(error), error.status)
+        return _report_error(str(error), error.status)
     except (KeyboardInterrupt, typer.Abort):
-        return _complain("interrupted", 130)
+        return _report_error("interrupted", 130)
     except BrokenPipeError:  # whoever reads our output has seen enough
         return 1
     except OSError as error:
-        return _complain(
+        return _report_error(
             f"{error.filename or 'files'}: {error.strerror or error}; expected a place that can be read and written", 2
         )
     except (MemoryError, RuntimeError) as error:
         message = " ".join(str(error).split())
         if not isinstance(error, MemoryError) and not re.search(OUT_OF_MEMORY, message, re.IGNORECASE):
             raise
-        return _complain(f"out of memory ({message or 'no more is given'}); expected smaller sizes or more memory", 1)
+        return _report_error(
+            f"out of memory ({message or 'no more is given'}); expected smaller sizes or more memory", 1
+        )
     return 0
 
 
@@ -171,8 +177,8 @@ def _usage(error: typer.TyperException) -> str:
     return f"{message}; see {context.command_path} --help" if context is not None else message
 
 
-def _complain(message: str, status: int) -> int:
-    """Print what is wrong; of the processes of ``torchrun`` on a machine, which mostly find the same, one says it.
+def _report_error(message: str, status: int) -> int:
+    """Print the error; of the processes of ``torchrun`` on a machine, which mostly find the same, one says it.
 
     The others wait for it: as soon as one ends, ``torchrun`` stops all. What the first one did not find they say themselves.
     """
@@ -237,7 +243,7 @@ def train(
 ) -> None:
     """Train a recipe into a run folder.
 
-    Under `torchrun --nproc-per-node 2 -m -- aae train ...` every mini-batch is shared out to all processes.
+    Under `torchrun --nproc-per-node 2 -m -- aae train ...` every mini-batch is divided among all processes.
 
     Example: aae train figure2a --data digits --set training.epochs=20 --run runs/first
     """
@@ -263,7 +269,7 @@ def train(
 @app.command()
 def evaluate(
     run: RunArgument,
-    split: Annotated[SplitName, typer.Option(help="Held-out rows to measure on.")] = SplitName.test,
+    split: Annotated[SplitName, typer.Option(help="Held-out rows to evaluate on.")] = SplitName.test,
     record: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also write a result file into this folder.")
     ] = None,
@@ -272,7 +278,7 @@ def evaluate(
     trust: TrustOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a run, or every seed of one, and write evaluation.json into it.
+    """Evaluate a run, or every seed of one, and write evaluation.json into it.
 
     Example: aae evaluate runs/figure2a
     """
@@ -313,8 +319,8 @@ def parzen(
 ) -> None:
     """Estimate the log-likelihood of held-out rows by a Parzen window on samples of a run (section 3).
 
-    An interrupted estimate goes on where it stopped. Under `torchrun --nproc-per-node 2 -m -- aae parzen ...` the samples are
-    shared out to all processes.
+    An interrupted estimate is resumed. Under `torchrun --nproc-per-node 2 -m -- aae parzen ...` the samples are
+    divided among all processes.
 
     Example: aae parzen runs/table1-mnist -n 10000000
     """
@@ -455,14 +461,14 @@ def figure(
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
 ) -> None:
-    """Draw the paper's figures that fit a run.
+    """Plot the paper's figures that fit a run.
 
     Example: aae figure runs/figure2a
     """
     from aae.runs.hub import load
-    from aae.runs.plot import draw
+    from aae.runs.plot import plot
 
-    for path in draw(load(run, device.value, trust_modules=trust), output, data):
+    for path in plot(load(run, device.value, trust_modules=trust), output, data):
         print(path)
 
 
@@ -502,7 +508,7 @@ def reproduce(
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
 ) -> None:
-    """Train, measure and draw a table or figure of the paper, and put its numbers beside ours.
+    """Train, evaluate and plot a table or figure of the paper, and put its numbers beside ours.
 
     Example: aae reproduce table2 --profile short
     """
@@ -558,7 +564,7 @@ def bench(
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the speed of one training step, or of a Parzen window, against the ceiling of this machine.
+    """Measure the speed of one training step, or of a Parzen window, against the roofline of this machine.
 
     Example: aae bench figure2a --set training.precision=fp32
     """

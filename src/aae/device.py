@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,6 +13,8 @@ import numpy as np
 import torch
 
 from aae.errors import InputError
+
+_PROCESS = os.getpid()  # that has imported this; another one is a fork of it
 
 
 def choose_device(name: str) -> torch.device:
@@ -59,8 +62,10 @@ def usual_state() -> Iterator[None]:
     """Compute as in an interpreter where nobody has changed anything; a decorator too. Afterwards all is as it was.
 
     A person may have switched gradients off, made another type or device the default, entered autocast, or had numpy raise where
-    it would warn; what is trained, loaded and computed here is to be the same.
+    it would warn; what is trained, loaded and computed here is to be the same. A forked process computes with one thread.
     """
+    if os.getpid() != _PROCESS:  # threads of the parent are not there, and would be waited for
+        torch.set_num_threads(1)
     dtype = torch.get_default_dtype()
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))

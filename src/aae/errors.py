@@ -6,6 +6,8 @@ import difflib
 import warnings
 from collections.abc import Iterable
 
+_LONG = 300  # characters of what another library says
+
 
 class InputError(ValueError):
     """Bad input from the user.
@@ -59,7 +61,8 @@ def unknown(kind: str, found: str, known: Iterable[str]) -> InputError:
 
 def reason(error: Exception) -> str:
     """Return on one line what an exception of another library says, or of what kind it is."""
-    return " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _LONG else f"{text[:_LONG]}..."
 
 
 class TrainingError(RuntimeError):

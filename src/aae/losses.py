@@ -1,4 +1,4 @@
-"""The paper's costs as plain functions of tensors. All are means over the batch, in nats where they are likelihoods."""
+"""Losses as functions of tensors, the paper's and ours. All are means over the batch, in nats where they are likelihoods."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def half_squared_error(reconstruction: Tensor, rows: Tensor, reduction: Reductio
     reconstruction, rows : Tensor, (batch, dim)
         Decoder output and the uncorrupted input.
     reduction : {"sum", "mean"}
-        Sum over the dimensions of a row as the paper's rates need it, or mean over them.
+        Sum over the dimensions of a row as the paper's learning rates need it, or mean over them.
 
     Returns
     -------
     Tensor, ()
-        The cost.
+        The loss.
     """
     count = len(rows) if reduction == "sum" else rows.numel()
     return 0.5 / count * F.mse_loss(reconstruction, rows, reduction="sum")
@@ -47,7 +47,7 @@ def bernoulli_error(logits: Tensor, rows: Tensor, reduction: Reduction = "sum") 
     Returns
     -------
     Tensor, ()
-        The cost; with ``"sum"`` -log p(x|z) in nats.
+        The loss; with ``"sum"`` -log p(x|z) in nats.
     """
     cross_entropy = F.binary_cross_entropy_with_logits(logits, rows, reduction="none")
     return cross_entropy.sum(1).mean() if reduction == "sum" else cross_entropy.mean()
@@ -59,12 +59,12 @@ def discriminator_loss(prior_logits: Tensor, code_logits: Tensor) -> Tensor:
 
 
 def discriminator_accuracy(prior_logits: Tensor, code_logits: Tensor) -> Tensor:
-    """Compute the share of prior samples and codes that are told apart, in [0, 1]; 0.5 is confusion."""
+    """Compute the fraction of prior samples and codes that are classified correctly, in [0, 1]; 0.5 is chance."""
     return 0.5 * ((prior_logits > 0).float().mean() + (code_logits <= 0).float().mean())
 
 
 def generator_loss(code_logits: Tensor) -> Tensor:
-    """Compute the non-saturating generator cost -E[log D(code)], logits (batch,)."""
+    """Compute the non-saturating generator loss -E[log D(code)], logits (batch,)."""
     return F.softplus(-code_logits).mean()
 
 
@@ -170,21 +170,21 @@ def information_loss(probabilities: Tensor, marginal: float = 2.0, prior: Sequen
 
 
 def normalized_marginal_entropy(probabilities: Tensor, prior: Sequence[float] | None = None) -> Tensor:
-    """Compute the entropy of the mean of q(y|x) (batch, categories) over the batch, as a share of that of the prior.
+    """Compute the entropy of the mean of q(y|x) (batch, categories) over the batch, as a fraction of that of the prior.
 
-    About 1 where the categories are used as often as under the prior, 0 where one is used for everything: a sign of collapse.
+    About 1 where the categories are used as often as under the prior, 0 where one is used for everything: which is collapse.
 
     Parameters
     ----------
     probabilities : Tensor, (batch, categories)
         q(y|x) of every row.
     prior : sequence of float, optional
-        Probability of every category, by default the same for each. Where one has them all there is nothing to share: 1.
+        Probability of every category, by default the same for each. Where one category has all of it the result is 1.
 
     Returns
     -------
     Tensor, ()
-        The share.
+        The fraction.
     """
     entropy: Tensor = torch.special.entr(probabilities.mean(0)).sum()
     expected = sum(-p * math.log(p) for p in prior if p > 0) if prior else math.log(probabilities.shape[1])
@@ -192,19 +192,19 @@ def normalized_marginal_entropy(probabilities: Tensor, prior: Sequence[float] | 
 
 
 def repulsion(heads: Tensor, threshold: float) -> Tensor:
-    """Compute the cost that keeps cluster heads margin: the sum of max(0, eta - distance) over all pairs (section 7).
+    """Compute the loss that keeps cluster heads a margin apart: the sum of max(0, eta - distance) over all pairs (section 7).
 
     Parameters
     ----------
     heads : Tensor, (categories, dim)
         W_C.
     threshold : float
-        eta, the distance from which on a pair costs nothing, 0 or larger.
+        eta, the distance beyond which a pair adds nothing, 0 or larger.
 
     Returns
     -------
     Tensor, ()
-        The cost.
+        The loss.
     """
     return F.relu(threshold - F.pdist(heads)).sum()
 
@@ -251,7 +251,7 @@ def monte_carlo_kl(log_std: Tensor, prior_log_prob: Tensor) -> Tensor:
 
 
 def maximum_mean_discrepancy(x: Tensor, y: Tensor, bandwidths: Sequence[float]) -> Tensor:
-    r"""Compute the maximum mean discrepancy (MMD) of two samples, the cost of Li, Swersky and Zemel (2015).
+    r"""Compute the maximum mean discrepancy (MMD) of two samples, the loss of Li, Swersky and Zemel (2015).
 
     The distance between the mean embeddings of the two samples under the kernel
     k(a, b) = sum over the bandwidths s of exp(-\|a - b\|^2 / (2 s)):
@@ -299,14 +299,14 @@ def moment_matching_loss(codes: Tensor, prior_samples: Tensor) -> Tensor:
     Returns
     -------
     Tensor, ()
-        |mean - mean'|^2 + |covariance - covariance'|^2, covariances with n - 1 in the denominator.
+        ``|mean - mean'|^2 + |covariance - covariance'|^2``, covariances with n - 1 in the denominator.
     """
     means = codes.mean(0) - prior_samples.mean(0)
     return means.square().sum() + (_covariance(codes) - _covariance(prior_samples)).square().sum()
 
 
 def _covariance(x: Tensor) -> Tensor:
-    """Compute what ``x.T.cov()`` does, which asks for numbers in between: a step with it could not be captured."""
+    """Compute what ``x.T.cov()`` does, which reads numbers from tensors: a step with it could not be captured."""
     centred = x - x.mean(0)
     with torch.autocast(x.device.type, enabled=False):
         return centred.T @ centred / (len(x) - 1)

@@ -1,6 +1,6 @@
 """The adversarial autoencoder: encoder, latents, decoder, discriminators.
 
-Every model of the paper is a composition of these parts:
+Every model of the paper is a composition of these modules:
 
 ===================== ============  ===================  =====================  ====================
 model                 latents       decoder sees         discriminator sees     extra
@@ -36,7 +36,7 @@ Codes = dict[str, Tensor]
 
 
 class Model(nn.Module):
-    """What a run trains and uses. It says what it can do, so that nobody has to ask for its class.
+    """What a run trains and uses. Its flags state what it can do, so that no caller checks its class.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Model(nn.Module):
 
 
 class Latent(nn.Module):
-    """One named part of the code: its prior p, its posterior q and the discriminator that matches them.
+    """One named component of the code: its prior p, its posterior q and the discriminator that matches them.
 
     Parameters
     ----------
@@ -89,8 +89,8 @@ class Latent(nn.Module):
     Raises
     ------
     InputError
-        If the dimensions differ, the prior cannot be sampled per label although `label_informed` asks for it, or its
-        density is not known although `add_log_prior` asks for it.
+        If the dimensions differ, the prior cannot be sampled per label although `label_informed` requires it, or its
+        density is not known although `add_log_prior` requires it.
     """
 
     def __init__(
@@ -184,7 +184,7 @@ class AdversarialAutoencoder(Model):
         Maps flat rows (batch, inputs), followed by the noise inputs of a universal approximator posterior, to features
         (batch, features). If its ``forward`` has a parameter `noise`, it is given the run's `Noise` at training time.
     latents : mapping of str to Latent
-        Named parts of the code, in the order in which the decoder sees them. A latent with a `Softmax` posterior is
+        Named components of the code, in the order in which the decoder sees them. A latent with a `Softmax` posterior is
         named ``label``.
     decoder : torch.nn.Module
         Maps the representation, preceded by the one-hot label if `decoder_classes` is set, to flat rows. The
@@ -259,7 +259,7 @@ class AdversarialAutoencoder(Model):
 
     @property
     def label_shares(self) -> Sequence[float] | None:
-        """p(y) of each label that q(y|x) tells apart; None where it is the same for all."""
+        """p(y) of each label that q(y|x) distinguishes; None where it is the same for all."""
         head = self.label_head
         if isinstance(head, ClusteredSoftmax):
             return head.shares if head.assigned else None
@@ -374,7 +374,7 @@ class AdversarialAutoencoder(Model):
         return self.decode(self.encode(rows), labels)
 
     def sample_codes(self, n: int, labels: Tensor | None = None, noise: Noise | None = None) -> Codes:
-        """Draw `n` codes from the priors; with `labels` (n,) from the parts of the priors that belong to them.
+        """Draw `n` codes from the priors; with `labels` (n,) from the regions of the priors that belong to them.
 
         Without `labels`, what is drawn for a latent that depends on labels belongs to what is drawn for the label.
         """
@@ -410,7 +410,7 @@ class AdversarialAutoencoder(Model):
         Raises
         ------
         InputError
-            If labels are given and no part of the model knows labels.
+            If labels are given and no module of the model uses labels.
         """
         knows_labels = self.classifies or self.decoder_classes is not None
         knows_labels |= any(self.latent(name).label_informed for name in self.latents)

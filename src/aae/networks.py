@@ -369,7 +369,7 @@ def initialize(
     std : float
         Standard deviation for ``"normal"``, larger than 0.
     keep : sequence of torch.nn.Module
-        Parts of `module` that stay as they are.
+        Submodules of `module` that stay as they are.
     """
     kept = {layer for part in keep for layer in part.modules()}
     layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)

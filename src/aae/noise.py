@@ -87,7 +87,7 @@ class MetaNoise(Noise):
 
 
 class SharedNoise(Noise):
-    """The part of one process of a stream that several processes share.
+    """The slice of one process of a stream that several processes share.
 
     Every process draws for the whole mini-batch and keeps what belongs to its own rows, so that all of them together use the
     numbers that one process would.

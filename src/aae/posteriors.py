@@ -87,7 +87,7 @@ class Softmax(Posterior):
 
     @property
     def num_labels(self) -> int:
-        """Number of labels that it tells apart."""
+        """Number of labels that it distinguishes."""
         return self.dim
 
     def logits(self, features: Tensor) -> Tensor:
@@ -159,7 +159,7 @@ class ClusteredSoftmax(Softmax):
 
     @property
     def num_labels(self) -> int:
-        """Number of labels that it tells apart: of clusters, until they are assigned."""
+        """Number of labels that it distinguishes: of clusters, until they are assigned."""
         return len(self.members) if self.assigned else self.dim
 
     def assign(self, labels: Tensor, sizes: Tensor) -> None:

@@ -1,7 +1,7 @@
 """Priors p(z): anything that can be sampled.
 
-Every prior can also be sampled per label (section 2.3): label k of K owns the k-th part of the distribution, a part that
-carries 1/K of the mass, so that labels drawn evenly give back the whole prior. The parts are the components of a mixture,
+Every prior can also be sampled per label (section 2.3): label k of K owns the k-th region of the distribution, which
+carries 1/K of the mass, so that labels drawn evenly reproduce the whole prior. Regions are the components of a mixture,
 the categories of a categorical distribution (each with the mass it was given), and otherwise the k-th of K equal slices along
 the first coordinate's quantiles (for the swiss roll: along the roll).
 """
@@ -46,7 +46,7 @@ class Prior(ABC):
     fixed_dim: ClassVar[int | None] = None
     """The number of dimensions that a prior of this kind always has, if it does."""
     has_parts = True
-    """Whether labels own different parts of the distribution when it is sampled per label."""
+    """Whether labels own different regions of the distribution when it is sampled per label."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -244,7 +244,7 @@ class SwissRoll(Prior):
     std : float
         Standard deviation of the Gaussian around the spiral, 0 or larger.
     num_labels : int, optional
-        Parts for sampling per label.
+        Regions for sampling per label.
     """
 
     fixed_dim = 2

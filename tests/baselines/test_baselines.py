@@ -10,13 +10,14 @@ from torch import nn
 from aae import losses
 from aae.baselines.gan import GenerativeAdversarialNetwork, generative_adversarial_phases
 from aae.baselines.gmmn import GeneratedPrior, SigmoidCode, moment_matching_phases
-from aae.errors import InputError
+from aae.errors import InputError, TrainingError
 from aae.evaluation import energy_distance
 from aae.model import AdversarialAutoencoder, Latent
 from aae.networks import MLP, Corruption, Scaling, initialize
 from aae.noise import Noise
 from aae.posteriors import Deterministic
 from aae.priors import FromSampler, Gaussian, Uniform
+from aae.runs.train import read_recipe, train
 from aae.training.phases import Batch
 from aae.training.settings import OptimizerSettings, TrainingSettings
 from aae.training.trainer import Trainer, TrainingData
@@ -291,3 +292,26 @@ def test_what_is_no_gmmn_is_named():
     linear.output = "linear"
     with pytest.raises(InputError, match="needs a sigmoid output; found linear"):
         moment_matching_phases(linear, [1.0], 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "phase", "message"),
+    [
+        ("table1-mnist-gan", "generator", r"generator\..* is not finite after the generator phase of epoch 1, step"),
+        ("table1-mnist-gan", "discriminator", r"generator loss is nan in epoch 1, step 1"),
+        ("table1-mnist-vae", "elbo", r"elbo loss is nan in epoch 1, step 2"),
+        (
+            "table1-mnist-gmmn-ae",
+            "moment_matching",
+            r"validation finds: .* after epoch 2\. Try lower .* for .*moment_matching",
+        ),
+        ("demo-supervised", "classification", r"classification loss is nan in epoch 2, step 1"),
+    ],
+)
+def test_divergence_of_every_method_names_phase_and_epoch(tmp_path, name, phase, message):
+    changes = ["training.epochs=3", "training.compile=false", "training.precision=fp32"]
+    changes += [f"model.{part}.hidden=[16]" for part in ("encoder", "decoder", "discriminator")]
+    changes += ["training.pretraining=1"] if "gmmn" in name else []
+    recipe = read_recipe(name, [*changes, f"training.{phase}.learning_rate=1e30"], "digits")
+    with pytest.raises(TrainingError, match=message):
+        train(recipe, run=tmp_path / "run", device="cpu")

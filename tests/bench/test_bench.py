@@ -89,7 +89,7 @@ def test_report_fits_together(precision):
     assert found["schedule_seconds"] == pytest.approx(found["step_ms"] / 1000 * found["epochs"] * (1438 // BATCH))
 
 
-def test_a_warm_start_is_passed_over():
+def test_moment_matching_is_passed_over():
     warm = ["training.moment_matching_epochs=3", "training.batch_size=20", *SMALL]
     found, plain = (bench(recipes.read("table3-16-digits", w), "cpu", steps=1, rounds=1) for w in (warm, warm[1:]))
     assert {"discriminator", "generator"} <= set(found["phases"])
@@ -113,7 +113,7 @@ def test_epochs_shorter_than_the_measurement():
     assert 0 < found["fraction_of_matmul_roofline"] <= 1.5
 
 
-def test_products_run_on_memory_that_is_shared_as_in_the_step():
+def test_matmuls_run_on_memory_that_is_shared_as_in_the_step():
     weight, rows = torch.randn(4, 3), torch.randn(5, 3)
     with Recorder() as recorder:
         (rows @ weight.t()) @ weight
@@ -127,7 +127,7 @@ def test_products_run_on_memory_that_is_shared_as_in_the_step():
     torch.testing.assert_close(second, first @ other_weight)
 
 
-def test_the_ceiling_of_a_compiled_step_is_of_the_products_that_it_takes(monkeypatch):
+def test_the_roofline_of_a_compiled_step_is_of_the_matmuls_that_it_takes(monkeypatch):
     with Recorder() as recorder:
         torch.randn(5, 3) @ torch.randn(3, 4)
     (matmul,) = recorder.matmuls

@@ -71,7 +71,7 @@ def test_texts_become_numbers_only_where_nothing_is_lost(texts, labels):
 
 
 def test_a_word_for_missing_is_said():
-    with pytest.warns(InputWarning, match=r"t\.csv: 2 labels 'NA' are read as no label"):
+    with pytest.warns(InputWarning, match=r"t\.csv: the label 'NA' of 2 rows is read as no label"):
         read_texts(np.array(["NA", "EU", "NA"]), where="t.csv")
 
 

@@ -26,9 +26,7 @@ def write_idx(path: Path, array: np.ndarray, code: int = 0x08) -> Path:
     return path
 
 
-def write_picture(
-    path: Path, size: tuple[int, int] = (5, 4), value: int | tuple[int, ...] = 7, mode: str = "L"
-) -> None:
+def write_image(path: Path, size: tuple[int, int] = (5, 4), value: int | tuple[int, ...] = 7, mode: str = "L") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, value).save(path)
 
@@ -202,11 +200,9 @@ def test_idx_of_other_types(tmp_path, dtype, code):
 
 def test_folder_of_classes(tmp_path):
     for folder, value in [("b", 10), ("a", 20), ("unlabelled", 30)]:
-        write_picture(tmp_path / folder / "1.png", value=value)
+        write_image(tmp_path / folder / "1.png", value=value)
     (tmp_path / "README.txt").write_text("not an image")
-    with pytest.warns(
-        InputWarning, match=r"1 files are not read, as they are no images by their names \(.txt\): README"
-    ):
+    with pytest.warns(InputWarning, match=r"not read, being no files of images: 1 \(.txt\), such as README"):
         data = load(str(tmp_path), test=0)
     assert data.class_names == ("a", "b")
     assert data.shape == (4, 5)
@@ -217,14 +213,14 @@ def test_folder_of_classes(tmp_path):
 def test_folders_of_splits(tmp_path):
     for split in ("train", "test"):
         for index, kind in enumerate(("a", "b")):
-            write_picture(tmp_path / split / kind / "sub" / "1.png", value=index)
+            write_image(tmp_path / split / kind / "sub" / "1.png", value=index)
     data = load(str(tmp_path))
     np.testing.assert_array_equal(data.test.labels, [0, 1])
     assert len(data.train) == 2
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_transparent_pictures_lie_on_white(tmp_path, mode):
+def test_transparent_images_lie_on_white(tmp_path, mode):
     ink = Image.new("RGBA", (5, 4), (0, 0, 0, 0))
     ink.putpixel((1, 2), (0, 0, 0, 255))
     ink.convert(mode).save(tmp_path / "x.png")
@@ -235,8 +231,8 @@ def test_transparent_pictures_lie_on_white(tmp_path, mode):
 
 
 def test_colour_and_size(tmp_path):
-    write_picture(tmp_path / "1.png", (10, 6), (255, 0, 0), "RGB")
-    write_picture(tmp_path / "2.bmp", (5, 9), (0, 0, 255), "RGB")
+    write_image(tmp_path / "1.png", (10, 6), (255, 0, 0), "RGB")
+    write_image(tmp_path / "2.bmp", (5, 9), (0, 0, 255), "RGB")
     colour = read_rows(tmp_path, image_size=3, colour=True)
     assert colour.rows.shape == (2, 3, 3, 3)
     assert colour.labels is None
@@ -301,7 +297,7 @@ def idx(name, array=PICTURES):
 
 
 def images(*made):
-    return lambda folder: [write_picture(folder / name, size) for name, size in made]
+    return lambda folder: [write_image(folder / name, size) for name, size in made]
 
 
 BAD = {
@@ -310,7 +306,7 @@ BAD = {
         text("x.txt", "1"),
         "x.txt",
         {},
-        r"x\.txt: found the suffix '\.txt', expected an IDX file, .*\.npy, .*\.csv, .*\.parquet",
+        r"x\.txt: found the suffix '\.txt', expected \.npy, \.npz, \.csv, .*\.parquet",
     ),
     "nan": (save("x.npy", arr=with_value(COLUMNS, (4, 2), np.nan)), "x.npy", {}, "row 4, column 2 .*found nan"),
     "infinite pixel": (
@@ -391,7 +387,7 @@ BAD = {
     ),
     "no images": (text("a.txt", ""), ".", {}, "found a folder without images or tables, expected"),
     "empty class": (
-        lambda folder: [(folder / "cat").mkdir(), write_picture(folder / "dog/a.png")],
+        lambda folder: [(folder / "cat").mkdir(), write_image(folder / "dog/a.png")],
         ".",
         {},
         "cat: found no images",
@@ -404,7 +400,7 @@ BAD = {
         "found a folder 'val' beside 'train'",
     ),
     "not a image": (text("a.png", "hello"), ".", {}, r"a\.png: found a file that cannot be read .*, expected an image"),
-    "16 bits": (lambda folder: write_picture(folder / "a.png", mode="I;16"), ".", {}, "more than 8 bits"),
+    "16 bits": (lambda folder: write_image(folder / "a.png", mode="I;16"), ".", {}, "more than 8 bits"),
     "image size": (images(("a.png", (5, 4))), ".", {"image_size": 0}, "image_size: found 0"),
     "option size": (
         save("x.npy", arr=COLUMNS),
@@ -456,9 +452,9 @@ def test_bad_input_is_one_clear_line(tmp_path, case):
         ("y.csv", b"a,b\n1,2\n", "found 2 columns, expected one column of labels"),
         ("y.csv", b"\xff\xfe", "found no columns"),
         ("y.csv", b"\xe4\n", "cannot be read .*expected a table of numbers in UTF-8"),
-        ("y.npz", b"", "expected an IDX file, .npy, .csv"),
+        ("y.npz", b"", "expected .npy, .csv"),
         ("y.parquet", b"hello", "cannot be read"),
-        ("y.txt", b"1", "expected an IDX file, .*npy, .*csv"),
+        ("y.txt", b"1", "expected .npy, .csv, .*an IDX file"),
     ],
 )
 def test_bad_label_files(tmp_path, name, content, message):

@@ -27,13 +27,13 @@ def test_tables(tmp_path, suffix):
 def test_arrays(tmp_path):
     write_rows(tmp_path / "a.npy", {"code": CODES})
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), CODES)
-    write_rows(tmp_path / "a.npz", {"code": CODES, "class": np.array(["a"] * 6)})
+    write_rows(tmp_path / "a.npz", {"file": np.array(["a.png"] * 6), "code": CODES, "class": np.array(["a"] * 6)})
     with np.load(tmp_path / "a.npz") as archive:
-        assert archive.files == ["code", "class"]
+        assert archive.files == ["file", "code", "class"]
         np.testing.assert_array_equal(archive["code"], CODES)
 
 
-def test_pictures_are_written_flat(tmp_path):
+def test_images_are_written_flat(tmp_path):
     write_rows(tmp_path / "a.csv", {"x": np.arange(24).reshape(2, 3, 4)})
     np.testing.assert_array_equal(read_rows(tmp_path / "a.csv", shape=(3, 4)).rows, np.arange(24).reshape(2, 3, 4))
 
@@ -44,6 +44,7 @@ def test_pictures_are_written_flat(tmp_path):
         ("a.txt", {"x": CODES}, r"found the suffix '\.txt', expected one of \.npy"),
         ("a.npy", {"x": CODES, "y": LABELS}, r"found 2 arrays to write \(x, y\), expected one; use \.npz"),
         ("nowhere/a.csv", {"x": CODES}, "found no folder"),
+        ("a.csv", {"x": np.full(3, np.nan)}, r"found results that are no numbers \(x, row 0\)"),
         ("file/a.csv", {"x": CODES}, "found no folder"),
     ],
 )

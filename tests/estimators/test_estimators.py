@@ -192,8 +192,8 @@ def test_known_shares_of_uneven_classes_are_kept():
     for shares in (None, [0.9, 0.1]):
         model = fitted("SemiSupervisedAAE", rows, few, class_prior=shares, epochs=40)
         found[shares is None] = (model.predict(rows) == 1).mean(), model.score(rows, labels)
-    assert found[False][0] < 0.15 < found[True][0]
-    assert found[False][1] > found[True][1] + 0.03
+    assert found[False][0] < 0.2 < found[True][0]
+    assert found[False][1] > found[True][1] + 0.05
 
 
 @pytest.mark.parametrize(
@@ -314,11 +314,14 @@ def test_labels_that_are_all_missing_are_no_labels():
 @pytest.mark.parametrize("name", ["AAE", "SupervisedAAE", "SemiSupervisedAAE", "AAEClusterer"])
 def test_training_in_parts_gives_the_same_bits(name):
     rows, labels = blobs(100)
-    whole = fitted(name, rows, labels, epochs=3)
-    parts = MAKERS[name](random_state=0)
+    options = (
+        {"losses": "paper"} if name == "SemiSupervisedAAE" else {}
+    )  # a joint update averages weights and lets rates fall
+    whole = fitted(name, rows, labels, epochs=3, **options)
+    parts = MAKERS[name](random_state=0, **options)
     for _ in range(3):
         parts = pickle.loads(pickle.dumps(parts.partial_fit(rows, labels)))
-    warm = MAKERS[name](random_state=0, epochs=2, warm_start=True).fit(rows, labels).set_params(epochs=1)
+    warm = MAKERS[name](random_state=0, epochs=2, warm_start=True, **options).fit(rows, labels).set_params(epochs=1)
     warm.fit(rows, labels)
     for other in (parts, warm):
         assert np.array_equal(outputs(whole, rows), outputs(other, rows))
@@ -488,7 +491,7 @@ def test_what_does_not_fit_is_one_clear_error(name, options, labels, message):
         fitted(name, rows, labels, **options)
 
 
-def test_pictures_are_to_be_flattened_and_codes_have_the_right_width():
+def test_images_are_to_be_flattened_and_codes_have_the_right_width():
     with pytest.raises(InputError, match=r"X has shape \(4, 8, 8\); expected .* flatten each row"):
         fitted("AAE", np.zeros((4, 8, 8)))
     model = fitted("AAE", blobs(20)[0], epochs=1)
@@ -500,7 +503,7 @@ def test_pictures_are_to_be_flattened_and_codes_have_the_right_width():
         model.transform(np.full((1, 6), 1e300))
 
 
-def test_a_label_that_was_not_there_cannot_be_drawn():
+def test_a_label_that_was_not_there_cannot_be_sampled():
     rows, labels = blobs(40)
     model = fitted("SemiSupervisedAAE", rows, labels, epochs=1)
     for label, message in ((9, "label is 9; expected one of: 0, 1, 2, 3"), ("a", "label is 'a'"), (-1, "label is -1")):
@@ -552,9 +555,11 @@ def test_a_model_trained_on_an_accelerator_is_pickled_for_the_cpu():
 @pytest.mark.filterwarnings("ignore::aae.errors.InputWarning", "ignore::aae.errors.CollapseWarning")
 @pytest.mark.parametrize("name", ["AAE", "SemiSupervisedAAE", "AAEEmbedding"])
 @pytest.mark.parametrize("way", ["diverges", "is stopped", "is a new fit that diverges"])
+@pytest.mark.filterwarnings("ignore::aae.errors.InputWarning")
 def test_an_estimator_whose_fitting_fails_is_as_before(monkeypatch, name, way):
     rows, labels = blobs(40)
     model = fitted(name, rows, labels, batch_norm="all", warm_start=True, epochs=2)
+    parameters = model.get_params()
     before = model.transform(rows)
     history = list(model.history_)
     if way == "is stopped":
@@ -575,7 +580,7 @@ def test_an_estimator_whose_fitting_fails_is_as_before(monkeypatch, name, way):
     assert np.array_equal(model.transform(rows), before)
     assert np.abs(model.transform(rows)[:5] - model.transform(rows[:5])).max() < 1e-5  # a row by itself
     assert model.history_ == history
-    model.set_params(warm_start=True, scaling="auto", output="auto").fit(rows, labels)
+    model.set_params(**parameters).fit(rows, labels)
     assert np.isfinite(model.transform(rows)).all()
 
 

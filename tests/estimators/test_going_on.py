@@ -152,7 +152,7 @@ def test_momentum_with_adam_is_refused():
 
 def test_a_call_without_labels_takes_the_optimizer_of_the_classification():
     few = np.where(np.arange(203) < 60, GROUPS, -1)
-    model = aae.SemiSupervisedAAE(2, **SMALL, optimizers={"classification": {"learning_rate": 0.002}})
+    model = aae.SemiSupervisedAAE(2, **SMALL, losses="paper", optimizers={"classification": {"learning_rate": 0.002}})
     model.partial_fit(ROWS, few).partial_fit(ROWS, np.full(203, -1)).partial_fit(ROWS, few)
     assert "classification_loss" in model.history_[2]
 

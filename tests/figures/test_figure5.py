@@ -6,7 +6,7 @@ from matplotlib.image import imread
 
 from aae.errors import InputError
 from aae.figures.canvas import GAP, save
-from aae.figures.figure5 import APART, samples_and_neighbours
+from aae.figures.figure5 import GAP_TO_NEIGHBOURS, samples_and_neighbours
 
 SIZE = 80  # 8 x 8 images are magnified ten times
 
@@ -20,15 +20,15 @@ def test_samples_stand_in_a_grid_and_neighbours_in_a_column_apart(tmp_path):
     samples, nearest = np.arange(6) / 10, np.array([0.8, 0.9])
     figure = samples_and_neighbours(plain(samples), plain(nearest), 2, 3, title="figure 5")
     image = np.asarray(figure.axes[0].images[0].get_array())
-    assert image.shape == (2 * SIZE + GAP, 3 * SIZE + 2 * GAP + APART + SIZE, 3)
-    start = 3 * SIZE + 2 * GAP + APART
+    assert image.shape == (2 * SIZE + GAP, 3 * SIZE + 2 * GAP + GAP_TO_NEIGHBOURS + SIZE, 3)
+    start = 3 * SIZE + 2 * GAP + GAP_TO_NEIGHBOURS
     for row in range(2):
         rows = slice(row * (SIZE + GAP), row * (SIZE + GAP) + SIZE)
         for col in range(3):
             assert (image[rows, col * (SIZE + GAP) : col * (SIZE + GAP) + SIZE] == samples[3 * row + col]).all()
         assert (image[rows, start:] == nearest[row]).all()
-    assert (image[:, start - APART : start] == 1).all()
-    assert APART > 2 * GAP
+    assert (image[:, start - GAP_TO_NEIGHBOURS : start] == 1).all()
+    assert GAP_TO_NEIGHBOURS > 2 * GAP
     ticks = dict(
         zip([t.get_text() for t in figure.axes[0].get_xticklabels()], figure.axes[0].get_xticks(), strict=True)
     )

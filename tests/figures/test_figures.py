@@ -1,5 +1,7 @@
 """The figures show what they are given: places, colours, labels and pixels."""
 
+import errno
+
 import numpy as np
 import pytest
 import torch
@@ -36,7 +38,7 @@ def cell(image, row, col, size=80, lead=0):
     return image[row * (size + GAP) + size // 2, col * (size + GAP) + size // 2 + lead * (col > 0), 0]
 
 
-def test_mosaic_places_pictures_and_leaves_the_rest_white():
+def test_mosaic_places_images_and_leaves_the_rest_white():
     image = mosaic(plain([0.1, 0.2, 0.3]), 2, 2)
     assert image.shape == (2 * 80 + GAP, 2 * 80 + GAP, 3)
     assert [cell(image, *place) for place in ((0, 0), (0, 1), (1, 0), (1, 1))] == [0.1, 0.2, 0.3, 1.0]
@@ -60,13 +62,13 @@ def test_titles_stay_inside_their_sheet(title, width):
     assert panel.get_window_extent().y1 <= box.y0 < box.y1 <= whole.y1
 
 
-def test_pictures_are_clipped_and_colour_is_kept():
+def test_images_are_clipped_and_colour_is_kept():
     assert as_images(torch.tensor([[[-1.0, 2.0]]])).tolist() == [[[[0.0] * 3, [1.0] * 3]]]
     colour = np.random.default_rng(0).uniform(size=(2, 4, 5, 3))
     assert (as_images(colour) == colour).all()
 
 
-def test_plain_columns_cannot_be_drawn():
+def test_plain_columns_cannot_be_shown():
     rows = np.zeros((4, 7))
     for draw in (
         lambda: image_grid(rows, 2, 2),
@@ -75,7 +77,7 @@ def test_plain_columns_cannot_be_drawn():
         lambda: cluster_rows(rows[:2], rows, [0, 1, 1, 0]),
         lambda: style_and_content(rows.reshape(2, 2, 7)),
     ):
-        with pytest.raises(InputError, match="7 plain columns, which cannot be drawn as images"):
+        with pytest.raises(InputError, match="7 plain columns, which cannot be shown as images"):
             draw()
 
 
@@ -100,10 +102,10 @@ def test_a_failed_save_leaves_the_old_file_alone(tmp_path, monkeypatch):
 
     def fail(file, **_):
         file.write(b"half")
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "disk full")
 
     monkeypatch.setattr(figure, "savefig", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match=r"a\.png: cannot be written \(disk full\)"):
         save(figure, path)
     assert path.read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1

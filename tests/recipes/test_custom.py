@@ -171,7 +171,7 @@ def test_measuring_on_validation_rows_changes_no_weight():
 def test_seeds_whose_prior_draws_from_torch_itself_are_trained_in_turn(capfd):
     recipe = read_recipe("mine.toml", ["model.encoder={}", "model.decoder={}", "model.discriminator={}"])
     together = train_seeds(recipe, 2, run="together", device="cpu", batched=True)
-    assert "note: mine: the seeds are trained one after another, not together: a part of the model draws from a" in (
+    assert "note: mine: the seeds are trained one after another, not together: a module of the model draws from a" in (
         capfd.readouterr().err
     )
     alone = train_seeds(recipe, 2, run="alone", device="cpu", batched=False)
@@ -233,7 +233,7 @@ def test_a_weight_with_two_names_is_saved_under_both(tmp_path):
     }
 
 
-def test_the_other_weights_are_those_of_a_run_without_own_parts():
+def test_the_other_weights_are_those_of_a_run_without_custom_modules():
     plain = read_recipe("figure2a-digits", ["model.discriminator.hidden=[16]"])
     mixed = read_recipe("figure2a-digits", ["model.discriminator.module=mynet:Discriminator"])
     a, b = (build_model(recipe.model, (8, 8), 10, Noise(0)) for recipe in (plain, mixed))
@@ -242,7 +242,7 @@ def test_the_other_weights_are_those_of_a_run_without_own_parts():
     assert spreads[0] == pytest.approx(spreads[1], rel=0.05)
 
 
-def test_own_parts_from_the_session_itself(monkeypatch):
+def test_custom_modules_from_the_session_itself(monkeypatch):
     monkeypatch.setattr(sys.modules["__main__"], "halves", lambda n: torch.full((n, 2), 0.5), raising=False)
     model = built("model.style.prior.module=__main__:halves")
     assert model.sample_codes(3)["style"].tolist() == [[0.5, 0.5]] * 3
@@ -311,7 +311,7 @@ def test_loading_imports_nothing_unless_told_to(capsys):
     capsys.readouterr()
     for words in (["evaluate", "first"], ["encode", "first", "rows.npy", "-o", "codes.npy"], ["figure", "first"]):
         assert command_line(words) == 2
-        assert capsys.readouterr().err == f"aae: first: {message}\n"
+        assert capsys.readouterr().err == f"aae: {Path.cwd() / 'first'}: {message}\n"
     assert "mynet" not in sys.modules
     assert not Path("imported").exists()
 
@@ -351,13 +351,13 @@ def test_the_command_line_finds_modules_in_the_current_folder():
         ("encoder.module=mynet.sub:Encoder", r"found no module 'mynet.sub'"),
         ("encoder.module=mynet:Encodr", r"module mynet has no 'Encodr'; did you mean 'Encoder'\?"),
         ("encoder.module=mynet:WIDTH", r"is 'mynet:WIDTH', which is a int; expected a class or a function"),
-        ("encoder.module=mynet:nothing", r"mynet:nothing gives a int; expected a torch.nn.Module"),
+        ("encoder.module=mynet:nothing", r"mynet:nothing returned a int; expected a torch.nn.Module"),
         ("encoder.module=mynet:broken", r"mynet:broken\(inputs\) failed \(RuntimeError: no luck at all\)"),
-        ("encoder.module=mynet:flat", r"mynet:flat gives shape \(128,\) for a batch .*; expected shape \(2, features\)"),
+        ("encoder.module=mynet:flat", r"mynet:flat returned shape \(128,\) for a batch .*; expected shape \(2, features\)"),
         ("encoder.module=mynet:other", r"mynet:other fails on a batch of shape \(2, 64\) \(RuntimeError: "),
         ("encoder.arguments.wide=3", r"\(shape, channels, wide\) failed \(TypeError: .*'wide'.*have parameters inputs, shape"),
-        ("decoder.module=mynet:narrow", r"decoder\.module: mynet:narrow gives shape \(2, 60\) .* expected shape \(2, 64\)"),
-        ("discriminator.module=mynet:narrow", r"gives shape \(2, 60\) for a batch of shape \(2, 2\); expected shape \(2, 1\)"),
+        ("decoder.module=mynet:narrow", r"decoder\.module: mynet:narrow returned shape \(2, 60\) .* expected shape \(2, 64\)"),
+        ("discriminator.module=mynet:narrow", r"returned shape \(2, 60\) for a batch of shape \(2, 2\); expected shape \(2, 1\)"),
         ("encoder.hidden=[5]", r"model\.encoder has both module and hidden; a network of your own gets what it"),
         ("style.prior.module=mynet:wide", r"mynet:wide cannot be sampled \(sampler returned shape \(2, 3\); expected \(2, 2\)\)"),
         ("style.prior.module=mynet:listed", r"sampler returned a list; expected a tensor of shape \(2, 2\)"),
@@ -408,7 +408,7 @@ def test_another_module_replaces_the_keys_of_the_first():
     assert recipes.read("same.toml").model.encoder.arguments == {"channels": 5}
 
 
-def test_a_recipe_with_own_parts_survives_writing_and_reading_it_imports_nothing():
+def test_a_recipe_with_custom_modules_survives_writing_and_reading_it_imports_nothing():
     recipe = recipes.read("mine.toml")
     Path("copy.toml").write_text(recipes.dump(recipe))
     assert recipes.read("copy.toml") == recipe

@@ -13,7 +13,7 @@ from aae.data import load
 from aae.errors import InputError
 from aae.reproduction.reproduce import plan
 from aae.runs.evaluate import evaluate
-from aae.runs.plot import draw
+from aae.runs.plot import plot
 from aae.runs.train import read_recipe, train
 
 NAMES = recipes.names()
@@ -306,12 +306,12 @@ def test_constants_of_the_figures():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_recipe_trains_is_measured_and_drawn(name, tmp_path, monkeypatch):
+def test_every_recipe_trains_and_is_evaluated_and_plotted(name, tmp_path, monkeypatch):
     monkeypatch.setattr("aae.runs.reference_classifier.STEPS", 30)
     monkeypatch.setattr("aae.runs.plot.GRID", 3)
     monkeypatch.setattr("aae.runs.plot.PANEL", 3)
-    for room in ("curves", "figure2"):
-        monkeypatch.setattr(f"aae.figures.{room}.DPI", 40)
+    for module in ("curves", "figure2"):
+        monkeypatch.setattr(f"aae.figures.{module}.DPI", 40)
     recipe, _ = plan(name, "smoke")
     dataset = load("digits", validation=recipe.data.validation)
     run = train(recipe, dataset, run=tmp_path / "run", device="cpu")
@@ -325,7 +325,7 @@ def test_every_recipe_trains_is_measured_and_drawn(name, tmp_path, monkeypatch):
     for metric in measured_alike - {"validation_reconstruction"}:
         assert report["metrics"][metric] == pytest.approx(record[metric])  # in training and afterwards
     assert report["metrics"].keys() >= recipes.read(name).paper.keys() or split == "validation"
-    figures = draw(run, data=dataset)
+    figures = plot(run, data=dataset)
     assert "curves" in {path.stem for path in figures}
     drawn, model = {path.stem for path in figures}, recipe.model
     assert ("embedding" in drawn) == (model.cluster_heads is not None)

@@ -10,7 +10,7 @@ from aae.noise import Noise
 from aae.priors import GaussianMixture, SwissRoll
 from aae.recipes.build_data import load_data
 from aae.runs.evaluate import _label_placement, evaluate
-from aae.runs.plot import draw
+from aae.runs.plot import plot
 from aae.runs.train import read_recipe, train
 
 SMALL = ["model.encoder.hidden=[20]", "model.decoder.hidden=[20]", "training.epochs=1", "training.compile=false"]
@@ -88,7 +88,7 @@ def test_categories_have_the_names_of_classes_only_where_labels_were_used(tmp_pa
     assert [run.label_index(name) for name in names] == list(range(categories))
 
 
-def test_pictures_of_any_range_are_drawn_from_black_to_white(tmp_path):
+def test_images_of_any_range_are_plotted_from_black_to_white(tmp_path):
     rows = np.random.default_rng(0).uniform(-3, 16, (80, 8, 8)).astype(np.float32)
     np.save(tmp_path / "wide.npy", rows)
     recipe = read_recipe("figure2a", [*SMALL, "training.batch_size=20"], str(tmp_path / "wide.npy"))
@@ -99,10 +99,10 @@ def test_pictures_of_any_range_are_drawn_from_black_to_white(tmp_path):
     np.testing.assert_allclose(drawn, (rows - rows.min()) / (rows.max() - rows.min()), atol=1e-6)
 
 
-def test_nothing_is_drawn_or_measured_of_other_data(vae, tmp_path):
+def test_nothing_is_plotted_or_evaluated_of_other_data(vae, tmp_path):
     dataset = load_data(vae.recipe)
     other = replace(dataset, train=dataset.train.take(slice(0, 100)))
-    for call in (lambda: draw(vae, tmp_path, other), lambda: evaluate(vae, data=other)):
+    for call in (lambda: plot(vae, tmp_path, other), lambda: evaluate(vae, data=other)):
         with pytest.raises(InputError, match=r"not the data of .* its fingerprint is"):
             call()
     assert not list(tmp_path.iterdir())

@@ -19,6 +19,7 @@ import aae
 from aae.cli import run as command_line
 from aae.data import load
 from aae.errors import InputError
+from aae.runs import hub
 from aae.runs.evaluate import evaluate
 from aae.runs.train import read_recipe, train
 
@@ -142,6 +143,16 @@ def test_nothing_tells_where_the_data_was(place):
     assert b"mine.csv" in text
     assert b"secret" not in text
     assert place.name.encode() not in text
+
+
+def test_arguments_of_custom_modules_tell_no_folder_either(tmp_path):
+    run = aae.load("plain", "cpu")
+    encoder = run.recipe.model.encoder.model_copy(
+        update={"arguments": {"weights": "/home/secret/w.pt", "more": ["C:\\secret\\x", "a/b", 1]}}
+    )
+    recipe = run.recipe.model_copy(update={"model": run.recipe.model.model_copy(update={"encoder": encoder})})
+    plain = hub._without_folders(recipe.model_dump(mode="json", exclude_none=True))
+    assert plain["model"]["encoder"]["arguments"] == {"weights": "w.pt", "more": ["x", "a/b", 1]}
 
 
 def test_an_empty_folder_is_filled_where_it_stands(tmp_path, monkeypatch):
@@ -306,7 +317,7 @@ def test_a_bad_target(target, expected, place):
     assert sorted(place.rglob("*")) == before
 
 
-def test_facts_that_are_missing_in_the_run(tmp_path):
+def test_metadata_that_are_missing_in_the_run(tmp_path):
     run = aae.load("demo", "cpu")
     run.metadata = {key: value for key, value in run.metadata.items() if key != "epochs"}
     with pytest.raises(InputError, match=r"run\.json: key 'epochs' is missing"):

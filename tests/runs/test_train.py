@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import outcome
 from torch import nn
 
 from aae import recipes
@@ -87,7 +88,7 @@ def digits():
 # --- schedules ---------------------------------------------------------------------------------------------------------
 
 
-def test_rate_is_piecewise_constant_by_epoch():
+def test_learning_rate_is_piecewise_constant_by_epoch():
     settings = OptimizerSettings(learning_rate={0: 0.1, 50: 0.01, 1000: 0.001})
     assert [settings.learning_rate_at(epoch, 0, 5000) for epoch in (0, 49, 50, 999, 1000, 4999)] == [
         0.1,
@@ -367,14 +368,6 @@ def test_state_of_another_model_is_refused():
     del state[0]["module.encoder.layers.0.linear.weight"]
     with pytest.raises(InputError, match=r"encoder\.layers\.0\.linear\.weight is missing"):
         rich_trainer(GaussianPosterior, "fp32").load_state(*state)
-
-
-def outcome(run):
-    """Read what must be the same however often a run was interrupted."""
-    records = RunDirectory(run).read_metrics()
-    for record in records:
-        del record["seconds"]
-    return (Path(run) / "model.safetensors").read_bytes(), records
 
 
 @pytest.fixture(scope="module")

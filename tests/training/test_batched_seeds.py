@@ -4,6 +4,7 @@ import signal
 
 import pytest
 import torch
+from helpers import metrics_of, small_networks
 from torch import nn
 
 from aae.cli import run as command
@@ -106,7 +107,7 @@ def test_every_replica_draws_from_its_own_stream():
 
 def outcomes(folder, seeds):
     runs = [RunDirectory(folder / f"seed-{seed}") for seed in seeds]
-    metrics = [[{k: v for k, v in m.items() if k != "seconds"} for m in run.read_metrics()] for run in runs]
+    metrics = [metrics_of(run) for run in runs]
     return [run.weights.read_bytes() for run in runs], metrics
 
 
@@ -179,7 +180,7 @@ def test_what_cannot_be_batched_is_trained_in_turn_and_said_in_one_line(recipe, 
     monkeypatch.setitem(ACTIVATIONS, "relu", Unbatchable)
     runs = train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True)
     assert [len(run.folder.read_metrics()) for run in runs] == [3, 3]
-    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    notes = [line for line in capsys.readouterr().err.splitlines() if "not together" in line]
     assert len(notes) == 1
     assert "the seeds are trained one after another, not together: vmap: " in notes[0]
     torch.manual_seed(99)
@@ -197,7 +198,7 @@ class Forgetful(nn.Module):
 def test_seeds_that_draw_from_torch_itself_share_no_random_numbers(recipe, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(ACTIVATIONS, "relu", Forgetful)
     train_seeds(recipe, 2, run=tmp_path / "together", device="cpu", batched=True)
-    assert "a part of the model draws from torch itself" in capsys.readouterr().err
+    assert "a module of the model draws from torch itself" in capsys.readouterr().err
     train_seeds(recipe, 2, run=tmp_path / "turn", device="cpu", batched=False)
     assert outcomes(tmp_path / "together", (0, 1)) == outcomes(tmp_path / "turn", (0, 1))
     fewer = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": 1})})
@@ -217,8 +218,7 @@ def test_a_cpu_trains_seeds_in_turn_unless_told_otherwise(tmp_path, monkeypatch)
     together = train_together
     monkeypatch.setattr("aae.runs.train.train_together", lambda runs: calls.append(len(runs)) or together(runs))
     words = ["train", "figure2a", "--data", "digits", "--seeds", "2", "--device", "cpu", "--set", "training.epochs=1"]
-    small = [f"model.{part}.hidden=[8]" for part in ("encoder", "decoder", "discriminator")]
-    words += [word for change in small for word in ("--set", change)]
+    words += [word for change in small_networks() for word in ("--set", change)]
     assert command([*words, "--run", str(tmp_path / "turn")]) == 0
     assert calls == [1, 1]
     assert command([*words, "--run", str(tmp_path / "together"), "--batched"]) == 0

@@ -42,9 +42,9 @@ def data(n=60):
 
 
 def train_model(model, epochs=1, **options):
-    settings = TrainingSettings(
-        epochs=epochs, batch_size=30, moment_matching={"optimizer": "adam", "learning_rate": 0.01}
-    )
+    adam = {"optimizer": "adam", "learning_rate": 0.01}
+    matching = {"moment_matching": adam} if options.get("moment_matching_epochs") else {}
+    settings = TrainingSettings(epochs=epochs, batch_size=30, **matching)
     trainer = Trainer(model, adversarial_phases(model, **options), data(), settings, CPU)
     return [trainer.run_epoch() for _ in range(epochs)], trainer
 
@@ -108,7 +108,7 @@ def test_entropy_share_of_the_mean_label():
     assert losses.normalized_marginal_entropy(two).item() == pytest.approx(math.log(2) / math.log(4))
 
 
-def test_warm_start_matches_moments_before_the_adversarial_training_begins():
+def test_moment_matching_runs_moments_before_the_adversarial_training_begins():
     model = reducing()
     before = [p.detach().clone() for p in model.discriminator_parameters()]
     (first, second, third), trainer = train_model(model, epochs=3, moment_matching_epochs=2)
@@ -121,7 +121,7 @@ def test_warm_start_matches_moments_before_the_adversarial_training_begins():
     assert trainer.epoch == 3
 
 
-def test_warm_start_brings_the_codes_to_the_moments_of_the_prior():
+def test_moment_matching_brings_the_codes_to_the_moments_of_the_prior():
     model = reducing()
     model.latent("style").posterior.layer.linear.bias.data += 2
     train_model(model, epochs=150, moment_matching_epochs=150)
@@ -155,7 +155,9 @@ def test_signs_of_collapse_are_named_with_what_helps():
     healthy = {"label_discriminator_accuracy": 0.6, "label_normalized_marginal_entropy": 0.95, "generator_loss": 9.0}
     assert not list(diagnose(healthy))
     found = dict(diagnose({"style_discriminator_accuracy": 0.99, "label_normalized_marginal_entropy": 0.3}))
-    assert found["style_discriminator_accuracy"].startswith("the style discriminator tells codes from prior samples")
+    assert found["style_discriminator_accuracy"].startswith(
+        "the style discriminator distinguishes codes from prior samples"
+    )
     assert "99.0%" in found["style_discriminator_accuracy"]
     assert "30% of the prior's" in found["label_normalized_marginal_entropy"]
 

@@ -1,10 +1,14 @@
 import contextlib
 import copy
+import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
+from helpers import small_networks
 
 import aae
 from aae.errors import InputError, TrainingError
@@ -123,11 +127,11 @@ def test_bad_input_to_fit_is_one_clear_error(rows, options, message):
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        ({"decoder": torch.nn.Linear(2, 1)}, r"^the decoder gives shape \(2, 1\) for two rows; expected \(2, 6\)$"),
-        ({"decoder": torch.nn.Linear(3, 6)}, "^the parts of the model do not fit together"),
+        ({"decoder": torch.nn.Linear(2, 1)}, r"^the decoder returns shape \(2, 1\) for two rows; expected \(2, 6\)$"),
+        ({"decoder": torch.nn.Linear(3, 6)}, "^the modules of the model do not fit together"),
         (
             {"discriminator": torch.nn.Linear(2, 3)},
-            r"^the discriminator of style gives shape \(2, 3\) for two rows; exp",
+            r"^the discriminator of style returns shape \(2, 3\) for two rows; exp",
         ),
     ],
 )
@@ -227,7 +231,7 @@ def test_the_state_of_the_interpreter_has_no_say_and_stays(state, tmp_path):
     model = own_model()
     models = [copy.deepcopy(model), model]
     expected = learn()
-    changes = [f"model.{part}.hidden=[8]" for part in ("encoder", "decoder", "discriminator")]
+    changes = small_networks()
     recipe = read_recipe("demo", ["training.epochs=1", *changes])
     run = aae.train(recipe, run=tmp_path / "usual", device="cpu")
     rows = np.ones((3, 8, 8), np.float32)
@@ -251,3 +255,31 @@ def test_a_model_that_was_made_in_inference_mode_is_named():
         InputError, match=r"encoder\.0\.weight was made in inference mode; expected a model that can be trained"
     ):
         aae.fit(model, flat_rows(100), epochs=1)
+
+
+FORKED = """
+import os, sys, numpy as np, torch
+import aae
+from aae.posteriors import Deterministic
+from aae.priors import Gaussian
+
+torch.set_num_threads(2)
+
+def learn():
+    latent = aae.Latent(Gaussian(2), Deterministic(256, 2), torch.nn.Linear(2, 1))
+    model = aae.AdversarialAutoencoder(torch.nn.Linear(200, 256), {"style": latent}, torch.nn.Linear(2, 200))
+    aae.fit(model, np.ones((400, 200), np.float32), epochs=1, batch_size=200, device="cpu")
+
+learn()
+child = os.fork()
+if not child:
+    learn()
+    os._exit(0)
+sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_a_fork_of_a_process_that_has_computed_does_not_wait_for_its_threads():
+    done = subprocess.run([sys.executable, "-c", FORKED], timeout=120, check=False, capture_output=True)
+    assert done.returncode == 0, done.stderr

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class GenerativeAdversarialNetwork(Model):
-    """A generator G(z) of rows and a discriminator D(x) that tells them from the data.
+    """A generator G(z) of rows and a discriminator D(x) that distinguishes them from the data.
 
     To compare it with an adversarial autoencoder give it that model's decoder as generator, its prior, and a discriminator
     of the same layers: the same networks impose the data distribution on the rows in place of the prior on the codes.
@@ -106,8 +106,8 @@ def generative_adversarial_phases(model: GenerativeAdversarialNetwork) -> list[P
     Returns
     -------
     list of Phase
-        The discriminator learns to tell rows of the data, label 1, from generated rows, label 0; then the generator learns
-        to fool it, with the non-saturating cost.
+        The discriminator learns to distinguish rows of the data, label 1, from generated rows, label 0; then the generator learns
+        to fool it, with the non-saturating loss.
     """
 
     def discriminator_loss(batch: Batch) -> Tensor:

@@ -3,7 +3,7 @@
 Li, Swersky and Zemel (2015): a dropout autoencoder is trained first; then a second network learns to turn uniform noise
 into codes like those of the data, by the maximum mean discrepancy. The autoencoder has the shape of the adversarial one,
 and the second network is its prior: one that is fitted to the codes, where an adversarial autoencoder fits the codes to the
-prior. So `AdversarialAutoencoder` holds all parts, and sampling goes from noise over codes to rows:
+prior. So `AdversarialAutoencoder` holds all modules, and sampling goes from noise over codes to rows:
 
 ========================  =======================================================================
 autoencoder               `AdversarialAutoencoder` with one latent, ``style``, without a discriminator

@@ -51,7 +51,7 @@ class SupervisedNetwork(Model):
 
 
 def supervised_phases(model: SupervisedNetwork) -> list[Phase]:
-    """List the one phase of a supervised network: the cross-entropy of a labelled mini-batch."""
+    """Create the one phase of a supervised network: the cross-entropy of a labelled mini-batch."""
 
     def loss(batch: Batch) -> Tensor:
         assert batch.labelled_rows is not None

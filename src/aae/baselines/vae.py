@@ -29,7 +29,7 @@ Likelihood = Literal["bernoulli", "gaussian"]
 def variational_phases(
     model: AdversarialAutoencoder, likelihood: Likelihood = "bernoulli", reduction: Reduction = "sum"
 ) -> list[Phase]:
-    """List the one phase of a VAE: the negative evidence lower bound.
+    """Create the one phase of a VAE: the negative evidence lower bound.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def variational_phases(
 def reconstruction_error(
     model: AdversarialAutoencoder, likelihood: Likelihood, reduction: Reduction
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the cost of the decoder's logits (batch, inputs) beside the rows (batch, inputs): -log p(x|z) up to a constant.
+    """Create the loss of the decoder's logits (batch, inputs) for the rows (batch, inputs): -log p(x|z) up to a constant.
 
     Raises
     ------

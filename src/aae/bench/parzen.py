@@ -33,7 +33,7 @@ def bench_parzen(
 ) -> dict[str, Any]:
     """Measure the log-density of test rows under a Parzen window with one sigma, the costly pass of the protocol.
 
-    The rows are made up: pixels in (0, 1) on a curved surface, about as far apart as images of digits. The roofline is the
+    The rows are made up: pixels in (0, 1) on a curved surface, with distances like those of digits. The roofline is the
     float32 matrix products of the same blocks, alone and back to back. Estimate and matmuls take turns, so that other load
     on the machine spoils both alike; times are medians over the rounds.
 
@@ -93,9 +93,9 @@ def bench_parzen(
     peer_rows = min(peer_rows, n_test)
     # One leaf: exact, and faster in many dimensions than the walk down a tree, which was seen to be off by hundreds of nats.
     peer = KernelDensity(bandwidth=sigma, leaf_size=n_samples).fit(samples.double().cpu().numpy())
-    asked = rows[:peer_rows].double().cpu().numpy()
+    queries = rows[:peer_rows].double().cpu().numpy()
     started = time.perf_counter()
-    expected = peer.score_samples(asked)
+    expected = peer.score_samples(queries)
     peer_seconds = (time.perf_counter() - started) * n_test / peer_rows
 
     gflop = 2 * n_samples * n_test * dim / 1e9

@@ -153,7 +153,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5) -> dict[str, Any]:
     """Measure one training step of a recipe against the machine's roofline for the same matrix products.
 
-    A step is what training runs: batch gather, noise, all phases, optimizer updates. A warm start or pretraining, which runs
+    A step is what training runs: batch gather, noise, all phases, optimizer updates. Moment matching or pretraining, which runs
     other phases, is passed over. Its matrix products are recorded, and timed alone, back to back, at the same shapes, types and
     layouts, on memory of their own that no allocation interrupts. Steps and matmuls take turns (`rounds` times: some steps, the
     matmuls as often, the memory), so that other load on the machine spoils both alike; times are medians over the rounds.

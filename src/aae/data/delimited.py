@@ -56,8 +56,8 @@ class Layout:
         Lines before the first row.
     names : tuple of str
         The columns, without spaces around them; 0, 1, ... where the file does not name them.
-    row_names : int or None
-        The column of names of rows.
+    row_names : tuple of int
+        The column of names of rows, if there is one.
     longest : int
         Bytes of the longest line that was looked at.
     truth : frozenset of int
@@ -69,7 +69,7 @@ class Layout:
     decimal: str
     skipped: int
     names: tuple[str, ...]
-    row_names: int | None
+    row_names: tuple[int, ...]
     longest: int
     truth: frozenset[int]
 
@@ -119,7 +119,7 @@ def read_file(path: Path, options: Options) -> TableFile:
     rows = np.concatenate([np.empty((0, len(roles.features))), *blocks])
     done = {place: np.concatenate([np.empty(0, np.str_), *found]) for place, found in found_texts.items()}
     labels, ids = (None if place is None else done[place] for place in (roles.label, roles.ids))
-    id_column = "id" if roles.ids is None or roles.ids == layout.row_names else layout.names[roles.ids]
+    id_column = "id" if roles.ids is None or roles.ids in layout.row_names else layout.names[roles.ids]
     columns = tuple(layout.names[place] for place in roles.features)
     return TableFile(rows, columns, labels, None if ids is None else _numbered(ids), id_column)
 
@@ -224,18 +224,20 @@ def find_layout(path: Path, options: Options) -> Layout:
     return Layout(encoding, separator, decimal, skipped, tuple(names), row_names, longest, frozenset(truth))
 
 
-def _name(path: Path, cells: Sequence[Sequence[str]], named: bool, options: Options) -> tuple[list[str], int | None]:
+def _name(
+    path: Path, cells: Sequence[Sequence[str]], named: bool, options: Options
+) -> tuple[list[str], tuple[int, ...]]:
     """Name the columns, and find the one of names of rows, as pandas and R write it."""
     first, rest = [cell.strip() for cell in cells[0]], cells[1:]
     if not named:
-        return [str(place) for place in range(len(first))], None
+        return [str(place) for place in range(len(first))], ()
     if len(first) > 1 and rest and all(len(row) == len(first) + 1 and row[-1].strip() for row in rest):
         first = ["", *first]  # as R writes them
     if len(first) == 1 or first[0] not in _ROW_NAMES or options.id_column == first[0]:
-        return first, None
+        return first, ()
     if not options.columns:
         note(f"{path}: the first column, {first[0]!r}, is read as names of rows and not as numbers")
-    return first, 0
+    return first, (0,)
 
 
 def _read_head(path: Path) -> tuple[str, str, int]:

@@ -6,7 +6,7 @@ are asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from aae.data.checks import Part
 from aae.data.labels import Names
+from aae.data.reading import as_text
 from aae.errors import InputError
 
 
@@ -38,7 +39,7 @@ class Options:
 
     label_column: str | None = None
     id_column: str | None = None
-    ignore_columns: tuple[str, ...] = ()
+    ignore_columns: str | Sequence[str] = ()
     header: bool | None = None
     image_size: int | None = None
     colour: bool = False
@@ -47,6 +48,13 @@ class Options:
     columns: tuple[str, ...] = ()
     whole: bool = False
     labels_only: bool = False
+
+    def __post_init__(self) -> None:
+        for option in ("label_column", "id_column"):
+            if (name := getattr(self, option)) is not None:
+                object.__setattr__(self, option, as_text(name).strip())
+        several = (self.ignore_columns,) if isinstance(self.ignore_columns, str) else self.ignore_columns
+        object.__setattr__(self, "ignore_columns", tuple(as_text(name).strip() for name in several))
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,4 +178,4 @@ def list_some(names: Iterable[str], total: int = 3) -> str:
 
 
 def _list(texts: Iterable[str], joint: str = ", ") -> str:
-    return joint.join(dict.fromkeys(text for text in texts if text))
+    return joint.join(sorted(dict.fromkeys(text for text in texts if text), key=lambda text: not text.startswith(".")))

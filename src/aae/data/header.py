@@ -39,9 +39,7 @@ def has_names(path: Path, cells: Sequence[Sequence[str]], options: Options) -> b
             return True
         if set(options.columns) <= counted:
             return False
-    named = [
-        name.strip() for name in (options.label_column, options.id_column, *options.ignore_columns) if name is not None
-    ]
+    named = [name for name in (options.label_column, options.id_column, *options.ignore_columns) if name is not None]
     numeric = [is_number(cell) for cell in first]
     if any(name in first for name in named) and not (options.whole and any(numeric)):
         return True
@@ -96,6 +94,6 @@ def _is_scale(first: np.ndarray, rest: np.ndarray) -> bool:
         return True
     below = np.diff(rest, axis=1)
     alike = float(((below > 0).all(1) | (below < 0).all(1)).mean())
-    outside = bool(((first < rest.min(0)) | (first > rest.max(0))).all()) and len(rest) >= _MANY
+    outside = bool(((first < rest.min(0)) | (first > rest.max(0))).all())
     even = bool(np.allclose(steps, steps[0], rtol=1e-3))
-    return outside or (even and alike < 0.5)
+    return (outside and (even or len(rest) >= _MANY)) or (even and alike < 0.5)

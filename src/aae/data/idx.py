@@ -60,7 +60,7 @@ def read_bytes(path: Path) -> NDArray[np.uint8]:
                 start = file.read(4 + 4 * _DIMENSIONS)
                 size = _announced(np.frombuffer(start, np.uint8), path)[2]
                 require_memory(2 * size, str(path))
-                return np.frombuffer(start + _read(file, size + 1 - len(start)), np.uint8)
+                return np.frombuffer((start + _read(file, size + 1 - len(start)))[: size + 1], np.uint8)
         if path.stat().st_size == 0:
             raise InputError(f"{path}: found an empty file, expected IDX data")
         return np.memmap(path, np.uint8, mode="r")

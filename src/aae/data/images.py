@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ from aae.data.formats import Format, Options, Parts, ends_with, list_some, visib
 from aae.data.labels import is_unlabelled, names_of
 from aae.data.reading import damaged, readable_name, require_memory
 from aae.errors import InputError, note
+
+logging.getLogger("PIL").addHandler(
+    logging.NullHandler()
+)  # what it would print of damaged files, its exceptions say too
 
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp", ".avif"),
@@ -85,7 +90,8 @@ def _read_folder(path: Path, options: Options) -> Part:
         )
     if not files:
         raise InputError(f"{path}: found no images, expected {', '.join(SUFFIXES)}")
-    known = [other for other in others if other.is_file() and any(one.is_file(other) for one in _other_formats())]
+    by_name = [known for known in formats.FORMATS if known.read_labels is not None]
+    known = [other for other in others if other.is_file() and any(one.is_file(other) for one in by_name)]
     if len(known) >= len(files):
         raise InputError(
             f"{path}: found {len(known)} files of other formats ({list_some(_names(known, path).tolist())}) beside "
@@ -94,15 +100,11 @@ def _read_folder(path: Path, options: Options) -> Part:
     if others:
         kinds = sorted({other.suffix.lower() or "no suffix" for other in others})
         note(
-            f"{path}: {len(others)} files are not read, as they are no images by their names ({list_some(kinds, 5)}): "
+            f"{path}: not read, being no files of images: {len(others)} ({list_some(kinds, 5)}), such as "
             f"{list_some(_names(others, path).tolist())}"
         )
     rows = _read_files(files, options)
     return Part(str(path), rows, np.array(labels, np.str_) if classes else None, (), _names(files, path), "file")
-
-
-def _other_formats() -> list[Format]:
-    return [known for known in formats.FORMATS if known not in FORMATS and known.name not in ("SVHN files",)]
 
 
 def _names(files: list[Path], folder: Path) -> NDArray[np.str_]:
@@ -153,7 +155,8 @@ def _read_files(files: list[Path], options: Options) -> NDArray[np.uint8]:
         several += [file] if frames > 1 else []
     if several:
         note(
-            f"{files[0].parent}: of {len(several)} files with several images the first is read: {list_some(map(str, several))}"
+            f"{files[0].parent}: holding several images, of which the first is read: {len(several)}, such as "
+            f"{list_some(file.name for file in several)}"
         )
     return rows
 

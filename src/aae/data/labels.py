@@ -119,13 +119,12 @@ def read_texts(texts: NDArray[Any], unlabelled: Names = None, where: str = "labe
     """
     texts = np.char.strip(texts.astype(np.str_))
     missing = is_unlabelled(texts, unlabelled)
-    words, counts = np.unique(texts[missing], return_counts=True)
-    for word, count in zip(words.tolist(), counts.tolist(), strict=True):
-        if word in _MISSING and word:
-            note(f"{where}: {count} labels {word!r} are read as no label")
-    known = texts[~missing]
-    numbers = _whole_numbers(known)
+    numbers = _whole_numbers(texts[~missing])
     if numbers is None:
+        words, counts = np.unique(texts[missing], return_counts=True)
+        for word, count in zip(words.tolist(), counts.tolist(), strict=True):
+            if word in _MISSING and word:
+                note(f"{where}: the label {word!r} of {count} rows is read as no label")
         return np.where(missing, "", texts)
     labels = np.full(texts.shape, UNLABELLED, numbers.dtype)
     labels[~missing] = numbers
@@ -180,6 +179,7 @@ def check_labels(labels: NDArray[Any], rows: int, where: str, unlabelled: Names 
     if labels.dtype.kind == "S":
         labels = np.char.decode(labels, "utf-8", "backslashreplace")
     if labels.dtype.kind == "U":
+        _check_characters(labels, where)
         texts = np.char.strip(labels)
         return np.where(is_unlabelled(texts, unlabelled), "", texts)
     if labels.dtype.kind not in "buif":
@@ -196,6 +196,15 @@ def check_labels(labels: NDArray[Any], rows: int, where: str, unlabelled: Names 
     checked = np.full(rows, UNLABELLED, np.int64)
     checked[known] = labels[known]
     return checked
+
+
+def _check_characters(texts: NDArray[Any], where: str) -> None:
+    """Check that a file holds text where it says so: NumPy does not, and Python fails on numbers that are no characters."""
+    if texts.size and texts.dtype.itemsize:
+        native = np.ascontiguousarray(texts.astype(texts.dtype.newbyteorder("=")))
+        codes = native.view(np.uint32)
+        if (codes > 0x10FFFF).any() or ((codes >= 0xD800) & (codes <= 0xDFFF)).any():
+            raise InputError(f"{where}: found labels with characters that do not exist, expected text")
 
 
 def _expect(where: str, labels: NDArray[Any], good: NDArray[np.bool_], expected: str) -> None:

@@ -6,12 +6,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from aae.data import catalogue, tfd
 from aae.data import readers as readers  # which register themselves
 from aae.data.checks import check_parts
 from aae.data.dataset import Dataset, Split
-from aae.data.formats import Options, Parts, expected, expected_labels, find, refuse
+from aae.data.formats import FORMATS, Options, Parts, expected, expected_labels, find, refuse
 from aae.data.labels import Names
 from aae.data.reading import check_regular, damaged, local_path
 from aae.data.splits import hold_out
@@ -19,14 +22,14 @@ from aae.errors import InputError, unknown
 
 
 def load(
-    source: str,
+    source: str | Path,
     *,
     validation: int | float = 0,
     test: int | float = 0.2,
     label_column: str | None = None,
-    labels: str | None = None,
+    labels: str | Path | None = None,
     id_column: str | None = None,
-    ignore_columns: Sequence[str] = (),
+    ignore_columns: str | Sequence[str] = (),
     header: bool | None = None,
     unlabelled: Names = None,
     image_size: int | None = None,
@@ -38,7 +41,7 @@ def load(
 
     Parameters
     ----------
-    source : str
+    source : str or Path
         A known name (see `names`) or a path: ``.npy`` (rows); ``.npz`` (``x_train, y_train, x_test, y_test``, or one of
         X, x, images, rows with one of y, labels, or a sparse matrix of SciPy); ``.csv``, ``.tsv``, either of them also
         ``.gz``, and ``.parquet``, or a folder of parts of such a table; a folder with the four IDX files of MNIST; a folder
@@ -55,12 +58,12 @@ def load(
     label_column : str, optional
         The column of labels of a table: whole numbers or text. A column ``label`` is taken by itself. In a table without a line
         of names it is called by its number, counted from 0.
-    labels : str, optional
+    labels : str or Path, optional
         A ``.npy`` file, or a table of one column, with the label of every row, for a source that has no labels of its own.
     id_column : str, optional
         The column of a table that identifies its rows. It is not learnt from, and is written beside results. The index of
         pandas in a Parquet file is one by itself.
-    ignore_columns : sequence of str
+    ignore_columns : str or sequence of str
         Columns of a table that are left out.
     header : bool, optional
         Whether the first line of a CSV or TSV file names its columns; by default that is found out.
@@ -95,14 +98,14 @@ def load(
     options = Options(
         label_column=label_column,
         id_column=id_column,
-        ignore_columns=tuple(ignore_columns),
+        ignore_columns=ignore_columns,
         header=header,
         unlabelled=unlabelled,
         image_size=image_size,
         colour=colour,
         fold=fold,
     )
-    if source in catalogue.NAMES:
+    if isinstance(source, str) and source in catalogue.NAMES:
         has_folds = source in [entry.name for entry in tfd.ENTRIES]
         refuse(source, options, {"fold"} if has_folds else ())
         if labels is not None or unlabelled is not None:
@@ -111,7 +114,7 @@ def load(
         return catalogue.load_named(source, validation=validation, fold=fold, download=download)
     path = local_path(source)
     if not path.exists():
-        raise InputError(f"{unknown('data set', source, catalogue.NAMES)}; and no file or folder is called so")
+        raise InputError(f"{unknown('data set', str(source), catalogue.NAMES)}; and no file or folder is called so")
     parts = _read(path, options)
     name, train = path.resolve().name, parts.train
     if labels is not None:
@@ -137,7 +140,7 @@ def read_rows(
     *,
     label_column: str | None = None,
     id_column: str | None = None,
-    ignore_columns: Sequence[str] = (),
+    ignore_columns: str | Sequence[str] = (),
     header: bool | None = None,
     unlabelled: Names = None,
     shape: tuple[int, ...] | None = None,
@@ -184,7 +187,7 @@ def read_rows(
     options = Options(
         label_column=label_column,
         id_column=id_column,
-        ignore_columns=tuple(ignore_columns),
+        ignore_columns=ignore_columns,
         header=header,
         unlabelled=unlabelled,
         image_size=image_size,
@@ -213,10 +216,10 @@ def _read(path: Path, options: Options) -> Parts:
         return found.read(path, options)
 
 
-def _read_labels(path: Path, options: Options):  # type: ignore[no-untyped-def]
+def _read_labels(path: Path, options: Options) -> NDArray[Any]:
     if not path.is_file():
         raise InputError(f"labels: found no file {str(path)!r}, {expected_labels()}")
-    found = find(path)
-    if found.read_labels is None:
-        raise InputError(f"labels: found {str(path)!r}, {expected_labels()}")
-    return found.read_labels(path, Options(unlabelled=options.unlabelled))
+    for known in FORMATS:
+        if known.read_labels is not None and known.recognises(path):
+            return known.read_labels(path, Options(unlabelled=options.unlabelled))
+    raise InputError(f"labels: found {str(path)!r}, {expected_labels()}")

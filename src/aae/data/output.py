@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from aae.errors import InputError
 from aae.files import expand, replacing
 
-SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
+SUFFIXES = (".npy", ".npz", ".csv", ".tsv", ".parquet")
 
 
 def write_rows(path: str | Path, columns: Mapping[str, NDArray[Any]]) -> None:
@@ -26,16 +27,16 @@ def write_rows(path: str | Path, columns: Mapping[str, NDArray[Any]]) -> None:
     Parameters
     ----------
     path : str or Path
-        ``.npy`` takes exactly one array, ``.npz`` any number of them. ``.csv`` and ``.parquet`` have one column for an
-        array (n,), and columns ``name_0``, ``name_1``, ... for an array (n, ...), whose rows are written flat.
+        ``.npy`` takes exactly one array, ``.npz`` any number of them. ``.csv``, ``.tsv`` and ``.parquet`` have one column for
+        an array (n,), and columns ``name_0``, ``name_1``, ... for an array (n, ...), whose rows are written flat.
     columns : mapping of str to array, (n,) or (n, ...)
         Numbers or text.
 
     Raises
     ------
     InputError
-        An unknown suffix, more than one array for ``.npy``, a folder that does not exist, or a file that cannot be
-        written.
+        An unknown suffix, more than one array for ``.npy``, numbers that are not finite, a folder that does not exist, or a
+        file that cannot be written.
     """
     path = expand(path)
     suffix = path.suffix.lower()
@@ -43,6 +44,10 @@ def write_rows(path: str | Path, columns: Mapping[str, NDArray[Any]]) -> None:
         raise InputError(f"{path}: found the suffix {path.suffix!r}, expected one of {', '.join(SUFFIXES)}")
     if suffix == ".npy" and len(columns) != 1:
         raise InputError(f"{path}: found {len(columns)} arrays to write ({', '.join(columns)}), expected one; use .npz")
+    for name, array in columns.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            row = int(np.argmin(np.isfinite(array).reshape(len(array), -1).all(1)))
+            raise InputError(f"{path}: found results that are no numbers ({name}, row {row}), expected finite ones")
     if not path.parent.is_dir():
         raise InputError(f"{path}: found no folder {str(path.parent)!r} to write to, expected an existing one")
     try:
@@ -50,10 +55,13 @@ def write_rows(path: str | Path, columns: Mapping[str, NDArray[Any]]) -> None:
             if suffix == ".npy":
                 np.save(file, next(iter(columns.values())), allow_pickle=False)
             elif suffix == ".npz":
-                arrays: dict[str, Any] = dict(columns)
-                np.savez(file, **arrays)
-            elif suffix == ".csv":
-                pa_csv.write_csv(_table(columns), file)
+                with zipfile.ZipFile(file, "w") as archive:  # as `numpy.savez`, which takes no array called "file"
+                    for name, array in columns.items():
+                        with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                            np.lib.format.write_array(member, array, allow_pickle=False)
+            elif suffix in (".csv", ".tsv"):
+                options = pa_csv.WriteOptions(delimiter="," if suffix == ".csv" else "\t")
+                pa_csv.write_csv(_table(columns), file, options)
             else:
                 pa_parquet.write_table(_table(columns), file)
     except OSError as error:

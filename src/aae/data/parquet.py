@@ -75,12 +75,11 @@ def read_file(path: Path, options: Options) -> TableFile:
     return TableFile(rows, columns, labels, ids, name)
 
 
-def _row_names(schema: pa.Schema) -> int | None:
-    """Find the column in which pandas keeps its index; a range is no column."""
+def _row_names(schema: pa.Schema) -> list[int]:
+    """Find the columns in which pandas keeps its index; a range is no column."""
     metadata = schema.pandas_metadata or {}
     index = [name for name in metadata.get("index_columns", []) if isinstance(name, str)]
-    places = [place for place, name in enumerate(schema.names) if name in index or _INDEX.fullmatch(name)]
-    return places[0] if places else None
+    return [place for place, name in enumerate(schema.names) if name in index or _INDEX.fullmatch(name)]
 
 
 def _expand(names: Sequence[str], found: Sequence[NDArray[Any]]) -> list[str]:

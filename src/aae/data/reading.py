@@ -9,8 +9,6 @@ from pathlib import Path
 
 from aae.errors import InputError, InputWarning, reason
 
-_LONG = 300  # characters of what another library says
-
 
 def local_path(source: str | Path) -> Path:
     """Return the path that a person or a recipe means, whatever the encoding of file names is here.
@@ -31,6 +29,20 @@ def local_path(source: str | Path) -> Path:
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(f"{source}: found no path of a file or folder ({reason(error)}), expected one") from None
     return path
+
+
+def as_text(argument: str | Path) -> str:
+    """Return an argument of the command line as text that can be written in UTF-8, which it mostly is, whatever the locale."""
+    text = os.fspath(argument)
+    try:
+        return os.fsencode(text).decode("utf-8") if _has_bytes(text) else text
+    except UnicodeError:
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _has_bytes(text: str) -> bool:
+    """Check whether a text holds bytes that were no text."""
+    return any("\udc80" <= character <= "\udcff" for character in text)
 
 
 def readable_name(path: Path) -> str:
@@ -54,9 +66,7 @@ def damaged(path: Path, expected: str) -> Iterator[None]:
     except MemoryError:
         raise InputError(f"{path}: found more than memory can hold, expected {expected}") from None
     except Exception as error:
-        found = reason(error)
-        found = found if len(found) <= _LONG else f"{found[:_LONG]}..."
-        raise InputError(f"{path}: found a file that cannot be read ({found}), expected {expected}") from error
+        raise InputError(f"{path}: found a file that cannot be read ({reason(error)}), expected {expected}") from error
 
 
 def require_memory(size: int, where: str) -> None:

@@ -19,7 +19,7 @@ from aae.errors import InputError, note, unknown
 
 DEFAULT_LABEL = "label"
 OPTIONS = frozenset({"label_column", "id_column", "ignore_columns"})
-HINT = "data.ignore_columns leaves columns out"
+HINT = "data.label_column names a column of labels, data.ignore_columns leaves columns out"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class TableFile:
     id_column: str
 
 
-def assign(path: Path, names: Sequence[str], options: Options, row_names: int | None = None) -> Roles:
+def assign(path: Path, names: Sequence[str], options: Options, row_names: Sequence[int] = ()) -> Roles:
     """Find out what each column is.
 
     Parameters
@@ -74,8 +74,9 @@ def assign(path: Path, names: Sequence[str], options: Options, row_names: int | 
     options : Options
         Names columns. With ``whole`` one that names a column that is not there is left aside, as new rows need not have
         labels; with ``columns`` all other columns are left out.
-    row_names : int, optional
-        The column in which the file itself keeps names of rows, such as an index of pandas.
+    row_names : sequence of int
+        The columns in which the file itself keeps names of rows, such as an index of pandas. The first identifies the rows,
+        unless others are named for it.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def assign(path: Path, names: Sequence[str], options: Options, row_names: int | 
         A column that is not there, one without a name, or two with the same name.
     """
     if options.labels_only:
-        columns = [place for place in range(len(names)) if place != row_names]
+        columns = [place for place in range(len(names)) if place not in row_names]
         if len(columns) != 1:
             raise InputError(f"{path}: found {len(columns)} columns, expected one column of labels")
         return Roles((), columns[0], None)
@@ -91,14 +92,14 @@ def assign(path: Path, names: Sequence[str], options: Options, row_names: int | 
     _check_names(path, names, row_names)
 
     def find(name: str | None) -> int | None:
-        if name is None or name.strip() in places or options.whole:
-            return None if name is None else places.get(name.strip())
+        if name is None or name in places or options.whole:
+            return None if name is None else places.get(name)
         raise unknown_column(path, name, names)
 
     label, ids = find(options.label_column), find(options.id_column)
     if label is None and options.label_column is None and DEFAULT_LABEL not in options.columns:
         label = places.get(DEFAULT_LABEL)
-        label = None if label in (ids, row_names) else label
+        label = None if label in (ids, *row_names) else label
     if label is not None and label == ids:
         raise InputError(
             f"{path}: found column {names[label]!r} named for both labels and identifiers, expected two columns"
@@ -106,13 +107,15 @@ def assign(path: Path, names: Sequence[str], options: Options, row_names: int | 
     if ids is None and options.id_column is not None:
         note(f"{path}: has no column {options.id_column!r}; rows are written without identifiers")
     if ids is None:
-        ids = row_names if row_names != label else None
+        ids = next((place for place in row_names if place != label), None)
+        if len(row_names) > 1:
+            note(f"{path}: of {len(row_names)} columns of names of rows {names[ids or 0]!r} identifies the rows")
     ignored = {find(name) for name in options.ignore_columns}
     if label in ignored - {None}:
         raise InputError(
             f"{path}: found the column of labels {names[label or 0]!r} in data.ignore_columns, expected others"
         )
-    left_out = {label, ids, row_names, *ignored}
+    left_out = {label, ids, *row_names, *ignored}
     if not options.columns:
         return Roles(tuple(place for place in range(len(names)) if place not in left_out), label, ids)
     wanted = {*options.columns, *_lists(options.columns)}
@@ -133,9 +136,9 @@ def _lists(columns: Sequence[str]) -> set[str]:
     return {column.rpartition("_")[0] for column in columns if column.rpartition("_")[2].isdigit()}
 
 
-def _check_names(path: Path, names: Sequence[str], row_names: int | None) -> None:
+def _check_names(path: Path, names: Sequence[str], row_names: Sequence[int]) -> None:
     for place, name in enumerate(names):
-        if not name and place != row_names:
+        if not name and place not in row_names:
             raise InputError(f"{path}: found no name for column {place} (counted from 0), expected one")
     if len(set(names)) < len(names):
         name, times = Counter(names).most_common(1)[0]
@@ -217,8 +220,8 @@ def _parts(folder: Path, is_file: Callable[[Path], bool]) -> list[Path]:
             raise InputError(f"{folder}: found a folder {path.name!r} beside parts of a table, expected files alone")
     if others:
         note(
-            f"{folder}: {len(others)} files are not read, as they are no parts of the table by their names: "
-            f"{list_some(path.name for path in others)}"
+            f"{folder}: not read, being no parts of the table: {len(others)}, such as "
+            f"{list_some(readable_name(Path(path.name)) for path in others)}"
         )
     return [path for path in inside if is_file(path)]
 

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -43,13 +44,18 @@ from aae.training.diagnostics import diagnose, diagnose_codes, diagnose_labels
 from aae.training.loop import Interruption
 from aae.training.phases import Phase, adversarial_phases
 from aae.training.progress import Progress
-from aae.training.settings import OptimizerSettings, TrainingSettings, validation_message
+from aae.training.radii import neighbour_radii
+from aae.training.settings import LossSettings, OptimizerSettings, TrainingSettings, validation_message
 from aae.training.trainer import INIT, ORDER, SAMPLES, STEPS, Trainer
 
 DIAGNOSED_ROWS = 1000  # that are looked at for signs of collapse
 DIAGNOSED_STEPS = 300  # after fewer nothing has collapsed: it has hardly begun
 ASTRAY = 0.05  # share of the values of a column that may lie far outside the rows that the scaling was made from
 AUTO_STEPS, AUTO_EPOCHS = 3000, 20  # epochs="auto": at least so many mini-batches, and so many passes over the rows
+JOINT_STEPS, JOINT_EPOCHS = 500, 10  # the same where one joint update lowers all losses
+LABELLED_BATCH = 100  # labelled rows in a joint update, at most
+JOINT_EMA = 0.99  # decay of the moving average of weights, then
+NEIGHBOUR = 10  # whose distance is the unit of the radius; a later one where rows have so many equals
 
 
 class AdversarialEstimator(FittedModel):
@@ -173,7 +179,7 @@ class AdversarialEstimator(FittedModel):
         scaler = self.scaler_ if incremental else self._make_scaler(X)
         history = list(self.history_) if incremental else []
         epochs = 1 if partial else self._epochs(len(X))
-        settings = self._training_settings(epochs, seed)
+        settings = self._training_settings(epochs, seed, incremental=incremental or partial)
         device = choose_device(self.device)
         rows = scale(scaler, X)
         if incremental:
@@ -181,18 +187,22 @@ class AdversarialEstimator(FittedModel):
         data = _training_data(rows, labels)
         if partial:
             data = _whole_batches(data, int(self.batch_size), Noise(seed, ORDER, len(history), 1))
+        if settings.losses.neighbours is not None:
+            data = replace(data, radii=_radii(data.rows, settings.losses.neighbours))
         data = data.to(device)
         with seeded(seed, device):
             model = copy.deepcopy(self.model_) if incremental else self._build(rows, seed)
             self._set_changeable(model)
             model.to(device)
             classify = data.labelled is not None and len(data.labelled) > 0
-            trainer = Trainer(model, self._phases(model, classify), data, settings, device)
+            trainer = Trainer(model, self._phases(model, classify, settings), data, settings, device)
             if incremental:
                 self._go_on(trainer)
             for losses in self._run(trainer, epochs):
                 history.append({"epoch": trainer.epoch, **losses})
             tensors, metadata = trainer.state()
+            if trainer.trained is not model:
+                model.load_state_dict(trainer.trained.state_dict())
         tensors = {name: tensor.cpu() for name, tensor in tensors.items() if not name.startswith("module.")}
         self._state = (self._state[0] | tensors if incremental else tensors, metadata)
         self._seed, self.scaler_, self.model_, self.history_ = seed, scaler, model.eval(), history
@@ -243,7 +253,12 @@ class AdversarialEstimator(FittedModel):
         if self.epochs != "auto":
             return int(self.epochs)
         steps = n // min(int(self.batch_size), n)
-        return max(AUTO_EPOCHS, -(-AUTO_STEPS // steps))
+        least, passes = (JOINT_STEPS, JOINT_EPOCHS) if self._loss_settings().joint else (AUTO_STEPS, AUTO_EPOCHS)
+        return max(passes, -(-least // steps))
+
+    def _loss_settings(self) -> LossSettings:
+        """Choose the losses, and what is added beside the paper's."""
+        return LossSettings()
 
     def _make_scaler(self, X: NDArray[Any]) -> Scaling:
         """Find the scaling of rows from the training rows."""
@@ -358,13 +373,16 @@ class AdversarialEstimator(FittedModel):
                 raise InputError(f"{name} is {shares!r}: {error}") from None
         return Categorical(categories)
 
-    def _phases(self, model: AdversarialAutoencoder, classify: bool) -> list[Phase]:
+    def _phases(self, model: AdversarialAutoencoder, classify: bool, settings: TrainingSettings) -> list[Phase]:
         """Create the phases, with the optimizers that estimators use and the changes that `optimizers` names."""
-        adam = OptimizerSettings(optimizer="adam", learning_rate=float(self.learning_rate))
+        losses, adam = settings.losses, OptimizerSettings(optimizer="adam", learning_rate=float(self.learning_rate))
         adversarial = adam.model_copy(update={"betas": (0.5, 0.999)})
-        phases = adversarial_phases(model, classify=classify)
+        if losses.joint:
+            adam = adam.model_copy(update={"decay": "linear", "decay_from": settings.epochs // 2})
+            adversarial = adam.model_copy(update={"betas": (0.5, 0.999), "learning_rate": self.learning_rate / 2})
+        phases = adversarial_phases(model, settings.reduction, classify=classify, losses=losses)
         # A call without labels has no classification, which another has.
-        names = [phase.name for phase in adversarial_phases(model, classify=bool(self._num_classes))]
+        names = [phase.name for phase in adversarial_phases(model, classify=bool(self._num_classes), losses=losses)]
         changes = dict(self.optimizers or {})
         for name, given in changes.items():
             if name not in names:
@@ -383,8 +401,20 @@ class AdversarialEstimator(FittedModel):
                 raise InputError(f"optimizers: {name}.{validation_message(error)}") from None
         return [phase.with_optimizer(given[phase.name]) if phase.name in given else phase for phase in phases]
 
-    def _training_settings(self, epochs: int, seed: int) -> TrainingSettings:
-        return TrainingSettings(epochs=epochs, batch_size=int(self.batch_size), seed=seed, precision=self.precision)
+    def _training_settings(self, epochs: int, seed: int, *, incremental: bool) -> TrainingSettings:
+        """Choose length, batches and losses; training that goes on has no end for learning rates to fall to."""
+        losses = self._loss_settings()
+        joint = (
+            {"labelled_batch_size": LABELLED_BATCH, "ema_decay": JOINT_EMA, "reduction": "mean"} if losses.joint else {}
+        )
+        return TrainingSettings(
+            epochs=10**6 if incremental and losses.joint else epochs,
+            batch_size=int(self.batch_size),
+            seed=seed,
+            precision=self.precision,
+            losses=losses,
+            **joint,
+        )
 
 
 class AdversarialTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, AdversarialEstimator):  # type: ignore[misc]
@@ -407,6 +437,17 @@ def _whole_batches(data: TrainingData, size: int, noise: Noise) -> TrainingData:
     labels = None if data.labels is None else data.labels[order]
     labelled = None if labels is None else (labels >= 0).nonzero()[:, 0]
     return TrainingData(data.rows[order], data.scaling, labels, labelled)
+
+
+def _radii(rows: Tensor, neighbour: int) -> Tensor:
+    """Compute the radius of each row for consistency, from a later neighbour where most rows have so many equals."""
+    while True:
+        try:
+            return neighbour_radii(rows, Scaling.identity(), min(neighbour, len(rows) - 1))
+        except InputError:
+            if neighbour >= len(rows) - 1:
+                return torch.ones(len(rows))  # all rows are equal: there is nothing to smooth
+            neighbour *= 2
 
 
 def _training_data(rows: Rows, labels: Labels | None) -> TrainingData:

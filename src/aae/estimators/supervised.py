@@ -4,23 +4,39 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from pydantic import ValidationError
 from sklearn.base import ClassifierMixin
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from aae.arrays import UNLABELLED
 from aae.errors import InputError
-from aae.estimators.base import AdversarialTransformer
+from aae.estimators.base import NEIGHBOUR, AdversarialTransformer
 from aae.estimators.fitting import fitting
 from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, wanted_labels
 from aae.estimators.use import Rows
 from aae.networks import Scaling
+from aae.priors import Categorical
 from aae.recipes.schema import LabelSettings
 from aae.scaling import ScalingKind
+from aae.training.settings import LossSettings, validation_message
+
+CONSISTENT = LossSettings.model_validate(
+    {
+        "joint": True,
+        "reconstruction": 0.2,
+        "generator": {"label": 0.1, "style": 0.1},
+        "consistency": {"radius": 0.4, "neighbours": NEIGHBOUR, "xi": None},
+        "information": {"weight": 0.2, "marginal": 1.5},
+    }
+)
+"""Found on validation rows of ten tables; it lost nothing on five others."""
+PSEUDO_ROWS = 10  # of each class, beside the labelled ones, where these say how frequent the classes are
 
 
 class _Labelled(AdversarialTransformer):
@@ -245,14 +261,20 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         Number of dimensions of the style. With more of them more of a row survives, but the style then also tells what
         class a row has, and less is left for the label to decide: rows drawn with a label look less like their class.
     class_prior : sequence of float, optional
-        Share of each class among all rows, in the order of `classes_`, with sum 1. By default all classes are taken to be
-        equally frequent, which makes a classifier worse where they are far from it.
+        Fraction of all rows in each class, in the order of `classes_`, with sum 1. By default that of the labelled rows with
+        ten more of each class: a few labels say little about it, and all classes then count the same.
+    losses : {"consistent", "paper"} or dict, default="consistent"
+        What is lowered. ``"consistent"``: one joint update with virtual adversarial consistency and the information of q(y|x)
+        beside the losses of the paper, which finds better classes in a sixth of the steps. ``"paper"``: the phases of section 5
+        alone. A dictionary is in the words of a recipe's ``training.losses``.
     unlabelled : label or sequence of them, optional
         What else in `y` stands for "no label", such as ``"unknown"``.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
-        As for `AAE`; `prior` is that of the style, and `input_noise` is 0.5 by default.
+        As for `AAE`; `prior` is that of the style, `batch_norm` is ``"hidden"`` and `discriminator_noise` 0.3 by default.
     scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
-        As for `AAE`; `optimizers` knows ``"classification"`` too.
+        As for `AAE`, but `batch_size` is 200 and `learning_rate` 0.002 by default, and ``epochs="auto"`` with a joint update
+        means at least 10 passes and 500 mini-batches. Phases are ``"discriminator"`` and ``"joint"``, with other losses
+        ``"reconstruction"``, ``"discriminator"``, ``"generator"`` and ``"classification"``.
 
     Attributes
     ----------
@@ -279,24 +301,33 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
     (150, 3)
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **_Labelled._parameter_constraints,
+        "class_prior": [object],
+        "unlabelled": [object],
+        "losses": [StrOptions({"consistent", "paper"}), dict],
+    }
+    _label_counts: NDArray[np.int64]
+
     def __init__(
         self,
         latent_dim: int = 2,
         *,
         class_prior: Sequence[float] | None = None,
         unlabelled: Any = None,
+        losses: Literal["consistent", "paper"] | dict[str, Any] = "consistent",
         prior: Any = "gaussian",
         posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
         hidden_layer_sizes: Sequence[int] = (200, 200),
         discriminator_layer_sizes: Sequence[int] = (200, 200),
-        batch_norm: Literal["none", "hidden", "all"] = "none",
+        batch_norm: Literal["none", "hidden", "all"] = "hidden",
         input_noise: float = 0.5,
-        discriminator_noise: float = 0.0,
+        discriminator_noise: float = 0.3,
         scaling: ScalingKind | Scaling = "auto",
         output: Literal["auto", "linear", "sigmoid"] = "auto",
         epochs: int | Literal["auto"] = "auto",
-        batch_size: int = 50,
-        learning_rate: float = 0.001,
+        batch_size: int = 200,
+        learning_rate: float = 0.002,
         optimizers: dict[str, dict[str, Any]] | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -327,6 +358,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         )
         self.class_prior = class_prior
         self.unlabelled = unlabelled
+        self.losses = losses
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Name the class of each row: (n_samples, n_features) to (n_samples,)."""
@@ -345,14 +377,32 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         right = labels.astype(object) == predicted.astype(object)
         return float(np.average(right, weights=None if sample_weight is None else np.asarray(sample_weight)))
 
+    def _loss_settings(self) -> LossSettings:
+        if self.losses == "paper":
+            return LossSettings()
+        if self.losses == "consistent":
+            return CONSISTENT
+        try:
+            return LossSettings.model_validate(self.losses)
+        except ValidationError as error:
+            raise InputError(f"losses: {validation_message(error)}") from None
+
+    def _label_prior(self, categories: int) -> Categorical:
+        if self.class_prior is not None:
+            return super()._label_prior(categories)
+        counts = self._label_counts + PSEUDO_ROWS
+        return Categorical(categories, None if len(set(counts.tolist())) == 1 else counts / counts.sum())
+
     def _check_labels(self, labels: NDArray[np.int64]) -> None:
+        self._label_counts = np.bincount(labels[labels >= 0], minlength=len(self.classes_))
         if not len(self.classes_):
             raise InputError(f"all {len(labels)} rows are unlabelled (-1); expected some of every class with a label")
         if len(self.classes_) < 2:
             raise InputError(f"y has 1 class, {self.classes_.tolist()[0]!r}; expected at least 2")
 
     def _parts(self) -> dict[str, Any]:
-        return {"label": LabelSettings(categories=len(self.classes_))}
+        scale = 0.1 if self._loss_settings().joint else 1.0
+        return {"label": LabelSettings(categories=len(self.classes_), init_scale=scale)}
 
     @property
     def _unlabelled(self) -> Any:

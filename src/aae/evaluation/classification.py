@@ -1,4 +1,4 @@
-"""How well do predicted labels fit the true ones (sections 4 and 5, Table 2)? Rows labelled -1 are left out."""
+"""Measures of predicted labels beside the true ones (sections 4 and 5, Table 2). Rows labelled -1 are left out."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _within(values: Array, num_classes: int, name: str) -> None:
 
 
 def error_percent(labels: ArrayLike, predicted: ArrayLike) -> float:
-    """Share of rows with a wrong label, as in Table 2.
+    """Compute the fraction of rows with a wrong label, as in Table 2.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def confusion(labels: ArrayLike, predicted: ArrayLike, num_classes: int) -> Arra
 
 
 def expected_calibration_error(labels: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> float:
-    """Gap between confidence and accuracy, averaged over equally wide bins of confidence (weighted by their rows).
+    """Compute the gap between confidence and accuracy, averaged over equally wide bins of confidence (weighted by their rows).
 
     Parameters
     ----------
@@ -120,12 +120,12 @@ def expected_calibration_error(labels: ArrayLike, probabilities: ArrayLike, bins
     confidence = given.max(axis=1)
     surplus = confidence - (given.argmax(axis=1) == true)
     members = np.ceil(confidence * bins).astype(np.int64) - 1
-    # |mean confidence - accuracy| of a bin times its share of the rows = |sum of the surpluses in it| / n
+    # |mean confidence - accuracy| of a bin times its fraction of the rows = |sum of the surpluses in it| / n
     return 100 * float(np.abs(np.bincount(members, weights=surplus)).sum() / len(true))
 
 
 def classification_report(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, Any]:
-    """Measure a classifier q(y|x) in every way at once.
+    """Compute all measures of a classifier q(y|x).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Do clusters found without labels fit the labels? The measurements of section 6 and Table 3.
+"""Measures of clusters found without labels beside the labels (section 6, Table 3).
 
 The paper's protocol and the other usual measures are reported side by side; their numbers are not comparable.
 """
@@ -66,7 +66,7 @@ def cluster_labels(validation_logits: ArrayLike, validation_labels: ArrayLike) -
 def clustering_report(
     validation_logits: ArrayLike, validation_labels: ArrayLike, test_logits: ArrayLike, test_labels: ArrayLike
 ) -> dict[str, float]:
-    """Measure clusters against the true labels in the paper's way and in the usual ways.
+    """Compute measures of clusters beside the true labels, the paper's and the usual ones.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def clustering_report(
           from `cluster_labels` where no validation row is in the cluster);
         - ``clustering_accuracy_hungarian_percent``: the best one-to-one matching of clusters and classes on the test
           rows; with more clusters than classes each class gets one cluster, and rows in the others count as wrong;
-        - ``nmi``: normalised mutual information, 0 to 1; ``ari``: adjusted Rand index, 1 at best, 0 by chance;
+        - ``nmi``: normalized mutual information, 0 to 1; ``ari``: adjusted Rand index, 1 at best, 0 by chance;
         - ``clusters_in_use``: how many clusters have a labelled test row.
 
     Raises

@@ -1,4 +1,4 @@
-"""How faithful is the code space as a map of the data? Measurements for section 7."""
+"""Measures of the code space as a map of the data (section 7)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SUBSAMPLE = 5000
 def knn_accuracy_percent(
     train_codes: ArrayLike, train_labels: ArrayLike, test_codes: ArrayLike, test_labels: ArrayLike, k: int = 10
 ) -> float:
-    """Accuracy of the vote of the k nearest training codes on test codes.
+    """Compute the accuracy of the vote of the k nearest training codes on test codes.
 
     Parameters
     ----------
@@ -42,15 +42,15 @@ def knn_accuracy_percent(
     """
     codes, labels = as_matrix(train_codes, "train_codes"), as_labels(train_labels, "train_labels")
     same_length(train_codes=codes, train_labels=labels)
-    asked, truth = as_matrix(test_codes, "test_codes"), as_labels(test_labels, "test_labels")
-    same_length(test_codes=asked, test_labels=truth)
-    if asked.shape[1] != codes.shape[1]:
-        raise InputError(f"test_codes: found {asked.shape[1]} columns, expected {codes.shape[1]} as in train_codes")
-    known, judged = labelled_rows(labels), labelled_rows(truth)
+    queries, truth = as_matrix(test_codes, "test_codes"), as_labels(test_labels, "test_labels")
+    same_length(test_codes=queries, test_labels=truth)
+    if queries.shape[1] != codes.shape[1]:
+        raise InputError(f"test_codes: found {queries.shape[1]} columns, expected {codes.shape[1]} as in train_codes")
+    known, tested = labelled_rows(labels), labelled_rows(truth)
     if not 1 <= k <= known.sum():
         raise InputError(f"k: found {k}, expected 1 to {known.sum()}, the number of labelled training rows")
     voters = KNeighborsClassifier(n_neighbors=k).fit(codes[known], labels[known])
-    return 100 * float(voters.score(asked[judged], truth[judged]))
+    return 100 * float(voters.score(queries[tested], truth[tested]))
 
 
 def trustworthiness(rows: ArrayLike, codes: ArrayLike, k: int = 12, limit: int = SUBSAMPLE, seed: int = 0) -> float:

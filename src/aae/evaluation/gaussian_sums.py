@@ -21,7 +21,7 @@ from torch import Tensor
 
 ROWS_AT_ONCE = {"cpu": 1024, "cuda": 8192}  # tall enough for full speed, low enough to stay near the cache
 PAIR_NUMBERS = 2**20  # float64 numbers in one batch of differences
-DENSE_SHARE = 0.02  # above this share of a block, one float64 product is faster than measuring pair by pair
+DENSE_FRACTION = 0.02  # above this fraction of a block, one float64 product is faster than measuring pair by pair
 TOLERANCE = 5e-5  # nats that rounding may cost in any one term
 NEGLECTED = 1e-5  # nats that all terms left in float32 may cost together
 LARGEST = 1e30  # squares beyond this are near the end of float32
@@ -91,13 +91,13 @@ class GaussianSums:
         return self.sums.log() + self.reference * self._inverse_variances()
 
     def merge(self, references: Tensor, sums: Tensor) -> None:
-        """Replace the running values by those of several parts of the samples together.
+        """Replace the running values by those of several subsets of the samples together.
 
         Parameters
         ----------
-        references : Tensor (parts, n)
+        references : Tensor (subsets, n)
             `reference` of each.
-        sums : Tensor (parts, len(sigmas), n)
+        sums : Tensor (subsets, len(sigmas), n)
             `sums` of each.
         """
         self.reference = references.amax(dim=0)
@@ -120,7 +120,7 @@ class GaussianSums:
         if window is None:
             return gaps.sub_(level[:, None]), level - base
         close = _positions(gaps > (level - window)[:, None])
-        if len(close) > DENSE_SHARE * gaps.numel():
+        if len(close) > DENSE_FRACTION * gaps.numel():
             return None
         row, sample = close // len(single), close % len(single)
         some = max(1, PAIR_NUMBERS // rows.shape[1])

@@ -1,10 +1,10 @@
-"""How well does the aggregated posterior q(z) match the prior p(z)? Section 2 shows it by eye; here it is measured.
+"""Measures of how well the aggregated posterior q(z) matches the prior p(z), which section 2 shows by eye.
 
-Three answers, each on held-out codes and beside the value that two independent samples of the prior give:
+There are three, each on held-out codes and beside the value of two independent samples of the prior:
 
 - the *energy distance* sees any difference between the two distributions;
-- the *sliced Wasserstein distance* says how far codes have to move, in code units;
-- *holes* is the share of the prior's mass in regions where no data points map (Figure 2c).
+- the *sliced Wasserstein distance* is how far codes have to move, in code units;
+- *holes* is the fraction of the prior's mass in regions where no data points map (Figure 2c).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _distance_sum(a: Tensor, b: Tensor) -> float:
 
 
 def energy_distance(a: ArrayLike, b: ArrayLike) -> float:
-    r"""Energy distance between two samples: 2 E\|a - b\| - E\|a - a'\| - E\|b - b'\|.
+    r"""Compute the energy distance between two samples: 2 E\|a - b\| - E\|a - a'\| - E\|b - b'\|.
 
     Zero if and only if the two distributions are equal. This is the squared type (no root is taken), and the terms
     within one sample leave out the pairs of a point with itself (U-statistic), so the estimate is unbiased: for equal
@@ -112,7 +112,7 @@ def code_mismatch(codes: ArrayLike, samples: ArrayLike) -> float:
 
 
 def sliced_wasserstein(a: ArrayLike, b: ArrayLike, projections: int = 256, seed: int = 0) -> float:
-    """Mean 1-D Wasserstein-2 distance between two samples over random unit directions.
+    """Compute the mean 1-D Wasserstein-2 distance between two samples over random unit directions.
 
     On one direction the distance is the root mean square gap between the two quantile functions. It is exact for
     unequal sizes too: both empirical quantile functions are steps, and their gap is summed over the common steps.
@@ -190,7 +190,7 @@ def holes(codes: ArrayLike, samples: ArrayLike, neighbours: int = 10) -> float:
     is 1 in an empty region, 1/2 where f = 7 %, and 2^-10 = 0.1 % for q(z) = p(z), the baseline.
 
     A hole shows once it is larger than a ball, which holds k / m of the prior's mass; its rim, as wide as a ball's
-    radius, does not count, so the share is slightly low.
+    radius, does not count, so the fraction is slightly low.
     """
     points, prior = _two_sets(codes, samples, ("codes", "samples"), at_least=1)
     k = math.ceil(neighbours * max(1.0, len(prior) / len(points)))
@@ -207,7 +207,7 @@ def holes(codes: ArrayLike, samples: ArrayLike, neighbours: int = 10) -> float:
 def match_report(
     codes: ArrayLike, draw: Callable[[int, int], Tensor], seed: int = 0, limit: int = 10_000
 ) -> dict[str, float]:
-    """Measure how well the codes match the prior, beside what the prior itself scores.
+    """Compute how well the codes match the prior, beside what the prior itself scores.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ class Metric:
     digits : int, optional
         Decimals to show; by default four significant digits.
     headline : bool
-        Whether it says most about a recipe for which the paper has no number.
+        Whether it is the most telling one of a recipe for which the paper has no number.
     logged : bool
         Whether it is logged after every epoch of training, and is no measurement of a finished run.
     validated : bool
@@ -132,6 +132,9 @@ METRICS: dict[str, Metric] = {
         _percent("error", r"rows with a wrong label, by the largest $q(\mathbf y\mid\mathbf x)$", "lower"),
         validated=True,
     ),
+    "classes_never_predicted": Metric(
+        "classes never predicted", "labels that rows have and no row gets", direction="lower", digits=0, validated=True
+    ),
     "ece_percent": _percent(
         "calibration error",
         "expected calibration error: the gap between confidence and accuracy, averaged over bins of confidence",
@@ -154,6 +157,13 @@ METRICS: dict[str, Metric] = {
     "energy_distance": Metric(
         "energy distance",
         "between style codes and samples of the prior; 0 if they are distributed alike, and slightly negative by chance",
+        direction="lower",
+        digits=3,
+        validated=True,
+    ),
+    "code_mismatch": Metric(
+        "code mismatch",
+        "energy distance of codes from samples of the prior, as a fraction of its maximum; 0 if they are alike",
         direction="lower",
         digits=3,
         validated=True,

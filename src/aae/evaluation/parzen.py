@@ -109,7 +109,7 @@ def parzen_log_likelihood(
     samples : array or tensor (N, ...), or callable (start, stop) -> array or tensor (stop - start, ...)
         Model samples, on the scale of the rows (the paper: pixels in [0, 1]). An array may be memory-mapped. A callable
         makes samples `start` to `stop` and must make the same ones whenever it is called with the same numbers, for example
-        by seeding with `start`: they are asked for in several passes, from several processes and after an interruption.
+        by seeding with `start`: they are drawn in several passes, from several processes and after an interruption.
     validation : array or tensor (n, ...)
         Rows that choose sigma; the paper's are the first 1,000 of the validation split.
     test : array or tensor (m, ...)
@@ -123,7 +123,7 @@ def parzen_log_likelihood(
     device : str or torch.device, optional
         Where to compute; where `test` is, if not given. MPS has no float64, so the CPU takes its place.
     block : int
-        Samples at a time. A callable is asked for blocks of this size (the last may be smaller).
+        Samples at a time. A callable draws blocks of this size (the last may be smaller).
     folder : path, optional
         Where the running sums are kept, written whole or not at all. The same call with the same folder goes on where an
         interrupted one stopped, and ends with the same bits as one that was not interrupted.
@@ -150,9 +150,9 @@ def parzen_log_likelihood(
     1.6e11 for N = m = 10,000 and D = 784, and 4 N D n for the validation rows.
     """
     torch_device = _device(test, device)
-    held, asked = as_rows(validation, "validation", torch_device), as_rows(test, "test", torch_device)
-    if held.shape[1] != asked.shape[1]:
-        raise InputError(f"validation: found {held.shape[1]} columns, expected {asked.shape[1]} as in test")
+    held, queries = as_rows(validation, "validation", torch_device), as_rows(test, "test", torch_device)
+    if held.shape[1] != queries.shape[1]:
+        raise InputError(f"validation: found {held.shape[1]} columns, expected {queries.shape[1]} as in test")
     grid = _widths(sigmas)
 
     def densities(rows: Tensor, widths: Sequence[float], name: str) -> Floats:
@@ -176,8 +176,8 @@ def parzen_log_likelihood(
     if fine:
         fine_sigma, fine_value = _fine_search(grid, best, lambda some, k: densities(held, some, f"validation-fine-{k}"))
         chosen.append(fine_sigma)
-    scores = densities(asked, chosen, "test")
-    means, errors = scores.mean(axis=1), scores.std(axis=1) / math.sqrt(len(asked))
+    scores = densities(queries, chosen, "test")
+    means, errors = scores.mean(axis=1), scores.std(axis=1) / math.sqrt(len(queries))
     return ParzenEstimate(
         log_likelihood_nats=float(means[0]),
         standard_error_nats=float(errors[0]),
@@ -191,8 +191,8 @@ def parzen_log_likelihood(
         grid_validation_log_likelihoods_nats=tuple(map(float, curve)),
         samples=SampleStream(samples, n_samples, block).count,
         validation_rows=len(held),
-        test_rows=len(asked),
-        dim=asked.shape[1],
+        test_rows=len(queries),
+        dim=queries.shape[1],
     )
 
 
@@ -233,13 +233,13 @@ def parzen_log_density(
         As for `parzen_log_likelihood`.
     """
     torch_device = _device(rows, device)
-    asked, widths = as_rows(rows, "rows", torch_device), _widths(sigmas)
+    queries, widths = as_rows(rows, "rows", torch_device), _widths(sigmas)
     stream = SampleStream(samples, n_samples, block)
-    sums = GaussianSums(asked.double(), widths, stream.count)
+    sums = GaussianSums(queries.double(), widths, stream.count)
     where = None if folder is None else Path(folder)
-    sum_kernels(stream, sums, asked, folder=where, name=name, save_seconds=save_seconds, progress=progress)
+    sum_kernels(stream, sums, queries, folder=where, name=name, save_seconds=save_seconds, progress=progress)
     scores: Floats = sums.log_sums().cpu().numpy()
-    constants = math.log(stream.count) + asked.shape[1] * np.log(np.array(widths) * math.sqrt(2 * math.pi))
+    constants = math.log(stream.count) + queries.shape[1] * np.log(np.array(widths) * math.sqrt(2 * math.pi))
     scores -= constants[:, None]
     return scores
 

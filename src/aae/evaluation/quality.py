@@ -1,9 +1,9 @@
-"""How good are samples of a model? A second opinion beside the Parzen window, in the feature space of a classifier.
+"""Measures of samples of a model beside the Parzen window, in the feature space of a classifier.
 
 - the *Fréchet distance* compares mean and covariance of the features of real and generated rows;
-- *precision* is the share of generated rows that look real, *recall* the share of real rows that the model can make.
+- *precision* is the fraction of generated rows that look real, *recall* the fraction of real rows that the model can produce.
 
-The features decide what is seen; numbers are comparable only between measurements with the same features and sizes.
+Results depend on the features; numbers are comparable only between measurements with the same features and sizes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _two_sets(a: ArrayLike, b: ArrayLike, names: tuple[str, str]) -> tuple[Array
 
 
 def frechet_distance(a: ArrayLike, b: ArrayLike) -> float:
-    r"""Fréchet distance between the Gaussians that are fitted to two samples (Heusel et al. 2017).
+    r"""Compute the Fréchet distance between the Gaussians that are fitted to two samples (Heusel et al. 2017).
 
     The squared type, as in the Fréchet inception distance (FID):
     \|mean_a - mean_b\|^2 + trace(C_a + C_b - 2 (C_a C_b)^(1/2)).
@@ -75,7 +75,7 @@ def _covariance_root(sample: Array) -> Array:
 
 
 def precision_recall(real: ArrayLike, generated: ArrayLike, k: int = 3) -> tuple[float, float]:
-    """Precision and recall of generated rows, by k-nearest-neighbour manifolds (Kynkäänniemi et al. 2019).
+    """Compute precision and recall of generated rows by k-nearest-neighbour manifolds (Kynkäänniemi et al. 2019).
 
     The manifold of a sample is the union of the balls around its points that reach to the k-th nearest other point.
 
@@ -91,9 +91,9 @@ def precision_recall(real: ArrayLike, generated: ArrayLike, k: int = 3) -> tuple
     Returns
     -------
     precision : float
-        Share of the generated rows inside the manifold of the real ones, in [0, 1].
+        Fraction of the generated rows inside the manifold of the real ones, in [0, 1].
     recall : float
-        Share of the real rows inside the manifold of the generated ones, in [0, 1].
+        Fraction of the real rows inside the manifold of the generated ones, in [0, 1].
 
     Raises
     ------
@@ -111,11 +111,11 @@ def precision_recall(real: ArrayLike, generated: ArrayLike, k: int = 3) -> tuple
         raise InputError(f"k: found {k}, expected 1 to {fewest - 1}, less than both numbers of rows")
     centre = first.mean(axis=0)
     first, second = first - centre, second - centre
-    return _share_inside(second, first, k), _share_inside(first, second, k)
+    return _fraction_inside(second, first, k), _fraction_inside(first, second, k)
 
 
-def _share_inside(points: Array, sample: Array, k: int) -> float:
-    """Count the share of `points` inside the manifold of `sample`."""
+def _fraction_inside(points: Array, sample: Array, k: int) -> float:
+    """Compute the fraction of `points` inside the manifold of `sample`."""
     radii = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(sample).kneighbors()[0][:, -1]
     radii += ROUNDING * max(np.linalg.norm(points, axis=1).max(), np.linalg.norm(sample, axis=1).max())
     inside = pairwise_distances_chunked(

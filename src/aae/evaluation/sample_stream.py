@@ -163,9 +163,9 @@ def sum_kernels(
     done, path, fingerprint = 0, None, torch.empty(0)
     if folder is not None:
         path = folder / f"{name}-{rank}.safetensors"
-        facts = [sums.sigmas, stream.count, stream.blocks, rank, processes]
+        settings = [sums.sigmas, stream.count, stream.blocks, rank, processes]
         first = stream.read(mine[0], rows.shape[1], rows.device) if mine else rows[:0]
-        fingerprint = _fingerprint(facts, rows, first)
+        fingerprint = _fingerprint(settings, rows, first)
         done = _load(path, sums, fingerprint)
     bar = tqdm(
         desc=f"Parzen window, {name}",
@@ -207,8 +207,8 @@ def _combine(sums: GaussianSums, processes: int) -> None:
     sums.merge(everything[:, 0], everything[:, 1:])
 
 
-def _fingerprint(facts: list[Any], *tensors: Tensor) -> Tensor:
-    digest = hashlib.sha256(json.dumps(facts).encode())
+def _fingerprint(settings: list[Any], *tensors: Tensor) -> Tensor:
+    digest = hashlib.sha256(json.dumps(settings).encode())
     for tensor in tensors:
         digest.update(repr((tuple(tensor.shape), tensor.dtype)).encode())
         digest.update(tensor.cpu().contiguous().numpy().tobytes())

@@ -37,12 +37,12 @@ PALETTE = (
 
 
 def plain(text: str) -> str:
-    """Have a `$` drawn as it is, and not as the beginning of a formula."""
+    """Return text in which a `$` is printed as it is, and not as the beginning of a formula."""
     return text.replace("$", r"\$")
 
 
 def as_images(rows: ArrayLike, name: str = "rows") -> Array:
-    """Bring rows to colour images.
+    """Convert rows to colour images.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def as_images(rows: ArrayLike, name: str = "rows") -> Array:
     array = as_numpy(rows).astype(np.float64)
     if array.ndim == 2:
         raise InputError(
-            f"{name}: found rows of {array.shape[1]} plain columns, which cannot be drawn as images; "
+            f"{name}: found rows of {array.shape[1]} plain columns, which cannot be shown as images; "
             "expected shape (n, height, width) or (n, height, width, 3)"
         )
     if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] != 3) or 0 in array.shape[1:]:
@@ -85,7 +85,7 @@ def mosaic(images: ArrayLike, rows: int, cols: int, lead: int = 0) -> Array:
     rows, cols : int
         Size of the grid.
     lead : int
-        Extra white pixels that set the first column apart.
+        Extra white pixels behind the first column.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def mosaic(images: ArrayLike, rows: int, cols: int, lead: int = 0) -> Array:
 
 
 def cell_scale(images: Array) -> int:
-    """Say how many times `mosaic` magnifies `images` (n, h, w, ...)."""
+    """Return how many times `mosaic` magnifies `images` (n, h, w, ...)."""
     side: int = max(images.shape[1:3])
     return max(1, round(CELL / side))
 
@@ -130,7 +130,7 @@ def sheet(
     left: float = 0.0,
     top: float = 0.0,
 ) -> tuple[Figure, list[Axes]]:
-    """Draw mosaics side by side, one image pixel on one pixel of the figure.
+    """Plot mosaics side by side, one image pixel on one pixel of the figure.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def sheet(
     title : str, optional
         Above all.
     left, top : float
-        Inches of room for labels on the left and above.
+        Inches of space for labels on the left and above.
 
     Returns
     -------

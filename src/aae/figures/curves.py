@@ -19,7 +19,7 @@ from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, PALETTE, TITLE_SIZE,
 def training_curves(
     history: Sequence[Mapping[str, Any]], keys: Sequence[str] | None = None, title: str | None = None, cols: int = 3
 ) -> Figure:
-    """Draw how the losses of the phases, the discriminators and the validation metrics went.
+    """Plot the losses of the phases, the discriminators and the validation metrics by epoch.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def training_curves(
     Figure
         One panel per name; of several replicas each is a thin line and their mean a strong one. What spans more than
         a factor of fifty has a logarithmic axis, and accuracies of discriminators a line at one half, where they
-        cannot tell codes from the prior.
+        cannot distinguish codes from the prior.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def training_curves(
     figure.set_facecolor("white")
     panels = figure.subplots(lines, cols, squeeze=False, sharex=True).ravel()
     for place, (panel, (key, values)) in enumerate(zip(panels, series.items(), strict=False)):
-        _draw(panel, key, epochs, values)
+        _plot(panel, key, epochs, values)
         if place + cols >= len(series):
             panel.set_xlabel("epoch", size=LABEL_SIZE, color=INK)
             panel.tick_params(labelbottom=True)
@@ -85,7 +85,7 @@ def _numbers(value: object) -> list[float]:
     return [float(item) for item in items if isinstance(item, int | float) and not isinstance(item, bool)]
 
 
-def _draw(panel: Axes, key: str, epochs: Array, values: Array) -> None:
+def _plot(panel: Axes, key: str, epochs: Array, values: Array) -> None:
     finite = values[np.isfinite(values)]
     marker = "o" if len(epochs) == 1 else None
     if "discriminator" in key and "accuracy" in key:

@@ -29,7 +29,7 @@ def code_scatter(
     class_names: Sequence[str] | None = None,
     heads: ArrayLike | None = None,
 ) -> Figure:
-    """Draw the 2-D codes of hold-out rows, coloured by label (Figures 2a to 2d, 4a, 4c and 11).
+    """Plot the 2-D codes of hold-out rows, coloured by label (Figures 2a to 2d, 4a, 4c and 11).
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def code_scatter(
         axes.scatter(prior[:, 0], prior[:, 1], s=5, color=CLOUD, linewidths=0, zorder=1)
         keys.append(_key(CLOUD, "o", "prior"))
 
-    # Rows of one marker are drawn at once and in random order: no class hides the others.
+    # Rows of one marker are plotted at once and in random order: no class hides the others.
     order = np.random.default_rng(0).permutation(len(points))
     styles = {int(label): _style(int(label)) for label in np.unique(names)}
     for marker in dict.fromkeys(marker for _, marker in styles.values()):
@@ -127,7 +127,7 @@ def code_scatter(
 
 
 def image_grid(images: ArrayLike, rows: int, cols: int, title: str | None = None) -> Figure:
-    """Draw images in a grid, row by row (Figure 2e with the codes of `gaussian_percentile_grid`).
+    """Plot images in a grid, row by row (Figure 2e with the codes of `gaussian_percentile_grid`).
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def gaussian_percentile_grid(
     mean: tuple[float, float] = (0.0, 0.0),
     axes: ArrayLike = ((1.0, 0.0), (0.0, 1.0)),
 ) -> Array:
-    """Codes that sample the percentiles of a 2-D Gaussian uniformly along each of its axes (Figures 2e and 4b).
+    """Create codes that sample the percentiles of a 2-D Gaussian uniformly along each of its axes (Figures 2e and 4b).
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from aae.figures.canvas import as_images, cell_scale, centres, mosaic, sheet
 
 
 def manifold_panels(panels: Sequence[ArrayLike], titles: Sequence[str] = (), title: str | None = None) -> Figure:
-    """Draw the manifold of several mixture components side by side (Figure 4b).
+    """Plot the manifold of several mixture components side by side (Figure 4b).
 
     Parameters
     ----------
@@ -50,12 +50,12 @@ def manifold_panels(panels: Sequence[ArrayLike], titles: Sequence[str] = (), tit
 
 
 def axis_walk(images: ArrayLike, cols: int = 20, title: str | None = None) -> Figure:
-    """Draw the images met on a walk along the main axis of the swiss roll (Figure 4d), wrapped like text.
+    """Plot the images met on a walk along the main axis of the swiss roll (Figure 4d), wrapped like text.
 
     Parameters
     ----------
     images : array or tensor (n, h, w) or (n, h, w, 3)
-        In the order of the walk, at equal steps of the share of the roll; values in [0, 1].
+        In the order of the walk, at equal fractions of the roll; values in [0, 1].
     cols : int
         Images per line.
     title : str, optional
@@ -64,7 +64,7 @@ def axis_walk(images: ArrayLike, cols: int = 20, title: str | None = None) -> Fi
     Returns
     -------
     Figure
-        Each line says at which share of the roll it starts.
+        Each line is titled with the fraction of the roll at which it starts.
 
     Raises
     ------

@@ -9,13 +9,13 @@ from aae.arrays import ArrayLike
 from aae.errors import InputError
 from aae.figures.canvas import GAP, as_images, cell_scale, mosaic, sheet
 
-APART = 6 * GAP  # pixels between the samples and the column of neighbours
+GAP_TO_NEIGHBOURS = 6 * GAP  # pixels between the samples and the column of neighbours
 
 
 def samples_and_neighbours(
     samples: ArrayLike, neighbours: ArrayLike, rows: int, cols: int, title: str | None = None
 ) -> Figure:
-    """Draw samples in a grid and, set apart, the training images nearest to those of the grid's last column (Figure 5).
+    """Plot samples in a grid and, set apart, the training images nearest to those of the grid's last column (Figure 5).
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ def samples_and_neighbours(
     if nearest.shape != (rows, *cells.shape[1:]):
         raise InputError(f"neighbours: found shape {nearest.shape}, expected {(rows, *cells.shape[1:])}, one per row")
     grid, column = mosaic(cells, rows, cols), mosaic(nearest, rows, 1)
-    between = np.ones((len(grid), APART, 3))
+    between = np.ones((len(grid), GAP_TO_NEIGHBOURS, 3))
     figure, (panel,) = sheet([np.concatenate([grid, between, column], axis=1)], title=title, top=0.2)
     width = cells.shape[2] * cell_scale(cells)
-    middles = [grid.shape[1] / 2 - 0.5, grid.shape[1] + APART + width / 2 - 0.5]
+    middles = [grid.shape[1] / 2 - 0.5, grid.shape[1] + GAP_TO_NEIGHBOURS + width / 2 - 0.5]
     panel.set_xticks(middles, ["samples", "nearest"])
     return figure

@@ -18,7 +18,7 @@ def style_and_content(
     class_names: Sequence[str] | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Draw decoded images of every label in every style (Figures 7a and 7b).
+    """Plot decoded images of every label in every style (Figures 7a and 7b).
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ def cluster_rows(
     title: str | None = None,
     seed: int = 0,
 ) -> Figure:
-    """Draw each cluster: the head, set apart, then random test images assigned to it (Figure 9).
+    """Plot each cluster: the head, set apart, then random test images assigned to it (Figure 9).
 
     Parameters
     ----------

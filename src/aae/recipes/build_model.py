@@ -157,12 +157,12 @@ class Networks:
         return Corruption(self.settings.encoder.input_noise, self.settings.encoder.input_dropout)
 
     def autoencoder(self, *, discriminators: bool) -> AdversarialAutoencoder:
-        """Create the autoencoder with its latents, each with a discriminator if asked for.
+        """Create the autoencoder with its latents, each with a discriminator if wanted.
 
         Raises
         ------
         InputError
-            If it needs labels that the data does not have, or its parts do not fit together.
+            If it needs labels that the data does not have, or its modules do not fit together.
         """
         settings, style = self.settings, self.settings.style
         universal = style is not None and style.posterior == "universal"

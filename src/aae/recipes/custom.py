@@ -1,7 +1,7 @@
 """Custom modules: code of the user's that a recipe names as ``module:attribute``.
 
 A recipe that names some is a program: whoever trains it, or loads a run of it, imports those modules and calls what is in them.
-Training does so, because the recipe is the user's own; `Run.load` does so only if it is told that the modules are trusted.
+Training does so, because the recipe is the user's own; `Run.load` does so only if the modules are said to be trusted.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 def named_in(model: ModelSettings) -> list[str]:
     """List the custom modules of a model as its recipe names them, each once."""
-    parts = [model.encoder, model.decoder, model.discriminator, model.style.prior if model.style else None]
-    names = [getattr(part, "module", None) for part in parts]
+    sections = [model.encoder, model.decoder, model.discriminator, model.style.prior if model.style else None]
+    names = [getattr(section, "module", None) for section in sections]
     return list(dict.fromkeys(name for name in names if name is not None))
 
 
@@ -54,7 +54,7 @@ def network(
     noise : Noise
         Seeds torch while the network is made, so that its initial weights are those of the run's seed.
     **sizes
-        What it may ask for by name, beside `inputs` and `outputs`.
+        What it may take by name, beside `inputs` and `outputs`.
 
     Returns
     -------
@@ -64,16 +64,16 @@ def network(
     Raises
     ------
     InputError
-        If it cannot be imported, called or tried, is no module, or gives another shape.
+        If it cannot be imported, called or tried, is no module, or returns another shape.
     """
     assert settings.module is not None
     key = f"{key}.module"
     offered = {"inputs": inputs, **({} if outputs is None else {"outputs": outputs}), **sizes}
     with seeded(int(noise.integers(2**31))):
-        part = _call(_find(settings.module, key), offered, settings.arguments, f"{key}: {settings.module}")
-        if not isinstance(part, nn.Module):
-            raise InputError(f"{key}: {settings.module} gives a {type(part).__name__}; expected a torch.nn.Module")
-        return part, _width(part, inputs, outputs, f"{key}: {settings.module}")
+        made = _call(_find(settings.module, key), offered, settings.arguments, f"{key}: {settings.module}")
+        if not isinstance(made, nn.Module):
+            raise InputError(f"{key}: {settings.module} returned a {type(made).__name__}; expected a torch.nn.Module")
+        return made, _width(made, inputs, outputs, f"{key}: {settings.module}")
 
 
 def prior(module: str, arguments: dict[str, Any], dim: int, num_classes: int) -> Prior:
@@ -93,7 +93,7 @@ def prior(module: str, arguments: dict[str, Any], dim: int, num_classes: int) ->
     Raises
     ------
     InputError
-        If it cannot be imported, called or sampled, or gives another shape.
+        If it cannot be imported, called or sampled, or returns another shape.
     """
     key = "model.style.prior.module"
     where = f"{key}: {module}"
@@ -113,7 +113,7 @@ def prior(module: str, arguments: dict[str, Any], dim: int, num_classes: int) ->
         raise InputError(f"{where} cannot be sampled ({_reason(error)})") from error
     if tuple(codes.shape) != (2, dim) or made.dim != dim:
         raise InputError(
-            f"{where} gives codes of shape {tuple(codes.shape)}; expected {(2, dim)}, as model.style.dim says"
+            f"{where} returned codes of shape {tuple(codes.shape)}; expected {(2, dim)}, as model.style.dim says"
         )
     return made
 
@@ -124,7 +124,7 @@ def phases(module: str, arguments: dict[str, Any], model: Model) -> list[Phase]:
     Parameters
     ----------
     module : str
-        Names the function: it is called with the model, and gives a `Phase` or several.
+        Names the function: it is called with the model, and returns a `Phase` or several.
     arguments : dict
         What it is called with by name, beside the model.
     model : Model
@@ -133,7 +133,7 @@ def phases(module: str, arguments: dict[str, Any], model: Model) -> list[Phase]:
     Raises
     ------
     InputError
-        If it cannot be imported or called, or gives something else.
+        If it cannot be imported or called, or returns something else.
     """
     key = "training.phases"
     found = _find(module, key)
@@ -145,7 +145,7 @@ def phases(module: str, arguments: dict[str, Any], model: Model) -> list[Phase]:
         ) from error
     several = [made] if isinstance(made, Phase) else made
     if not isinstance(several, Sequence) or not several or not all(isinstance(one, Phase) for one in several):
-        raise InputError(f"{key}: {module} gives a {type(made).__name__}; expected an aae.Phase, or a list of them")
+        raise InputError(f"{key}: {module} returned a {type(made).__name__}; expected an aae.Phase, or a list of them")
     return list(several)
 
 
@@ -177,8 +177,8 @@ def _find(name: str, key: str) -> Callable[..., Any]:
 
 def _call(found: Callable[..., Any], offered: dict[str, Any], arguments: dict[str, Any], where: str) -> Any:
     """Call it with `arguments`, and of what is `offered` with that which it has parameters for."""
-    asked = _parameters(found)
-    given = {**{name: value for name, value in offered.items() if name in asked}, **arguments}
+    accepted = _parameters(found)
+    given = {**{name: value for name, value in offered.items() if name in accepted}, **arguments}
     try:
         return found(**given)
     except Exception as error:
@@ -188,28 +188,28 @@ def _call(found: Callable[..., Any], offered: dict[str, Any], arguments: dict[st
         ) from error
 
 
-def _width(part: nn.Module, inputs: int, outputs: int | None, where: str) -> int:
-    """Check what a network gives for two rows of zeros, and tell its width."""
-    part.eval()
+def _width(module: nn.Module, inputs: int, outputs: int | None, where: str) -> int:
+    """Check what a network gives for two rows of zeros, and return its width."""
+    module.eval()
     rows = torch.zeros(2, inputs, dtype=torch.float32)
     try:
         with torch.no_grad():
-            given = part(rows, None) if takes_noise(part) else part(rows)
+            given = module(rows, None) if takes_noise(module) else module(rows)
     except Exception as error:
         raise InputError(f"{where} fails on a batch of shape {(2, inputs)} ({_reason(error)})") from error
-    part.train()
+    module.train()
     shape = tuple(given.shape) if isinstance(given, Tensor) else None
     if shape is None or len(shape) != 2 or shape[0] != 2 or outputs not in (None, shape[1]):
         found = f"a {type(given).__name__}" if shape is None else f"shape {shape}"
         expected = f"(2, {'features' if outputs is None else outputs})"
-        raise InputError(f"{where} gives {found} for a batch of shape {(2, inputs)}; expected shape {expected}")
+        raise InputError(f"{where} returned {found} for a batch of shape {(2, inputs)}; expected shape {expected}")
     return shape[1]
 
 
 def _parameters(found: Callable[..., Any]) -> set[str]:
     try:
         return set(inspect.signature(found).parameters)
-    except (TypeError, ValueError):  # some built-in ones do not tell
+    except (TypeError, ValueError):  # some built-in ones have no signature
         return set()
 
 

@@ -20,7 +20,7 @@ class Adversarial(Method):
     name = "aae"
 
     def check(self, settings: ModelSettings) -> None:
-        """Check what its parts need of each other."""
+        """Check what the settings require of each other."""
         if settings.cluster_heads is not None and (settings.style is None or settings.label is None):
             raise ValueError("model.cluster_heads need method 'aae', [model.label] and [model.style]")
         if settings.discriminator.add_log_prior:

@@ -21,7 +21,7 @@ class PriorBase(Settings):
     Attributes
     ----------
     prior_class : type
-        The class it builds, which says what it needs.
+        The class it builds, which states what it needs.
     """
 
     prior_class: ClassVar[type[priors.Prior]]

@@ -78,7 +78,7 @@ def _assign(table: Table, override: str) -> None:
 
 
 def _explain(errors: list[ErrorDetails]) -> str:
-    """Return in one line what pydantic found wrong first; a union has complaints from each member, the deepest count."""
+    """Return in one line what pydantic found wrong first; a union has errors from each member, the deepest count."""
     first, *_ = _place(errors[0]["loc"])
     at_first = [error for error in errors if _place(error["loc"])[0][: len(first)] == first]
     deepest = max(at_first, key=lambda error: len(_place(error["loc"])[0]))

@@ -34,7 +34,7 @@ class DataSettings(Settings):
     source: str
     """A named data set or a path."""
     validation: Annotated[int, Field(ge=0, le=MAX_COUNT, strict=True)] | Fraction = 0
-    """Rows taken from the training set for validation: a count or a share."""
+    """Rows taken from the training set for validation: a count or a fraction."""
     test: Fraction = 0.2
     """Fraction held out for testing where the source brings no test split of its own."""
     labels: Count | Literal["all"] | None = None
@@ -47,8 +47,8 @@ class DataSettings(Settings):
     """What else stands for "no label", such as "unlabelled"; -1, empty and missing labels always do."""
     id_column: ColumnName | None = None
     """Column of a table that identifies its rows: it is not learnt from, and is written beside results."""
-    ignore_columns: list[ColumnName] = []
-    """Columns of a table that are left out."""
+    ignore_columns: ColumnName | list[ColumnName] = []
+    """Column of a table that is left out, or several of them."""
     header: bool | None = None
     """Whether the first line of a CSV or TSV file names its columns; not set: that is found out."""
     image_size: Count | None = None
@@ -154,7 +154,7 @@ class LabelSettings(Settings):
     init_scale: Positive = 1.0
     """What the initial weights of its head are multiplied with."""
     probabilities: tuple[float, ...] | None = None
-    """p(y), one for each category, with sum 1: the share of each class in the rows where it is known and not even. Not in the
+    """p(y), one for each category, with sum 1: the fraction of each class in the rows where it is known and not even. Not in the
     paper; not set: all alike."""
 
 

@@ -1,4 +1,4 @@
-"""What the values of recipes can be: numbers in a range, and names of a person's own modules."""
+"""What the values of recipes can be: numbers in a range, and names of custom modules."""
 
 from __future__ import annotations
 

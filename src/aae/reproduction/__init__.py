@@ -1,1 +1,1 @@
-"""The paper's tables and figures: trained, measured, recorded and laid beside the paper's numbers."""
+"""The paper's tables and figures: trained, evaluated, recorded and compared with the paper's numbers."""

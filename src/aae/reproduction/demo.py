@@ -1,4 +1,4 @@
-"""The demonstration: what unlabelled rows are worth when labels are few."""
+"""The demonstration: what unlabelled rows add when labels are few."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aae.recipes.build_data import load_data
 from aae.runs.evaluate import evaluate
-from aae.runs.plot import draw
+from aae.runs.plot import plot
 from aae.runs.train import read_recipe, train
 
 
@@ -24,23 +24,23 @@ def demo(folder: Path, device: str = "auto") -> tuple[dict[str, float], list[Pat
     Returns
     -------
     comparison : dict of str to float
-        Test error in percent by what was learnt from.
+        Test error in percent by what was learned from.
     figures : list of Path
         The figures of the semi-supervised run.
 
     Raises
     ------
     InputError
-        If something else is in their place.
+        If another run is in its place.
     """
     names = {"demo": "50 labels and 1,188 unlabelled rows", "demo-supervised": "50 labels alone"}
     comparison: dict[str, float] = {}
     figures: list[Path] = []
-    for name, learnt_from in names.items():
+    for name, learned_from in names.items():
         recipe = read_recipe(name)
         dataset = load_data(recipe)
         run = train(recipe, dataset, run=folder / name, device=device, resume=True)
-        comparison[learnt_from] = evaluate(run, data=dataset)["metrics"]["test_error_percent"]
+        comparison[learned_from] = evaluate(run, data=dataset)["metrics"]["test_error_percent"]
         if name == "demo":
-            figures = draw(run, data=dataset)
+            figures = plot(run, data=dataset)
     return comparison, figures

@@ -1,4 +1,4 @@
-"""The paper's tables and figures in one go: train what is missing, resume what was interrupted, measure, draw, compare."""
+"""The paper's tables and figures in one go: train what is missing, resume what was interrupted, evaluate, plot, compare."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aae.recipes import Recipe
 from aae.recipes.build_data import load_data
 from aae.reproduction import results
 from aae.runs.evaluate import Report, evaluate, read_report
-from aae.runs.plot import draw
+from aae.runs.plot import plot
 from aae.runs.resume import is_finished
 from aae.runs.run import Run
 from aae.runs.train import read_recipe, train, train_seeds, with_seeds
@@ -57,7 +57,7 @@ SMOKE = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one recipe.
+    """The outcome of one recipe.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ def names(target: str) -> tuple[str, ...]:
 
 
 def plan(name: str, profile: Profile, seeds: int | None = None) -> tuple[Recipe, int]:
-    """Read a recipe as a profile trains it, and say with how many seeds.
+    """Read a recipe as a profile trains it, and return with how many seeds.
 
     Parameters
     ----------
@@ -134,9 +134,9 @@ def reproduce(
     device: str = "auto",
     note: Callable[[str], None] = print,
 ) -> list[Outcome]:
-    """Train, measure and draw every recipe of a target.
+    """Train, evaluate and plot every recipe of a target.
 
-    Finished runs in the folder are used again with what was measured of them, interrupted ones go on where they stopped.
+    Finished runs in the folder are used again with what was measured of them, interrupted ones are resumed.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def reproduce(
     device : {"auto", "cpu", "cuda"}
         Where to train.
     note : callable
-        Told about each recipe as it is taken up or skipped.
+        Called with one line for each recipe that is trained or skipped.
 
     Returns
     -------
@@ -186,7 +186,7 @@ def reproduce(
         elif not runs:
             runs = train_seeds(recipe, count, run=place, device=device, resume=True)
         if dataset is not None:
-            draw(runs[0], data=dataset)
+            plot(runs[0], data=dataset)
         done = [_measured(run) or evaluate(run, data=dataset) for run in runs]
         if record is not None:
             results.record(runs, done, record)
@@ -212,12 +212,12 @@ def _measured(run: Run) -> Report | None:
     except InputError:
         return None
     seed, epochs = run.recipe.training.seed, run.metadata["epochs"]
-    finished = report["split"] == "test" and report["epochs"] == epochs and report["seed"] == seed
+    finished = report["split"] == "test" and report["epochs"] == epochs and report.get("seed") == seed
     return report if finished else None
 
 
 def comparison(outcomes: Sequence[Outcome]) -> list[tuple[str, str, str, str, int, int]]:
-    """Lay the paper's numbers beside ours: recipe, metric, paper, ours, epochs, seeds; one row per number of the paper.
+    """List the paper's numbers beside ours: recipe, metric, paper, ours, epochs, seeds; one row per number of the paper.
 
     A recipe for which the paper has no number is listed by a metric that is a headline, or else by its first one.
     """

@@ -105,7 +105,7 @@ def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -
     runs : sequence of Run
         The same recipe with different seeds.
     reports : sequence of dict
-        What `measure.evaluate` gave for each.
+        What `aae.runs.evaluate.evaluate` returned for each.
     folder : str or Path
         Created if needed; an earlier result of the same recipe is replaced.
 
@@ -187,7 +187,7 @@ def record_parzen(run: Run, estimate: ParzenEstimate, split: str, seconds: float
     run : Run
         The run.
     estimate : ParzenEstimate
-        What `likelihood.parzen` gave for it.
+        What `aae.runs.likelihood.parzen` returned for it.
     split : str
         The split it was measured on.
     seconds : float or None

@@ -1,4 +1,4 @@
-"""How well label and style are separated: does the label decide the class, is the style free of it (section 4)."""
+"""Evaluation of how well label and style are separated (section 4)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aae.runs.run import Run
 
 
 def disentanglement(run: Run, dataset: Dataset, held_out: Split) -> dict[str, float]:
-    """Measure how well label and style are separated.
+    """Compute how well label and style are separated.
 
     Parameters
     ----------
@@ -41,12 +41,12 @@ def disentanglement(run: Run, dataset: Dataset, held_out: Split) -> dict[str, fl
     styles = run.encode(held_out.rows)["style"]
     wanted = np.random.default_rng(0).integers(classes, size=len(styles))
     decoded = run.decode({"style": styles}, wanted)
-    reader = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     some = np.random.default_rng(0).permutation(len(train))[:10_000]
-    reader.fit(run.encode(train.rows[some])["style"], train.labels[some])
+    probe.fit(run.encode(train.rows[some])["style"], train.labels[some])
     counts = np.bincount(held_out.labels, minlength=classes)
     return {
-        "style_linear_probe_accuracy_percent": 100 * float(reader.score(styles, held_out.labels)),
+        "style_linear_probe_accuracy_percent": 100 * float(probe.score(styles, held_out.labels)),
         "style_linear_probe_chance_percent": 100 * float(counts.max() / counts.sum()),
         "conditional_generation_accuracy_percent": 100 * float((classifier.predict(decoded) == wanted).mean()),
         "reference_classifier_accuracy_percent": 100

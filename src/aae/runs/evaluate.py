@@ -1,4 +1,4 @@
-"""Measuring a finished run: every metric that fits it, on rows it was not trained on."""
+"""Evaluation of a finished run: every metric that fits it, on rows it was not trained on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from aae.training.settings import Count, validation_message
 Report = dict[str, Any]
 VALIDATION_CODES = 1000  # codes compared with the prior after every epoch
 MATCHED_ROWS = 11  # the fewest that can be compared with the prior
-PLACEMENT_SAMPLES = 5000  # of the prior, that say which part of it belongs to which label
+PLACEMENT_SAMPLES = 5000  # of the prior, that show which region of it belongs to which label
 NEIGHBOURHOOD = 12  # rows in a neighbourhood for trustworthiness and continuity
 REFERENCE_ROWS = 10_000  # training rows among which nearest neighbours are sought
 
@@ -39,11 +39,10 @@ class _Report(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True)
 
-    recipe: str
     split: Literal["test", "validation"]
     rows: Count
     epochs: Count
-    seed: int
+    seed: int | None = None
     metrics: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
     paper: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
 
@@ -96,7 +95,7 @@ def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe
             samples = prior.sample(len(some), None, noise)
             metrics["validation_energy_distance"] = evaluation.energy_distance(some, samples)
             metrics["validation_code_mismatch"] = evaluation.code_mismatch(some, samples)
-            if _owns_parts(autoencoder.latent("style")) and split.labels is not None and len(_known(split)):
+            if _owns_regions(autoencoder.latent("style")) and split.labels is not None and len(_known(split)):
                 metrics["validation_label_placement_percent"] = _label_placement(
                     prior, every.cpu().numpy(), split.labels
                 )
@@ -226,20 +225,20 @@ def _code_metrics(run: Run, held_out: Split) -> dict[str, float]:
     limit = max(MATCHED_ROWS, run.recipe.evaluation.prior_samples)
     metrics = evaluation.match_report(drawn, draw, limit=limit)
     style = run.autoencoder.latent("style")
-    if _owns_parts(style) and held_out.labels is not None and len(_known(held_out)):
+    if _owns_regions(style) and held_out.labels is not None and len(_known(held_out)):
         metrics["label_placement_percent"] = _label_placement(style.prior, drawn, held_out.labels)
     return metrics
 
 
-def _owns_parts(latent: Latent) -> bool:
-    """Check whether each label has its custom module of the prior (section 2.3)."""
+def _owns_regions(latent: Latent) -> bool:
+    """Check whether each label owns a region of the prior (section 2.3)."""
     return latent.label_informed and latent.prior.has_parts
 
 
 def _label_placement(prior: Prior, codes: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """Measure the share of codes that lie in the part of the prior that belongs to their label (section 2.3), in percent.
+    """Compute the fraction of codes that lie in the region of the prior that belongs to their label (section 2.3), in percent.
 
-    A place belongs to the label of most of the nearest among samples of the prior that were drawn per label.
+    A point belongs to the label of most of the nearest among samples of the prior that were drawn per label.
     """
     assert prior.num_labels is not None
     owners = torch.arange(PLACEMENT_SAMPLES) % prior.num_labels
@@ -248,7 +247,7 @@ def _label_placement(prior: Prior, codes: NDArray[np.float32], labels: NDArray[n
 
 
 def _embedding_metrics(run: Run, train: Split, held_out: Split) -> dict[str, float]:
-    """See whether neighbours in the embedding agree on the label, and on a map whether they are neighbours in the data."""
+    """Compute whether neighbours in the embedding agree on the label, and on a map whether they are neighbours in the data."""
     embedded = run.embed(held_out.rows)
     rows, known = _known(train), _known(held_out)
     metrics: dict[str, float] = {}
@@ -280,7 +279,7 @@ def _reconstruction(run: Run, held_out: Split) -> float:
 
 
 def _scaled(scaling: Scaling, split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-    """Return rows as the network sees them, flat, with their labels, part by part."""
+    """Return rows as the network sees them, flat, with their labels, block by block."""
     device = scaling.offset.device
     for start in range(0, len(split), 1000):
         part = split.take(slice(start, start + 1000))

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
@@ -205,7 +205,8 @@ def push_to_hub(
 
 def _save(run: Run, folder: Path, license: str | None, name: str) -> Path:
     """Write all files of a shared run; `name` is what the model card loads."""
-    recipe = _without_paths(run.recipe)
+    plain = _without_folders(_without_paths(run.recipe).model_dump(mode="json", exclude_none=True))
+    recipe = reader.check(plain, where=str(run.folder.recipe))
     metadata = {key: run.metadata[key] for key in Config.model_fields.keys() - {"recipe"} if key in run.metadata}
     table = {"model_type": LIBRARY, "recipe": recipe.model_dump(mode="json", exclude_none=True), **metadata}
     config = _check(table, where=str(run.folder.metadata))
@@ -223,10 +224,20 @@ def _save(run: Run, folder: Path, license: str | None, name: str) -> Path:
 def _without_paths(recipe: Recipe) -> Recipe:
     """Keep of paths the name alone."""
     data = recipe.data
-    names = {} if data.source in NAMES else {"source": Path(data.source).name}
+    names = {} if data.source in NAMES else {"source": PureWindowsPath(data.source).name}  # which knows either slash
     if data.labels_file is not None:
-        names["labels_file"] = Path(data.labels_file).name
+        names["labels_file"] = PureWindowsPath(data.labels_file).name
     return recipe.model_copy(update={"data": data.model_copy(update=names)})
+
+
+def _without_folders(value: Any) -> Any:
+    """Keep of absolute paths the name alone, wherever they stand: arguments of custom modules may be some."""
+    if isinstance(value, dict):
+        return {key: _without_folders(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(one) for one in value]
+    absolute = isinstance(value, str) and (Path(value).is_absolute() or PureWindowsPath(value).is_absolute())
+    return PureWindowsPath(value).name if absolute else value
 
 
 def _check(table: dict[str, Any], where: str) -> Config:
@@ -309,7 +320,7 @@ def _download(repo_id: str, revision: str | None) -> Path:
 def _hub(where: str) -> Iterator[ModuleType]:
     """Import the client of the Hub, and say in one line, which `where` opens, what it has to complain about."""
     try:
-        hub, errors = (importlib.import_module(f"huggingface_hub{room}") for room in ("", ".errors"))
+        hub, errors = (importlib.import_module(f"huggingface_hub{name}") for name in ("", ".errors"))
     except ImportError:
         raise InputError(
             f"{where}the Hugging Face Hub needs the extra 'hub'; expected: pip install '{LIBRARY}[hub]'"

@@ -1,4 +1,4 @@
-"""How good are the samples of a run: the Parzen window of section 3, and a second opinion."""
+"""Evaluation of the samples of a run: the Parzen window of section 3, and measures of quality."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawing a finished run: the paper's figures that fit it."""
+"""Plots of a finished run: the paper's figures that fit it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ STYLES = 10  # rows of the style/content figure
 
 
 @usual_state()
-def draw(run: Run, folder: str | Path | None = None, data: Dataset | str | Path | None = None) -> list[Path]:
-    """Draw every figure that fits a run.
+def plot(run: Run, folder: str | Path | None = None, data: Dataset | str | Path | None = None) -> list[Path]:
+    """Plot every figure that fits a run.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def draw(run: Run, folder: str | Path | None = None, data: Dataset | str | Path 
         The files, at least one: ``curves`` (losses and metrics by epoch); for a 2-D code ``codes`` (figures 2a to 2d, 4a,
         4c), and ``grid`` (2e), ``manifold`` (4b) or ``walk`` (4d) by its prior; ``embedding`` (11) with cluster heads;
         ``clusters`` (9) where labels were found without labels; ``style-and-content`` (7) where the decoder sees a label;
-        ``samples`` (5). Images are drawn only where rows are images.
+        ``samples`` (5). Images are shown only where rows are images.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def _codes(run: Run, held_out: Split) -> Figure:
 
 
 def _embedding(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:
-    """Draw the embedding; more than two dimensions are mapped to the plane so that the heads come to lie on a circle."""
+    """Plot the embedding; more than two dimensions are mapped to the plane so that the heads come to lie on a circle."""
     assert model.cluster_heads is not None
     heads = model.cluster_heads.weight.detach().cpu().numpy()
     points = run.embed(held_out.rows)
@@ -112,7 +112,7 @@ def _embedding(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figu
 
 
 def _clusters(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:
-    """Draw the head of each cluster, decoded with the style at zero, and held-out images in the cluster (figure 9)."""
+    """Plot the head of each cluster, decoded with the style at zero, and held-out images in the cluster (figure 9)."""
     categories = model.label_head.num_labels
     codes = {"label": _label_codes(model, np.arange(categories))}
     if "style" in model.latents:
@@ -123,7 +123,7 @@ def _clusters(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figur
 
 
 def _samples(run: Run, train: Split) -> Figure:
-    """Draw samples, and beside the last of each row the training image nearest to it (figure 5)."""
+    """Plot samples, and beside the last of each row the training image nearest to it (figure 5)."""
     samples = run.sample(SAMPLES * SAMPLES)
     nearest, _ = nearest_rows(samples[SAMPLES - 1 :: SAMPLES], train.rows)
     return samples_and_neighbours(
@@ -151,7 +151,7 @@ def _images(run: Run, model: AdversarialAutoencoder, held_out: Split) -> dict[st
 
 
 def _manifold(run: Run, prior: GaussianMixture) -> Figure:
-    """Draw the first three components over their own percentiles (figure 4b)."""
+    """Plot the first three components over their own percentiles (figure 4b)."""
     assert prior.num_labels is not None
     local = torch.from_numpy(np.asarray(gaussian_percentile_grid(PANEL), np.float32))
     components = range(min(3, prior.num_labels))
@@ -160,7 +160,7 @@ def _manifold(run: Run, prior: GaussianMixture) -> Figure:
 
 
 def _style_and_content(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:
-    """Draw every label (columns) in the styles of ten held-out images (rows)."""
+    """Plot every label (columns) in the styles of ten held-out images (rows)."""
     labels = model.decoder_classes or model.label_head.num_labels
     sources = held_out.rows[:STYLES]
     styles = np.repeat(run.encode(sources)["style"], labels, axis=0)

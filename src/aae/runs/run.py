@@ -17,6 +17,7 @@ from aae.arrays import ArrayLike, as_labels
 from aae.data import Dataset, Split, read_rows
 from aae.data.checks import are_images, check_finite
 from aae.data.frames import as_rows
+from aae.data.reading import as_text
 from aae.device import choose_device, usual_state
 from aae.errors import InputError
 from aae.files import check_finite_tensors, read_tensors, tensor_sizes
@@ -224,7 +225,7 @@ class Run:
         InputError
             If there is no such class.
         """
-        names = self.label_names if self.model.classifies else self.class_names
+        names, name = self.label_names if self.model.classifies else self.class_names, as_text(name)
         if name not in names:
             raise InputError(
                 f"label is {name!r}; expected one of: {', '.join(names) or 'none, the run knows no labels'}"
@@ -426,7 +427,7 @@ class Run:
         return codes
 
     def images(self, rows: NDArray[Any]) -> NDArray[np.float32]:
-        """Turn stored rows (n, *shape) into values in [0, 1] for drawing: black and white are the ends of the training rows."""
+        """Turn stored rows (n, *shape) into values in [0, 1] for plotting: black and white are the ends of the training rows."""
         low, high = (0, 255) if self.metadata["rows"] == "uint8" else self.metadata.get("row_range") or (0, 1)
         return np.clip((np.asarray(rows, np.float32) - low) / ((high - low) or 1), 0, 1)
 

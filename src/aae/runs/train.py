@@ -1,4 +1,4 @@
-"""Experiments: recipe -> data -> model -> engine -> run directory."""
+"""Training of a recipe: its data, model and trainer, and the run directory."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from aae import recipes
 from aae._version import __version__
 from aae.data import NAMES, Dataset
 from aae.data.checks import are_images
+from aae.data.reading import as_text, local_path
 from aae.device import choose_device, describe_device, usual_state
 from aae.errors import InputError, InterruptedTrainingError
-from aae.files import expand, pack_tensors, read_bytes, unpack_tensors, write_bytes, write_json, write_tensors
+from aae.files import pack_tensors, read_bytes, unpack_tensors, write_bytes, write_json, write_tensors
 from aae.model import Model
 from aae.networks import Scaling
 from aae.noise import Noise, seeded, set_torch_state, torch_state
@@ -59,13 +60,14 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), data: str | N
     Returns
     -------
     Recipe
-        Complete and checked. On other data than its own it says so in its title, and is without the paper's numbers.
+        Complete and checked. On other data than its own its title says so, and is without the paper's numbers.
 
     Raises
     ------
     InputError
         As `recipes.read`.
     """
+    data, overrides = data and as_text(data), [as_text(override) for override in overrides]
     own = recipes.read(recipe)
     fitted = [] if data is None or data == own.data.source else _fitted(own, data)
     found = recipes.read(recipe, [*fitted, *overrides])
@@ -86,12 +88,12 @@ def _fitted(own: Recipe, data: str) -> list[str]:
 
 
 def _with_full_paths(recipe: Recipe) -> Recipe:
-    """Create paths absolute that lead somewhere: a run is used from other folders too."""
+    """Make the paths of a recipe absolute where they exist: a run is used from other folders too."""
     given = {"source": recipe.data.source, "labels_file": recipe.data.labels_file}
     full = {
-        key: str(path)
+        key: as_text(str(path.absolute()))
         for key, value in given.items()
-        if value is not None and value not in NAMES and (path := expand(value)).exists()
+        if value is not None and value not in NAMES and (path := local_path(value)).exists()
     }
     return recipe.model_copy(update={"data": recipe.data.model_copy(update=full)})
 

@@ -1,4 +1,4 @@
-"""BatchedSeeds: several seeds of one recipe trained as one batched program.
+"""Several seeds of one recipe trained as one batched program.
 
 Weights, buffers and optimizer states of all trainers are stacked, and every phase runs once for all of them (`torch.func.vmap`
 over `torch.func.functional_call`). The trainers hold views of the stacks, so each of them can be measured and saved at any
@@ -62,12 +62,12 @@ class BatchedNoise(Noise):
 
     def seed(self) -> int:
         """Refuse: what draws from a generator of its own cannot do so for every replica at once."""
-        raise NotImplementedError("a part of the model draws from a generator of its own")
+        raise NotImplementedError("a module of the model draws from a generator of its own")
 
     @property
     def generator(self) -> torch.Generator:  # type: ignore[override]
         """Refuse: one generator cannot draw for every replica at once."""
-        raise NotImplementedError("a part of the model draws from the generator itself")
+        raise NotImplementedError("a module of the model draws from the generator itself")
 
     def _own(self, draws: list[Tensor]) -> Tensor:
         return torch.stack(draws)[self.replica]
@@ -185,19 +185,19 @@ class BatchedSeeds:
         )
 
     def _loss(self, phase: Phase, tensors: dict[str, Tensor], batch: Batch, noise: BatchedNoise) -> Tensor:
-        """Compute the cost of one phase for every replica (replicas,); adds codes and metrics to the batch."""
+        """Compute the loss of one phase for every replica (replicas,); adds codes and metrics to the batch."""
         parts = {"rows": batch.rows, "labels": batch.labels, "radii": batch.radii, "codes": batch.codes}
         parts |= {"labelled_rows": batch.labelled_rows, "labelled_labels": batch.labelled_labels}
         given = {name: part for name, part in parts.items() if part is not None}
 
-        def cost(tensors: dict[str, Tensor], given: dict[str, Any], replica: Tensor) -> tuple[Tensor, Any, Any]:
+        def loss_of_one(tensors: dict[str, Tensor], given: dict[str, Any], replica: Tensor) -> tuple[Tensor, Any, Any]:
             noise.replica = replica
             own = Batch(noise=noise, weights=batch.weights, **given)
             loss: Tensor = functional_call(self._call, tensors, (phase, own))
             return loss, own.codes or {}, own.metrics
 
         with self.trainers[0].cast:
-            loss, codes, metrics = vmap(cost, randomness="same")(tensors, given, self._index)
+            loss, codes, metrics = vmap(loss_of_one, randomness="same")(tensors, given, self._index)
         batch.codes = codes or None
         batch.metrics |= metrics
         total: Tensor = loss
@@ -243,7 +243,7 @@ class BatchedSeeds:
         return together
 
     def _try(self) -> None:
-        """Compute every cost once, on copies and with other random numbers, so that what cannot be batched shows now."""
+        """Compute every loss once, on copies and with other random numbers, so that what cannot be batched shows now."""
         modules = [trainer.module for trainer in self.trainers]
         names = [f"module.{name}" for name in self.module.state_dict(keep_vars=True)]
         states = [module.state_dict() for module in modules]
@@ -265,16 +265,16 @@ class BatchedSeeds:
                     raise RuntimeError(f"{reason} (phase {phase.name})") from error
         if any(not torch.equal(state, before[name]) for name, state in torch_state(self.device).items()):
             set_torch_state(before, self.device)
-            raise RuntimeError("a part of the model draws from torch itself, which has one stream for all seeds")
+            raise RuntimeError("a module of the model draws from torch itself, which has one stream for all seeds")
 
 
 class _Loss(nn.Module):
-    """The cost of a phase as the ``forward`` of a module, for `functional_call`."""
+    """The loss of a phase as the ``forward`` of a module, for `functional_call`."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
     def forward(self, phase: Phase, batch: Batch) -> Tensor:
-        """Compute the cost."""
+        """Compute the loss."""
         return phase.compute(batch)

@@ -12,7 +12,7 @@ from aae.arrays import ArrayLike
 from aae.evaluation.matching import code_mismatch
 
 DISCRIMINATOR_WINS = 0.97  # accuracy; about 0.5 to 0.75 in healthy runs
-LABELS_UNUSED = 0.5  # entropy of the mean of q(y|x) as a share of that of the prior; above 0.9 in healthy runs
+LABELS_UNUSED = 0.5  # entropy of the mean of q(y|x) as a fraction of that of the prior; above 0.9 in healthy runs
 CODES_ASTRAY = (
     0.1  # energy distance over what it is at most; 0.05 where codes are half as wide, below 0.02 in healthy runs
 )
@@ -53,13 +53,13 @@ def diagnose(metrics: Mapping[str, float], door: Door = "recipe", *, final: bool
         if name.endswith("_discriminator_accuracy") and value > DISCRIMINATOR_WINS:
             yield (
                 name,
-                f"the {name.removesuffix('_accuracy').replace('_', ' ')} tells codes from prior samples in {value:.1%} of "
-                f"cases and no longer guides the encoder; {helps['discriminator']} may help",
+                f"the {name.removesuffix('_accuracy').replace('_', ' ')} distinguishes codes from prior samples in "
+                f"{value:.1%} of cases and no longer guides the encoder; {helps['discriminator']} may help",
             )
         if name == "label_normalized_marginal_entropy" and value < LABELS_UNUSED:
             yield (
                 name,
-                f"most rows share a few labels: the entropy of the mean of q(y|x) is {value:.0%} of the prior's; "
+                f"most rows have one of a few labels: the entropy of the mean of q(y|x) is {value:.0%} of the prior's; "
                 f"{helps['labels']} may help",
             )
         if not final:

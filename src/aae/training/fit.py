@@ -1,4 +1,4 @@
-"""Training a model of one's custom modules on arrays, without a recipe or a run folder."""
+"""Training a model of custom modules on arrays, without a recipe or a run folder."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def fit(
     rows : array, (n, inputs)
         Training rows, as the encoder is to see them.
     labels : array of whole numbers, (n,), optional
-        Class numbers, -1 for unlabelled rows. They reach whatever part of the model uses labels.
+        Class numbers, -1 for unlabelled rows. They reach whatever uses labels in the model.
     phases : sequence of Phase, optional
         What runs on every mini-batch, in this order. By default those of `adversarial_phases`; to put one of your own beside
         them, give ``[*aae.adversarial_phases(model), mine]``.
@@ -145,7 +145,7 @@ def fit(
 
 
 def _try(model: AdversarialAutoencoder, inputs: int, device: torch.device) -> None:
-    """Check that the model encodes rows of so many values, decodes to as many, and tells codes from samples by one logit."""
+    """Check that the model encodes rows of so many values, decodes to as many, and has one logit for each code."""
     model.eval()
     rows, labels = (
         torch.zeros(2, inputs, device=device, dtype=torch.float32),
@@ -157,7 +157,7 @@ def _try(model: AdversarialAutoencoder, inputs: int, device: torch.device) -> No
     try:
         with torch.no_grad(), seeded(0, device):
             codes = model.encode(rows, noise)
-            where = "the parts of the model do not fit together"
+            where = "the modules of the model do not fit together"
             given["the decoder"] = (model.decode(codes, labels), (2, inputs))
             for name, code in codes.items():
                 latent = model.latent(name)
@@ -166,13 +166,13 @@ def _try(model: AdversarialAutoencoder, inputs: int, device: torch.device) -> No
     except (RuntimeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{where} ({reason})") from error
-    for part, (found, expected) in given.items():
+    for module, (found, expected) in given.items():
         if tuple(found.shape) != expected:
-            raise InputError(f"{part} gives shape {tuple(found.shape)} for two rows; expected {expected}")
+            raise InputError(f"{module} returns shape {tuple(found.shape)} for two rows; expected {expected}")
 
 
 def _classes(model: AdversarialAutoencoder) -> int | None:
-    """Count the classes that the parts of a model can tell apart, None if no part knows labels."""
+    """Count the classes that a model distinguishes; None if it uses no labels."""
     counts = [model.decoder_classes, model.latent("label").prior.dim if model.classifies else None]
     counts += [model.latent(name).prior.num_labels for name in model.latents if model.latent(name).label_informed]
     return min((count for count in counts if count is not None), default=None)

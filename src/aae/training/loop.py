@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from aae.errors import InterruptedTrainingError, TrainingError
+from aae.errors import InputError, InterruptedTrainingError, TrainingError
 from aae.training.checkpoints import checkpoint_places, remove_older_checkpoints, save_checkpoint
 from aae.training.diagnostics import diagnose
 from aae.training.progress import Progress
@@ -109,9 +109,9 @@ def run_to_end(jobs: Sequence[TrainingJob], title: str, epoch_function: EpochFun
                     metric_logger(found)
                 shown = _mean(metrics)
                 progress.epoch(shown)
-                for sign, advice in diagnose(shown, final=last) if trainer.epoch > 1 else ():
-                    if sign not in warned:  # once per run is enough
-                        warned.add(sign)
+                for symptom, advice in diagnose(shown, final=last) if trainer.epoch > 1 else ():
+                    if symptom not in warned:  # once per run is enough
+                        warned.add(symptom)
                         progress.warn(advice)
             stop = losses is None or trainer.distributed.any(interrupted.is_set)
             due = losses is not None and (last or trainer.epoch % settings.checkpoint_every == 0)
@@ -138,12 +138,15 @@ def _mean(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def _validated(job: TrainingJob) -> dict[str, float]:
     """Measure a run on the validation split; numbers that are not finite are no measurement."""
-    metrics = job.validate()
+    phases = " and ".join(phase.name for phase in job.trainer.phases if phase.runs_in(job.trainer.epoch - 1))
+    where = f"after epoch {job.trainer.epoch}. Try lower learning rates for {phases}"
+    try:
+        metrics = job.validate()
+    except InputError as error:  # what the model gives cannot be measured
+        raise TrainingError(f"validation finds: {error}, {where}") from None
     for name, value in metrics.items():
         if not math.isfinite(value):
-            raise TrainingError(
-                f"{name.replace('_', ' ')} is {value} after epoch {job.trainer.epoch}. Try lower learning rates"
-            )
+            raise TrainingError(f"{name.replace('_', ' ')} is {value} {where}")
     return metrics
 
 

@@ -1,4 +1,4 @@
-"""Updates: how a phase moves the weights it owns, with no more passes over memory than the arithmetic needs.
+"""Optimizers of phases, with no more passes over memory than the arithmetic needs.
 
 The arithmetic is that of `torch.optim.SGD` and `torch.optim.Adam`, in torch's own fused kernels. What is left out is their
 work in Python around every call, which takes longer than the update of a small network. A compiled step has the same
@@ -41,7 +41,7 @@ class Optimizer:
 
     Attributes
     ----------
-    rate : float
+    learning_rate : float
         The learning rate; changed from outside by the epoch.
     weights : list of Tensor
         The fp32 weight of each parameter.
@@ -119,7 +119,7 @@ class Optimizer:
         return [(gradient.reshape(seeds, -1) * factors[:, None]).view_as(gradient) for gradient in gradients]
 
     def _decay(self, learning_rate: float | Tensor) -> None:
-        """Take from every weight its share of the decoupled weight decay."""
+        """Apply the decoupled weight decay to every weight."""
         for weight, _ in self._moved:
             weight.mul_(1 - learning_rate * self.settings.weight_decay)
 

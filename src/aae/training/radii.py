@@ -51,6 +51,7 @@ def neighbour_radii(rows: Tensor, scaling: Scaling, k: int, seed: int = 0) -> Te
     drawn = torch.arange(n) if n <= REFERENCES else Noise(seed).permutation(n)[:REFERENCES].sort().values
     depth = max(1, round(k * len(drawn) / n))
     parts = [scaling(rows[drawn[start : start + BLOCK]]) for start in range(0, len(drawn), BLOCK)]
+    threads = torch.get_num_threads()
     search = NearestNeighbors(n_neighbors=depth + 1).fit(torch.cat(parts).numpy())
     places = torch.full((n,), -1)
     places[drawn] = torch.arange(len(drawn))
@@ -61,6 +62,7 @@ def neighbour_radii(rows: Tensor, scaling: Scaling, k: int, seed: int = 0) -> Te
         others = torch.from_numpy(distances).float().masked_fill(itself, -1.0).sort(dim=1).values  # itself comes first
         known = itself.any(1)
         radii[start : start + BLOCK] = torch.where(known, others[:, depth], others[:, depth - 1])
+    torch.set_num_threads(threads)  # the search sets those of torch's products too, and leaves them so
     median = radii.median()
     if median == 0:
         raise InputError(

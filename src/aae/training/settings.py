@@ -108,6 +108,9 @@ class InformationSettings(Settings):
 class JointSettings(Settings):
     """Weights of the losses on q(y|x) and the codes, and what can be added beside the paper's."""
 
+    reconstruction: Weight | None = None
+    """Weight of the reconstruction error in a joint update, which then moves the decoder too; not set: the reconstruction is a
+    phase of its own, on corrupted rows."""
     generator: dict[str, Weight] = {}
     """Weight of the generator's loss by latent, such as { label = { 0 = 3.0, 20 = 0.3 }, style = 0.1 }; 1 for others."""
     classification: Weight = 1.0
@@ -157,6 +160,10 @@ class LossSettings(JointSettings):
             raise ValueError(f"training.losses ask for neighbours {sorted(asked)}; expected the same in both parts")
         if self.clustering is not None and not self.joint:
             raise ValueError("training.losses.clustering needs training.losses.joint = true")
+        if self.reconstruction is not None and not self.joint:
+            raise ValueError("training.losses.reconstruction needs training.losses.joint = true")
+        if self.clustering is not None and (self.reconstruction is None) != (self.clustering.reconstruction is None):
+            raise ValueError("training.losses.reconstruction is set in one part of training; expected in both or none")
         return self
 
 
@@ -196,7 +203,7 @@ class TrainingSettings(Settings):
     """Whether a CPU runs the step as one compiled program: faster steps, above all in bf16, for about half a minute at the
     start and a C++ compiler. A GPU captures the step in any case."""
     reduction: Literal["sum", "mean"] = "sum"
-    """How the reconstruction error is taken over the dimensions of a row; "sum" is what the paper's rates are made for."""
+    """How the reconstruction error is taken over the dimensions of a row; "sum" is what the paper's learning rates are for."""
     pretraining: Epoch = 0
     """Epochs in which GMMN+AE trains the autoencoder, before the generator of codes."""
     moment_matching_epochs: Epoch = 0

@@ -287,7 +287,7 @@ class Trainer:
 
     def _check_batch_norm(self) -> None:
         """Refuse mini-batches of one row where it would be normalized by itself."""
-        if not any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in self.module.modules()):
+        if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.module.modules()):
             return
         if self.batch_size < 2:
             raise InputError(
@@ -340,13 +340,20 @@ class Trainer:
         finite = torch.stack([torch.isfinite(weight).all() for weight in weights.values()])
         for name, whole in zip(weights, finite.tolist(), strict=True):
             if not whole:
-                owners = [p.name for p in self.phases if any(weights[name] is own for own in p.parameters)]
-                phases = f"the {' and '.join(owners)} phase" if owners else "the phases"
                 raise TrainingError(
-                    f"{name} is not finite after {phases} of epoch {self.epoch + 1}, step {self.step}. Try lower learning "
-                    "rates"
+                    f"{name} is not finite after {self._owners(name)} of epoch {self.epoch + 1}, step {self.step}. "
+                    "Try lower learning rates"
                 )
         return history
+
+    def _owners(self, name: str) -> str:
+        """Name the phases that change a weight; of a buffer, those that change a weight of the same layer."""
+        weights = dict(self.module.named_parameters())
+        layer = name.rpartition(".")[0] + "."
+        alike = [weights[name]] if name in weights else [w for own, w in weights.items() if own.startswith(layer)]
+        owners = [p.name for p in self.phases if any(own is weight for own in p.parameters for weight in alike)]
+        names = owners or [phase.name for phase in self.phases]
+        return f"the {' and '.join(names)} phase{'s' if len(names) > 1 else ''}"
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Collect all that a later `load_state` needs to go on with the same bits: tensors, and metadata for JSON."""

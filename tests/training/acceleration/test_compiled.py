@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from helpers import small_networks
 from torch import nn
 
 from aae import recipes
@@ -15,7 +16,7 @@ from aae.training.acceleration import compiled
 from aae.training.trainer import Trainer, TrainingData
 
 CPU = torch.device("cpu")
-FULLY_CONNECTED = ["model.encoder.hidden=[8]", "model.decoder.hidden=[8]", "model.discriminator.hidden=[8]"]
+FULLY_CONNECTED = small_networks()
 LENGTH = ["training.batch_size=20", "training.epochs=9"]
 
 
@@ -137,7 +138,7 @@ def test_a_part_that_reads_numbers_is_not_compiled(monkeypatch, capsys):
     own, plain = (trainer("table2-svhn-1000", FULLY_CONNECTED, compile) for compile in (True, False))
     for one in (own, plain):
         one.module.encoder.layers[0].norm.momentum = None  # a mean over all mini-batches so far, whose count it reads
-    reason = "what a part does depends on a number (aten._local_scalar_dense.default)"
+    reason = "what a module does depends on a number (aten._local_scalar_dense.default)"
     assert_is_plain_after_all(own, plain, reason, capsys)
 
 

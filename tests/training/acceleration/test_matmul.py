@@ -25,14 +25,14 @@ ROWS, WEIGHT, BIAS = NOISE.normal(20, 30), NOISE.normal(40, 30), NOISE.normal(40
         (aten.bmm.default, [ROWS[None], WEIGHT.t()[None]], aten.bmm.default),
     ],
 )
-def test_products_are_the_same_wherever_they_are_computed(function, operands, expected, monkeypatch):
+def test_matmuls_are_the_same_wherever_they_are_computed(function, operands, expected, monkeypatch):
     assert faster(function, operands) is expected
     torch.testing.assert_close(expected(*operands), function(*operands), rtol=1e-5, atol=1e-4)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     assert faster(function, operands) is function
 
 
-def test_a_traced_program_takes_the_fastest_and_a_scaled_product_stays():
+def test_a_traced_program_takes_the_fastest_and_a_scaled_matmul_stays():
     def program(rows):
         forwards = torch.addmm(BIAS, rows, WEIGHT.t())
         scaled = torch.addmm(BIAS, rows, WEIGHT.t(), beta=2)

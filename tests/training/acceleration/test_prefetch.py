@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from helpers import small_networks
 
 from aae import recipes
 from aae.noise import Noise
@@ -60,7 +61,7 @@ def file(tmp_path):
 
 
 def trainer_of(rows_file):
-    changes = ["model.encoder.hidden=[8]", "model.decoder.hidden=[8]", "model.discriminator.hidden=[8]"]
+    changes = small_networks()
     recipe = recipes.read("figure2a", [f"data.source={rows_file}", "data.validation=0", "data.test=0", *changes])
     dataset = load_data(recipe)
     model = build_model(recipe.model, dataset.shape, 0, Noise(0, INIT))

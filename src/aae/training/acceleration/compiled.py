@@ -30,7 +30,7 @@ Call = tuple[str, tuple[int, ...]]
 """A method of `Noise` and its arguments."""
 
 BACKEND = "inductor"
-OWN_NUMBERS = "a part draws random numbers of its own"
+OWN_NUMBERS = "a module draws random numbers of its own"
 
 
 class RecordedNoise(Noise):
@@ -83,14 +83,14 @@ class RecordedNoise(Noise):
 
 
 class ForbidDataDependentOps(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Refuses to tell Python a number of a tensor: a program would keep it for all steps to come."""
+    """Refuses to read a number of a tensor into Python: a program would keep it for all steps to come."""
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Run `function` if it gives tensors."""
         if torch.Tag.data_dependent_output in function.tags:
-            raise RuntimeError(f"what a part does depends on a number ({function})")
+            raise RuntimeError(f"what a module does depends on a number ({function})")
         return function(*args, **(kwargs or {}))
 
 
@@ -184,7 +184,7 @@ class CompiledStep:
             replace_matmuls(graph)
         finally:
             for tensor, value in zip(state, before, strict=True):
-                tensor.copy_(value)  # tracing does for real what no input has part in, such as the decay of a momentum
+                tensor.copy_(value)  # tracing executes what depends on no input, such as the decay of a momentum
         return Program(calls, torch.no_grad()(torch.compile(graph, backend=BACKEND, dynamic=False, fullgraph=True)))
 
     def _give_up(self, reason: str) -> None:

@@ -1,7 +1,7 @@
 """CUDA graphs: a whole step is captured once and then replayed, so that a GPU does not wait for Python to launch kernels.
 
 A step is a pure tensor program: fixed shapes, everything on the device, random numbers from generators that the graph knows.
-Learning rates and the list of phases are part of what is captured; where they change, the step is captured again.
+Learning rates and the list of phases are captured too; where they change, the step is captured again.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ WARM_UP = 3  # steps before the capture: libraries choose their kernels and take
 
 
 def unsupported_reason(module: nn.Module) -> str | None:
-    """Say why the steps of a model are neither captured nor compiled, None if they can be.
+    """Return why the steps of a model are neither captured nor compiled, None if they can be.
 
     A replay and a compiled program repeat tensor operations, and no Python. Of the modules of this package and of torch, and of
     the priors of this package that are no function of a user, it is known that nothing else happens in them.
     """
-    for part in module.modules():
-        for kind in (type(part), type(getattr(part, "prior", None))):
+    for submodule in module.modules():
+        for kind in (type(submodule), type(getattr(submodule, "prior", None))):
             if kind.__module__.partition(".")[0] not in ("aae", "torch", "builtins") or kind is FromSampler:
                 return f"it is not known whether {kind.__name__} does the same in every step"
     return None

@@ -1,4 +1,4 @@
-"""Distributed that train one run together: started by ``torchrun``, joined by `torch.distributed`.
+"""Processes that train one run together: started by ``torchrun``, joined by `torch.distributed`.
 
 Every process holds the whole model and the whole data, and computes its slice of each mini-batch: gradients are averaged
 over the processes, batch normalization takes its statistics from the slices of all, and random numbers are drawn for the
@@ -53,7 +53,7 @@ class Distributed:
 
     @classmethod
     def joined(cls) -> Distributed:
-        """Describe the processes that `join`, or the person's own ``init_process_group``, has put together."""
+        """Describe the processes that `join`, or the user's own ``init_process_group``, has put together."""
         return cls(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else cls()
 
     @property
@@ -99,7 +99,7 @@ class Distributed:
     def gather(self, rows: Tensor) -> Tensor:
         """Put the rows (n, ...) of all processes below each other, in the order of the mini-batch: (world_size * n, ...).
 
-        Its gradient is that of a cost that every process computes of all rows, and that is averaged over the processes.
+        Its gradient is that of a loss that every process computes of all rows, and that is averaged over the processes.
         """
         if self.world_size == 1:
             return rows

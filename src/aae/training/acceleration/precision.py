@@ -70,7 +70,7 @@ def known_weights(module: nn.Module) -> list[nn.Parameter]:
     """List the weights of a model that may be replaced by bf16 copies, because all that is done with them is known.
 
     Such a weight belongs to a linear or convolutional layer of torch, which belongs to a module of this package or of torch.
-    All others, such as those of batch normalization and of layers in a person's own modules, stay in fp32, and autocast does
+    All others, such as those of batch normalization and of layers in custom modules, stay in fp32, and autocast does
     with them what it always does.
     """
     known: dict[nn.Parameter, None] = {}

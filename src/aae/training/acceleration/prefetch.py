@@ -30,10 +30,10 @@ class Prefetch:
 
     def __init__(self, read: Callable[[NDArray[np.int64]], object] | None, order: Tensor) -> None:
         self._read, self._order, self._asked = read, order, 0
-        self._thread = ThreadPoolExecutor(1)  # starts with what is first asked for
+        self._thread = ThreadPoolExecutor(1)  # starts with the first request
 
     def reach(self, step: int) -> None:
-        """Say that `step` (counted from 0) is about to begin; asks for the rows of the next ones where they are due."""
+        """Announce that `step` (counted from 0) is about to begin; requests the rows of the next ones where they are due."""
         if self._read is None or step + STEPS < self._asked:
             return
         start = max(self._asked, step + 1)

@@ -76,7 +76,8 @@ def adversarial_phases(
     heads, losses = model.cluster_heads, losses or LossSettings()
     _check_losses(model, losses)
     classify, start = classify and model.classifies, moment_matching_epochs
-    phases = [reconstruction_phase(model, reduction, statistics=not losses.joint)]
+    apart = losses.reconstruction is None
+    phases = [reconstruction_phase(model, reduction, statistics=not losses.joint)] if apart else []
     if heads is not None and list(heads.parameters()):
         phases.append(repulsion_phase(heads))
     if moment_matching_epochs:
@@ -85,10 +86,10 @@ def adversarial_phases(
     first = losses.clustering
     if first is not None:
         begin = assignment(model, first, labelled=classify)
-        phases.append(joint_phase(model, first, name="clustering", start=start, stop=first.epochs))
-        return [*phases, joint_phase(model, losses, classify=classify, start=first.epochs, begin=begin)]
+        phases.append(joint_phase(model, first, reduction, name="clustering", start=start, stop=first.epochs))
+        return [*phases, joint_phase(model, losses, reduction, classify=classify, start=first.epochs, begin=begin)]
     if losses.joint:
-        return [*phases, joint_phase(model, losses, classify=classify, start=start)]
+        return [*phases, joint_phase(model, losses, reduction, classify=classify, start=start)]
     phases.append(generator_phase(model, start, losses.generator))
     if classify:
         phases.append(classification_phase(model, losses.classification))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from aae.losses import Reduction, half_squared_error
 from aae.model import AdversarialAutoencoder
 from aae.networks import frozen_statistics
 from aae.training.data import TrainingData
@@ -22,6 +23,7 @@ OPTIMIZER = OptimizerSettings(optimizer="adam", learning_rate=0.002)
 def joint_phase(
     model: AdversarialAutoencoder,
     settings: JointSettings,
+    reduction: Reduction = "sum",
     *,
     name: str = "joint",
     classify: bool = False,
@@ -41,6 +43,8 @@ def joint_phase(
         Every latent needs a discriminator; consistency and information need the latent ``label``.
     settings : JointSettings
         Which losses, and their weights.
+    reduction : {"sum", "mean"}
+        Of the reconstruction error over the dimensions of a row, where it is one of them.
     name : str
         Of the phase.
     classify : bool
@@ -51,7 +55,8 @@ def joint_phase(
     Returns
     -------
     Phase
-        It moves the encoder and all heads, and logs each of its losses without their weights.
+        It moves the encoder and all heads, with the reconstruction the decoder too, and logs each of its losses without their
+        weights.
     """
     generator = generator_term(model)
     terms = {}
@@ -64,6 +69,8 @@ def joint_phase(
         weights["information"] = settings.information.weight
     if classify:
         weights["classification"] = settings.classification
+    if settings.reconstruction is not None:
+        weights["reconstruction"] = settings.reconstruction
 
     def labelled(batch: Batch) -> Tensor:
         with frozen_statistics(model):
@@ -83,7 +90,12 @@ def joint_phase(
             total = total + log(batch, term_name, term(batch, probabilities))
         if classify:
             total = total + log(batch, "classification", labelled(batch))
+        if settings.reconstruction is not None:
+            decoded = model.activate(model.decoder_logits(batch.codes, batch.labels, batch.noise))
+            total = total + log(batch, "reconstruction", half_squared_error(decoded, batch.rows, reduction))
         return total
 
     parameters = model.encoder_parameters()
+    if settings.reconstruction is not None:
+        parameters += model.decoder_parameters()
     return Phase(name, parameters, loss, OPTIMIZER, classify, start, stop, weights, begin)

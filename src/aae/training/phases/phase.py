@@ -1,4 +1,4 @@
-"""What a phase is: one loss, the parameters that lower it, and the optimizer that moves them."""
+"""Phases: one loss each, the parameters that lower it, and the optimizer that moves them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aae.training.settings import OptimizerSettings, validation_message
 
 @dataclass
 class Batch:
-    """What the phases of one step share.
+    """The mini-batch of one step, which its phases share.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ class Phase:
     begin: Callable[[TrainingData], None] | None = None
 
     def without_frozen(self) -> Phase:
-        """Leave out the parameters that ask for no gradient, and repetitions.
+        """Create the same phase without parameters that require no gradient, and without repetitions.
 
         Raises
         ------

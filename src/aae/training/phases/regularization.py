@@ -1,4 +1,4 @@
-"""The regularization phase: discriminators tell codes from prior samples, and the generator confuses them (section 2)."""
+"""The regularization phase: discriminators distinguish codes from prior samples, and the generator confuses them (section 2)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def generator_term(model: AdversarialAutoencoder) -> Callable[[Batch], Tensor]:
 
 
 def discriminator_phase(model: AdversarialAutoencoder, start: int = 0, *, corrupt: bool = True) -> Phase:
-    """Create the phase in which all discriminators learn to tell codes from prior samples (section 2).
+    """Create the phase in which all discriminators learn to distinguish codes from prior samples (section 2).
 
     Parameters
     ----------
@@ -70,9 +70,9 @@ def discriminator_phase(model: AdversarialAutoencoder, start: int = 0, *, corrup
             accuracy = losses.discriminator_accuracy(logits[:n], logits[n:])
             batch.metrics[f"{name}_discriminator_accuracy"] = accuracy.detach()
         if "label" in batch.codes:
-            shares = getattr(model.latent("label").prior, "probabilities", None)
+            probabilities = getattr(model.latent("label").prior, "probabilities", None)
             batch.metrics["label_normalized_marginal_entropy"] = losses.normalized_marginal_entropy(
-                batch.gather(batch.codes["label"].detach()), shares
+                batch.gather(batch.codes["label"].detach()), probabilities
             )
         return total
 

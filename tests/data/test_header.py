@@ -1,0 +1,99 @@
+"""Numbers in the first line of a table: names where they are a scale, a row otherwise, and in either case a line says so."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from aae.data import load, read_rows
+from aae.errors import InputError, InputWarning
+
+RNG = np.random.default_rng(3)
+
+
+def lines(first: str, rows: np.ndarray, labels: list[str] | None = None) -> str:
+    cells = [[f"{x:.4f}" for x in row] + ([] if labels is None else [labels[k]]) for k, row in enumerate(rows)]
+    return first + "\n" + "".join(",".join(row) + "\n" for row in cells)
+
+
+SPECTRA = RNG.uniform(0.1, 0.9, (40, 16))
+NAMES = {
+    "wavelengths": (",".join(f"{900 + 50 * k:.1f}" for k in range(16)), SPECTRA),
+    "falling wavenumbers": (",".join(str(4000 - 25 * k) for k in range(16)), SPECTRA),
+    "uneven": (",".join(str(100 + k * k) for k in range(16)), SPECTRA),
+    "years": ("2001,2002,2003", np.array([[5, 6, 7], [8, 9, 1]])),
+    "counted from 1": (",".join(str(k + 1) for k in range(16)), SPECTRA),
+    "pandas": (",".join(str(k) for k in range(16)), SPECTRA),
+}
+ROWS = {
+    "a row like the others": (",".join(f"{x:.4f}" for x in SPECTRA[0]), SPECTRA[1:]),
+    "rising rows": ("1,2,3", np.array([[2, 3, 4], [3, 4, 5], [1, 2, 3]])),
+    "two columns": ("1.5,2", np.array([[3, 4]])),
+}
+
+
+@pytest.mark.parametrize("case", [*NAMES, *ROWS])
+def test_numbers_in_the_first_line(tmp_path, case):
+    first, rows = (NAMES | ROWS)[case]
+    (tmp_path / "t.csv").write_text(lines(first, rows))
+    what = "names of columns" if case in NAMES else "a row"
+    with pytest.warns(InputWarning, match=rf"t\.csv: the first line, .* is read as {what}.*data\.header="):
+        data = load(str(tmp_path / "t.csv"), test=0)
+    assert len(data.train) == len(rows) + (case in ROWS)
+    assert data.columns == (tuple(first.split(",")) if case in NAMES else tuple(map(str, range(rows.shape[1]))))
+
+
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("case", ["wavelengths", "a row like the others"])
+def test_header_decides_without_a_word(tmp_path, case, header):
+    first, rows = (NAMES | ROWS)[case]
+    (tmp_path / "t.csv").write_text(lines(first, rows))
+    assert len(load(str(tmp_path / "t.csv"), test=0, header=header).train) == len(rows) + (not header)
+
+
+def test_names_that_are_numbers_beside_that_of_the_labels(tmp_path):
+    (tmp_path / "t.csv").write_text(lines(NAMES["wavelengths"][0] + ",label", SPECTRA, ["a", "b"] * 20))
+    data = load(str(tmp_path / "t.csv"), test=0)
+    assert (data.shape, data.class_names, len(data.train)) == ((16,), ("a", "b"), 40)
+
+
+@pytest.mark.parametrize("labels", [["0", "1"], ["Iris-setosa", "Iris-virginica"], ["0.0", "1.0"]])
+def test_labels_by_the_number_of_their_column(tmp_path, labels):
+    (tmp_path / "t.csv").write_text(lines("", SPECTRA, labels * 20).lstrip("\n"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = load(str(tmp_path / "t.csv"), test=0, label_column="16")
+    assert (data.shape, len(data.train), len(data.class_names)) == ((16,), 40, 2)
+    np.testing.assert_allclose(data.train.rows, SPECTRA, atol=1e-4)
+    new = read_rows(tmp_path / "t.csv", columns=data.columns, label_column="16", class_names=data.class_names)
+    np.testing.assert_array_equal(new.labels, data.train.labels)
+
+
+def test_a_word_that_occurs_again_is_no_name(tmp_path):
+    (tmp_path / "t.csv").write_text("5.1,3.5,setosa\n4.9,3.0,setosa\n4.7,3.2,other\n")
+    with (
+        pytest.warns(InputWarning, match="read as a row, as 'setosa' occurs below it too"),
+        pytest.raises(InputError, match=r"column '2': found 'setosa', .*data\.label_column names a column of labels"),
+    ):
+        load(str(tmp_path / "t.csv"))
+
+
+def test_identifiers_by_the_number_of_their_column(tmp_path):
+    (tmp_path / "t.csv").write_text("s1,5.1,3.5\ns2,4.9,3.0\n")
+    data = load(str(tmp_path / "t.csv"), test=0, id_column="0")
+    assert (data.train.ids.tolist(), data.columns) == (["s1", "s2"], ("1", "2"))
+
+
+def test_new_rows_are_read_like_those_of_the_training_data(tmp_path):
+    (tmp_path / "named.csv").write_text("900,950,1000\n1,2,3\n")
+    (tmp_path / "bare.csv").write_text("900,950,1000\n1,2,3\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_rows(tmp_path / "named.csv", columns=("900", "950", "1000")).rows.tolist() == [[1, 2, 3]]
+        assert len(read_rows(tmp_path / "bare.csv", columns=("0", "1", "2"))) == 2
+
+
+def test_words_are_names_even_where_the_option_says_otherwise(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"line 1, column '0': found 'a', expected a number"):
+        load(str(tmp_path / "t.csv"), header=False)

@@ -1,0 +1,317 @@
+"""Tables as people and programs write them: nothing is misread, and what is left out is said."""
+
+import gzip
+import time
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from aae.data import load, read_rows
+from aae.errors import InputError, InputWarning
+
+RNG = np.random.default_rng(5)
+ROWS = [[1, 2], [3, 4]]
+
+
+def write(path, content):
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return str(path)
+
+
+PLAIN = {
+    "tsv": ("t.tsv", "a\tb\n1\t2\n3\t4\n"),
+    "csv.gz": ("t.csv.gz", gzip.compress(b"a,b\n1,2\n3,4\n")),
+    "tsv.gz": ("t.tsv.gz", gzip.compress(b"a\tb\n1\t2\n3\t4\n")),
+    "upper case": ("T.CSV", "a,b\n1,2\n3,4\n"),
+    "BOM, Windows line ends": ("t.csv", "\ufeffa,b\r\n1,2\r\n3,4\r\n"),
+    "old line ends": ("t.csv", "a,b\r1,2\r3,4\r"),
+    "UTF-16": ("t.csv", "a,b\n1,2\n3,4\n".encode("utf-16")),
+    "spaces": ("t.csv", " a , b\n 1 , 2\n3 ,4 \n"),
+    "quoted": ("t.csv", '"a","b"\n"1","2"\n"3","4"\n'),
+    "no end": ("t.csv", "a,b\n1,2\n3,4"),
+    "empty lines": ("t.csv", "\na,b\n1,2\n\n3,4\n\n\n"),
+    "separator line": ("t.csv", "sep=;\na;b\n1;2\n3;4\n"),
+}
+
+
+@pytest.mark.parametrize("case", PLAIN)
+def test_forms_of_the_same_table(tmp_path, case):
+    data = load(write(tmp_path / PLAIN[case][0], PLAIN[case][1]), test=0)
+    assert (data.columns, data.train.rows.tolist()) == (("a", "b"), ROWS)
+
+
+SAID = {
+    "semicolons": ("a;b\n1;2\n3;4\n", "with semicolons between columns", ROWS),
+    "decimal commas": ("a;b\n1,5;2\n3;4,25\n", "with decimal commas", [[1.5, 2], [3, 4.25]]),
+    "tabs": ("a\tb\n1\t2\n3\t4\n", "with tabs between columns", ROWS),
+    "bars": ("a|b\n1|2\n3|4\n", "with bars between columns", ROWS),
+    "pandas with its index": (",a,b\n0,1,2\n1,3,4\n", "first column, '', is read as names of rows", ROWS),
+    "an index that was read again": ("Unnamed: 0,a,b\n0,1,2\n1,3,4\n", "'Unnamed: 0', is read as names of rows", ROWS),
+    "R": ('"","a","b"\n"r1",1,2\n"r2",3,4\n', "is read as names of rows", ROWS),
+    "R, one name less": ("a,b\nr1,1,2\nr2,3,4\n", "is read as names of rows", ROWS),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+@pytest.mark.filterwarnings("ignore::aae.errors.InputWarning")
+def test_what_had_to_be_found_out_is_said(tmp_path, case):
+    text, said, rows = SAID[case]
+    with pytest.warns(InputWarning, match=said):
+        data = load(write(tmp_path / "t.csv", text), test=0)
+    assert (data.columns, data.train.rows.tolist()) == (("a", "b"), rows)
+
+
+REFUSED = {
+    "decimal commas between commas": ('a,b\n"1,5",2\n', r"line 2, column 'a': found '1,5', .*commas between columns"),
+    "words for missing": ("a,b\n1,2\nNA,3\n", "line 3, column 'a': found 'NA', expected a number"),
+    "dates": ("a,when\n1,2024-01-01\n", r"column 'when': found '2024-01-01'.*data\.ignore_columns"),
+    "Latin-1": ("länge,b\n1,2\n".encode("latin-1"), "expected a table of numbers in UTF-8"),
+    "beyond float32": ("a,b\n1,1e39\n", r"column 'b' .*found 1e\+39, expected a number up to 3.4e38"),
+    "spaces between": ("a b\n1 2\n", "found '1 2', expected a number, with commas between columns"),
+    "control characters": ("a\x1b[31m\n1\nx\n", r"column 'a\\x1b\[31m': found 'x'"),
+    "packed": (gzip.compress(b"a\n1\n"), "cannot be read"),
+    "names cut": ("a,b,c\n1,2\n", "Expected 3 columns, got 2"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_table_is_refused_with_its_cause(tmp_path, case):
+    with pytest.raises(InputError, match=REFUSED[case][1]) as caught:
+        load(write(tmp_path / "t.csv", REFUSED[case][0]))
+    assert str(caught.value).isprintable()
+
+
+def test_names_and_labels_lose_spaces_around_them(tmp_path):
+    for file, text in (("t.csv", "a, b, label\n1, 2, cat\n3, 4, dog\n5, 6,cat \n"),):
+        for column in (None, "label", " label"):
+            data = load(write(tmp_path / file, text), test=0, label_column=column)
+            assert (data.columns, data.class_names) == (("a", "b"), ("cat", "dog"))
+    pa.parquet.write_table(pa.table({" a": [1, 2], "label ": ["x ", "y"]}), tmp_path / "t.parquet")
+    data = load(str(tmp_path / "t.parquet"), test=0)
+    assert (data.columns, data.class_names) == (("a",), ("x", "y"))
+
+
+def test_truth_is_a_number(tmp_path):
+    path = write(tmp_path / "t.csv", "a,b,label\nTrue,1,x\nFalse,2,y\n")
+    assert load(path, test=0).train.rows.tolist() == [[1, 1], [0, 2]]
+
+
+def test_quotes_around_line_ends_and_separators(tmp_path, monkeypatch):
+    monkeypatch.setattr("aae.data.delimited._CHUNK", 30)
+    text = "a,label\n" + "".join(f'{k},"x, {k % 2}\ny"\n' for k in range(50))
+    data = load(write(tmp_path / "t.csv", text), test=0)
+    assert (len(data.train), data.class_names) == (50, ("x, 0\ny", "x, 1\ny"))
+
+
+def test_lines_are_counted_over_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr("aae.data.delimited._CHUNK", 40)
+    text = "a,b\n" + "1,2\n" * 98 + "3,x\n"
+    with pytest.raises(InputError, match=r"line 100, column 'b': found 'x'"):
+        load(write(tmp_path / "t.csv", text))
+    with pytest.raises(InputError, match=r"missing value in row 98 \(counted"):
+        load(write(tmp_path / "t.csv", text.replace("3,x", "3,")))
+
+
+def test_a_table_far_wider_than_a_megabyte(tmp_path):
+    columns = 150_000
+    line = ["0.123456"] * columns
+    path = write(
+        tmp_path / "t.csv", "\n".join(",".join(cells) for cells in ([f"g{k}" for k in range(columns)], line, line))
+    )
+    data = load(path, test=0)
+    assert (data.shape, len(data.train), data.columns[-1]) == ((columns,), 2, "g149999")
+
+
+def test_new_rows_of_a_wide_table_take_no_longer_than_the_table(tmp_path):
+    names = [f"g{k}" for k in range(8_000)]
+    pa.parquet.write_table(pa.table({name: np.zeros(2, np.float32) for name in names}), tmp_path / "t.parquet")
+    begun = time.perf_counter()
+    data = load(str(tmp_path / "t.parquet"), test=0)
+    first = time.perf_counter() - begun
+    read_rows(tmp_path / "t.parquet", columns=data.columns[::-1])
+    assert time.perf_counter() - begun - first < 2 * first + 2
+
+
+# --- columns ---
+
+
+def test_identifiers_are_carried_and_not_learnt_from(tmp_path):
+    path = write(tmp_path / "t.csv", "who,a,note,label\n007,1,x,u\n012,2,y,\n100,3,z,v\n")
+    data = load(path, test=1, id_column="who", ignore_columns=["note"])
+    assert (data.columns, data.class_names, data.train.id_column) == (("a",), ("u", "v"), "who")
+    assert sorted([*data.train.ids.tolist(), *data.test.ids.tolist()]) == ["007", "012", "100"]
+    new = read_rows(path, id_column="who", ignore_columns=["note", "gone"], columns=("a",), shape=(1,))
+    assert new.ids.tolist() == ["007", "012", "100"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "ids"), [(["7", "12"], [7, 12]), (["07", "12"], ["07", "12"]), ([" x", "y "], ["x", "y"])]
+)
+def test_identifiers_stay_as_they_are_written(tmp_path, cells, ids):
+    path = write(tmp_path / "t.csv", "id,a\n" + "".join(f"{cell},1\n" for cell in cells))
+    assert load(path, test=0, id_column="id").train.ids.tolist() == ids
+
+
+def test_new_rows_without_their_identifiers(tmp_path):
+    path = write(tmp_path / "t.csv", "a\n1\n")
+    with pytest.warns(InputWarning, match="has no column 'who'; rows are written without identifiers"):
+        assert read_rows(path, id_column="who", columns=("a",)).ids is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"id_column": "wo"}, "unknown column 'wo'; did you mean 'who'"),
+        ({"ignore_columns": ["b"]}, "unknown column 'b'; expected one of: a, label, who"),
+        ({"id_column": "who", "label_column": "who"}, "'who' named for both labels and identifiers"),
+        ({"id_column": "who", "ignore_columns": ["label"]}, "column of labels 'label' in data.ignore_columns"),
+    ],
+)
+def test_columns_that_cannot_be_what_they_are_named_for(tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        load(write(tmp_path / "t.csv", "who,a,label\nx,1,u\n"), **options)
+
+
+@pytest.mark.parametrize("name", [None, "patient", "label"])
+def test_an_index_of_pandas_identifies_rows_and_is_no_feature(tmp_path, name):
+    frame = pd.DataFrame(RNG.uniform(size=(4, 2)), columns=["a", "b"], index=pd.Index([7, 14, 7, 21], name=name))
+    frame.to_parquet(tmp_path / "t.parquet")
+    data = load(str(tmp_path / "t.parquet"), test=0)
+    assert (data.columns, data.train.ids.tolist(), data.class_names) == (("a", "b"), [7, 14, 7, 21], ())
+    assert data.train.id_column == (name or "id")
+    assert load(str(tmp_path / "t.parquet"), test=0, label_column=name).class_names == (
+        ("7", "14", "21") if name else ()
+    )
+
+
+def test_an_index_of_several_levels(tmp_path):
+    frame = pd.DataFrame({"a": [1, 2]}, index=pd.MultiIndex.from_tuples([("x", 1), ("y", 2)], names=["k", "l"]))
+    frame.to_parquet(tmp_path / "t.parquet")
+    with pytest.warns(InputWarning, match="of 2 columns of names of rows 'k' identifies the rows"):
+        data = load(str(tmp_path / "t.parquet"), test=0)
+    assert (data.columns, data.train.ids.tolist()) == (("a",), ["x", "y"])
+
+
+# --- Parquet types ---
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.list_(pa.float32(), 3), pa.large_list(pa.float64())])
+def test_a_column_of_lists_is_as_many_columns(tmp_path, kind):
+    rows = RNG.normal(size=(6, 3)).astype(np.float32)
+    table = pa.table({"e": pa.array(rows.tolist(), kind), "label": [0, 1] * 3, "x": [1.0] * 6})
+    pa.parquet.write_table(table, tmp_path / "t.parquet", row_group_size=2)
+    data = load(str(tmp_path / "t.parquet"), test=0)
+    assert data.columns == ("e_0", "e_1", "e_2", "x")
+    np.testing.assert_array_equal(data.train.rows[:, :3], rows)
+    pa.parquet.write_table(table.select(["x", "e"]), tmp_path / "new.parquet")
+    np.testing.assert_array_equal(read_rows(tmp_path / "new.parquet", columns=data.columns).rows, data.train.rows)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ([[1.0, 2.0], [3.0]], r"found a list of 1 values in row 1 .*expected 2"),
+        ([[1.0, None], [3.0, 1.0]], "found a missing value in row 1"),
+        ([[1.0], None], "found a missing value in row 1"),
+        ([[[1.0]], [[2.0]]], "found lists of lists"),
+        ([["x"], ["y"]], "found values of type string"),
+        ([{"x": 1}, {"x": 2}], "found values of type struct"),
+        (pa.nulls(2), "found a missing value in row 0"),
+        (pd.to_datetime(["2024-01-01", "2024-01-02"]), r"type timestamp.*data\.ignore_columns"),
+    ],
+)
+def test_columns_that_are_no_numbers(tmp_path, column, message):
+    pa.parquet.write_table(pa.table({"e": column}), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match=f"column 'e'.*{message}"):
+        load(str(tmp_path / "t.parquet"))
+
+
+def test_numbers_of_every_type(tmp_path):
+    columns = {
+        "codes": pa.array([5, 6]).dictionary_encode(),
+        "truth": [True, False],
+        "half": pa.array(np.array([1, 2], np.float16)),
+        "exact": pa.array([Decimal("1.5"), Decimal(2)]),
+    }
+    pa.parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
+    assert load(str(tmp_path / "t.parquet"), test=0).train.rows.tolist() == [[5, 1, 1, 1.5], [6, 0, 2, 2]]
+
+
+def test_polars_writes_it_too(tmp_path):
+    frame = pl.DataFrame({"a": [1.0, 2.0], "c": ["x", "y"], "label": pl.Series(["u", None], dtype=pl.Categorical)})
+    frame.write_parquet(tmp_path / "t.parquet")
+    data = load(str(tmp_path / "t.parquet"), test=0, ignore_columns=["c"])
+    assert (data.columns, data.class_names, data.train.labels.tolist()) == (("a",), ("u",), [0, -1])
+
+
+def test_time_stamps_keep_their_differences(tmp_path):
+    times = 1_700_000_000 + np.arange(100)
+    write(tmp_path / "t.csv", "time,x\n" + "".join(f"{t},{k}\n" for k, t in enumerate(times)))
+    pd.DataFrame({"time": times, "x": times * 0.0}).to_parquet(tmp_path / "t.parquet")
+    for name in ("t.csv", "t.parquet"):
+        assert len(np.unique(load(str(tmp_path / name), test=0).train.rows[:, 0])) == 100
+
+
+# --- labels ---
+
+
+@pytest.mark.parametrize("missing", ["", "-1", "NA", "nan", "None", "?"])
+@pytest.mark.filterwarnings("ignore::aae.errors.InputWarning")
+def test_no_label_in_every_door(tmp_path, missing):
+    write(tmp_path / "t.csv", f"a,label\n1,cat\n2,{missing}\n3,dog\n")
+    pa.parquet.write_table(pa.table({"a": [1, 2, 3], "label": ["cat", missing, "dog"]}), tmp_path / "t.parquet")
+    np.savez(tmp_path / "t.npz", X=np.ones((3, 1)), y=np.array(["cat", missing, "dog"]))
+    np.save(tmp_path / "x.npy", np.ones((3, 1)))
+    write(tmp_path / "y.csv", f'kind\ncat\n"{missing}"\ndog\n')
+    np.save(tmp_path / "y.npy", np.array(["cat", missing, "dog"]))
+    options = {"unlabelled": "?", "test": 0}
+    found = [load(str(tmp_path / f"t.{kind}"), **options) for kind in ("csv", "parquet", "npz")]
+    found += [load(str(tmp_path / "x.npy"), labels=str(tmp_path / f"y.{kind}"), **options) for kind in ("csv", "npy")]
+    for data in found:
+        assert (data.class_names, data.train.labels.tolist()) == (("cat", "dog"), [0, -1, 1])
+
+
+# --- parts ---
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "csv.gz", "parquet"])
+def test_a_folder_of_parts_is_one_table(tmp_path, kind):
+    for part in (10, 2, 1):
+        frame = pd.DataFrame({"a": [part, part], "b": [0.5, 1.5], "label": ["x", "1"]})
+        frame = frame[["b", "label", "a"]] if part == 2 else frame
+        file = tmp_path / f"part-{part}.{kind}"
+        if kind == "parquet":
+            frame.to_parquet(file)
+        else:
+            frame.to_csv(file, index=False, sep="\t" if kind == "tsv" else ",")
+    (tmp_path / ".part-3.crc").write_text("")
+    (tmp_path / "_SUCCESS").write_text("")
+    data = load(str(tmp_path), test=0)
+    assert data.train.rows[:, 0].tolist() == [1, 1, 10, 10, 2, 2]  # in the order of the sorted names
+    assert data.class_names == ("1", "x")
+    assert data.train.ids.tolist()[:3] == [f"part-1.{kind}:0", f"part-1.{kind}:1", f"part-10.{kind}:0"]
+
+
+def test_parts_that_do_not_belong_together(tmp_path):
+    write(tmp_path / "1.csv", "a,b\n1,2\n")
+    write(tmp_path / "2.csv", "a,c\n1,2\n")
+    with pytest.raises(InputError, match=r"2\.csv: found no column 'b'"):
+        load(str(tmp_path))
+    write(tmp_path / "2.csv", "a,b,label\n1,2,x\n")
+    with pytest.raises(InputError, match=r"2\.csv: found some labels, expected none like 1\.csv"):
+        load(str(tmp_path))
+
+
+def test_what_lies_beside_parts(tmp_path):
+    write(tmp_path / "1.csv", "a\n1\n")
+    write(tmp_path / "notes.txt", "x")
+    with pytest.warns(InputWarning, match=r"not read, being no parts of the table: 1, such as notes\.txt"):
+        load(str(tmp_path), test=0)
+    (tmp_path / "label=x").mkdir()
+    with pytest.raises(InputError, match="found a folder 'label=x' beside parts of a table"):
+        load(str(tmp_path), test=0)
