@@ -61,6 +61,8 @@ def test_many_digits_survive():
     for column in (0, 2):
         assert len(np.unique(scaled[:, column])) == len(np.unique(rows[:, column]))
     assert np.abs(scaling.inverse_transform(scaled)[:, 0] - times).max() < 0.01
+    assert scaling.needs_float64
+    assert not choose_scaling(NORMAL).needs_float64
 
 
 def test_heavy_tails_are_bent_and_come_back():

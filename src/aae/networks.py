@@ -59,6 +59,8 @@ class Scaling(nn.Module):
         Columns that were the same in all rows.
     low, high : float64 array, (inputs,), or None
         The range of the scaled training rows, where it is known.
+    needs_float64 : bool
+        Whether rounding rows to float32 would move what the network sees, as it does with time stamps.
     spread : float or None
         Standard deviation of the scaled training rows, as root mean square over the columns that vary.
     """
@@ -91,6 +93,7 @@ class Scaling(nn.Module):
         self.low: Values | None = None
         self.high: Values | None = None
         self.spread: float | None = None
+        self.needs_float64 = False
 
     @classmethod
     def identity(cls) -> Scaling:

@@ -25,6 +25,7 @@ REACH = 10.0  # no training value is scaled to more than this: a rare flag would
 SAMPLED_ROWS, SAMPLED_VALUES = 10_000, 2**24  # for shapes of distributions, which need no more
 FEW_ROWS = 50  # fewer say nothing about the tails of a distribution
 RANKED_ROWS, RANKED_COLUMNS = 1000, 1024  # compared with a normal distribution at a time
+GRAIN = 1e-4  # of scaled rows, that float32 may leave
 LARGEST = 1e300  # beyond it, and below its inverse, numbers are left alone
 DARK = 128  # bytes of images go up to 255; where all are below this they are something else, such as masks of 0 and 1
 
@@ -78,6 +79,8 @@ def choose_scaling(
     name = {"common": "common minmax", "standardize": "minmax"}.get(kind, kind) if adaptive and bounded else kind
     scaling = plan.scaling(torch.float32 if images else torch.float64, name)
     scaling.constant = (~columns.varies).nonzero()[0]
+    grain = float(np.finfo(np.float32).eps) * np.maximum(np.abs(columns.low), np.abs(columns.high))
+    scaling.needs_float64 = not images and bool((grain * plan.factor)[columns.varies].max(initial=0) > GRAIN)
     scaling.low, scaling.high = scaling.transform(np.stack([columns.low, columns.high])).astype(np.float64)
     deviations = scaling.transform(sample)[:, columns.varies].std(0, dtype=np.float64)
     scaling.spread = _root_mean_square(deviations)

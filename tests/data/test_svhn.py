@@ -206,7 +206,7 @@ def test_a_cache_that_cannot_be_written(machine, make):
         load(str(write_folder(machine / "own", svhn.TRAIN)))
 
 
-def test_conversion_and_training_keep_the_images_out_of_memory(machine):
+def test_conversion_and_training_keep_the_pictures_out_of_memory(machine):
     count = 30_000
     images = np.broadcast_to(
         np.arange(count, dtype=np.uint32).astype(np.uint8)[:, None, None, None], (count, 32, 32, 3)
@@ -226,7 +226,7 @@ def test_conversion_and_training_keep_the_images_out_of_memory(machine):
 
 
 def test_standardizing_goes_block_by_block_and_leaves_constant_columns(machine, monkeypatch):
-    monkeypatch.setattr("aae.networks.BLOCK", 7)
+    monkeypatch.setattr("aae.networks.BLOCK", 7 * 3072)
     images = PICTURES[svhn.TRAIN].copy()
     images[:, 0, 0, 0], images[:, 31, 31, 2] = 9, 0
     data = load(str(write(machine / "own" / svhn.TRAIN, images, LABELS[svhn.TRAIN]).parent), test=0)

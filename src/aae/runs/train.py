@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -382,7 +381,7 @@ def prepare(
         "shape": list(dataset.shape),
         "class_names": list(dataset.class_names),
         "columns": list(dataset.columns),
-        "rows": "uint8" if are_images(dataset.train.rows) else _given_back(dataset.train.rows.dtype),
+        "rows": "uint8" if are_images(dataset.train.rows) else "float64" if scaling.needs_float64 else "float32",
         "scaling": scaling.record(),
         "row_range": (low, high) if low < 0 or high > 1 else (0.0, 1.0),
         "data": fingerprint(dataset),
@@ -437,11 +436,6 @@ def _report_scaling(recipe: Recipe, scaling: Scaling, dataset: Dataset) -> None:
     concern = scaling.concern(recipe.model.encoder.input_noise)
     if concern is not None:
         print(f"warning: {dataset.name}: {concern}", file=sys.stderr)
-
-
-def _given_back(stored: np.dtype[Any]) -> str:
-    """Name the type in which a run gives rows that are stored in another: that of 32 bits where it holds all their values."""
-    return "float32" if np.can_cast(stored, np.float32) else "float64"
 
 
 def _read_radii(folder: RunDirectory) -> Tensor:
