@@ -316,7 +316,7 @@ def estimate_as(rank, store, device_rows=30):
 
 
 def test_two_processes_find_what_one_finds(tmp_path):
-    code = f"import test_evaluation_parzen as t; print(repr(t.estimate_as(1, {str(tmp_path / 'store')!r})))"
+    code = f"import test_parzen as t; print(repr(t.estimate_as(1, {str(tmp_path / 'store')!r})))"
     other = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parent,

@@ -180,8 +180,8 @@ def test_many_weights_are_widened_in_groups_that_share_a_buffer():
     bf16_copies = Bf16Copies(module.parameters())
     update = Optimizer(SETTINGS[1], list(module.parameters()), bf16_copies)
     assert [group.indices for group in update._groups] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    assert all(sum(w.numel() for w in group.wide) <= UPCAST_AT_ONCE for group in update._groups)
-    assert len({group.wide[0].data_ptr() for group in update._groups}) == 1
+    assert all(sum(w.numel() for w in group.upcast) <= UPCAST_AT_ONCE for group in update._groups)
+    assert len({group.upcast[0].data_ptr() for group in update._groups}) == 1
     before = {p: w.clone() for p, w in bf16_copies.full.items()}
     gradients = [torch.full_like(half, 1 / 8) for half in bf16_copies.half.values()]
     update.step(gradients)

@@ -183,6 +183,7 @@ def _train(
             check_same_recipe(folder, recipe, complete=False)
         else:
             folder.require_new()
+    Distributed.joined().wait()  # all have seen the folders as they were
     with ExitStack() as stack:
         stack.enter_context(seeded(targets[0][0].training.seed, device))  # torch's generators are as before at the end
         for _, folder in targets:

@@ -153,13 +153,13 @@ def _validated(job: TrainingJob) -> dict[str, float]:
 def _checkpoint(jobs: Sequence[TrainingJob]) -> None:
     """Write a checkpoint of every run, and only then remove the older ones: there is always one of all at the same step."""
     trainer = jobs[0].trainer
-    if not trainer.distributed.is_main_process:
-        return
-    for job in jobs:
-        tensors, state = job.trainer.state()
-        save_checkpoint(job.folder.checkpoints, tensors, {**state, "seconds": job.seconds}, alone=False)
-    for job in jobs:
-        remove_older_checkpoints(job.folder.checkpoints, (trainer.epoch, trainer.step))
+    if trainer.distributed.is_main_process:
+        for job in jobs:
+            tensors, state = job.trainer.state()
+            save_checkpoint(job.folder.checkpoints, tensors, {**state, "seconds": job.seconds}, alone=False)
+        for job in jobs:
+            remove_older_checkpoints(job.folder.checkpoints, (trainer.epoch, trainer.step))
+    trainer.distributed.wait()  # no process goes on from an older one
 
 
 @contextmanager
