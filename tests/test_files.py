@@ -106,7 +106,7 @@ def test_numbers_that_are_not_finite_are_neither_written_nor_read(tmp_path):
         files.write_json(tmp_path / "a.json", {"a": float("nan")})
     assert not (tmp_path / "a.json").exists()
     with pytest.raises(InputError, match="b holds numbers that are not finite"):
-        files.check_finite({"a": torch.ones(1), "b": torch.tensor([1.0, torch.inf])}, tmp_path / "x")
+        files.check_finite_tensors({"a": torch.ones(1), "b": torch.tensor([1.0, torch.inf])}, tmp_path / "x")
 
 
 def test_the_home_of_nobody_is_no_place(tmp_path, monkeypatch):
