@@ -197,30 +197,30 @@ class Faults:
             writes = (
                 any(c in mode for c in "wax+") if isinstance(mode, str) else bool(flags & (os.O_WRONLY | os.O_RDWR))
             )
-            if writes:
+            if writes and self._counts(path):
                 self._operation(path)
-        elif event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"):
+        elif event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate") and self._counts(arguments[0]):
             self._operation(arguments[0])
 
     def _flush(self, descriptor: int) -> None:
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
         if self._counts(path) and self.kind == "tear" and self.seen == self.at and path.is_file():
             os.truncate(path, path.stat().st_size // 2)
-        self._operation(path)
+        if self._counts(path):
+            self._operation(None)
         self._fsync(descriptor)
 
     def _counts(self, path: object) -> bool:
         name = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else ""
         return name.startswith(self.root) and "tensorboard" not in name and not name.endswith(".lock")
 
-    def _operation(self, path: object) -> None:
-        if not self._counts(path):
-            return
+    def _operation(self, path: Any) -> None:
         number, self.seen = self.seen, self.seen + 1
         if self.kind in ("kill", "tear") and number == self.at:
             os._exit(KILLED)
         if self.kind == "full" and number >= self.at:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            named = () if path is None else (os.fspath(path),)  # of a descriptor the system gives no name
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *named)
 
 
 @dataclass
