@@ -1,0 +1,128 @@
+"""Commands that evaluate a run: evaluate, parzen, figure."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aae.cli.options import MAX_COUNT, DataOption, Device, DeviceOption, JsonOption, RunArgument, SplitName, TrustOption
+from aae.cli.output import add_metrics, new_table, print_table, shown
+from aae.errors import InputError
+
+
+def evaluate(
+    run: RunArgument,
+    split: Annotated[SplitName, typer.Option(help="Held-out rows to evaluate on.")] = SplitName.test,
+    record: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write a result file into this folder.")
+    ] = None,
+    data: DataOption = None,
+    device: DeviceOption = Device.auto,
+    trust: TrustOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Evaluate a run, or every seed of one, and write evaluation.json into it.
+
+    Example: aae evaluate runs/figure2a
+    """
+    from aae.reproduction import results
+    from aae.runs import evaluate as measure
+    from aae.runs.train import load_runs
+
+    if record is not None:
+        results.check_split(split.value)
+    runs = load_runs(run, device.value, trust_modules=trust)
+    dataset = runs[0].load_data(data)
+    reports = [measure.evaluate(r, split.value, dataset) for r in runs]
+    summary = results.summarize([report["metrics"] for report in reports])
+    if record is not None:
+        print(results.record(runs, reports, record), file=sys.stderr)
+    if as_json:
+        print(json.dumps(reports[0] if len(reports) == 1 else {"seeds": reports, "metrics": summary}))
+        return
+    paper = reports[0]["paper"]
+    table = new_table(
+        f"{runs[0].recipe.name}, {len(runs)} seed(s), {reports[0]['epochs']} epochs", "mean", "std", "paper"
+    )
+    add_metrics(table, summary, paper)
+    print_table(table)
+
+
+def parzen(
+    run: RunArgument,
+    n: Annotated[int, typer.Option("-n", min=1, max=MAX_COUNT, help="Number of samples of the model.")] = 10_000,
+    split: Annotated[SplitName, typer.Option(help="Held-out rows to score.")] = SplitName.test,
+    folder: Annotated[
+        Path | None, typer.Option(help="Keeps what was done so far; by default a folder in the run.")
+    ] = None,
+    record: Annotated[Path | None, typer.Option(help="Folder of result files to write one into.")] = None,
+    data: DataOption = None,
+    device: DeviceOption = Device.auto,
+    trust: TrustOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Estimate the log-likelihood of held-out rows by a Parzen window on samples of a run (section 3).
+
+    An interrupted estimate is resumed. Under `torchrun --nproc-per-node 2 -m -- aae parzen ...` the samples are
+    divided among all processes.
+
+    Example: aae parzen runs/table1-mnist -n 10000000
+    """
+    from dataclasses import asdict
+
+    from aae.reproduction import results
+    from aae.runs import likelihood
+    from aae.runs.hub import load
+    from aae.training.acceleration import distributed
+
+    if record is not None:
+        results.check_split(split.value)
+    distributed.join()
+    finished = load(run, device.value, trust_modules=trust)
+    dataset = finished.load_data(data)
+    rows = getattr(dataset, split.value)
+    if rows is None:
+        raise InputError(f"{dataset.name}: has no {split.value} split; expected one to score")
+    state = folder or finished.folder.path / "parzen" / f"{split.value}-{n}"
+    begun, started = state.exists(), time.perf_counter()
+    found = likelihood.parzen(finished, dataset, rows, n, state)
+    if record is not None and distributed.Distributed.joined().is_main_process:
+        seconds = None if begun else round(time.perf_counter() - started, 1)
+        print(results.record_parzen(finished, found, split.value, seconds, record), file=sys.stderr)
+    estimate = asdict(found)
+    if found.sigma_at_end_of_grid:
+        print(f"note: sigma {found.sigma:.3g} is at the end of its grid; a better one may lie beyond", file=sys.stderr)
+    if as_json:
+        print(json.dumps({**estimate, "caveat": likelihood.CAVEAT}))
+        return
+    table = new_table(f"Parzen window, {n} samples, {split.value} rows", "")
+    for name, value in estimate.items():
+        if not name.startswith("grid"):
+            table.add_row(name.replace("_", " "), f"{value:.6g}")
+    print_table(table)
+    print(f"note: {likelihood.CAVEAT}", file=sys.stderr)
+
+
+def figure(
+    run: RunArgument,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder; by default figures/ in the run.")
+    ] = None,
+    data: DataOption = None,
+    device: DeviceOption = Device.auto,
+    trust: TrustOption = False,
+) -> None:
+    """Plot the paper's figures that fit a run.
+
+    Example: aae figure runs/figure2a
+    """
+    from aae.runs.hub import load
+    from aae.runs.plot import plot
+
+    for path in plot(load(run, device.value, trust_modules=trust), output, data):
+        print(shown(path))

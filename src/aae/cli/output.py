@@ -1,0 +1,84 @@
+"""What commands print, and the files they write."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from aae.errors import InputError, printable
+
+
+def shown(path: Path) -> Path:
+    """Return a path as it is seen from the present folder, if it is in there."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def new_table(*columns: str) -> Table:
+    """Create a table with these headings."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def add_metrics(table: Table, summary: dict[str, dict[str, Any]], paper: dict[str, float] | None = None) -> None:
+    """Add a row for each metric: its mean over seeds, the standard deviation of several, and the paper's number."""
+    from aae.evaluation.metrics import describe
+
+    for name, found in summary.items():
+        metric = describe(name)
+        std = metric.number(found["sd"]) if len(found["values"]) > 1 else ""
+        papers = [] if paper is None else [metric.number(paper[name]) if name in paper else ""]
+        table.add_row(metric.heading, metric.number(found["mean"]), std, *papers)
+
+
+def plain(text: str) -> str:
+    """Write a text of a file so that it does nothing to the terminal and is no markup."""
+    return escape(printable(text))
+
+
+def print_table(table: Table) -> None:
+    """Print a table, as wide as the terminal or 160 characters."""
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
+
+
+def write_columns(path: Path, columns: dict[str, Any], split: Any = None) -> None:
+    """Write named arrays, after what identifies the rows of a split where something does and the file can hold it."""
+    from aae.data import write_rows
+
+    if split is not None and split.ids is not None:
+        if path.suffix.lower() == ".npy":
+            print(
+                f"aae: {path} cannot hold what identifies its rows ({split.id_column}); they are in the order of the input, "
+                "files of a folder by their sorted names",
+                file=sys.stderr,
+            )
+        else:
+            name = split.id_column if split.id_column not in columns else f"id_{split.id_column}"
+            columns = {name: split.ids, **columns}
+    write_rows(path, columns)
+    print(path)
+
+
+def write_model_rows(run: Any, rows: Any, path: Path, split: Any = None) -> None:
+    """Write rows as a table or array, or as one sheet of images."""
+    if path.suffix.lower() != ".png":
+        columns = run.metadata.get("columns") if path.suffix.lower() not in (".npy", ".npz") else None
+        write_columns(path, {name: rows[:, k] for k, name in enumerate(columns)} if columns else {"rows": rows}, split)
+        return
+    import math
+
+    from aae.figures.canvas import save
+    from aae.figures.figure2 import image_grid
+
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: found no folder {str(path.parent)!r} to write to, expected an existing one")
+    cols = math.ceil(math.sqrt(len(rows)))
+    save(image_grid(run.images(rows), math.ceil(len(rows) / cols), cols), path)
+    print(path)

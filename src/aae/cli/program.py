@@ -1,0 +1,153 @@
+"""The program: its commands, its exit status, and what it says on standard error."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from aae._version import __version__
+from aae.cli import bench, data, evaluation, training, use
+from aae.errors import InputError, InputWarning, InterruptedTrainingError, TrainingError, printable
+
+OUT_OF_MEMORY = (
+    r"out of memory|can't allocate memory|not enough memory|invalid buffer size|(size|multiplication).* overflow"
+)
+OTHERS_WAIT = 20  # seconds for which the other processes of torchrun leave it to the first to say what is wrong
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for command in (
+    training.recipes,
+    training.train,
+    evaluation.evaluate,
+    evaluation.parzen,
+    use.predict,
+    use.encode,
+    use.reconstruct,
+    use.sample,
+    evaluation.figure,
+    use.export,
+    training.reproduce,
+    training.demo,
+    bench.bench,
+):
+    app.command()(command)  # in the order of --help
+app.add_typer(data.app, name="data")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"aae {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Adversarial autoencoders (arXiv 1511.05644): train, evaluate, plot and use them."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    0 on success; 1 where training or memory fails and 2 on bad input, each with one line on stderr; 130, 143 and 129 after
+    Ctrl-C, SIGTERM and SIGHUP, 75 after SIGUSR1: a training has written its checkpoint by then.
+    """
+    if (
+        arguments is None and sys.getfilesystemencoding() == "ascii"
+    ):  # of which no library expects other names than in ASCII
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", "-m", "aae", *sys.argv[1:]])
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of any script go to any terminal
+            stream.reconfigure(errors="backslashreplace")
+    with _notices():
+        return _run(given)
+
+
+def _run(given: Sequence[str]) -> int:
+    try:
+        if app(args=list(given) or ["--help"], prog_name="aae", standalone_mode=False) == 130:
+            raise KeyboardInterrupt  # which typer makes an exit status of, and returns it
+    except typer.TyperException as error:
+        return _report_error(_usage(error), error.exit_code)
+    except InputError as error:
+        return _report_error(str(error), 2)
+    except TrainingError as error:
+        return _report_error(str(error), 1)
+    except InterruptedTrainingError as error:
+        return _report_error(str(error), error.status)
+    except (KeyboardInterrupt, typer.Abort):
+        return _report_error("interrupted", 130)
+    except BrokenPipeError:  # whoever reads our output has seen enough
+        return 1
+    except OSError as error:
+        return _report_error(
+            f"{error.filename or 'files'}: {error.strerror or error}; expected a place that can be read and written", 2
+        )
+    except (MemoryError, RuntimeError) as error:
+        message = " ".join(str(error).split())
+        if not isinstance(error, MemoryError) and not re.search(OUT_OF_MEMORY, message, re.IGNORECASE):
+            raise
+        return _report_error(
+            f"out of memory ({message or 'no more is given'}); expected smaller sizes or more memory", 1
+        )
+    return 0
+
+
+@contextmanager
+def _notices() -> Iterator[None]:
+    """Print how input was understood as lines on standard error, each once; of several processes the first does."""
+    said, usual = set(), warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if not issubclass(category, InputWarning):
+            usual(message, category, *where, **more)
+        elif str(message) not in said and os.environ.get("LOCAL_RANK", "0") == "0":
+            said.add(str(message))
+            print(f"aae: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", InputWarning)
+        warnings.showwarning = show
+        yield
+
+
+def _usage(error: typer.TyperException) -> str:
+    """Return in one line what is wrong with the words of the command, and where to look."""
+    message = error.format_message().replace("\n", " ").replace("Value error, ", "").rstrip(".")
+    context = getattr(error, "ctx", None)
+    return f"{message}; see {context.command_path} --help" if context is not None else message
+
+
+def _report_error(message: str, status: int) -> int:
+    """Print the error; of the processes of ``torchrun`` on a machine, which mostly find the same, one says it.
+
+    The others wait for it: as soon as one ends, ``torchrun`` stops all. What the first one did not find they say themselves.
+    """
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        time.sleep(OTHERS_WAIT)
+    with suppress(OSError):  # the present folder may be gone
+        message = message.replace(f"{Path.cwd()}{os.sep}", "")
+    print(f"aae: {printable(message)}", file=sys.stderr)
+    return status
