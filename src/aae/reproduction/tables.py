@@ -129,6 +129,7 @@ TABLES = {
         r"table3-.*",
         (
             "clustering_error_percent",
+            "clustering_error_rounded_percent",
             "majority_vote_error_percent",
             "clustering_accuracy_hungarian_percent",
             "nmi",
