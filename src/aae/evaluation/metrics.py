@@ -211,7 +211,7 @@ METRICS: dict[str, Metric] = {
     ),
     "clustering_error_rounded_percent": _percent(
         "clustering error, float32",
-        r"the same where $q(y_i\mid\mathbf x)$ is rounded to float32, so that many rows tie and the first of them names the cluster",
+        r"the same where $q(y_i\mid\mathbf x)$ is rounded to float32, so that many rows tie and the first names the cluster",
         "lower",
     ),
     "majority_vote_error_percent": replace(
