@@ -40,7 +40,7 @@ from aae.scaling import value_range
 from aae.training.acceleration.distributed import Distributed, synchronize
 from aae.training.batched_seeds import BatchedSeeds
 from aae.training.checkpoints import Place, remove_older_checkpoints
-from aae.training.loop import Interruption, TrainingJob, run_to_end
+from aae.training.loop import Interruption, OnEpoch, TrainingJob, run_to_end
 from aae.training.run_directory import RunDirectory
 from aae.training.settings import MAX_SEED, MAX_SEEDS
 from aae.training.trainer import INIT, Trainer
@@ -112,6 +112,7 @@ def train_seeds(
     resume: bool = False,
     batched: bool | None = None,
     dataset: Dataset | None = None,
+    on_epoch: OnEpoch = None,
 ) -> list[Run]:
     """Train a recipe with several seeds, from ``training.seed`` on.
 
@@ -128,6 +129,8 @@ def train_seeds(
         rounding. By default together on a GPU, which one seed alone does not fill, and one after another on a CPU.
     dataset : Dataset, optional
         In place of that which the recipe names.
+    on_epoch : callable, optional
+        As for `train`.
 
     Returns
     -------
@@ -138,7 +141,7 @@ def train_seeds(
         raise InputError("seeds are trained together by one process; expected no other processes, or seeds in turn")
     folder = Path(run or Path("runs") / recipe.name)
     if seeds == 1:
-        return [_train_one(recipe, RunDirectory(folder), device, resume, dataset)]
+        return [_train_one(recipe, RunDirectory(folder), device, resume, dataset, on_epoch)]
     new = RunDirectory(folder).is_new()
     if not resume:
         RunDirectory(folder).require_new()
@@ -157,7 +160,7 @@ def train_seeds(
         turns = [unfinished] if together else [[one] for one in unfinished]
         for turn in turns:
             targets = [(one, RunDirectory(paths[one.training.seed])) for one in turn]
-            _train(targets, choose_device(device), resume, dataset, more=turn is not turns[-1])
+            _train(targets, choose_device(device), resume, dataset, more=turn is not turns[-1], on_epoch=on_epoch)
     return [Run.load(path, device, trust_modules=True) for path in paths.values()]
 
 
@@ -185,6 +188,7 @@ def _train(
     dataset: Dataset | None,
     *,
     more: bool = False,
+    on_epoch: OnEpoch = None,
 ) -> None:
     """Train a run, or several together, each under the lock on its folder; `more` says whether others are to follow."""
     for recipe, folder in targets:  # before there is a lock in a folder that is none of ours
@@ -206,7 +210,7 @@ def _train(
         for recipe, folder in targets:
             prepared.append(prepare(recipe, folder, device, resume, dataset, place))
             BatchedSeeds.share_rows([one.job.trainer for one in prepared])
-        interruption = train_together(prepared)
+        interruption = train_together(prepared, on_epoch)
         if interruption.is_set and more:
             where = targets[-1][1].path
             raise InterruptedTrainingError(
@@ -214,7 +218,7 @@ def _train(
             )
 
 
-def train_together(prepared: Sequence[PreparedRun]) -> Interruption:
+def train_together(prepared: Sequence[PreparedRun], on_epoch: OnEpoch = None) -> Interruption:
     """Train runs of one recipe with different seeds to the end: as one batched program those that are equally far.
 
     Returns
@@ -238,12 +242,12 @@ def train_together(prepared: Sequence[PreparedRun]) -> Interruption:
             print(f"note: {name}: the seeds are trained one after another, not together: {reason}", file=sys.stderr)
             replicas = None
         if replicas is not None:
-            interruption = run_to_end(jobs, f"{name}, {len(group)} seeds", replicas.run_epoch)
+            interruption = run_to_end(jobs, f"{name}, {len(group)} seeds", replicas.run_epoch, on_epoch)
         for one in group:
             if replicas is None:
                 seed = one.recipe.training.seed
                 set_torch_state(one.torch_state, one.job.trainer.device)
-                interruption = run_to_end([one.job], f"{name} seed {seed}")
+                interruption = run_to_end([one.job], f"{name} seed {seed}", on_epoch=on_epoch)
             one.finish()
     return interruption
 
@@ -266,6 +270,7 @@ def train(
     epochs: int | None = ...,
     seeds: None = ...,
     batched: bool | None = ...,
+    on_epoch: OnEpoch = ...,
     **settings: Any,
 ) -> Run: ...
 @overload
@@ -279,6 +284,7 @@ def train(
     epochs: int | None = ...,
     seeds: int,
     batched: bool | None = ...,
+    on_epoch: OnEpoch = ...,
     **settings: Any,
 ) -> list[Run]: ...
 @usual_state()
@@ -292,6 +298,7 @@ def train(
     epochs: int | None = None,
     seeds: int | None = None,
     batched: bool | None = None,
+    on_epoch: OnEpoch = None,
     **settings: Any,
 ) -> Run | list[Run]:
     """Train a recipe into a run directory. Custom modules that the recipe names are imported.
@@ -316,6 +323,9 @@ def train(
         How many seeds to train, from ``training.seed`` on, into folders ``seed-<seed>`` where they are several.
     batched : bool, optional
         Whether several seeds are trained together or in turn; see `train_seeds`.
+    on_epoch : callable, optional
+        Called after every epoch with its number, from 1, and a list of the metrics of the runs that are trained together; what
+        it raises ends the training.
     **settings
         Any other key of the recipe, with two underscores for each dot: ``training__batch_size=100``,
         ``model__encoder__hidden=[200, 200]``, ``data__label_column="species"``.
@@ -359,7 +369,9 @@ def train(
         )
         checked = read_recipe(recipe, changes, None if known else SOURCE)
         dataset = load_data(checked, source)
-    runs = train_seeds(checked, seeds or 1, run=run, device=device, resume=resume, batched=batched, dataset=dataset)
+    runs = train_seeds(
+        checked, seeds or 1, run=run, device=device, resume=resume, batched=batched, dataset=dataset, on_epoch=on_epoch
+    )
     return runs if seeds is not None else runs[0]
 
 
@@ -372,10 +384,12 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _train_one(recipe: Recipe, folder: RunDirectory, device: str, resume: bool, dataset: Dataset | None) -> Run:
+def _train_one(
+    recipe: Recipe, folder: RunDirectory, device: str, resume: bool, dataset: Dataset | None, on_epoch: OnEpoch
+) -> Run:
     """Train a run, unless it is finished and to be resumed."""
     if not (resume and is_finished(folder, recipe, dataset)):
-        _train([(recipe, folder)], choose_device(device), resume, dataset)
+        _train([(recipe, folder)], choose_device(device), resume, dataset, on_epoch=on_epoch)
     return Run.load(folder.path, device, trust_modules=True)  # those of the very recipe that was trained
 
 
@@ -397,9 +411,8 @@ class PreparedRun:
             tensors = {f"model.{name}": tensor for name, tensor in trainer.trained.state_dict().items()}
             tensors |= {f"scaling.{name}": tensor for name, tensor in self.scaling.state_dict().items()}
             write_tensors(folder.weights, tensors)
-            write_json(
-                folder.metadata, {**self.metadata, "epochs": trainer.epoch, "seconds": round(self.job.seconds, 1)}
-            )
+            times = {"seconds": round(self.job.seconds, 1), "cpu_seconds": round(self.job.cpu_seconds, 1)}
+            write_json(folder.metadata, {**self.metadata, "epochs": trainer.epoch, **times})
         trainer.distributed.wait()
 
 
@@ -468,10 +481,10 @@ def prepare(
         "torch": torch.__version__,
         "command": command(recipe),
     }
-    seconds = 0.0
+    times = 0.0, 0.0
     if resume:
         check_same_data(folder, metadata)
-        seconds = restore(trainer, folder, place)
+        times = restore(trainer, folder, place)
         last = folder.read_metadata()
         before = last["device"]
         changes = [{"epoch": trainer.epoch, "key": key, "from": old, "to": new} for key, (old, new) in changed.items()]
@@ -510,7 +523,7 @@ def prepare(
         ):  # custom modules may draw from torch itself; training goes on as if nothing had been measured
             return validate(cast(Model, trainer.trained), scaling, dataset.validation, recipe)
 
-    job = TrainingJob(trainer, folder, measure, seconds)
+    job = TrainingJob(trainer, folder, measure, *times)
     if distributed.is_main_process and not resume:
         _report_scaling(recipe, scaling, dataset)
     return PreparedRun(recipe, job, scaling, metadata, torch_state(device))
