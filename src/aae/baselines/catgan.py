@@ -106,11 +106,11 @@ def categorical_adversarial_phases(
             doubt = torch.special.entr(probabilities(batch, rows)).sum(1).mean()
             classification = labelled_term(model, batch) if classify else None
         batch.metrics["entropy_of_generated"] = doubt.detach()
-        total = losses.information_loss(batch.gather(real), marginal=1.0) - doubt
-        if classification is None:
-            return total
-        batch.metrics["classification_loss"] = classification.detach()
-        return total + batch.weighted("classification", classification)
+        total: Tensor = losses.information_loss(batch.gather(real), marginal=1.0) - doubt
+        if classification is not None:
+            batch.metrics["classification_loss"] = classification.detach()
+            total = total + batch.weighted("classification", classification)
+        return total
 
     def generator_loss(batch: Batch) -> Tensor:
         rows = generated(batch)

@@ -153,7 +153,8 @@ def ladder_phases(model: LadderNetwork, weights: Sequence[float]) -> list[Phase]
     model : LadderNetwork
         What is trained.
     weights : sequence of float
-        Weight of the denoising loss of every layer, from the row up; each is a mean over units and rows.
+        Weight of the denoising loss of every layer, from the row up; each is a mean over units and rows. The last weight is that
+        of all further layers.
 
     Returns
     -------
@@ -163,12 +164,12 @@ def ladder_phases(model: LadderNetwork, weights: Sequence[float]) -> list[Phase]
     Raises
     ------
     InputError
-        If there are not as many weights as layers.
+        If there is no weight, or more than layers.
     """
-    if len(weights) != len(model.combinators):
-        raise InputError(
-            f"model.denoising_weights are {len(weights)}; expected {len(model.combinators)}, for the row and every layer"
-        )
+    count = len(model.combinators)
+    if not 1 <= len(weights) <= count:
+        raise InputError(f"denoising weights are {len(weights)}; expected 1 to {count}, for the row and every layer")
+    weights = [*weights, *[weights[-1]] * (count - len(weights))]
 
     def loss(batch: Batch) -> Tensor:
         assert batch.labelled_rows is not None
@@ -202,11 +203,11 @@ class Ladder(Baseline):
             raise ValueError(
                 "method 'ladder' makes its own fully connected network; expected model.encoder.hidden alone"
             )
-        layers = len(settings.encoder.hidden) + 2
-        if len(settings.denoising_weights) != layers:
+        layers, found = len(settings.encoder.hidden) + 2, len(settings.denoising_weights)
+        if not 1 <= found <= layers:
             raise ValueError(
-                f"model.denoising_weights are {len(settings.denoising_weights)}; method 'ladder' expects {layers}, for the row, "
-                "every hidden layer and the classes"
+                f"model.denoising_weights are {found}; method 'ladder' expects 1 to {layers}, for the row, each hidden layer and "
+                "the classes"
             )
 
     def build(self, networks: Networks) -> LadderNetwork:

@@ -185,7 +185,7 @@ class ModelSettings(Settings):
     likelihood: Likelihood = "bernoulli"
     """Reconstruction term of the VAE; the adversarial autoencoder always uses half the squared error."""
     denoising_weights: list[NonNegative] = []
-    """Of the ladder network: weight of the denoising loss of every layer, from the row up to the classes."""
+    """Of the ladder network: weights of its denoising losses, from the row up; the last one stands for all further layers."""
     encoder: EncoderSettings = EncoderSettings()
     decoder: DecoderSettings = DecoderSettings()
     discriminator: DiscriminatorSettings = DiscriminatorSettings()
