@@ -79,7 +79,7 @@ def code_scatter(
 
     # Rows of one marker are plotted at once and in random order: no class hides the others.
     order = np.random.default_rng(0).permutation(len(points))
-    styles = {int(label): _style(int(label)) for label in np.unique(names)}
+    styles = {int(label): label_style(int(label)) for label in np.unique(names)}
     for marker in dict.fromkeys(marker for _, marker in styles.values()):
         some = order[np.isin(names[order], [label for label, style in styles.items() if style[1] == marker])]
         colours = [styles[int(label)][0] for label in names[some]]
@@ -197,7 +197,7 @@ def _plane(points: ArrayLike, name: str) -> Array:
     return array
 
 
-def _style(label: int) -> tuple[str, str]:
+def label_style(label: int) -> tuple[str, str]:
     """Choose colour and marker of a label: beyond the palette the shade and the marker change too."""
     if label == UNLABELLED:
         return "#b0b0b0", "o"
