@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 import warnings
 from collections.abc import Iterable
 
 _LONG = 300  # characters of what another library says
+_OUT_OF_MEMORY = (
+    r"out of memory|can't allocate memory|not enough memory|invalid buffer size|(size|multiplication).* overflow"
+)
 
 
 class InputError(ValueError):
@@ -18,6 +22,10 @@ class InputError(ValueError):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(printable(message))
+
+
+class InUseError(InputError):
+    """Another process is at work in a folder; the message is one line that says which."""
 
 
 class InputWarning(UserWarning):
@@ -63,6 +71,13 @@ def reason(error: Exception) -> str:
     """Return on one line what an exception of another library says, or of what kind it is."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= _LONG else f"{text[:_LONG]}..."
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Check whether an exception says that there was not enough memory; torch says so in a plain `RuntimeError`."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and re.search(_OUT_OF_MEMORY, str(error), re.IGNORECASE) is not None
+    )
 
 
 class TrainingError(RuntimeError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import sys
 import time
 import warnings
@@ -17,11 +16,8 @@ import typer
 
 from aae._version import __version__
 from aae.cli import bench, data, evaluation, training, use
-from aae.errors import InputError, InputWarning, InterruptedTrainingError, TrainingError, printable
+from aae.errors import InputError, InputWarning, InterruptedTrainingError, TrainingError, printable, ran_out_of_memory
 
-OUT_OF_MEMORY = (
-    r"out of memory|can't allocate memory|not enough memory|invalid buffer size|(size|multiplication).* overflow"
-)
 OTHERS_WAIT = 20  # seconds for which the other processes of torchrun leave it to the first to say what is wrong
 
 app = typer.Typer(
@@ -107,7 +103,7 @@ def _run(given: Sequence[str]) -> int:
         )
     except (MemoryError, RuntimeError) as error:
         message = " ".join(str(error).split())
-        if not isinstance(error, MemoryError) and not re.search(OUT_OF_MEMORY, message, re.IGNORECASE):
+        if not ran_out_of_memory(error):
             raise
         return _report_error(
             f"out of memory ({message or 'no more is given'}); expected smaller sizes or more memory", 1

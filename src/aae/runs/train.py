@@ -38,7 +38,7 @@ from aae.scaling import value_range
 from aae.training.acceleration.distributed import Distributed, synchronize
 from aae.training.batched_seeds import BatchedSeeds
 from aae.training.checkpoints import Place, remove_older_checkpoints
-from aae.training.loop import Interruption, TrainingJob, run_to_end
+from aae.training.loop import Interruption, OnEpoch, TrainingJob, run_to_end
 from aae.training.run_directory import RunDirectory
 from aae.training.settings import MAX_SEED
 from aae.training.trainer import INIT, Trainer
@@ -176,6 +176,7 @@ def _train(
     dataset: Dataset | None,
     *,
     more: bool = False,
+    on_epoch: OnEpoch = None,
 ) -> None:
     """Train a run, or several together, each under the lock on its folder; `more` says whether others are to follow."""
     for recipe, folder in targets:  # before there is a lock in a folder that is none of ours
@@ -197,7 +198,7 @@ def _train(
         for recipe, folder in targets:
             prepared.append(prepare(recipe, folder, device, resume, dataset, place))
             BatchedSeeds.share_rows([one.job.trainer for one in prepared])
-        interruption = train_together(prepared)
+        interruption = train_together(prepared, on_epoch)
         if interruption.is_set and more:
             where = targets[-1][1].path
             raise InterruptedTrainingError(
@@ -205,7 +206,7 @@ def _train(
             )
 
 
-def train_together(prepared: Sequence[PreparedRun]) -> Interruption:
+def train_together(prepared: Sequence[PreparedRun], on_epoch: OnEpoch = None) -> Interruption:
     """Train runs of one recipe with different seeds to the end: as one batched program those that are equally far.
 
     Returns
@@ -229,12 +230,12 @@ def train_together(prepared: Sequence[PreparedRun]) -> Interruption:
             print(f"note: {name}: the seeds are trained one after another, not together: {reason}", file=sys.stderr)
             replicas = None
         if replicas is not None:
-            interruption = run_to_end(jobs, f"{name}, {len(group)} seeds", replicas.run_epoch)
+            interruption = run_to_end(jobs, f"{name}, {len(group)} seeds", replicas.run_epoch, on_epoch)
         for one in group:
             if replicas is None:
                 seed = one.recipe.training.seed
                 set_torch_state(one.torch_state, one.job.trainer.device)
-                interruption = run_to_end([one.job], f"{name} seed {seed}")
+                interruption = run_to_end([one.job], f"{name} seed {seed}", on_epoch=on_epoch)
             one.finish()
     return interruption
 
@@ -254,6 +255,7 @@ def train(
     run: str | Path | None = None,
     device: str = "auto",
     resume: bool = False,
+    on_epoch: OnEpoch = None,
 ) -> Run:
     """Train a recipe into a run directory. Custom modules that the recipe names are imported.
 
@@ -269,6 +271,8 @@ def train(
         Where to train.
     resume : bool
         Go on with the run in that directory; it ends with the same bits as one that was never interrupted.
+    on_epoch : callable, optional
+        Called after every epoch with its number, from 1, and a list of the metrics of the run; what it raises ends the training.
 
     Returns
     -------
@@ -298,7 +302,8 @@ def train(
         )
     folder = RunDirectory(run or Path("runs") / recipe.name)
     if not (resume and is_finished(folder, recipe)):
-        _train([(recipe, folder)], choose_device(device), resume, data if isinstance(data, Dataset) else None)
+        dataset = data if isinstance(data, Dataset) else None
+        _train([(recipe, folder)], choose_device(device), resume, dataset, on_epoch=on_epoch)
     return Run.load(folder.path, device, trust_modules=True)  # those of the very recipe that was trained
 
 

@@ -21,6 +21,8 @@ from aae.training.trainer import Trainer
 EpochFunction = Callable[[Callable[[], bool]], list[dict[str, float]] | None]
 """Trains the rest of an epoch, as `Trainer.run_epoch` does; returns the metrics of every run."""
 
+OnEpoch = Callable[[int, Sequence[Mapping[str, float]]], None] | None
+
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGUSR1": 75}
 """Signals that stop a run after a checkpoint, with the exit status of the command: 128 + the number of the signal; of SIGUSR1,
 by which schedulers say that time is nearly up, the status for "try again later"."""
@@ -48,7 +50,9 @@ class TrainingJob:
     seconds: float = 0.0
 
 
-def run_to_end(jobs: Sequence[TrainingJob], title: str, epoch_function: EpochFunction | None = None) -> Interruption:
+def run_to_end(
+    jobs: Sequence[TrainingJob], title: str, epoch_function: EpochFunction | None = None, on_epoch: OnEpoch = None
+) -> Interruption:
     """Train to the last epoch, with metrics, checkpoints and progress.
 
     Parameters
@@ -60,6 +64,8 @@ def run_to_end(jobs: Sequence[TrainingJob], title: str, epoch_function: EpochFun
         Shown with the progress.
     epoch_function : callable, optional
         By default it trains the one run.
+    on_epoch : callable, optional
+        Called after every epoch, whose number counts from 1, with the metrics of every run; what it raises ends the training.
 
     Returns
     -------
@@ -118,6 +124,8 @@ def run_to_end(jobs: Sequence[TrainingJob], title: str, epoch_function: EpochFun
             if due or (stop and trainer.epoch < settings.epochs):
                 note_time()
                 _checkpoint(jobs)
+            if losses is not None and on_epoch is not None:
+                on_epoch(trainer.epoch, metrics)
             if stop and trainer.epoch < settings.epochs:
                 where = jobs[0].folder.path if len(jobs) == 1 else jobs[0].folder.path.parent
                 raise InterruptedTrainingError(
@@ -190,22 +198,28 @@ class Interruption:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    raise InterruptedTrainingError("stopped between trainings; --resume goes on", SIGNALS["SIGUSR1"])
+    raise InterruptedTrainingError("stopped between trainings; --resume goes on", SIGNALS[signal.Signals(number).name])
 
 
 @contextmanager
-def leaves_on_request() -> Iterator[None]:
-    """Let SIGUSR1 end what is done around a training, with its own status; for the command, in the main thread."""
-    number: signal.Signals | None = getattr(signal, "SIGUSR1", None)
+def leaves_on_request(names: Sequence[str] = ("SIGUSR1",)) -> Iterator[None]:
+    """Let signals end what is done around a training, each with its own status; for the command, in the main thread.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of `SIGNALS`. What the program or its caller handles or ignores already stays so.
+    """
+    found = [getattr(signal, name) for name in names if hasattr(signal, name)]
     here = threading.current_thread() is threading.main_thread()
-    if number is None or not here or signal.getsignal(number) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(number, _leave)
+    free = [number for number in found if here and signal.getsignal(number) is signal.SIG_DFL]
+    for number in free:
+        signal.signal(number, _leave)
     try:
         yield
     finally:
-        signal.signal(number, signal.SIG_DFL)
+        for number in free:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aae import files
-from aae.errors import InputError
+from aae.errors import InputError, InUseError
 from aae.files import read_object, read_text, write_json, write_text
 from aae.training.settings import Count, validation_message
 
@@ -95,8 +95,10 @@ class RunDirectory:
 
         Raises
         ------
+        InUseError
+            If another process holds it.
         InputError
-            If another process holds it, or the folder cannot be written.
+            If the folder cannot be written.
         """
 
         def name_holder(descriptor: int) -> None:
@@ -113,7 +115,7 @@ class RunDirectory:
         try:
             lock.acquire()
         except (Timeout, RuntimeError):  # held by another process, or by another call of this one
-            raise InputError(f"{self.path}: in use by {self._holder()}; expected a run that nobody trains") from None
+            raise InUseError(f"{self.path}: in use by {self._holder()}; expected a run that nobody trains") from None
         except PermissionError as error:
             raise self._unwritable(error) from None
         except OSError as error:
