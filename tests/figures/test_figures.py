@@ -218,8 +218,9 @@ def test_training_curves_draw_what_is_there():
     figure = training_curves(history)
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["loss", "error"]
     loss, error = figure.axes
-    assert len(loss.lines) == 3  # two replicas and their mean
-    np.testing.assert_allclose(loss.lines[2].get_ydata(), 2 / np.arange(1, 7))
+    assert len(loss.lines) == 1  # the mean of two replicas, in a band
+    np.testing.assert_allclose(loss.lines[0].get_ydata(), 2 / np.arange(1, 7))
+    assert len(loss.collections) == 1
     assert error.lines[0].get_xydata().tolist() == [[2, 20], [4, 40], [6, 60]]
     assert len(training_curves(history, keys=["error"]).axes) == 1
     with pytest.raises(InputError, match="no numbers for 'device'"):

@@ -203,7 +203,7 @@ def test_labels_sliders_and_principal_axes_reach_the_decoder(show):
 
 
 def test_a_walk_goes_from_one_point_to_another(show):
-    view = make_view((8, 8), decoder={"hidden": [20], "sees_label": True}, style={"dim": 2, "prior": {"kind": "gaussian"}})
+    view = make_view((8, 8), decoder_sees_label=True, style={"dim": 2, "prior": {"kind": "gaussian"}})
     tab = show(explorer(view))
     move(tab, -1, 0, click=True)
     tab.locator("#set-a").click()

@@ -117,12 +117,12 @@ def figure(
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
 ) -> None:
-    """Plot the paper's figures that fit a run.
+    """Plot a run, or the seeds of one: the paper's figures that fit it, curves, a map, a confusion matrix.
 
     Example: aae figure runs/figure2a
     """
-    from aae.runs.hub import load
-    from aae.runs.plot import plot
+    from aae.runs.plot import plot_seeds
+    from aae.runs.train import load_runs
 
-    for path in plot(load(run, device.value, trust_modules=trust), output, data):
+    for path in plot_seeds(load_runs(run, device.value, trust_modules=trust), output, data):
         print(shown(path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def title(run: Run) -> str:
     if recipe.name in recipes.names() and recipes.read(recipe.name).data.source != recipe.data.source:
         name = recipe.name  # the title of a recipe speaks of its own data
     labels = recipe.data.labels
-    known = {None: "", "all": ", all labels"}.get(labels, f", {labels} labels")  # type: ignore[call-overload]
+    known = "" if labels is None else f", {labels} labels"
     rows, epochs = metadata.get("training_rows"), metadata.get("epochs")
     parts = [f"trained on {Path(recipe.data.source).name}"]
     parts += [f"{rows:,} rows{known}"] if rows else []
@@ -32,7 +32,7 @@ def title(run: Run) -> str:
     return f"{name}: {', '.join(parts)}"
 
 
-def held_out(run: Run, dataset: Dataset, split: SplitChoice = "auto") -> Split:
+def held_out(run: Run, dataset: Dataset, split: str = "auto") -> Split:
     """Return the rows to look at: by default test rows, or validation rows where there are none.
 
     Raises
@@ -49,6 +49,8 @@ def held_out(run: Run, dataset: Dataset, split: SplitChoice = "auto") -> Split:
             None if any(values is None for values in ids) else np.concatenate(ids),  # type: ignore[arg-type]
             parts[0].id_column,
         )
+    if split not in get_args(SplitChoice):
+        raise InputError(f"split is {split!r}; expected one of: {', '.join(get_args(SplitChoice))}")
     found = dataset.test or dataset.validation if split == "auto" else getattr(dataset, split)
     if found is None or not len(found):
         kind = "held-out" if split == "auto" else split
@@ -57,9 +59,7 @@ def held_out(run: Run, dataset: Dataset, split: SplitChoice = "auto") -> Split:
     return rows
 
 
-def view(
-    run: Run, split: SplitChoice = "auto", data: Dataset | str | Path | None = None, rows: Split | None = None
-) -> View:
+def view(run: Run, split: str = "auto", data: Dataset | str | Path | None = None, rows: Split | None = None) -> View:
     """Create the view of a run: its held-out rows, or given ones, with their codes.
 
     Parameters

@@ -486,7 +486,7 @@ window.explorer.ready = (async function () {
   $("label").max = Math.max(0, content.label_names.length - 1);
   $("label").value = 0;
   function setLabel(k) { labelIndex = k; label = labelCode(k); $("label").value = k; $("label-name").textContent = content.label_names[k] ?? ""; }
-  setLabel(0);
+  setLabel(content.label_names.length ? content.label : 0);
   $("label").oninput = (event) => { setLabel(Number($("label").value)); later(event.timeStamp); };
 
   const sliders = [];

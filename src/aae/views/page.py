@@ -1,7 +1,7 @@
 """The latent explorer: one HTML file that shows the codes of rows and decodes whatever the pointer is at.
 
-Everything is in the file and nothing is fetched, so it opens from a file system and from any web server. The decoder runs in plain
-JavaScript, with weights in half precision; the scatter is drawn pixel by pixel, which needs no graphics card.
+Everything is in the file and nothing is fetched, so it opens from a file system and from any web server. The decoder runs in
+plain JavaScript, with weights in half precision; the scatter is drawn pixel by pixel, which needs no graphics card.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ class Explorer:
 
     def _repr_html_(self) -> str:
         page = html.escape(self.html, quote=True)
-        return f'<iframe srcdoc="{page}" style="width: 100%; height: 760px; border: 0" title="latent explorer"></iframe>'
+        return (
+            f'<iframe srcdoc="{page}" style="width: 100%; height: 760px; border: 0" title="latent explorer"></iframe>'
+        )
 
     def __repr__(self) -> str:
         kind = "live decoder" if self.live else "decoded on a grid"
@@ -86,7 +88,7 @@ class Explorer:
 
 @usual_state()
 @torch.no_grad()
-def explorer(view: View, rows: int = ROWS) -> Explorer:
+def explorer(view: View, rows: int = ROWS, label: int = 0) -> Explorer:
     """Create the page for a view.
 
     Parameters
@@ -95,6 +97,8 @@ def explorer(view: View, rows: int = ROWS) -> Explorer:
         What is shown; its points have one dimension or more.
     rows : int
         At most so many of its rows are shown, chosen at random, 1 to 100,000.
+    label : int
+        The label that is decoded at first, where the decoder is given one.
 
     Returns
     -------
@@ -122,6 +126,7 @@ def explorer(view: View, rows: int = ROWS) -> Explorer:
         **decoder,
         **_row_content(view, arrays),
         "label_names": list(_label_names(view, labels)),
+        "label": label,
         "code_size": 0 if labels is None else labels.shape[1],
         "summary": f"{shown}, a code of {view.points.shape[1]} dimension{'s' * (view.points.shape[1] > 1)}"
         + ("" if live else "; the decoder is a network of its own, decoded here on a grid"),
