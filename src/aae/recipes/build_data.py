@@ -120,7 +120,7 @@ def training_data(
         return TrainingData(
             _tensor(rows[labelled]), scaling, torch.from_numpy(labels[labelled]), torch.arange(len(labelled))
         )
-    return TrainingData(_tensor(rows), scaling, torch.from_numpy(labels), torch.from_numpy(labelled), radii, read)
+    return TrainingData(_tensor(rows), scaling, torch.from_numpy(labels), torch.from_numpy(labelled), radii, read=read)
 
 
 def _tensor(rows: NDArray[Any]) -> torch.Tensor:
