@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from aae.cli.options import MAX_COUNT, DataOption, Device, DeviceOption, JsonOption, RunArgument, SplitName, TrustOption
-from aae.cli.output import add_metrics, new_table, print_table, shown
+from aae.cli.output import add_metrics, new_table, print_confusion, print_table, shown
 from aae.errors import InputError
 
 
@@ -51,6 +51,9 @@ def evaluate(
     )
     add_metrics(table, summary, paper)
     print_table(table)
+    matrices = [report["confusion"] for report in reports if "confusion" in report]
+    if matrices:
+        print_confusion(matrices, runs[0].class_names)
 
 
 def parzen(

@@ -50,3 +50,34 @@ def explore(
     wanted = 0 if label is None else finished.label_index(label)
     page = explorer(view(finished, split.value, data), rows, wanted)
     print(shown(page.save(output or finished.folder.path / "explorer.html")))
+
+
+def report(
+    run: RunArgument,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="HTML file; by default report.html in the run.")
+    ] = None,
+    latex: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the metrics as a LaTeX table, .tex.")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the metrics of every seed, .csv.")
+    ] = None,
+    data: DataOption = None,
+    device: DeviceOption = Device.auto,
+    trust: TrustOption = False,
+) -> None:
+    """Write one page about a run, or the seeds of one: data, settings, curves, metrics, confusion, a map, samples.
+
+    Example: aae report runs/demo --latex demo.tex
+    """
+    from aae.reproduction import report as reporting
+    from aae.runs.train import load_runs
+
+    runs = load_runs(run, device.value, trust_modules=trust)
+    found = reporting.report(runs, data)
+    tables = [(latex, ".tex", found.latex), (csv, ".csv", found.csv)]
+    paths = [reporting.write(make(), path, ending) for path, ending, make in tables if path is not None]
+    paths.insert(0, reporting.write(found.page(data), output or run / "report.html", ".html"))
+    for path in paths:
+        print(shown(path))

@@ -34,6 +34,7 @@ for command in (
     use.reconstruct,
     use.sample,
     evaluation.figure,
+    look.report,
     look.explore,
     use.export,
     training.reproduce,

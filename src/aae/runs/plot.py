@@ -69,33 +69,37 @@ def plot(run: Run, folder: str | Path | None = None, data: Dataset | str | Path 
         If no figure fits the run, or there is no writing to the folder.
     """
     out = expand(folder) if folder is not None else run.folder.figures
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot make the folder ({error.strerror})") from None
-    figures: dict[str, Figure] = {"curves": curves([run])} if run.folder.read_metrics() else {}
+    _make(out)
+    return _save(figures([run], data), out)
+
+
+@usual_state()
+def figures(runs: Sequence[Run], data: Dataset | str | Path | None = None) -> dict[str, Figure]:
+    """Create every figure that fits the first of several seeds, by name as for `plot`; the curves are those of all seeds."""
+    run = runs[0]
+    made: dict[str, Figure] = {"curves": curves(runs)} if all(one.folder.read_metrics() for one in runs) else {}
     if not run.model.samples:
-        return _save(figures, out)
+        return made
     dataset = run.load_data(data)
     if len(run.shape) >= 2:
-        figures["samples"] = _samples(run, dataset.train)
+        made["samples"] = _samples(run, dataset.train)
     if run.model.encodes:
         model, held_out = run.autoencoder, dataset.test or dataset.validation or dataset.train
         if "style" in model.latents:
             seen = view(run, rows=held_out)
             if model.cluster_heads is not None:
-                figures["embedding"] = _embedding(run, model, held_out)
+                made["embedding"] = _embedding(run, model, held_out)
             elif model.latent("style").prior.dim == 2:
-                figures["codes"] = _codes(run, held_out)
+                made["codes"] = _codes(run, held_out)
             if model.cluster_heads is None and (model.classifies or model.latent("style").prior.dim != 2):
-                figures["map"] = map_figure(seen)
+                made["map"] = map_figure(seen)
             if seen.labelled and seen.predicted is not None:
-                figures["confusion"] = confusion_figure(seen)
+                made["confusion"] = confusion_figure(seen)
             if not seen.image_shape:
-                figures |= _columns(run, seen)
+                made |= _columns(run, seen)
         if len(run.shape) >= 2:
-            figures |= _images(run, model, held_out)
-    return _save(figures, out)
+            made |= _images(run, model, held_out)
+    return made
 
 
 @usual_state()
@@ -121,10 +125,15 @@ def plot_seeds(
     if len(runs) == 1:
         return plot(runs[0], folder, data)
     out = expand(folder) if folder is not None else runs[0].folder.path.parent / "figures"
-    paths = plot(runs[0], out, data)
-    if runs[0].folder.read_metrics():
-        save(curves(runs), out / "curves.png")
-    return paths
+    _make(out)
+    return _save(figures(runs, data), out)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot make the folder ({error.strerror})") from None
 
 
 def _save(figures: dict[str, Figure], folder: Path) -> list[Path]:
