@@ -549,6 +549,7 @@ def test_seeds_are_measured_together_and_recorded(place, seeds, command, tmp_pat
     assert (result["recipe"], result["epochs"], result["seeds"]) == ("demo", 2, [0, 1])
     assert (result["version"], result["precision"]) == (aae.__version__, "fp32")
     assert len(result["wall_seconds"]) == 2
+    assert all(seconds > 0 for seconds in result["cpu_seconds"])
     for name, metric in result["metrics"].items():
         values = [one["metrics"][name] for one in report["seeds"]]
         assert metric == {

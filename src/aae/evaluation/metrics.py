@@ -209,6 +209,11 @@ METRICS: dict[str, Metric] = {
         ),
         validated=True,
     ),
+    "clustering_error_rounded_percent": _percent(
+        "clustering error, float32",
+        r"the same where $q(y_i\mid\mathbf x)$ is rounded to float32, so that many rows tie and the first names the cluster",
+        "lower",
+    ),
     "majority_vote_error_percent": replace(
         _percent("majority vote error", "each cluster named by most of its validation rows", "lower"), validated=True
     ),

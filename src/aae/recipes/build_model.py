@@ -175,7 +175,7 @@ class Networks:
         heads, decoder_inputs = None, sum(latent.prior.dim for latent in latents.values())
         if settings.cluster_heads is not None:
             decoder_inputs = latents["style"].prior.dim
-            heads = self._cluster_heads(latents["label"].prior.dim, decoder_inputs)
+            heads = self._cluster_heads(latents["label"].width, decoder_inputs)
         if settings.decoder_sees_label:
             if not self.num_classes:
                 raise InputError("the data has no labels; model.decoder_sees_label expects a label for every row")
