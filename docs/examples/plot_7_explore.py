@@ -20,7 +20,7 @@ model = aae.AAE(latent_dim=2, hidden_layer_sizes=(100, 100), epochs=60, random_s
 model.explore(rows, digits, image_shape=(8, 8))
 
 # %%
-# A table, with labels for a third of its rows: the bars are what the decoder makes of the style under the pointer and the label of
+# A table, with labels for a third of its rows: the bars are what the decoder makes of the style at the pointer and the label of
 # the slider; ticks are the nearest row.
 wine = load_wine(as_frame=True)
 names = wine.target_names[wine.target]

@@ -194,6 +194,11 @@ def test_labels_sliders_and_principal_axes_reach_the_decoder(show):
     turned = tab.evaluate("explorer.state()")
     assert turned["code"] == pytest.approx(state["code"], abs=1e-4)
     np.testing.assert_allclose(turned["values"], state["values"], atol=1e-4)
+    tab.locator("#visit").click()
+    there = tab.evaluate("explorer.state()")
+    assert there["code"] == pytest.approx(view.points[there["near"]].tolist(), abs=1e-4)
+    wanted = view.labels[there["near"]] if view.labels[there["near"]] >= 0 else view.predicted[there["near"]]
+    assert there["labelIndex"] == wanted
     tab.locator("#horizontal").select_option("2")
     moved = tab.evaluate("explorer.moveTo(0.3, -0.2) || explorer.state()")
     mean = view.points.mean(axis=0)

@@ -287,7 +287,7 @@ window.explorer.ready = (async function () {
     if (bands) return;
     for (let k = Math.ceil((view.y - view.reach) / step); k * step <= view.y + view.reach; k++) {
       const y = up2px(k * step);
-      if (y < 14 || y > size - 24) continue;
+      if (y < 28 || y > size - 24) continue;
       context.beginPath(); context.moveTo(0, y); context.lineTo(4, y); context.stroke();
       context.fillText((k * step).toFixed(digits), 7, y + 4);
     }
@@ -377,6 +377,13 @@ window.explorer.ready = (async function () {
 
   function nearestRow() {
     let best = Infinity, found = -1;
+    if (!bands && !hidden.size) {
+      for (let n = 0, x = across, y = up; n < count; n++, x += dim, y += dim) {
+        const dx = rows[x] - point[across], dy = rows[y] - point[up], far = dx * dx + dy * dy;
+        if (far < best) { best = far; found = n; }
+      }
+      return found;
+    }
     const stretch = bands ? view.reachX / view.reach : 1, height = bands ? cursorY : point[up];
     for (let n = 0; n < count; n++) {
       if (hidden.size && hidden.has(group(n))) continue;
@@ -551,6 +558,15 @@ window.explorer.ready = (async function () {
   $("set-a").onclick = () => setEnd("a");
   $("set-b").onclick = () => setEnd("b");
   $("step").oninput = (event) => { walkTo(Number($("step").value)); later(event.timeStamp); };
+  $("visit").onclick = () => {
+    if (near < 0) return;
+    held = true;
+    point = rows.slice(near * dim, (near + 1) * dim);
+    if (bands) cursorY = heightOf(near);
+    const seen = content.clusters || !arrays.labels || arrays.labels[near] < 0 ? arrays.predicted : arrays.labels;
+    if (codeSize && seen && seen[near] >= 0 && seen[near] < content.label_names.length) setLabel(seen[near]);
+    sync(); update();
+  };
   let walking = 0;
   $("play").onclick = () => {
     if (walking) { walking = 0; $("play").textContent = "walk"; return; }
