@@ -167,6 +167,11 @@ def test_manifold_panels_are_square_grids_with_titles():
     figure = manifold_panels([plain([0.1, 0.2, 0.3, 0.4]), plain([0.5] * 4)], ["zero", "one"])
     assert [axes.get_title() for axes in figure.axes] == ["zero", "one"]
     assert cell(shown(figure), 1, 0) == 0.3
+    axes = manifold_panels([plain([0.1, 0.2, 0.3, 0.4])] * 2, across=("a", "b"), down=("c", "d")).axes
+    assert [label.get_text() for label in axes[1].get_xticklabels()] == ["a", "b"]
+    assert [[label.get_text() for label in panel.get_yticklabels()] for panel in axes] == [["c", "d"], []]
+    with pytest.raises(InputError, match="down: found 1 names, expected 2"):
+        manifold_panels([plain([0, 0, 0, 0])], down=("a",))
     with pytest.raises(InputError, match="3 images in a panel"):
         manifold_panels([plain([0, 0, 0])])
 

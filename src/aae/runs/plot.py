@@ -231,7 +231,9 @@ def _manifold(run: Run, prior: GaussianMixture) -> Figure:
     local = torch.from_numpy(np.asarray(gaussian_percentile_grid(PANEL), np.float32))
     components = range(min(3, prior.num_labels))
     panels = [_decode(run, prior.place(torch.full((len(local),), k), local).numpy()) for k in components]
-    return manifold_panels(panels, [f"component {k + 1}" for k in components], title(run))
+    percentiles = [f"{100 * (k + 0.5) / PANEL:.0f} %" if k % 3 == 1 else "" for k in range(PANEL)]
+    names = [f"component {k + 1}" for k in components]
+    return manifold_panels(panels, names, title(run), percentiles, percentiles[::-1])
 
 
 def _style_and_content(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:
