@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -84,6 +85,15 @@ def test_a_finished_run_without_checkpoints_is_not_made_longer_by_training_anew(
     ):
         train(small("training.generator.learning_rate=0.5"), run=run, device="cpu", resume=True)
     assert contents(run) == before
+
+
+def test_learning_rates_can_change_when_a_run_goes_on(finished, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    train(small("training.epochs=3", "training.generator.learning_rate=0.0001"), run=run, device="cpu", resume=True)
+    line = r"note: .*: training\.generator\.learning_rate is 0\.0001 from now on, it was 0\.\d+"
+    assert re.search(line, capsys.readouterr().err)
+    assert recipes.read(run / "recipe.toml").training.named_optimizers["generator"].learning_rate == 0.0001
 
 
 def test_a_table_of_finished_and_measured_runs_needs_neither_their_device_nor_their_data(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from aae.training.trainer import Trainer
 
 START: Place = (0, 0)
 FREE = {"training.epochs", "training.validate_every", "training.checkpoint_every"}
+SPEED = re.compile(r"training\.\w+\.(learning_rate|decay|decay_from|decay_to|weight_decay|clip_norm)")
 WHERE = ("data.source", "data.labels_file")  # data can lie elsewhere; its fingerprint says whether it is the same
 
 
@@ -32,7 +34,9 @@ def is_finished(folder: RunDirectory, recipe: Recipe) -> bool:
     done, asked = folder.finished_epochs(), recipe.training.epochs
     if not done:
         return False
-    check_same_recipe(folder, recipe, complete=False)
+    check_same_recipe(folder, recipe, complete=False, trains=asked > done)
+    if asked == folder.read_metadata().get("ended_before"):
+        done = asked  # it ended early, and has nothing left to do
     if asked < done:
         raise InputError(f"training.epochs is {asked}; {folder.path} has {done} epochs already")
     if asked > done and not checkpoint_places(folder.checkpoints):
@@ -89,8 +93,14 @@ def restore(trainer: Trainer, folder: RunDirectory, place: Place | None) -> tupl
     return times
 
 
-def check_same_recipe(folder: RunDirectory, recipe: Recipe, *, complete: bool = True) -> None:
-    """Check that a recipe is that of a run folder; `complete` says whether it has the optimizer of every phase, as that has.
+def check_same_recipe(folder: RunDirectory, recipe: Recipe, *, complete: bool = True, trains: bool = True) -> list[str]:
+    """Check that a recipe is that of a run folder; `complete` says whether it has the optimizer of every phase, as that has, and
+    `trains` whether there is something left to train, with other learning rates where they have changed.
+
+    Returns
+    -------
+    list of str
+        What differs and may: how fast the weights move from now on.
 
     Raises
     ------
@@ -108,12 +118,17 @@ def check_same_recipe(folder: RunDirectory, recipe: Recipe, *, complete: bool = 
         tables = [key for key in (*before, *now) if key.startswith("training.") and key.count(".") == 2]
         hidden = set(tables) - given
         before, now = ({key: value for key, value in one.items() if key not in hidden} for one in (before, now))
+    changed = []
     for key in sorted(before.keys() | now.keys(), key=lambda key: (key != "data.source", key)):
         moved = key in WHERE and not {before.get(key), now.get(key)} & set(NAMES)
         if before.get(key) != now.get(key) and key not in FREE and not moved:
+            if trains and SPEED.fullmatch(key):
+                changed.append(f"{key} is {now.get(key)!r} from now on, it was {before.get(key)!r}")
+                continue
             raise InputError(
                 f"{folder.path}: cannot resume with another recipe; {key} is {now.get(key)!r}, the run has {before.get(key)!r}"
             )
+    return changed
 
 
 def check_same_data(folder: RunDirectory, metadata: Record) -> None:

@@ -37,6 +37,7 @@ from aae.runs.run import Run
 from aae.scaling import value_range
 from aae.training.acceleration.distributed import Distributed, synchronize
 from aae.training.batched_seeds import BatchedSeeds
+from aae.training.callbacks import AnyCallback, check_callbacks
 from aae.training.checkpoints import Place, remove_older_checkpoints
 from aae.training.loop import Interruption, OnEpoch, TrainingJob, run_to_end
 from aae.training.run_directory import RunDirectory
@@ -177,6 +178,7 @@ def _train(
     *,
     more: bool = False,
     on_epoch: OnEpoch = None,
+    callbacks: Sequence[AnyCallback] = (),
 ) -> None:
     """Train a run, or several together, each under the lock on its folder; `more` says whether others are to follow."""
     for recipe, folder in targets:  # before there is a lock in a folder that is none of ours
@@ -198,7 +200,7 @@ def _train(
         for recipe, folder in targets:
             prepared.append(prepare(recipe, folder, device, resume, dataset, place))
             BatchedSeeds.share_rows([one.job.trainer for one in prepared])
-        interruption = train_together(prepared, on_epoch)
+        interruption = train_together(prepared, on_epoch, callbacks)
         if interruption.is_set and more:
             where = targets[-1][1].path
             raise InterruptedTrainingError(
@@ -206,7 +208,9 @@ def _train(
             )
 
 
-def train_together(prepared: Sequence[PreparedRun], on_epoch: OnEpoch = None) -> Interruption:
+def train_together(
+    prepared: Sequence[PreparedRun], on_epoch: OnEpoch = None, callbacks: Sequence[AnyCallback] = ()
+) -> Interruption:
     """Train runs of one recipe with different seeds to the end: as one batched program those that are equally far.
 
     Returns
@@ -222,7 +226,9 @@ def train_together(prepared: Sequence[PreparedRun], on_epoch: OnEpoch = None) ->
     for (epoch, _), group in places.items():
         name = group[0].recipe.name
         jobs = [one.job for one in group]
-        several = len(group) > 1 and epoch < group[0].recipe.training.epochs
+        settings = group[0].recipe.training
+        several = len(group) > 1 and epoch < settings.epochs
+        several = several and settings.patience_epochs is None  # each seed ends where it is best
         try:
             replicas = BatchedSeeds([job.trainer for job in jobs]) if several else None
         except (RuntimeError, NotImplementedError) as error:
@@ -230,12 +236,12 @@ def train_together(prepared: Sequence[PreparedRun], on_epoch: OnEpoch = None) ->
             print(f"note: {name}: the seeds are trained one after another, not together: {reason}", file=sys.stderr)
             replicas = None
         if replicas is not None:
-            interruption = run_to_end(jobs, f"{name}, {len(group)} seeds", replicas.run_epoch, on_epoch)
+            interruption = run_to_end(jobs, f"{name}, {len(group)} seeds", replicas.run_epoch, on_epoch, callbacks)
         for one in group:
             if replicas is None:
                 seed = one.recipe.training.seed
                 set_torch_state(one.torch_state, one.job.trainer.device)
-                interruption = run_to_end([one.job], f"{name} seed {seed}", on_epoch=on_epoch)
+                interruption = run_to_end([one.job], f"{name} seed {seed}", on_epoch=on_epoch, callbacks=callbacks)
             one.finish()
     return interruption
 
@@ -256,6 +262,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
     on_epoch: OnEpoch = None,
+    callbacks: Sequence[AnyCallback] | None = None,
 ) -> Run:
     """Train a recipe into a run directory. Custom modules that the recipe names are imported.
 
@@ -273,6 +280,9 @@ def train(
         Go on with the run in that directory; it ends with the same bits as one that was never interrupted.
     on_epoch : callable, optional
         Called after every epoch with its number, from 1, and a list of the metrics of the run; what it raises ends the training.
+    callbacks : sequence of Callback or callable, optional
+        See `aae.callbacks`: objects with `on_train_begin`, `on_epoch_end` and `on_train_end`, or functions that are called after
+        every epoch, all with the `Training` that they can read, stop and save.
 
     Returns
     -------
@@ -301,9 +311,10 @@ def train(
             f"data is {data!r}; a recipe already read expects a Dataset, or read_recipe(..., data={data!r})"
         )
     folder = RunDirectory(run or Path("runs") / recipe.name)
+    callbacks = check_callbacks(callbacks)
     if not (resume and is_finished(folder, recipe)):
         dataset = data if isinstance(data, Dataset) else None
-        _train([(recipe, folder)], choose_device(device), resume, dataset, on_epoch=on_epoch)
+        _train([(recipe, folder)], choose_device(device), resume, dataset, on_epoch=on_epoch, callbacks=callbacks)
     return Run.load(folder.path, device, trust_modules=True)  # those of the very recipe that was trained
 
 
@@ -322,11 +333,16 @@ class PreparedRun:
         """Write the weights of the trained run."""
         trainer, folder = self.job.trainer, self.job.folder
         if trainer.distributed.is_main_process:
-            tensors = {f"model.{name}": tensor for name, tensor in trainer.trained.state_dict().items()}
+            tensors = {f"model.{name}": tensor for name, tensor in trainer.result().items()}
             tensors |= {f"scaling.{name}": tensor for name, tensor in self.scaling.state_dict().items()}
             write_tensors(folder.weights, tensors)
             times = {"seconds": round(self.job.seconds, 1), "cpu_seconds": round(self.job.cpu_seconds, 1)}
-            write_json(folder.metadata, {**self.metadata, "epochs": trainer.epoch, **times})
+            found: dict[str, Any] = {"epochs": trainer.epoch, **times}
+            if trainer.epoch < trainer.settings.epochs:
+                found["ended_before"] = trainer.settings.epochs
+            if trainer.best.epoch:
+                found["best_epoch"] = trainer.best.epoch
+            write_json(folder.metadata, {**self.metadata, **found})
         trainer.distributed.wait()
 
 
@@ -366,6 +382,9 @@ def prepare(
     if not resume:
         folder.require_new()
     dataset = dataset or load_data(recipe)
+    if recipe.training.keeps_best and dataset.validation is None:
+        key = next(key for key in ("patience", "early_stopping", "keep_best") if getattr(recipe.training, key))
+        raise InputError(f"training.{key} is set and there are no validation rows; expected data.validation above 0")
     seed = recipe.training.seed
     labelled = labelled_rows(recipe, dataset)
     model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(seed, INIT))
@@ -378,8 +397,7 @@ def prepare(
     on_device = training_data(recipe, dataset.train, scaling, labelled, radii).to(device)
     trainer = Trainer(model, build_phases(recipe, model), on_device, recipe.training, device, distributed)
     complete = _with_optimizers(recipe, trainer)
-    if resume:
-        check_same_recipe(folder, complete)
+    changed = check_same_recipe(folder, complete) if resume else []
 
     metadata = {
         "recipe": recipe.name,
@@ -409,6 +427,8 @@ def prepare(
             )
     distributed.wait()  # all have seen the folder as it was
     if distributed.is_main_process:
+        for change in changed:
+            print(f"note: {folder.path}: {change}", file=sys.stderr)
         folder.keep_metrics(trainer.epoch)
         if folder.checkpoints.exists():  # a kill may have come before they were removed
             remove_older_checkpoints(folder.checkpoints, (trainer.epoch, trainer.step))
