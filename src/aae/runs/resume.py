@@ -96,8 +96,8 @@ def restore(trainer: Trainer, folder: RunDirectory, place: Place | None) -> tupl
 def check_same_recipe(folder: RunDirectory, recipe: Recipe, *, complete: bool = True, trains: bool = True) -> list[str]:
     """Check that a recipe is that of a run folder.
 
-    `complete` says whether it has the optimizer of every phase, as that has, and `trains` whether something is left to train, which
-    other learning rates may do.
+    `complete` says whether it has the optimizer of every phase, as that has, and `trains` whether something is left to
+    train, which other learning rates may do.
 
     Returns
     -------
