@@ -12,13 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
 from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from aae.arrays import UNLABELLED
 from aae.errors import InputError
 from aae.estimators.base import NEIGHBOUR, AdversarialTransformer
 from aae.estimators.fitting import fitting
 from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, wanted_labels
+from aae.estimators.splitting import labelled_accuracy
 from aae.estimators.use import Labels, Rows
 from aae.estimators.weights import Weights, check_class_weights, check_weights
 from aae.networks import Scaling
@@ -348,8 +349,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
     Notes
     -----
     -1 marks unlabelled rows, as in `sklearn.semi_supervised`; so do NaN, None, NA, the empty text, ``"-1"`` and whatever
-    `unlabelled` names, the same as in files (`aae.data.is_unlabelled`). `score` counts such rows of `y` as wrong, as
-    scikit-learn does.
+    `unlabelled` names, the same as in files (`aae.data.is_unlabelled`). `score` leaves such rows of `y` out.
 
     Examples
     --------
@@ -448,11 +448,11 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         return self._probabilities(self._rows(X))
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Compute the share of rows whose class is predicted; a label -1 (and any other that is no class) counts as wrong."""
-        predicted, labels = self.predict(X), column_or_1d(mark_unlabelled(y, self.unlabelled))
-        check_consistent_length(predicted, labels, sample_weight)
-        right = labels.astype(object) == predicted.astype(object)
-        return float(np.average(right, weights=check_weights("sample_weight", sample_weight, len(right))))
+        """Compute the fraction of the labelled rows whose class is predicted (`aae.estimators.labelled_accuracy`).
+
+        Unlabelled rows are left out, and a label that is no class counts as wrong.
+        """
+        return labelled_accuracy(self, X, y, sample_weight)
 
     @property
     def _scores_labels(self) -> bool:
