@@ -29,7 +29,7 @@ from aae.files import pack_tensors, read_bytes, unpack_tensors, write_bytes, wri
 from aae.model import Model
 from aae.networks import Scaling
 from aae.noise import Noise, seeded, set_torch_state, torch_state
-from aae.recipes import Recipe
+from aae.recipes import Recipe, reader
 from aae.recipes.build_data import Source, fingerprint, labelled_rows, load_data, make_scaling, training_data
 from aae.recipes.build_model import build_model, build_phases
 from aae.runs.evaluate import validate
@@ -79,7 +79,7 @@ def read_recipe(
     if data is not None and data != own.data.source:
         fitted = [("data.source", data), *([] if isinstance(recipe, Recipe) else _fitted(own, data))]
     changes = [*fitted, *overrides]
-    found = recipes.read(recipe, changes) if changes or own is not recipe else own
+    found = reader.change(recipe, changes) if isinstance(recipe, Recipe) else recipes.read(recipe, changes)
     if found.data.source != own.data.source:
         name = "rows from Python" if found.data.source == SOURCE else Path(found.data.source).name
         found = found.model_copy(update={"title": f"{name}, as in: {own.title}", "paper": {}})
