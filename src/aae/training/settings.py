@@ -12,6 +12,7 @@ Precision = Literal["fp32", "bf16", "tf32"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 MAX_COUNT = 2**31 - 1  # of epochs, rows, units: beyond it libraries count wrongly
 MAX_SEED = 2**63 - 1  # the largest that torch takes
+MAX_SEEDS = 100_000  # that one command trains
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 Epoch = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -255,6 +256,28 @@ class TrainingSettings(Settings):
     """Epochs from one measurement on the validation split to the next."""
     checkpoint_every: Count = 1
     """Epochs from one checkpoint to the next."""
+
+    early_stopping: bool = False
+    """Whether training ends when what is measured on the validation split no longer improves, and keeps the weights of the best
+    epoch; `patience` is then 10 if it is not set."""
+    patience: Count | None = None
+    """Epochs without improvement after which training ends, with the weights of the best epoch; not set: it never does."""
+    keep_best: bool = False
+    """Whether the trained model is that of the best epoch rather than that of the last."""
+    tolerance: NonNegative = 1e-4
+    """By how much the measure has to fall to count as an improvement."""
+    monitor: str | None = None
+    """The metric that is to fall; not set: the validation error, or the reconstruction error where there are no labels."""
+
+    @property
+    def patience_epochs(self) -> int | None:
+        """Epochs without improvement after which training ends, if any."""
+        return 10 if self.patience is None and self.early_stopping else self.patience
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the weights of the best epoch are kept."""
+        return self.keep_best or self.early_stopping or self.patience is not None
 
     @property
     def named_optimizers(self) -> dict[str, OptimizerSettings]:
