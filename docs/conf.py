@@ -60,6 +60,7 @@ sphinx_gallery_conf = {
 
 html_theme = "furo"
 html_show_sourcelink = False
+html_show_copyright = False
 html_static_path = ["_static"]
 html_css_files = ["guide.css"]
 templates_path = []

@@ -63,6 +63,7 @@ def test_a_table_gets_a_map_a_confusion_matrix_and_columns():
     assert len(model.plot_samples(IRIS.data).axes) == 4
     assert len(model.plot_interpolation(IRIS.data, steps=4).axes[0].lines[0].get_xdata()) == 4
     assert len(model.plot_history().axes) > 3
+    assert model.plot_history()._repr_html_().startswith('<img alt="figure"')  # in a notebook
     page = model.explore(IRIS.data, NAMES, rows=20)
     assert page.rows == 20
     assert "SemiSupervisedAAE on 4 columns, 1 epoch" in page.html
