@@ -315,7 +315,7 @@ window.explorer.ready = (async function () {
     }
     context.font = "bold 13px system-ui, sans-serif";
     context.fillStyle = accent;
-    for (const name of ["a", "b"]) if (ends[name]) { const [x, y] = spot(ends[name].point); context.fillText(name.toUpperCase(), x + 4, y - 4); context.fillRect(x - 2, y - 2, 4, 4); }
+    for (const name of ["a", "b"]) if (ends[name]) { const [x, y] = spot(ends[name].point); context.lineWidth = 4; context.strokeStyle = css("--plane"); context.strokeText(name.toUpperCase(), x + 5, y - 5); context.fillText(name.toUpperCase(), x + 5, y - 5); context.fillRect(x - 3, y - 3, 6, 6); }
     const [x, y] = spot(point);
     context.strokeStyle = held ? accent : ink;
     context.lineWidth = held ? 2 : 1;
