@@ -4,6 +4,9 @@ window.explorer = { times: [] };
 window.explorer.ready = (async function () {
   const content = JSON.parse(document.getElementById("content").textContent);
   const $ = (id) => document.getElementById(id);
+  let frame = null; // a notebook or another page that shows this one gives it the height that it needs
+  try { frame = window.frameElement; } catch { /* of another origin */ }
+  document.documentElement.classList.toggle("framed", Boolean(frame));
   const { dim, count } = content;
 
   // Arrays: gzip and base64; halves become floats.
@@ -600,6 +603,7 @@ window.explorer.ready = (async function () {
   makeAxes();
   showAll();
   legend();
+  if (frame) new ResizeObserver(() => { frame.style.height = `${document.body.offsetHeight}px`; }).observe(document.body);
   new ResizeObserver(() => { if ($("plane").clientWidth !== size) { drawScatter(); update(); } }).observe(plane);
   drawScatter();
   strip();
