@@ -201,7 +201,7 @@ def fit(figure: Figure, axes: Axes, side: float) -> None:
     axes.set_position(((MARGIN - box.x0) / width, (MARGIN - box.y0) / height, side / width, side / height))
 
 
-def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+def save(figure: matplotlib_figure.Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure as PNG, whole or not at all; equal figures give equal bytes.
 
     Parameters
