@@ -432,6 +432,40 @@ def test_images_in_and_images_out(place, tmp_path, command):
             assert len(np.unique(np.asarray(sheet.convert("L")))) > 10
 
 
+def test_images_go_to_a_sheet_beside_their_originals_or_keep_their_names(place, tmp_path, command):
+    finished, names = (
+        aae.load("runs/shapes"),
+        sorted(str(p.relative_to("shapes")) for p in Path("shapes").rglob("*.png")),
+    )
+    split = finished.read("shapes")
+    command("reconstruct", "runs/shapes", "shapes", "-o", tmp_path / "images")
+    assert sorted(str(p.relative_to(tmp_path / "images")) for p in (tmp_path / "images").rglob("*.png")) == names
+    with Image.open(tmp_path / "images" / str(split.ids[7])) as image:
+        np.testing.assert_array_equal(np.asarray(image), finished.reconstruct(split.rows[7:8])[0])
+    command(
+        "interpolate", "runs/shapes", "shapes/bar", "--to", "shapes/dot", "--steps", 3, "-o", tmp_path / "between.npy"
+    )
+    between = np.load(tmp_path / "between.npy").reshape(20, 3, 6, 7)
+    bars, dots = (finished.read(f"shapes/{name}").rows for name in ("bar", "dot"))
+    np.testing.assert_array_equal(
+        between[:, [0, 2]], np.stack([finished.reconstruct(bars), finished.reconstruct(dots)], 1)
+    )
+    command("interpolate", "runs/shapes", "shapes/bar", "-o", tmp_path / "steps")
+    assert len(list((tmp_path / "steps").iterdir())) == 19 * 8
+    command("interpolate", "runs/shapes", "shapes/bar", "-o", tmp_path / "sheet.png")
+    command("sample", "runs/shapes", "-n", 12, "-o", tmp_path / "drawn")
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir())[0] == "00.png"
+    assert run(["sample", "runs/shapes", "-o", str(tmp_path / "drawn")]) == 2
+    assert run(["sample", "runs/iris", "-o", str(tmp_path / "drawn")]) == 2
+
+
+def test_rows_are_scored(place, tmp_path, command):
+    command("score", "runs/iris", "fleurs 🌸/iris.csv", "-o", tmp_path / "scores.csv")
+    finished = aae.load("runs/iris")
+    expected = finished.score_samples(finished.read("fleurs 🌸/iris.csv", labels=False).rows)
+    np.testing.assert_allclose(read_output(tmp_path / "scores.csv", "score"), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(("name", "label"), [("demo", "3"), ("seen", "3"), ("informed", "3"), ("shapes", "dot")])
 def test_samples_of_one_class(place, tmp_path, command, name, label):
     def draw(file, *words):
