@@ -164,6 +164,14 @@ def test_the_list_is_what_the_recipes_say():
         assert entry == expected | {"source": recipe.data.source}
 
 
+@pytest.mark.parametrize("name", ["demo", "generate"])
+def test_a_recipe_is_printed_in_full(command, tmp_path, name):
+    (tmp_path / "printed.toml").write_text(command("recipes", name))
+    assert recipes.read(tmp_path / "printed.toml") == recipes.read(name)
+    assert json.loads(command("recipes", name, "--json"))["name"] == name
+    assert run(["recipes", "dmeo"]) == 2
+
+
 def test_the_version_is_printed(command):
     assert command("--version") == f"aae {aae.__version__}\n"
 
@@ -543,6 +551,35 @@ def test_a_handful_of_rows(tmp_path, command):
     assert report["rows"] == 2
     assert set(report["metrics"]) == {"test_reconstruction"}  # too few codes to compare with the prior
     assert {Path(line).stem for line in command("figure", folder).splitlines()} == {"curves", "codes"}
+
+
+TASKS = ("classify", "cluster", "map", "anomalies", "generate")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_tasks_take_tables_and_images(place, tmp_path, command, task):
+    table = ["--data", "fleurs 🌸/iris.csv", "--set", "data.label_column=species"]
+    for name, words in {"table": table, "images": ["--data", "shapes"]}.items():
+        command("train", task, *words, *SMALL, "--run", tmp_path / name)
+        finished = aae.load(tmp_path / name)
+        rows = finished.read(words[1], labels=False).rows
+        uses = {"classify": "predict", "cluster": "predict", "map": "transform", "anomalies": "score_samples"}
+        found = getattr(finished, uses.get(task, "reconstruct"))(rows)
+        assert len(found) == len(rows)
+        report = json.loads(command("evaluate", tmp_path / name, "--json"))
+        assert report["paper"] == {}
+        assert "paper" not in command("evaluate", tmp_path / name).splitlines()[0]
+
+
+def test_few_rows_are_seen_more_often(place, tmp_path, command):
+    words = ["train", "anomalies", "--data", "shapes", "--set", "training.min_steps=25", "--run", tmp_path / "run"]
+    command(*words)
+    assert Run.load(tmp_path / "run").recipe.training.epochs == 25  # 48 rows are one mini-batch
+    assert len(metrics_of(tmp_path / "run")) == 25
+    before = outcome(tmp_path / "run")
+    command(*words, "--resume")
+    assert outcome(tmp_path / "run") == before
+    assert reread(json.loads((tmp_path / "run/run.json").read_text())["command"]).training.epochs == 25
 
 
 # --- seeds, records, resume --------------------------------------------------------------------------------------------
