@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aae.runs.hub import save_pretrained as save_pretrained
     from aae.runs.run import Run as Run
     from aae.runs.train import train as train
+    from aae.sweeps.queue import sweep as sweep
     from aae.training.fit import fit as fit
     from aae.training.phases import Batch as Batch
     from aae.training.phases import Phase as Phase
@@ -53,6 +54,7 @@ _HOMES = {
     "parzen_log_likelihood": "aae.evaluation.parzen",
     "push_to_hub": "aae.runs.hub",
     "save_pretrained": "aae.runs.hub",
+    "sweep": "aae.sweeps.queue",
     "train": "aae.runs.train",
 }
 _MODULES = ("data", "estimators", "evaluation", "losses", "posteriors", "priors", "recipes")
@@ -77,6 +79,7 @@ __all__ = [
     "parzen_log_likelihood",
     "push_to_hub",
     "save_pretrained",
+    "sweep",
     "train",
 ]
 

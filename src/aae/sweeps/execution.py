@@ -24,6 +24,8 @@ WATCH_SECONDS = 1.0  # between two looks at whether the command is still there
 GRACE_SECONDS = 30.0  # for a checkpoint, when it is not
 TIMEOUT_MINUTES = 240  # of a job, which is put into the queue again when its time is over
 
+LEAVING = [name for name in SIGNALS if name != "SIGINT"]
+
 Work = Callable[[int], None]
 """What a worker does, given its number from 0; it takes what is open until nothing is."""
 
@@ -89,6 +91,7 @@ class Execution:
             self._submit(work, folder)
             return
         with ExitStack() as stack:
+            stack.enter_context(leaves_on_request(LEAVING))
             if self.dask is not None:
                 _connect(self.dask, stack)
                 joblib_jobs = self.jobs or -1
@@ -102,10 +105,9 @@ class Execution:
                 threads = max(1, joblib.cpu_count() // count)
                 stack.enter_context(joblib.parallel_config("loky", inner_max_num_threads=threads))
                 work = _LocalWork(work, threads, os.getpid())
-            stack.enter_context(leaves_on_request([name for name in SIGNALS if name != "SIGINT"]))
             try:
                 joblib.Parallel(n_jobs=count, pre_dispatch="all", batch_size=1)(
-                    joblib.delayed(work)(k) for k in range(count)
+                    joblib.delayed(_do)(work, k) for k in range(count)
                 )
             except TerminatedWorkerError:
                 raise WorkerKilledError from None
@@ -114,7 +116,7 @@ class Execution:
         """Have one worker do `work` in a process of its own, which may be killed; raises as `run`."""
         apart = _LocalWork(work, max(1, joblib.cpu_count() // joblib.effective_n_jobs(self.jobs or 1)), os.getpid())
         try:
-            joblib.Parallel(n_jobs=2, backend="loky", batch_size=1)([joblib.delayed(apart)(0)])
+            joblib.Parallel(n_jobs=2, backend="loky", batch_size=1)([joblib.delayed(_do)(apart, 0)])
         except TerminatedWorkerError:
             raise WorkerKilledError from None
 
@@ -139,13 +141,17 @@ class Execution:
     def _submit(self, work: Work, folder: Path) -> None:
         executor = self._executor(folder)
         jobs = executor.map_array(ClusterWork(work), list(range(max(1, self.jobs or 1))))
-        with leaves_on_request([name for name in SIGNALS if name != "SIGINT"]):
+        with leaves_on_request(LEAVING):
             for job in jobs:
                 error = job.exception()
                 if error is not None:
                     raise InputError(
                         f"job {job.job_id}: {str(error).strip().splitlines()[-1]}; its log is {job.paths.stderr}"
                     )
+
+
+def _do(work: Work, number: int) -> None:
+    work(number)
 
 
 class ClusterWork:
@@ -218,10 +224,9 @@ def _is_plain() -> bool:
 
 
 def _connect(address: str, stack: ExitStack) -> None:
-    from distributed import Client
-
+    distributed = _require("distributed", "dask")
     try:
-        stack.enter_context(Client(address, timeout=10))
+        stack.enter_context(distributed.Client(address, timeout=10))
     except (OSError, TimeoutError, ValueError) as error:
         raise InputError(f"dask: {address}: {reason(error)}; expected the address of a scheduler") from None
     stack.enter_context(joblib.parallel_config("dask"))

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from aae.errors import InputError, InUseError
 from aae.recipes import Recipe
-from aae.sweep.definition import Definition
-from aae.sweep.space import Settings
-from aae.sweep.trials import PrunedError, Trial, describe, note
+from aae.sweeps.definition import Definition
+from aae.sweeps.space import Settings
+from aae.sweeps.trials import PrunedError, Trial, describe, note
 from aae.training.loop import OnEpoch
 from aae.training.run_directory import RunDirectory
 
@@ -45,15 +45,15 @@ def require_optuna() -> Any:
 
 def open_study(definition: Definition, folder: Path) -> optuna.Study:
     """Open the search in a folder, or begin it."""
-    optuna = require_optuna()
+    library = require_optuna()
     journal = importlib.import_module("optuna.storages.journal")
     path = str(folder / JOURNAL)
-    storage = optuna.storages.JournalStorage(
+    storage = library.storages.JournalStorage(
         journal.JournalFileBackend(path, lock_obj=journal.JournalFileOpenLock(path))
     )
     direction = "maximize" if definition.maximize else "minimize"
-    study: optuna.Study = optuna.create_study(
-        storage=storage, study_name="aae", direction=direction, load_if_exists=True, pruner=optuna.pruners.NopPruner()
+    study: optuna.Study = library.create_study(
+        storage=storage, study_name="aae", direction=direction, load_if_exists=True, pruner=library.pruners.NopPruner()
     )
     return study
 

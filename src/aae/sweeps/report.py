@@ -19,9 +19,9 @@ from aae.figures.sweep import plot_settings
 from aae.files import write_text
 from aae.recipes import Recipe
 from aae.runs.train import command
-from aae.sweep.definition import Definition
-from aae.sweep.space import Settings, as_number
-from aae.sweep.trials import Trial
+from aae.sweeps.definition import Definition
+from aae.sweeps.space import Settings, as_number
+from aae.sweeps.trials import Trial
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from aae.recipes.build_data import load_data
 from aae.recipes.reader import change
 from aae.recipes.schema import DataSettings
 from aae.runs.train import train, train_seeds
-from aae.sweep.space import Settings, overrides
+from aae.sweeps.space import Settings, overrides
 from aae.training.loop import OnEpoch
 from aae.training.run_directory import RunDirectory
 

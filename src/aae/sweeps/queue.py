@@ -14,12 +14,13 @@ from aae.errors import InputError, InterruptedTrainingError
 from aae.files import expand, write_json
 from aae.recipes import Recipe
 from aae.runs.train import read_recipe
-from aae.sweep import search as searching
-from aae.sweep.definition import Definition, choose_metric
-from aae.sweep.execution import Execution, WorkerKilledError, wait_a_moment
-from aae.sweep.report import SweepResult, summarize
-from aae.sweep.space import Range, choices_from, overrides, ranges_from, value_text
-from aae.sweep.trials import Trial, describe, is_open_elsewhere, note
+from aae.runs.validation_metric import choose_metric
+from aae.sweeps import search as searching
+from aae.sweeps.definition import Definition
+from aae.sweeps.execution import Execution, WorkerKilledError, wait_a_moment
+from aae.sweeps.report import SweepResult, summarize
+from aae.sweeps.space import Range, choices_from, overrides, ranges_from, value_text
+from aae.sweeps.trials import Trial, describe, is_open_elsewhere, note
 from aae.training.run_directory import RunDirectory
 
 
