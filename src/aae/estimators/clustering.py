@@ -18,6 +18,7 @@ from aae.estimators.base import AdversarialEstimator
 from aae.estimators.fitting import fitting
 from aae.estimators.labels import wanted_labels
 from aae.estimators.use import Rows
+from aae.estimators.weights import check_weights
 from aae.networks import Scaling
 from aae.recipes.schema import LabelSettings
 from aae.scaling import ScalingKind
@@ -112,7 +113,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         self.n_clusters = n_clusters
         self.cluster_prior = cluster_prior
 
-    def fit(self, X: ArrayLike, y: object = None) -> Self:
+    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Find clusters.
 
         Parameters
@@ -121,6 +122,9 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
             Rows; at least two, and at least as many as clusters.
         y : ignored
             Present by convention.
+        sample_weight : array-like, (n_samples,), optional
+            How much each row counts, 0 or larger. Whole numbers (of a mean up to 10) do what as many equal rows would; other
+            weights say how often a row is drawn, relative to the others.
 
         Returns
         -------
@@ -134,24 +138,25 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         TrainingError
             If a loss or a weight is not finite.
         """
-        return self._fit(X, partial=False)
+        return self._fit(X, sample_weight, partial=False)
 
-    def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
+    def partial_fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Make one pass over rows (n_samples, n_features), in mini-batches.
 
         Scaling and networks are those of an earlier `fit`, or else set up by the first call, whose rows should then be like all
         that are to come; a warning says where later ones are not. Optimizers go on as the last call left them; `labels_` are
         those of these rows. Raises as `fit` does.
         """
-        return self._fit(X, partial=True)
+        return self._fit(X, sample_weight, partial=True)
 
     @fitting
-    def _fit(self, X: ArrayLike, *, partial: bool) -> Self:
+    def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None, *, partial: bool) -> Self:
         incremental = self._is_incremental(partial)
         checked = self._check_fit(X, incremental=incremental)
         if not incremental and len(checked) < self.n_clusters:
             raise InputError(f"n_samples={len(checked)} should be >= n_clusters={self.n_clusters}.")
-        rows = self._train(checked, incremental=incremental, partial=partial)
+        weights = check_weights("sample_weight", sample_weight, len(checked))
+        rows = self._train(checked, weights=weights, incremental=incremental, partial=partial)
         self.labels_ = self._probabilities(rows).argmax(axis=1)
         return self
 

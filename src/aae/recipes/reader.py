@@ -19,15 +19,16 @@ from aae.recipes.schema import Recipe, RecipeTrainingSettings
 from aae.training.settings import OptimizerSettings
 
 
-def read(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
-    """Read a recipe by name or from a TOML file.
+def read(source: str | Path | Recipe, overrides: Iterable[str | tuple[str, Any]] = ()) -> Recipe:
+    """Read a recipe by name or from a TOML file, or change one that was read.
 
     Parameters
     ----------
-    source : str or Path
-        Name of a recipe of the package, or path of a ``.toml`` file.
-    overrides : iterable of str
-        ``section.key=value`` assignments, the value in TOML notation (bare words are taken as strings).
+    source : str, Path or Recipe
+        Name of a recipe of the package, path of a ``.toml`` file, or a recipe.
+    overrides : iterable of str, or of (str, value)
+        ``section.key=value`` assignments, the value in TOML notation (bare words are taken as strings); or the key with its
+        value.
 
     Returns
     -------
@@ -39,10 +40,11 @@ def read(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     InputError
         If there is no such recipe or file, it is no TOML, a key is unknown, or a value is out of range.
     """
-    table = read_table(source)
+    table = source.model_dump(exclude_unset=True) if isinstance(source, Recipe) else read_table(source)
     for override in overrides:
-        _assign(table, override)
-    return check(table, where=f"recipe {source}")
+        key, value = _parse(override) if isinstance(override, str) else override
+        _assign(table, key, value)
+    return check(table, where=f"recipe {source.name if isinstance(source, Recipe) else source}")
 
 
 def check(table: Table, where: str) -> Recipe:
@@ -72,22 +74,27 @@ def dump(recipe: Recipe) -> str:
     return tomli_w.dumps(_plain(recipe.model_dump(mode="python", exclude_none=True)))
 
 
-def _assign(table: Table, override: str) -> None:
+def _parse(override: str) -> tuple[str, Any]:
+    """Read ``section.key=value``."""
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise InputError(f"--set {override!r}: expected section.key=value")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        return key.strip(), tomllib.loads(f"value = {text}")["value"]
     except (RecursionError, ValueError):  # no TOML
-        value = text.strip()
-    *sections, last = key.strip().split(".")
+        return key.strip(), text.strip()
+
+
+def _assign(table: Table, key: str, value: Any) -> None:
+    """Put a value into a table, with the tables on the way to it."""
+    *sections, last = key.split(".")
     for section in sections:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
-            raise InputError(f"--set {override!r}: {section!r} is a value, not a section")
+            raise InputError(f"{key} = {value!r}: {section!r} is a value, not a section")
     if last in ("kind", "module", "optimizer"):
-        for key in table.keys() - without_replaced(table, {last: value}).keys():
-            del table[key]
+        for other in table.keys() - without_replaced(table, {last: value}).keys():
+            del table[other]
     table[last] = value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -29,6 +29,10 @@ class TrainingData:
         Indices of the labelled subset, for phases that need labels.
     radii : Tensor, (n,), optional
         Radius of each row for the consistency loss, where it is not the same for all.
+    weights : Tensor, (n,), optional
+        How often each row is drawn, relative to the others; not given: each once in an epoch. Stays on the CPU.
+    labelled_weights : Tensor, (l,), optional
+        The same of the labelled subset.
     read : callable, optional
         Reads rows of given indices, an int64 array (n,), from the file that `rows` are a memory map of, for `Prefetch`.
     """
@@ -38,6 +42,8 @@ class TrainingData:
     labels: Tensor | None = None
     labelled: Tensor | None = None
     radii: Tensor | None = None
+    weights: Tensor | None = None
+    labelled_weights: Tensor | None = None
     read: Callable[[NDArray[np.int64]], object] | None = None
 
     def to(self, device: torch.device) -> TrainingData:
@@ -49,4 +55,5 @@ class TrainingData:
         rows = self.rows.to(device)
         read = self.read if rows is self.rows else None
         labels, labelled, radii = move(self.labels), move(self.labelled), move(self.radii)
-        return TrainingData(rows, self.scaling.to(device), labels, labelled, radii, read)
+        scaling = self.scaling.to(device)
+        return replace(self, rows=rows, scaling=scaling, labels=labels, labelled=labelled, radii=radii, read=read)
