@@ -61,7 +61,7 @@ def test_a_sweep_leaves_a_table_and_a_figure(finished):
     assert table[0].startswith(
         "recipe,training.batch_size,training.classification.learning_rate,validation_error_percent"
     )
-    assert (finished.folder / "sweep.png").stat().st_size > 5000
+    assert (finished.folder / "settings.png").stat().st_size > 5000
     assert len(finished.plot().axes) == 2
 
 
@@ -326,7 +326,7 @@ def test_a_search_takes_up_the_trial_of_a_worker_that_is_gone(tmp_path, monkeypa
         raise InterruptedTrainingError("stopped", 143)
 
     def look():
-        return aae.sweep("demo", tmp_path / "s", ranges={"training.batch_size": "50:100"}, search=2, settings=TINY)
+        return aae.sweep("demo", tmp_path / "s", ranges={"training__batch_size": "50:100"}, search=2, settings=TINY)
 
     monkeypatch.setattr(training, "run_to_end", stopped)
     with pytest.raises(InterruptedTrainingError, match="the same command goes on") as raised:

@@ -55,14 +55,6 @@ def check(table: Table, where: str) -> Recipe:
         raise InputError(f"{where}: {_explain(error.errors())}") from None
 
 
-def change(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
-    """Create a recipe that differs from another in some keys, given and checked as by `read`."""
-    table = given(recipe)
-    for override in overrides:
-        _assign(table, override)
-    return check(table, where=f"recipe {recipe.name}")
-
-
 def given(recipe: Recipe) -> Table:
     """Return what a recipe says itself, without defaults, as plain tables; `check` makes the same recipe of it."""
     table: Table = _plain(recipe.model_dump(mode="python", exclude_none=True, exclude_unset=True))

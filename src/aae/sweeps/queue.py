@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,14 @@ from aae.data.reading import as_text
 from aae.device import choose_device
 from aae.errors import InputError, InterruptedTrainingError
 from aae.files import expand, write_json
-from aae.recipes import Recipe
+from aae.recipes import Recipe, read
 from aae.runs.train import read_recipe
 from aae.runs.validation_metric import choose_metric
 from aae.sweeps import search as searching
 from aae.sweeps.definition import Definition
 from aae.sweeps.execution import Execution, WorkerKilledError, wait_a_moment
 from aae.sweeps.report import SweepResult, summarize
-from aae.sweeps.space import Range, choices_from, overrides, ranges_from, value_text
+from aae.sweeps.space import Range, choices_from, key_of, overrides, ranges_from, value_text
 from aae.sweeps.trials import Trial, describe, is_open_elsewhere, note
 from aae.training.run_directory import RunDirectory
 
@@ -52,7 +52,8 @@ def sweep(
     run : str or Path
         Folder of the sweep. The runs of a setting are in ``<recipe>/<hash of the setting>/seed-0`` and so on.
     grid : mapping or iterable of str
-        From key to its values, or ``KEY=VALUE,VALUE,...``; all combinations are trained, or a search chooses among them.
+        From key to its values, with dots or, as in `aae.train`, two underscores; or ``KEY=VALUE,VALUE,...``. All combinations are
+        trained, or a search chooses among them.
     ranges : mapping or iterable of str
         For a search: from key to ``LOW:HIGH`` or ``LOW:HIGH:log``, or ``KEY=LOW:HIGH``; whole numbers if both ends are.
     search : int, optional
@@ -77,7 +78,7 @@ def sweep(
     Returns
     -------
     SweepResult
-        Its table, figure and best recipe also are in the folder: ``settings.csv``, ``sweep.png`` and ``best.toml``.
+        Its table, figure and best recipe also are in the folder: ``settings.csv``, ``settings.png`` and ``best.toml``.
 
     Raises
     ------
@@ -93,13 +94,13 @@ def sweep(
     listed = [recipes] if isinstance(recipes, str | Path | Recipe) else list(recipes)
     if listed:
         fixed = _settings(settings)
-        read = tuple(_read(one, fixed, None if data is None else str(data)) for one in listed)
+        found = tuple(_read(one, fixed, None if data is None else str(data)) for one in listed)
         if seeds < 1 or (search is not None and search < 1):
             raise InputError(f"{seeds} seeds and {search} trials; expected at least 1")
-        definition = Definition(read, choices_from(grid), ranges_from(ranges), seeds, metric or "", search)
+        definition = Definition(found, choices_from(grid), ranges_from(ranges), seeds, metric or "", search)
         definition.check()
         searching.check_stored(folder)
-        definition = Definition(read, definition.choices, definition.ranges, seeds, choose_metric(read, metric), search)
+        definition = replace(definition, metric=choose_metric(found, metric))
     else:
         if list(grid) or list(ranges) or list(settings) or search is not None or metric is not None or data is not None:
             raise InputError("settings without a recipe; expected recipes, or the folder of a sweep alone")
@@ -110,36 +111,27 @@ def sweep(
     with RunDirectory(folder / ".definition").lock():  # which is gone again afterwards
         definition.write(folder)
     try:
-        return (
-            _search(definition, folder, device, execution, prune)
-            if search_of(definition)
-            else _all(definition, folder, device, execution, retry)
-        )
+        if definition.trials is not None:
+            return _search(definition, folder, device, execution, prune)
+        return _all(definition, folder, device, execution, retry)
     except InterruptedTrainingError as error:
         raise InterruptedTrainingError(f"{folder}: stopped; the same command goes on with it", error.status) from None
 
 
-def search_of(definition: Definition) -> bool:
-    """Check whether a sweep is a search."""
-    return definition.trials is not None
-
-
 def _settings(given: Mapping[str, Any] | Iterable[str]) -> list[str]:
     if isinstance(given, Mapping):
-        return overrides({key: value_text(value) for key, value in given.items()})
+        return overrides({key_of(key): value_text(value) for key, value in given.items()})
     return [as_text(text) for text in given]
 
 
 def _read(recipe: str | Path | Recipe, fixed: Sequence[str], data: str | None) -> Recipe:
-    from aae.recipes.reader import change
-
     if not isinstance(recipe, Recipe):
         return read_recipe(recipe, fixed, data)
     if data is not None:
         raise InputError(
             f"data is {data!r}; a recipe already read has its data, expected read_recipe(..., data={data!r})"
         )
-    return change(recipe, fixed)
+    return read(recipe, fixed)
 
 
 def _all(definition: Definition, folder: Path, device: str, execution: Execution, retry: bool) -> SweepResult:

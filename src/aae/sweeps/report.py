@@ -152,7 +152,7 @@ class SweepResult:
         write_text(paths[0], self._csv())
         figure = self.plot()
         if figure is not None:
-            paths.append(save(figure, self.folder / "sweep.png"))
+            paths.append(save(figure, self.folder / "settings.png"))
         recipe = self.best_recipe()
         if recipe is not None:
             paths.append(self.folder / "best.toml")

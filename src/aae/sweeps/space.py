@@ -92,7 +92,7 @@ def choices_from(given: Mapping[str, Sequence[Any]] | Iterable[str]) -> Choices:
         If a key has no value, one twice, or stands there twice.
     """
     if isinstance(given, Mapping):
-        pairs = [(key, [value_text(value) for value in values]) for key, values in given.items()]
+        pairs = [(key_of(key), [value_text(value) for value in values]) for key, values in given.items()]
     else:
         pairs = [_parse_choices(text) for text in given]
     found: Choices = {}
@@ -118,7 +118,11 @@ def ranges_from(given: Mapping[str, str | Range] | Iterable[str]) -> dict[str, R
         If something is no range, or a key stands there twice.
     """
     pairs: Iterable[tuple[str, str | Range]]
-    pairs = given.items() if isinstance(given, Mapping) else [_split(text, "range") for text in given]
+    pairs = (
+        [(key_of(key), value) for key, value in given.items()]
+        if isinstance(given, Mapping)
+        else [_split(text, "range") for text in given]
+    )
     found: dict[str, Range] = {}
     for key, value in pairs:
         if key in found:
@@ -126,6 +130,11 @@ def ranges_from(given: Mapping[str, str | Range] | Iterable[str]) -> dict[str, R
         found[key] = value if isinstance(value, Range) else Range.parse(key, value)
     _check_keys(found)
     return found
+
+
+def key_of(name: str) -> str:
+    """Return the key of a recipe that a name of Python stands for: two underscores for each dot."""
+    return name.replace("__", ".")
 
 
 def grid(choices: Choices) -> Iterator[Settings]:
