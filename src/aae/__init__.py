@@ -61,7 +61,7 @@ _HOMES = {
     "sweep": "aae.sweeps.queue",
     "train": "aae.runs.train",
 }
-_MODULES = ("data", "estimators", "evaluation", "losses", "posteriors", "priors", "recipes", "sweeps")
+_MODULES = ("callbacks", "data", "estimators", "evaluation", "losses", "posteriors", "priors", "recipes", "sweeps")
 
 __all__ = [
     "AAE",

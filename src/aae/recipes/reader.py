@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
@@ -18,14 +18,17 @@ from aae.recipes.files import Table, read_table, without_replaced
 from aae.recipes.schema import Recipe, RecipeTrainingSettings
 from aae.training.settings import OptimizerSettings
 
+Override: TypeAlias = str | tuple[str, Any]
+"""``section.key=value``, the value in TOML notation (bare words are taken as strings); or the key with its value."""
 
-def read(source: str | Path | Recipe, overrides: Iterable[str | tuple[str, Any]] = ()) -> Recipe:
-    """Read a recipe by name or from a TOML file, or change one that was read.
+
+def read(source: str | Path, overrides: Iterable[Override] = ()) -> Recipe:
+    """Read a recipe by name or from a TOML file.
 
     Parameters
     ----------
-    source : str, Path or Recipe
-        Name of a recipe of the package, path of a ``.toml`` file, or a recipe.
+    source : str or Path
+        Name of a recipe of the package, or path of a ``.toml`` file.
     overrides : iterable of str, or of (str, value)
         ``section.key=value`` assignments, the value in TOML notation (bare words are taken as strings); or the key with its
         value.
@@ -40,11 +43,7 @@ def read(source: str | Path | Recipe, overrides: Iterable[str | tuple[str, Any]]
     InputError
         If there is no such recipe or file, it is no TOML, a key is unknown, or a value is out of range.
     """
-    table = source.model_dump(exclude_unset=True) if isinstance(source, Recipe) else read_table(source)
-    for override in overrides:
-        key, value = _parse(override) if isinstance(override, str) else override
-        _assign(table, key, value)
-    return check(table, where=f"recipe {source.name if isinstance(source, Recipe) else source}")
+    return _changed(read_table(source), overrides, where=f"recipe {source}")
 
 
 def check(table: Table, where: str) -> Recipe:
@@ -53,6 +52,18 @@ def check(table: Table, where: str) -> Recipe:
         return Recipe.model_validate(table)
     except ValidationError as error:
         raise InputError(f"{where}: {_explain(error.errors())}") from None
+
+
+def change(recipe: Recipe, overrides: Iterable[Override]) -> Recipe:
+    """Create a recipe that differs from another in some keys, given and checked as by `read`."""
+    return _changed(given(recipe), overrides, where=f"recipe {recipe.name}")
+
+
+def _changed(table: Table, overrides: Iterable[Override], where: str) -> Recipe:
+    for override in overrides:
+        key, value = _parse(override) if isinstance(override, str) else override
+        _assign(table, key, value)
+    return check(table, where)
 
 
 def given(recipe: Recipe) -> Table:
