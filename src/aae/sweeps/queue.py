@@ -12,7 +12,8 @@ from aae.data.reading import as_text
 from aae.device import choose_device
 from aae.errors import InputError, InterruptedTrainingError
 from aae.files import expand, write_json
-from aae.recipes import Recipe, read
+from aae.recipes import Recipe
+from aae.recipes.reader import change
 from aae.runs.train import read_recipe
 from aae.runs.validation_metric import choose_metric
 from aae.sweeps import search as searching
@@ -131,7 +132,7 @@ def _read(recipe: str | Path | Recipe, fixed: Sequence[str], data: str | None) -
         raise InputError(
             f"data is {data!r}; a recipe already read has its data, expected read_recipe(..., data={data!r})"
         )
-    return read(recipe, fixed)
+    return change(recipe, fixed)
 
 
 def _all(definition: Definition, folder: Path, device: str, execution: Execution, retry: bool) -> SweepResult:

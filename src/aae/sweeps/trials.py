@@ -12,7 +12,6 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
-from aae import recipes
 from aae.data import Dataset
 from aae.device import choose_device
 from aae.errors import (
@@ -27,6 +26,7 @@ from aae.errors import (
 from aae.files import read_object, write_json
 from aae.recipes import Recipe
 from aae.recipes.build_data import load_data
+from aae.recipes.reader import change
 from aae.recipes.schema import DataSettings
 from aae.runs.train import train, train_seeds
 from aae.sweeps.space import Settings, overrides
@@ -72,7 +72,7 @@ class Trial:
             If a key does not exist or a value is none of it.
         """
         key = hashlib.sha256(json.dumps(sorted(settings.items())).encode()).hexdigest()[:10]
-        return cls(recipes.read(recipe, overrides(settings)), settings, sweep_folder / recipe.name / key, seeds)
+        return cls(change(recipe, overrides(settings)), settings, sweep_folder / recipe.name / key, seeds)
 
     @property
     def each(self) -> list[Recipe]:
