@@ -175,10 +175,17 @@ class BatchedSeeds:
             own = [getattr(trainer.data, name) for trainer in self.trainers]
             return None if own[0] is None else torch.stack([values[i] for values, i in zip(own, which, strict=True)])
 
+        linked: Tensor | None = None
+        if first.links is not None:
+            which = [trainer.noise.integers(first.links.shape[1], indices.shape[1]) for trainer in self.trainers]
+            linked = each("links", indices)
+            assert linked is not None
+            linked = linked.gather(2, torch.stack(which)[:, :, None])[:, :, 0]
         return Batch(
             rows=rows(indices),
             labels=each("labels", indices),
             radii=each("radii", indices),
+            neighbour_rows=None if linked is None else rows(linked),
             labelled_rows=None if labelled is None else rows(labelled),
             labelled_labels=None if labelled is None else each("labels", labelled),
             noise=self.trainers[0].noise,
@@ -187,7 +194,11 @@ class BatchedSeeds:
     def _loss(self, phase: Phase, tensors: dict[str, Tensor], batch: Batch, noise: BatchedNoise) -> Tensor:
         """Compute the loss of one phase for every replica (replicas,); adds codes and metrics to the batch."""
         parts = {"rows": batch.rows, "labels": batch.labels, "radii": batch.radii, "codes": batch.codes}
-        parts |= {"labelled_rows": batch.labelled_rows, "labelled_labels": batch.labelled_labels}
+        parts |= {
+            "neighbour_rows": batch.neighbour_rows,
+            "labelled_rows": batch.labelled_rows,
+            "labelled_labels": batch.labelled_labels,
+        }
         given = {name: part for name, part in parts.items() if part is not None}
 
         def loss_of_one(tensors: dict[str, Tensor], given: dict[str, Any], replica: Tensor) -> tuple[Tensor, Any, Any]:

@@ -29,6 +29,8 @@ class TrainingData:
         Indices of the labelled subset, for phases that need labels.
     radii : Tensor, (n,), optional
         Radius of each row for the consistency loss, where it is not the same for all.
+    links : Tensor of int64, (n, m), optional
+        Indices of the neighbours of each row for the loss on the graph of neighbours, a near one several times.
     read : callable, optional
         Reads rows of given indices, an int64 array (n,), from the file that `rows` are a memory map of, for `Prefetch`.
     """
@@ -38,6 +40,7 @@ class TrainingData:
     labels: Tensor | None = None
     labelled: Tensor | None = None
     radii: Tensor | None = None
+    links: Tensor | None = None
     read: Callable[[NDArray[np.int64]], object] | None = None
 
     def to(self, device: torch.device) -> TrainingData:
@@ -48,5 +51,5 @@ class TrainingData:
 
         rows = self.rows.to(device)
         read = self.read if rows is self.rows else None
-        labels, labelled, radii = move(self.labels), move(self.labelled), move(self.radii)
-        return TrainingData(rows, self.scaling.to(device), labels, labelled, radii, read)
+        labels, labelled, radii, links = move(self.labels), move(self.labelled), move(self.radii), move(self.links)
+        return TrainingData(rows, self.scaling.to(device), labels, labelled, radii, links, read)
