@@ -143,7 +143,7 @@ class BatchedSeeds:
 
     def _compute(self, indices: Tensor, labelled: Tensor | None) -> Tensor:
         """Run all phases on one mini-batch of each, `indices` are (replicas, batch); returns the metrics (replicas, metrics)."""
-        batch = self._batch(indices, labelled)
+        batch = self._batch(indices, labelled, self.noise)
         tensors: dict[str, Tensor] = {**self.parameters, **self.buffers}
         losses = {}
         for phase in self.phases:
@@ -158,7 +158,7 @@ class BatchedSeeds:
         self._names = list(metrics)
         return torch.stack(list(metrics.values()), dim=1)
 
-    def _batch(self, indices: Tensor, labelled: Tensor | None) -> Batch:
+    def _batch(self, indices: Tensor, labelled: Tensor | None, noise: BatchedNoise) -> Batch:
         """Gather the mini-batches of all replicas, each (replicas, batch, ...)."""
         first = self.trainers[0].data
 
@@ -177,7 +177,7 @@ class BatchedSeeds:
 
         linked: Tensor | None = None
         if first.links is not None:
-            which = [trainer.noise.integers(first.links.shape[1], indices.shape[1]) for trainer in self.trainers]
+            which = [stream.integers(first.links.shape[1], indices.shape[1]) for stream in noise.streams]
             linked = each("links", indices)
             assert linked is not None
             linked = linked.gather(2, torch.stack(which)[:, :, None])[:, :, 0]
@@ -264,7 +264,8 @@ class BatchedSeeds:
         noise = BatchedNoise([Noise(0, k, device=self.device) for k in range(len(modules))])
         orders = [trainer.open_epoch() for trainer in self.trainers]
         given = [labelled[0] for _, labelled in orders if labelled is not None]
-        batch = self._batch(torch.stack([batches[0] for batches, _ in orders]), torch.stack(given) if given else None)
+        indices = torch.stack([batches[0] for batches, _ in orders])
+        batch = self._batch(indices, torch.stack(given) if given else None, noise)
         before = torch_state(self.device)
         with torch.no_grad():
             for phase in self.phases:
