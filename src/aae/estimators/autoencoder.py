@@ -13,6 +13,7 @@ from aae.device import usual_state
 from aae.estimators.base import AdversarialTransformer
 from aae.estimators.fitting import fitting
 from aae.estimators.use import BATCH, Rows
+from aae.estimators.weights import check_weights
 from aae.noise import Noise
 from aae.training.trainer import ORDER
 
@@ -114,7 +115,7 @@ class AAE(AdversarialTransformer):
     _kept: Tensor  # a sample of all scaled rows seen
     _seen: int  # of so many
 
-    def fit(self, X: ArrayLike, y: object = None) -> Self:
+    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Train.
 
         Parameters
@@ -123,6 +124,9 @@ class AAE(AdversarialTransformer):
             Rows; at least two.
         y : ignored
             Present by convention.
+        sample_weight : array-like, (n_samples,), optional
+            How much each row counts, 0 or larger. Whole numbers (of a mean up to 10) do what as many equal rows would; other
+            weights say how often a row is drawn, relative to the others.
 
         Returns
         -------
@@ -136,25 +140,27 @@ class AAE(AdversarialTransformer):
         TrainingError
             If a loss or a weight is not finite.
         """
-        return self._fit(X, partial=False)
+        return self._fit(X, sample_weight, partial=False)
 
-    def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
+    def partial_fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Make one pass over rows (n_samples, n_features), in mini-batches.
 
         Scaling and networks are those of an earlier `fit`, or else set up by the first call, whose rows should then be like all
         that are to come; a warning says where later ones are not. Optimizers go on as the last call left them. Raises as
         `fit` does.
         """
-        return self._fit(X, partial=True)
+        return self._fit(X, sample_weight, partial=True)
 
     @fitting
-    def _fit(self, X: ArrayLike, *, partial: bool) -> Self:
+    def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None, *, partial: bool) -> Self:
         incremental = self._is_incremental(partial)
         checked = self._check_fit(X, incremental=incremental)
-        rows = self._train(checked, incremental=incremental, partial=partial)
+        weights = check_weights("sample_weight", sample_weight, len(checked))
+        rows = self._train(checked, weights=weights, incremental=incremental, partial=partial)
         self._keep_some(rows, anew=not partial or not incremental)
         errors = self._squared_errors(self._kept if partial else rows)
-        self.noise_variance_ = max(float(errors.mean()) / rows.shape[1], float(np.finfo(np.float32).eps))
+        mean = np.average(errors, weights=None if partial else weights)
+        self.noise_variance_ = max(float(mean) / rows.shape[1], float(np.finfo(np.float32).eps))
         return self
 
     def _keep_some(self, rows: Tensor, *, anew: bool) -> None:

@@ -25,6 +25,7 @@ from aae.errors import CollapseWarning, InputError, InputWarning, InterruptedTra
 from aae.estimators.fitting import architecture, layer_sizes, refuse_changes
 from aae.estimators.labels import mark_unlabelled
 from aae.estimators.use import DTYPES, SHORT, FittedModel, Labels, Rows, draw_seed, refuse_images, scale
+from aae.estimators.weights import Weights, repeat, row_order
 from aae.model import AdversarialAutoencoder
 from aae.networks import ROUNDING, Corruption, Scaling
 from aae.noise import Noise, seeded, torch_state
@@ -169,23 +170,36 @@ class AdversarialEstimator(FittedModel):
         return validate_data(self, X, y, reset=not incremental, dtype=DTYPES, ensure_min_samples=2)
 
     def _train(
-        self, X: NDArray[Any], labels: Labels | None = None, *, incremental: bool, partial: bool = False
+        self,
+        X: NDArray[Any],
+        labels: Labels | None = None,
+        weights: Weights | None = None,
+        class_weights: Weights | None = None,
+        *,
+        incremental: bool,
+        partial: bool = False,
     ) -> Tensor:
         """Train on checked rows (n, n_features_in_), with labels (n,), -1 where unlabelled; returns the scaled rows.
 
-        Sets `model_`, `scaler_`, `history_` and `n_iter_`. A call from `partial_fit` makes one pass over the rows.
+        Rows count as their `weights` (n,) say, and labelled ones in the classification by the weight of their class besides.
+        What is learnt does not depend on the order of the rows. Sets `model_`, `scaler_`, `history_` and `n_iter_`. A call from
+        `partial_fit` makes one pass over the rows.
         """
         seed = self._seed if incremental else draw_seed(self.random_state)
-        scaler = self.scaler_ if incremental else self._make_scaler(X)
+        index, drawn = repeat(row_order(X, labels), weights)
+        if len(index) < 2:
+            raise InputError("sample_weight leaves one row; expected at least two with a weight above zero")
+        scaler = self.scaler_ if incremental else self._make_scaler(X[index])
         history = list(self.history_) if incremental else []
-        epochs = 1 if partial else self._epochs(len(X))
+        epochs = 1 if partial else self._epochs(len(index))
         settings = self._training_settings(epochs, seed, incremental=incremental or partial)
         device = choose_device(self.device)
         rows = scale(scaler, X)
         if incremental:
             self._check_place(rows, scaler)
-        learnt = self._learnt_labels(rows, labels, seed, incremental=incremental, partial=partial)
-        data = _training_data(rows, learnt)
+        ordered = None if labels is None else labels[index]
+        learnt = self._learnt_labels(rows, ordered, index, seed, incremental=incremental, partial=partial)
+        data = _training_data(rows[index], learnt, drawn, class_weights)
         if partial:
             data = _whole_batches(data, int(self.batch_size), Noise(seed, ORDER, len(history), 1))
         if settings.losses.neighbours is not None:
@@ -220,9 +234,16 @@ class AdversarialEstimator(FittedModel):
         return scaled
 
     def _learnt_labels(
-        self, rows: Rows, labels: Labels | None, seed: int, *, incremental: bool, partial: bool
+        self,
+        rows: Rows,
+        labels: Labels | None,
+        index: NDArray[np.int64],
+        seed: int,
+        *,
+        incremental: bool,
+        partial: bool,
     ) -> Labels | None:
-        """Choose the labels (n,) that a training on scaled rows learns from: those that are given."""
+        """Choose the labels that training learns on the rows of an index into scaled ones: those that are given for these."""
         return labels
 
     def _go_on(self, trainer: Trainer) -> None:
@@ -445,8 +466,16 @@ def _whole_batches(data: TrainingData, size: int, noise: Noise) -> TrainingData:
     n = len(data.rows)
     order = torch.cat([torch.arange(n), noise.permutation(n)[: -n % min(size, n)]])
     labels = None if data.labels is None else data.labels[order]
+    weights = None if data.weights is None else data.weights[order]
     labelled = None if labels is None else (labels >= 0).nonzero()[:, 0]
-    return TrainingData(data.rows[order], data.scaling, labels, labelled)
+    labelled_weights = data.labelled_weights
+    if labelled_weights is not None and labelled is not None:
+        assert data.labelled is not None
+        of_rows = torch.zeros(n, dtype=labelled_weights.dtype).index_copy(0, data.labelled, labelled_weights)
+        labelled_weights = of_rows[order][labelled]
+    return TrainingData(
+        data.rows[order], data.scaling, labels, labelled, weights=weights, labelled_weights=labelled_weights
+    )
 
 
 def _radii(rows: Tensor, neighbour: int) -> Tensor:
@@ -465,13 +494,26 @@ def _links(rows: Tensor, neighbours: int) -> Tensor:
     return neighbour_links(rows, Scaling.identity(), min(neighbours, len(rows) - 1))
 
 
-def _training_data(rows: Rows, labels: Labels | None) -> TrainingData:
+def _training_data(
+    rows: Rows, labels: Labels | None, weights: Weights | None = None, class_weights: Weights | None = None
+) -> TrainingData:
     """Gather what the engine trains on; the rows are scaled already."""
-    as_they_are = Scaling.identity()
+    data = TrainingData(
+        torch.from_numpy(rows), Scaling.identity(), weights=None if weights is None else torch.from_numpy(weights)
+    )
     if labels is None:
-        return TrainingData(torch.from_numpy(rows), as_they_are)
-    labelled = torch.from_numpy(np.flatnonzero(labels >= 0))
-    return TrainingData(torch.from_numpy(rows), as_they_are, torch.from_numpy(labels), labelled)
+        return data
+    labelled = np.flatnonzero(labels >= 0)
+    counted = np.ones(len(labelled)) if weights is None else weights[labelled]
+    if class_weights is not None:
+        counted = counted * class_weights[labels[labelled]]
+    even = not len(counted) or (counted == counted[0]).all()
+    return replace(
+        data,
+        labels=torch.from_numpy(labels),
+        labelled=torch.from_numpy(labelled),
+        labelled_weights=None if even else torch.from_numpy(counted),
+    )
 
 
 def _note_step(progress: Progress | None) -> bool:

@@ -21,6 +21,7 @@ from aae.estimators.labels import wanted_labels
 from aae.estimators.losses import CONSISTENT, chosen_losses
 from aae.estimators.partitions import start_partition
 from aae.estimators.use import Labels, Rows
+from aae.estimators.weights import check_weights
 from aae.networks import Scaling
 from aae.noise import Noise
 from aae.priors import Categorical
@@ -150,7 +151,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         self.init = init
         self.losses = losses
 
-    def fit(self, X: ArrayLike, y: object = None) -> Self:
+    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Find clusters.
 
         Parameters
@@ -159,6 +160,9 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
             Rows; at least two, and at least as many as clusters.
         y : ignored
             Present by convention.
+        sample_weight : array-like, (n_samples,), optional
+            How much each row counts, 0 or larger. Whole numbers (of a mean up to 10) do what as many equal rows would; other
+            weights say how often a row is drawn, relative to the others.
 
         Returns
         -------
@@ -172,9 +176,9 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         TrainingError
             If a loss or a weight is not finite.
         """
-        return self._fit(X, partial=False)
+        return self._fit(X, sample_weight, partial=False)
 
-    def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
+    def partial_fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Make one pass over rows (n_samples, n_features), in mini-batches.
 
         Scaling and networks are those of an earlier `fit`, or else set up by the first call, whose rows should then be like all
@@ -182,15 +186,16 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         150 mini-batches learn: rows of later calls have the cluster of the nearest row of the first. Optimizers go on as the
         last call left them; `labels_` are those of these rows. Raises as `fit` does.
         """
-        return self._fit(X, partial=True)
+        return self._fit(X, sample_weight, partial=True)
 
     @fitting
-    def _fit(self, X: ArrayLike, *, partial: bool) -> Self:
+    def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None, *, partial: bool) -> Self:
         incremental = self._is_incremental(partial)
         checked = self._check_fit(X, incremental=incremental)
         if not incremental and len(checked) < self.n_clusters:
             raise InputError(f"n_samples={len(checked)} should be >= n_clusters={self.n_clusters}.")
-        rows = self._train(checked, incremental=incremental, partial=partial)
+        weights = check_weights("sample_weight", sample_weight, len(checked))
+        rows = self._train(checked, weights=weights, incremental=incremental, partial=partial)
         self.labels_ = self._probabilities(rows).argmax(axis=1)
         return self
 
@@ -217,31 +222,42 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         return settings.model_copy(update={"losses": settings.losses.model_copy(update={"classification": fading})})
 
     def _learnt_labels(
-        self, rows: Rows, labels: Labels | None, seed: int, *, incremental: bool, partial: bool
+        self,
+        rows: Rows,
+        labels: Labels | None,
+        index: NDArray[np.int64],
+        seed: int,
+        *,
+        incremental: bool,
+        partial: bool,
     ) -> Labels | None:
-        """Find the partition of scaled rows that training starts from; later rows of `partial_fit` have that of the nearest."""
+        """Find the partition of rows that training starts from; later rows of `partial_fit` have that of the nearest."""
+        used = rows[index]
         if incremental:
             if self._first is None or self._steps >= LEARNT:
                 self._first = None
                 return None
-            nearest: Labels = KNeighborsClassifier(1).fit(*self._first).predict(rows)
+            nearest: Labels = KNeighborsClassifier(1).fit(*self._first).predict(used)
             return nearest
-        partition = self._start(rows, seed)
+        partition = self._start(used, index, len(rows), seed)
         self._first = None
         if partial and partition is not None:
             known = np.flatnonzero(partition >= 0)
             kept = known[Noise(seed).permutation(len(known))[:KEPT_ROWS].numpy()]
-            self._first = rows[kept], partition[kept]
+            self._first = used[kept], partition[kept]
         return partition
 
-    def _start(self, rows: Rows, seed: int) -> Labels | None:
-        """Find the partition of scaled rows that training starts from, if there is to be one, and the shares of its clusters."""
+    def _start(self, rows: Rows, index: NDArray[np.int64], n: int, seed: int) -> Labels | None:
+        """Find the partition of scaled rows that training starts from, if there is to be one, and the shares of its clusters.
+
+        The rows are those of an index into the `n` that were given.
+        """
         self._shares = None
         given = not isinstance(self.init, str)
         if self.n_clusters == 1 or self.losses == "paper" or (not given and self.init == "random"):
             return None
         clusters = int(self.n_clusters)
-        partition = self._given_partition(len(rows)) if given else start_partition(rows, clusters, seed)
+        partition = self._given_partition(n)[index] if given else start_partition(rows, clusters, seed)
         counts = np.bincount(partition[partition >= 0], minlength=clusters)
         if self.cluster_prior is not None and not given:  # the k-th largest gets the k-th largest share
             shares = np.asarray(self._label_prior(clusters).probabilities)

@@ -21,6 +21,7 @@ from aae.estimators.fitting import fitting
 from aae.estimators.labels import find_classes, number_labels, wanted_labels
 from aae.estimators.losses import NEIGHBOURS, chosen_losses
 from aae.estimators.use import Rows
+from aae.estimators.weights import check_weights
 from aae.networks import Scaling
 from aae.recipes.schema import ClusterHeadSettings, LabelSettings
 from aae.scaling import ScalingKind
@@ -145,7 +146,7 @@ class AAEEmbedding(AdversarialTransformer):
         self.random_state = random_state
 
     @fitting
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> Self:
         """Train.
 
         Parameters
@@ -155,6 +156,9 @@ class AAEEmbedding(AdversarialTransformer):
         y : array-like, (n_samples,), optional
             Labels: whole numbers or strings. -1, NaN, None and empty text mark unlabelled rows; where all are, or without `y`,
             clusters are found.
+        sample_weight : array-like, (n_samples,), optional
+            How much each row counts, 0 or larger. Whole numbers (of a mean up to 10) do what as many equal rows would; other
+            weights say how often a row is drawn, relative to the others.
 
         Returns
         -------
@@ -175,6 +179,7 @@ class AAEEmbedding(AdversarialTransformer):
             given = np.full(len(rows), -1)
         else:
             rows, given = self._check_fit(X, y, incremental=incremental, unlabelled=self.unlabelled)
+        weights = check_weights("sample_weight", sample_weight, len(rows))
         if not incremental:
             self.classes_ = find_classes(given)
         elif not len(self.classes_) and not is_unlabelled(given).all():
@@ -183,7 +188,7 @@ class AAEEmbedding(AdversarialTransformer):
             )
         if len(self.classes_):
             labels = number_labels(given, self.classes_)
-        self.embedding_ = self._places(self._train(rows, labels, incremental=incremental))
+        self.embedding_ = self._places(self._train(rows, labels, weights, incremental=incremental))
         return self
 
     def _parts(self) -> dict[str, Any]:

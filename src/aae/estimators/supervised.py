@@ -19,7 +19,8 @@ from aae.estimators.base import AdversarialTransformer
 from aae.estimators.fitting import fitting
 from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, wanted_labels
 from aae.estimators.losses import CONSISTENT, chosen_losses
-from aae.estimators.use import Rows
+from aae.estimators.use import Labels, Rows
+from aae.estimators.weights import Weights, check_class_weights, check_weights
 from aae.networks import Scaling
 from aae.priors import Categorical
 from aae.recipes.schema import LabelSettings
@@ -77,7 +78,7 @@ class _Labelled(AdversarialTransformer):
             random_state=random_state,
         )
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train.
 
         Parameters
@@ -86,6 +87,9 @@ class _Labelled(AdversarialTransformer):
             Rows; at least two.
         y : array-like, (n_samples,)
             Labels: whole numbers or strings. -1, NaN, None and empty text mark unlabelled rows.
+        sample_weight : array-like, (n_samples,), optional
+            How much each row counts, 0 or larger. Whole numbers (of a mean up to 10) do what as many equal rows would; other
+            weights say how often a row is drawn, relative to the others.
 
         Returns
         -------
@@ -99,9 +103,15 @@ class _Labelled(AdversarialTransformer):
         TrainingError
             If a loss or a weight is not finite.
         """
-        return self._fit(X, y, None, partial=False)
+        return self._fit(X, y, None, sample_weight, partial=False)
 
-    def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Self:
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Make one pass over rows, in mini-batches; optimizers go on as the last call left them.
 
         Parameters
@@ -113,16 +123,26 @@ class _Labelled(AdversarialTransformer):
             Labels, as for `fit`.
         classes : array-like, optional
             All classes there will be, for the first call; without it they are those of its `y`.
+        sample_weight : array-like, (n_samples,), optional
+            As for `fit`.
 
         Returns
         -------
         estimator
             Itself. Raises as `fit` does.
         """
-        return self._fit(X, y, classes, partial=True)
+        return self._fit(X, y, classes, sample_weight, partial=True)
 
     @fitting
-    def _fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None, *, partial: bool) -> Self:
+    def _fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        *,
+        partial: bool,
+    ) -> Self:
         incremental = self._is_incremental(partial)
         rows, given = self._check_fit(X, y, incremental=incremental, unlabelled=self._unlabelled)
         declared = find_classes(given if classes is None else mark_unlabelled(classes, self._unlabelled))
@@ -131,13 +151,19 @@ class _Labelled(AdversarialTransformer):
         elif classes is not None and declared.tolist() != self.classes_.tolist():
             raise InputError(f"classes are {declared.tolist()}; the first call had {self.classes_.tolist()}")
         labels = number_labels(given, self.classes_)
-        self._check_labels(labels)
-        self._train(rows, labels, incremental=incremental, partial=partial)
+        weights = check_weights("sample_weight", sample_weight, len(rows))
+        self._check_labels(labels if weights is None else labels[weights > 0])
+        class_weights = self._weigh_classes(labels, weights)
+        self._train(rows, labels, weights, class_weights, incremental=incremental, partial=partial)
         return self
 
     @property
     def _unlabelled(self) -> Any:
         """What else stands for "no label"."""
+        return None
+
+    def _weigh_classes(self, labels: Labels, weights: Weights | None) -> Weights | None:
+        """Find the weights of the classes in the classification; None where there is none."""
         return None
 
     @abstractmethod
@@ -259,6 +285,9 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         alone. A dictionary is in the words of a recipe's ``training.losses``.
     unlabelled : label or sequence of them, optional
         What else in `y` stands for "no label", such as ``"unknown"``.
+    class_weight : "balanced" or dict, optional
+        Weight of each class in the classification, and in p(y) where there is no `class_prior`; by default 1. ``"balanced"``: all
+        classes count the same, however many labelled rows each has.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`; `prior` is that of the style, `batch_norm` is ``"hidden"`` and `discriminator_noise` 0.3 by default.
     scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
@@ -295,9 +324,10 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         **_Labelled._parameter_constraints,
         "class_prior": [object],
         "unlabelled": [object],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
         "losses": [StrOptions({"consistent", "paper"}), dict],
     }
-    _label_counts: NDArray[np.int64]
+    _class_shares: NDArray[np.float64]  # p(y), but for a factor
 
     def __init__(
         self,
@@ -305,6 +335,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         *,
         class_prior: Sequence[float] | None = None,
         unlabelled: Any = None,
+        class_weight: Literal["balanced"] | dict[Any, float] | None = None,
         losses: Literal["consistent", "paper"] | dict[str, Any] = "consistent",
         prior: Any = "gaussian",
         posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
@@ -348,6 +379,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         )
         self.class_prior = class_prior
         self.unlabelled = unlabelled
+        self.class_weight = class_weight
         self.losses = losses
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
@@ -365,7 +397,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         predicted, labels = self.predict(X), column_or_1d(mark_unlabelled(y, self.unlabelled))
         check_consistent_length(predicted, labels, sample_weight)
         right = labels.astype(object) == predicted.astype(object)
-        return float(np.average(right, weights=None if sample_weight is None else np.asarray(sample_weight)))
+        return float(np.average(right, weights=check_weights("sample_weight", sample_weight, len(right))))
 
     def _loss_settings(self) -> LossSettings:
         return chosen_losses(self.losses, CONSISTENT)
@@ -373,15 +405,32 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
     def _label_prior(self, categories: int) -> Categorical:
         if self.class_prior is not None:
             return super()._label_prior(categories)
-        counts = self._label_counts + PSEUDO_ROWS
-        return Categorical(categories, None if len(set(counts.tolist())) == 1 else counts / counts.sum())
+        shares = self._class_shares
+        return Categorical(categories, None if (shares == shares[0]).all() else shares / shares.sum())
 
-    def _check_labels(self, labels: NDArray[np.int64]) -> None:
-        self._label_counts = np.bincount(labels[labels >= 0], minlength=len(self.classes_))
+    def _check_labels(self, labels: Labels) -> None:
         if not len(self.classes_):
             raise InputError(f"all {len(labels)} rows are unlabelled (-1); expected some of every class with a label")
         if len(self.classes_) < 2:
             raise InputError(f"y has 1 class, {self.classes_.tolist()[0]!r}; expected at least 2")
+
+    def _weigh_classes(self, labels: Labels, weights: Weights | None) -> Weights:
+        class_weights = check_class_weights(self.class_weight, self.classes_, labels, weights)
+        labelled = labels >= 0
+        counted = np.ones(len(labels)) if weights is None else weights
+        if labelled.any() and not (counted[labelled] * class_weights[labels[labelled]]).any():
+            raise InputError("the weights of all labelled rows are zero; expected some of every class above zero")
+        if (counted != np.round(counted)).any():
+            counted = counted / counted.mean()
+        present = len(np.unique(labels[labelled & (counted > 0)]))
+        if weights is not None and not weights.all() and labelled.any() and present < 2:
+            raise InputError(
+                f"sample_weight leaves {present} class; expected rows of at least 2 with a weight above zero"
+            )
+        counts = np.bincount(labels[labelled], counted[labelled], minlength=len(self.classes_))
+        balanced = isinstance(self.class_weight, str)
+        self._class_shares = np.ones(len(counts)) if balanced else (counts + PSEUDO_ROWS) * class_weights
+        return class_weights
 
     def _parts(self) -> dict[str, Any]:
         scale = 0.1 if self._loss_settings().joint else 1.0

@@ -125,7 +125,7 @@ def training_data(
             _tensor(rows[labelled]), scaling, torch.from_numpy(labels[labelled]), torch.arange(len(labelled))
         )
     return TrainingData(
-        _tensor(rows), scaling, torch.from_numpy(labels), torch.from_numpy(labelled), radii, links, read
+        _tensor(rows), scaling, torch.from_numpy(labels), torch.from_numpy(labelled), radii, links, read=read
     )
 
 

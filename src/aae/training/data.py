@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -31,6 +31,10 @@ class TrainingData:
         Radius of each row for the consistency loss, where it is not the same for all.
     links : Tensor of int64, (n, m), optional
         Indices of the neighbours of each row for the loss on the graph of neighbours, a near one several times.
+    weights : Tensor, (n,), optional
+        How often each row is drawn, relative to the others; not given: each once in an epoch. Stays on the CPU.
+    labelled_weights : Tensor, (l,), optional
+        The same of the labelled subset.
     read : callable, optional
         Reads rows of given indices, an int64 array (n,), from the file that `rows` are a memory map of, for `Prefetch`.
     """
@@ -41,6 +45,8 @@ class TrainingData:
     labelled: Tensor | None = None
     radii: Tensor | None = None
     links: Tensor | None = None
+    weights: Tensor | None = None
+    labelled_weights: Tensor | None = None
     read: Callable[[NDArray[np.int64]], object] | None = None
 
     def to(self, device: torch.device) -> TrainingData:
@@ -52,4 +58,13 @@ class TrainingData:
         rows = self.rows.to(device)
         read = self.read if rows is self.rows else None
         labels, labelled, radii, links = move(self.labels), move(self.labelled), move(self.radii), move(self.links)
-        return TrainingData(rows, self.scaling.to(device), labels, labelled, radii, links, read)
+        return replace(
+            self,
+            rows=rows,
+            scaling=self.scaling.to(device),
+            labels=labels,
+            labelled=labelled,
+            radii=radii,
+            links=links,
+            read=read,
+        )

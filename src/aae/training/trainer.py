@@ -315,7 +315,9 @@ class Trainer:
     def _order(self) -> Tensor:
         """Derive the batches of the present epoch: indices (steps, batch)."""
         used = self.steps_per_epoch * self.batch_size
-        order = Noise(self.settings.seed, ORDER, self.epoch).permutation(len(self.data.rows))[:used]
+        noise, weights = Noise(self.settings.seed, ORDER, self.epoch), self.data.weights
+        n = len(self.data.rows)
+        order = (noise.permutation(n) if weights is None else weighted_order(weights, n, noise))[:used]
         batches = order.view(self.steps_per_epoch, self.batch_size).to(self.device)
         return self.distributed.slice(batches, "training.batch_size")
 
@@ -325,8 +327,13 @@ class Trainer:
         if labelled is None or size == 0:
             return None
         noise = Noise(self.settings.seed, LABELLED_ORDER, self.epoch)
-        passes = math.ceil(self.steps_per_epoch * size / len(labelled))
-        order = torch.cat([noise.permutation(len(labelled)) for _ in range(passes)])[: self.steps_per_epoch * size]
+        used, weights = self.steps_per_epoch * size, self.data.labelled_weights
+        passes = math.ceil(used / len(labelled))
+        order = (
+            torch.cat([noise.permutation(len(labelled)) for _ in range(passes)])[:used]
+            if weights is None
+            else weighted_order(weights, used, noise)
+        )
         batches = labelled[order.to(self.device)].view(self.steps_per_epoch, size)
         return self.distributed.slice(batches, "training.labelled_batch_size")
 
@@ -454,6 +461,15 @@ class MovingAverage:
 def _running_mean(mean: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
     """Take one more value into a mean of `count`; of whole numbers, such as counts of steps, the latest is kept."""
     return mean + (value - mean) / (count + 1) if mean.is_floating_point() else value
+
+
+def weighted_order(weights: Tensor, count: int, noise: Noise) -> Tensor:
+    """Draw `count` rows in random order, each as often as its weight (n,) says, rounded up or down at random."""
+    order = noise.permutation(len(weights))
+    ends = weights.double()[order].cumsum(0)
+    places = (torch.arange(count) + noise.uniform(1).double()) * (ends[-1] / count)
+    drawn = order[torch.searchsorted(ends, places, right=True).clamp(max=len(weights) - 1)]
+    return drawn[noise.permutation(count)]
 
 
 def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:

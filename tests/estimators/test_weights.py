@@ -1,0 +1,105 @@
+"""Weights of rows and of classes."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import make_blobs
+
+import aae
+from aae.errors import InputError
+from aae.estimators.weights import repeat, row_order
+from aae.noise import Noise
+from aae.training.trainer import weighted_order
+
+TINY = {"hidden_layer_sizes": (16,), "discriminator_layer_sizes": (8,), "batch_size": 20, "random_state": 0}
+ROWS, LABELS = make_blobs([90, 10], 4, centers=np.array([[0.0] * 4, [1.2] * 4]), random_state=0)
+
+
+def semi(**options):
+    return aae.SemiSupervisedAAE(**{"epochs": 10, **TINY, **options})
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (
+            -np.ones(100),
+            "sample_weight has -1 in row 0 (counted from 0); expected weights that are finite and 0 or larger",
+        ),
+        (
+            np.r_[np.ones(99), np.nan],
+            "sample_weight has nan in row 99 (counted from 0); expected weights that are finite",
+        ),
+        (np.zeros(100), "sample_weight is zero for each row; expected a weight above zero for some"),
+        (np.ones(99), "sample_weight has shape (99,); expected (100,), one weight for each row"),
+        (["a"] * 100, "sample_weight holds values that are no numbers; expected 100 numbers, 0 or larger"),
+        (np.eye(100)[0], "sample_weight leaves one row; expected at least two with a weight above zero"),
+    ],
+)
+def test_weights_that_are_none_are_refused_in_one_line(weights, message):
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        aae.AAE(2, epochs=1, **TINY).fit(ROWS, sample_weight=weights)
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "message"),
+    [
+        ({"2": 1.0}, "unknown class in class_weight '2'; expected one of: 0, 1"),
+        ({0: -1.0}, "class_weight has -1 in class 0"),
+        ({0: 0, 1: 0}, "class_weight is zero for each class"),
+    ],
+)
+def test_weights_of_classes_that_are_none_are_refused_in_one_line(class_weight, message):
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        semi(class_weight=class_weight).fit(ROWS, LABELS)
+
+
+def test_rows_are_drawn_as_often_as_their_weights_say():
+    weights = torch.tensor([0.0, 0.5, 1.0, 2.5])
+    drawn = weighted_order(weights, 40, Noise(0, 0))
+    assert torch.bincount(drawn, minlength=4).tolist() == [0, 5, 10, 25]
+    counts = [torch.bincount(weighted_order(weights, 6, Noise(seed, 0)), minlength=4) for seed in range(40)]
+    assert (torch.stack(counts) - 6 * weights / 4).abs().max() < 1  # rounded up or down, in every epoch
+    assert len({tuple(weighted_order(weights, 6, Noise(seed, 0)).tolist()) for seed in range(5)}) > 1
+
+
+def test_whole_weights_are_repetitions_and_others_probabilities():
+    order = np.array([2, 0, 1])
+    assert repeat(order, np.array([1.0, 0.0, 3.0]))[0].tolist() == [2, 2, 2, 0]
+    kept, drawn = repeat(order, np.array([1.5, 0.0, 3.0]))
+    assert kept.tolist() == [2, 0]
+    assert drawn.tolist() == [3.0, 1.5]
+    assert repeat(order, np.full(3, 0.1))[1] is None  # all count the same
+
+
+def test_what_is_learnt_does_not_depend_on_the_order_of_the_rows():
+    order = np.random.default_rng(0).permutation(100)
+    one, other = semi(epochs=2).fit(ROWS, LABELS), semi(epochs=2).fit(ROWS[order], LABELS[order])
+    np.testing.assert_array_equal(one.predict_proba(ROWS), other.predict_proba(ROWS))
+    assert (row_order(ROWS[order], None) == np.argsort(order)[row_order(ROWS, None)]).all()
+
+
+def test_a_heavier_class_is_found_more_often():
+    plain, balanced, heavy = (
+        semi(class_weight=weight).fit(ROWS, LABELS).predict_proba(ROWS)[:, 1].mean()
+        for weight in (None, "balanced", {1: 100})
+    )
+    assert plain + 0.05 < balanced < heavy
+
+
+def test_rows_of_weight_zero_are_not_learnt_from():
+    weights = np.where(LABELS == 1, 0.0, np.linspace(0.5, 1.5, 100))
+    model = aae.AAE(2, epochs=20, **TINY).fit(ROWS, sample_weight=weights)
+    alone = aae.AAE(2, epochs=20, **TINY).fit(ROWS[LABELS == 0])
+    assert model.noise_variance_ == pytest.approx(alone.noise_variance_, rel=0.4)
+    np.testing.assert_allclose(model.scaler_.offset, alone.scaler_.offset)
+    with pytest.raises(InputError, match=r"^sample_weight leaves 1 class; expected rows of at least 2"):
+        semi().fit(ROWS, LABELS, sample_weight=weights)
+
+
+def test_weights_in_steps():
+    weights = np.linspace(0, 1, 100)
+    model = semi().partial_fit(ROWS, LABELS, sample_weight=weights)
+    assert len(model.partial_fit(ROWS, LABELS, sample_weight=weights).history_) == 2
