@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from aae.errors import InputError
-from aae.estimators.base import JOINT_STEPS, AdversarialEstimator
+from aae.estimators.base import AdversarialEstimator
 from aae.estimators.fitting import fitting
 from aae.estimators.labels import wanted_labels
 from aae.estimators.losses import CONSISTENT, chosen_losses
@@ -30,7 +30,8 @@ from aae.scaling import ScalingKind
 from aae.training.settings import LossSettings, TrainingSettings
 
 FADED = 0.3  # part of the epochs after which the partition that training starts from counts no more
-LEARNT = round(FADED * JOINT_STEPS)  # the same for `partial_fit`, in mini-batches
+STEPS = 400  # mini-batches that epochs="auto" makes at least
+LEARNT = round(FADED * STEPS)  # those after which `partial_fit` no longer learns the partition
 KEPT_ROWS = 1000  # of those that `partial_fit` saw first, at most, by which it knows the partition
 LEAST = 0.2  # of an even share, that a cluster is expected to have at least, however few rows it starts with
 
@@ -62,7 +63,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         ``"hidden"``, `input_noise` 0.5 and `discriminator_noise` 0.3.
     scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
         As for `AAE`, but `batch_size` is 200 and `learning_rate` 0.002 by default, and ``epochs="auto"`` with a joint update
-        means at least 10 passes and 500 mini-batches. Phases are ``"discriminator"`` and ``"joint"``, with other losses
+        means at least 10 passes and 400 mini-batches. Phases are ``"discriminator"`` and ``"joint"``, with other losses
         ``"reconstruction"``, ``"discriminator"`` and ``"generator"``.
 
     Attributes
@@ -95,6 +96,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         "init": [StrOptions({"auto", "random"}), "array-like"],
         "losses": [StrOptions({"consistent", "paper"}), dict],
     }
+    _joint_steps: ClassVar[int] = STEPS
     _shares: list[float] | None  # of the partition that training started from
     _first: tuple[Rows, Labels] | None  # some of its rows and their clusters, while `partial_fit` learns it
 
@@ -183,7 +185,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
 
         Scaling and networks are those of an earlier `fit`, or else set up by the first call, whose rows should then be like all
         that are to come; a warning says where later ones are not. It also finds the partition to start from, which the first
-        150 mini-batches learn: rows of later calls have the cluster of the nearest row of the first. Optimizers go on as the
+        120 mini-batches learn: rows of later calls have the cluster of the nearest row of the first. Optimizers go on as the
         last call left them; `labels_` are those of these rows. Raises as `fit` does.
         """
         return self._fit(X, sample_weight, partial=True)
