@@ -23,7 +23,7 @@ import torch
 from aae import recipes
 from aae.bench.step import make_trainer, run_steps
 from aae.device import describe_device
-from aae.training.acceleration.distributed import Processes, join, synchronize
+from aae.training.acceleration.distributed import Distributed, join, synchronize
 from aae.training.trainer import Trainer
 
 WARM_UP = 5
@@ -32,11 +32,11 @@ WARM_UP = 5
 def samples_per_second(recipe: str, changes: list[str], steps: int) -> float:
     """Train in this process, together with those that ``torchrun`` started beside it."""
     join()
-    processes = Processes.joined()
-    torch.set_num_threads(2 // processes.count)
+    distributed = Distributed.joined()
+    torch.set_num_threads(2 // distributed.world_size)
     alone = make_trainer(recipes.read(recipe, changes), torch.device("cpu"))
-    synchronize(alone.module, processes)
-    trainer = Trainer(alone.module, alone.phases, alone.data, alone.settings, alone.device, processes)
+    synchronize(alone.module, distributed)
+    trainer = Trainer(alone.module, alone.phases, alone.data, alone.settings, alone.device, distributed)
     run_steps(trainer, WARM_UP)
     return trainer.batch_size / run_steps(trainer, steps)
 
@@ -68,7 +68,7 @@ def main() -> None:
             "training.compile=false",
         ]
         found = samples_per_second(options.recipe, changes, options.steps)
-        if Processes.joined().first:
+        if Distributed.joined().is_main_process:
             print(found)
         return
     rates: dict[int, list[float]] = {1: [], 2: []}

@@ -120,6 +120,11 @@ class Latent(nn.Module):
         self.add_log_prior = add_log_prior
         self._discriminator_takes_noise = discriminator is not None and takes_noise(discriminator)
 
+    @property
+    def width(self) -> int:
+        """Number of labels, which may be fewer than clusters, of q(y|x); of dimensions of another latent."""
+        return self.posterior.num_groups if isinstance(self.posterior, Softmax) else self.prior.dim
+
     def discriminate(self, codes: Tensor, labels: Tensor | None = None, noise: Noise | None = None) -> Tensor:
         """Compute the discriminator's logits (batch,) for codes (batch, dim); larger means more like the prior.
 
@@ -223,7 +228,7 @@ class AdversarialAutoencoder(Model):
         if not latents:
             raise InputError("latents is empty; expected at least one latent")
         if cluster_heads is not None:
-            expected = tuple(latents[name].prior.dim for name in ("label", "style") if name in latents)
+            expected = tuple(latents[name].width for name in ("label", "style") if name in latents)
             if tuple(cluster_heads.weight.shape) != expected or len(latents) != 2:
                 raise InputError(
                     f"cluster_heads have shape {tuple(cluster_heads.weight.shape)}; expected {expected}, "
@@ -332,9 +337,12 @@ class AdversarialAutoencoder(Model):
         return self.label_head.label_logits(self.features(rows, noise))
 
     def representation(self, codes: Codes) -> Tensor:
-        """Compute what the decoder sees of the codes: y W_C + z (section 7), or all of them side by side."""
+        """Compute what the decoder sees of the codes: y W_C + z (section 7), or all of them side by side.
+
+        Where q(y|x) is a sum over clusters, heads are those of the labels: until clusters are assigned to them it is z alone.
+        """
         if self.cluster_heads is not None:
-            heads: Tensor = self.cluster_heads(codes["label"], codes["style"])
+            heads: Tensor = self.cluster_heads(self.label_head.grouped(codes["label"]), codes["style"])
             return heads
         return torch.cat([codes[name] for name in self.latents], dim=1)
 

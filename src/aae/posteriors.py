@@ -102,6 +102,15 @@ class Softmax(Posterior):
         """Compute the probabilities (batch, num_labels) of the labels from codes (batch, dim)."""
         return codes
 
+    @property
+    def num_groups(self) -> int:
+        """Number of labels, which a sum over clusters knows before clusters are assigned to them."""
+        return self.dim
+
+    def grouped(self, codes: Tensor) -> Tensor:
+        """Compute the probabilities (batch, num_groups) of the labels from codes (batch, dim)."""
+        return codes
+
     def label_codes(self, labels: Tensor, noise: Noise | None = None) -> Tensor:
         """Compute one-hot codes (n, dim) that stand for labels (n,), drawn with `noise` where a label has several."""
         return torch.nn.functional.one_hot(labels, self.dim).float()
@@ -185,7 +194,16 @@ class ClusteredSoftmax(Softmax):
 
     def label_probabilities(self, codes: Tensor) -> Tensor:
         """Compute the probabilities (batch, num_labels) of the labels from those of the clusters (batch, dim)."""
-        return codes @ self.members.T if self.assigned else codes
+        return self.grouped(codes) if self.assigned else codes
+
+    @property
+    def num_groups(self) -> int:
+        """Number of labels."""
+        return len(self.members)
+
+    def grouped(self, codes: Tensor) -> Tensor:
+        """Compute the probabilities (batch, num_groups) of the labels, all 0 until clusters are assigned to them."""
+        return codes @ self.members.T
 
     def label_codes(self, labels: Tensor, noise: Noise | None = None) -> Tensor:
         """Compute one-hot codes (n, dim) of clusters of the labels (n,): the largest, or with `noise` one drawn by size."""

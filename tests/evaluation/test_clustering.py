@@ -27,6 +27,12 @@ def test_cluster_labels_see_through_a_saturated_softmax():
     assert cluster_labels(scores, [0, 1, 2, 3, 4]).tolist() == [1, 3, 4]
 
 
+def test_of_rows_that_tie_in_float32_the_first_names_the_cluster():
+    scores = torch.tensor([[100.0, 0.0], [120.0, 0.0], [0.0, 3.0]])
+    assert cluster_labels(scores, [5, 6, 7]).tolist() == [6, 7]
+    assert cluster_labels(scores, [5, 6, 7], rounded=True).tolist() == [5, 7]
+
+
 def test_perfect_clusters_under_any_permutation():
     labels = np.arange(60) % 6
     for permutation in (np.arange(6), np.array([3, 1, 0, 5, 2, 4])):
@@ -34,6 +40,7 @@ def test_perfect_clusters_under_any_permutation():
         assert report == pytest.approx(
             {
                 "clustering_error_percent": 0,
+                "clustering_error_rounded_percent": 0,
                 "majority_vote_error_percent": 0,
                 "clustering_accuracy_hungarian_percent": 100,
                 "nmi": 1,

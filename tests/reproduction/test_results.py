@@ -37,7 +37,7 @@ KEYS = {
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 def test_a_result_says_how_it_was_made(path):
     result = json.loads(path.read_text())
-    assert set(result) == KEYS
+    assert set(result) - {"cpu_seconds"} == KEYS  # older ones have no such measurement
     name = result["recipe"]
     if name in recipes.names() and recipes.read(name).data.source != result["data"]:
         name += f".{result['data']}"

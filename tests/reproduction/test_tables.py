@@ -43,6 +43,13 @@ def test_of_runs_that_differ_in_length_the_longest_is_shown_for_each_data_set():
     assert [(row[2], row[5]) for row in rows] == [("5.00", "7"), ("3.00", "50")]
 
 
+def test_minutes_of_processors_are_shown_where_they_were_measured():
+    timed = result("table2-mnist-100", 40, 1.4) | {"cpu_seconds": [300.0, None, 420.0]}
+    shown = tables.TABLES["errors"].markdown([timed, result("table2-mnist-1000", 40, 1.2)]).splitlines()
+    column = shown[0].split(" | ").index("core-minutes a seed")
+    assert [line.split(" | ")[column] for line in shown[2:]] == ["6.0", ""]
+
+
 def test_the_short_profile_lists_what_has_its_length_seeds_and_data():
     name = "table2-mnist-100"
     recipe, seeds = reproduce.plan(name, "short")

@@ -368,6 +368,7 @@ def test_numbers_that_are_not_finite_neither_come_in_nor_go_out(finished, tmp_pa
         ({"epochs": 0}, "epochs"),
         ({"rows": "float16"}, "rows"),
         ({"seconds": -1}, "seconds"),
+        ({"cpu_seconds": "few"}, "cpu_seconds"),
     ],
 )
 def test_damaged_metadata_is_named(finished, tmp_path, change, message):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.special import softmax
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 
@@ -24,7 +25,7 @@ def _labelled(logits: ArrayLike, labels: ArrayLike, which: str) -> tuple[Array, 
     return scores[known], true[known]
 
 
-def cluster_labels(validation_logits: ArrayLike, validation_labels: ArrayLike) -> Array:
+def cluster_labels(validation_logits: ArrayLike, validation_labels: ArrayLike, *, rounded: bool = False) -> Array:
     """Return each cluster the label of the validation example that is surest to belong to it (section 6).
 
     "For each cluster i, we found the validation example x_n that maximizes q(y_i|x_n), and assigned the label of x_n
@@ -36,6 +37,8 @@ def cluster_labels(validation_logits: ArrayLike, validation_labels: ArrayLike) -
         What goes into the softmax of q(y|x).
     validation_labels : array or tensor (n,)
         True labels; -1 leaves the row out.
+    rounded : bool
+        Whether q(y_i|x) is the softmax as a program that works in float32 computes it; of rows that tie the first counts then.
 
     Returns
     -------
@@ -51,9 +54,13 @@ def cluster_labels(validation_logits: ArrayLike, validation_labels: ArrayLike) -
     -----
     Of a trained model many softmax outputs round to exactly 1, which would leave the choice to the order of the rows.
     So the examples are ranked by the log-odds log q(y_i|x) / (1 - q(y_i|x)), the logit of cluster i less the
-    log-sum-exp of all others: the same order as q(y_i|x) itself, without the rounding.
+    log-sum-exp of all others: the same order as q(y_i|x) itself, without the rounding. The paper does not say which of
+    the two its numbers were measured by.
     """
     logits, labels = _labelled(validation_logits, validation_labels, "validation")
+    if rounded:
+        tied: Array = labels[softmax(logits.astype(np.float32), axis=1).argmax(axis=0)]
+        return tied
     # The log-sum-exp of all others is that of those before and those behind, for all clusters in two passes.
     nothing = np.full((len(logits), 1), -np.inf)
     before = np.hstack([nothing, np.logaddexp.accumulate(logits, axis=1)[:, :-1]])
@@ -83,6 +90,7 @@ def clustering_report(
     -------
     dict
         - ``clustering_error_percent``: the paper's protocol, labels of clusters from `cluster_labels` (Table 3);
+        - ``clustering_error_rounded_percent``: the same where q(y|x) is a softmax in float32, whose ties the first row wins;
         - ``majority_vote_error_percent``: each cluster has its most frequent label on the validation rows (the one
           from `cluster_labels` where no validation row is in the cluster);
         - ``clustering_accuracy_hungarian_percent``: the best one-to-one matching of clusters and classes on the test
@@ -111,6 +119,9 @@ def clustering_report(
     matched = table[linear_sum_assignment(table, maximize=True)].sum()
     return {
         "clustering_error_percent": error_percent(labels, heads[clusters]),
+        "clustering_error_rounded_percent": error_percent(
+            labels, cluster_labels(seen, seen_labels, rounded=True)[clusters]
+        ),
         "majority_vote_error_percent": error_percent(labels, majority[clusters]),
         "clustering_accuracy_hungarian_percent": 100 * float(matched) / len(labels),
         "nmi": float(normalized_mutual_info_score(labels, clusters)),

@@ -98,6 +98,22 @@ METRICS: dict[str, Metric] = {
         "the maximum mean discrepancy; falls",
     ),
     "elbo_loss": _loss("negative ELBO", "the bound of Eq. 2 (variational autoencoder); falls"),
+    "stacked_elbo_loss": _loss("negative ELBO of M2", "the bound of the second of two stacked models; falls"),
+    "bound": Metric(
+        "bound",
+        "of a deep generative model: of rows without labels, which are summed over; falls",
+        "nats",
+        "lower",
+        logged=True,
+    ),
+    "labelled_bound": Metric("labelled bound", "the same of labelled rows; falls", "nats", "lower", logged=True),
+    "denoising_loss": _loss("denoising loss", "of a ladder network: weighted sum over its layers; falls"),
+    "entropy_of_generated": Metric(
+        "entropy of generated rows",
+        r"of a CatGAN: mean entropy of $p(\mathbf y\mid\mathbf x)$ for generated rows; $\log K$ if none of them passes for data",
+        "nats",
+        logged=True,
+    ),
     "kl": Metric(
         "KL divergence",
         "the term of that bound which keeps codes close to the prior; a few nats for each dimension in use, and 0 means "
@@ -208,6 +224,11 @@ METRICS: dict[str, Metric] = {
             "lower",
         ),
         validated=True,
+    ),
+    "clustering_error_rounded_percent": _percent(
+        "clustering error, float32",
+        r"the same where $q(y_i\mid\mathbf x)$ is rounded to float32, so that many rows tie and the first names the cluster",
+        "lower",
     ),
     "majority_vote_error_percent": replace(
         _percent("majority vote error", "each cluster named by most of its validation rows", "lower"), validated=True

@@ -58,7 +58,8 @@ def fingerprint(dataset: Dataset) -> str:
 def labelled_rows(recipe: Recipe, dataset: Dataset) -> NDArray[np.int64] | None:
     """Choose the labelled subset, or None where the recipe trains without labels."""
     if recipe.data.labels is None:
-        if METHODS[recipe.model.method].labelled_only or recipe.model.decoder_sees_label or _label_informed(recipe):
+        method = METHODS[recipe.model.method]
+        if method.labelled_only or method.needs_labels or recipe.model.decoder_sees_label or _label_informed(recipe):
             raise InputError("data.labels is not set; this model needs labels, expected a number or 'all'")
         return None
     labels, classes = dataset.train.labels, len(dataset.class_names)
@@ -142,7 +143,7 @@ def make_scaling(settings: DataSettings, model: ModelSettings, rows: NDArray[Any
     InputError
         If the output is a sigmoid and the scaled rows are not inside [0, 1].
     """
-    bounded = model.output == "sigmoid" and model.method != "network"
+    bounded = model.output == "sigmoid" and METHODS[model.method].makes_rows
     scaling = choose_scaling(rows, settings.scaling, bounded=bounded)
     if bounded and not scaling.ends_inside(0, 1):
         raise InputError(

@@ -60,6 +60,7 @@ class Result(_Common):
     metrics: dict[str, _Metric]
     paper: dict[str, Number]
     wall_seconds: list[Number]
+    cpu_seconds: list[Number | None] | None = None
 
 
 class ParzenResult(_Common):
@@ -140,6 +141,7 @@ def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -
         **{key: first.metadata[key] for key in ("device", "version", "torch")},
         "precision": first.recipe.training.precision,
         "wall_seconds": [run.metadata["seconds"] for run in runs],
+        "cpu_seconds": [run.metadata.get("cpu_seconds") for run in runs],
         "date": datetime.now(UTC).date().isoformat(),
     }
     path = _place(Path(folder), first, f"{result['epochs']}ep.{hardware(first.metadata['device'])}")

@@ -63,8 +63,8 @@ def common_place(folders: Sequence[RunDirectory]) -> Place | None:
     return max(set[Place].intersection(*places), default=None) if places else None
 
 
-def restore(trainer: Trainer, folder: RunDirectory, place: Place | None) -> float:
-    """Bring a trainer to a checkpoint of its run; returns the seconds spent until then.
+def restore(trainer: Trainer, folder: RunDirectory, place: Place | None) -> tuple[float, float]:
+    """Bring a trainer to a checkpoint of its run; returns the seconds spent until then, on the clock and of processors.
 
     Raises
     ------
@@ -73,10 +73,10 @@ def restore(trainer: Trainer, folder: RunDirectory, place: Place | None) -> floa
     """
     found = None if place == START else latest_checkpoint(folder.checkpoints, place)
     if found is None:
-        return 0.0
+        return 0.0, 0.0
     try:
         trainer.load_state(*found)
-        seconds = float(found[1]["seconds"])
+        times = float(found[1]["seconds"]), float(found[1]["cpu_seconds"])
     except InputError as error:
         raise InputError(f"{folder.path}: {error}") from None
     except (KeyError, RuntimeError, TypeError, ValueError) as error:  # digest and all: made by another version
@@ -86,7 +86,7 @@ def restore(trainer: Trainer, folder: RunDirectory, place: Place | None) -> floa
         raise InputError(
             f"training.epochs is {trainer.settings.epochs}; {folder.path} has {trainer.epoch} epochs{steps} already"
         )
-    return seconds
+    return times
 
 
 def check_same_recipe(folder: RunDirectory, recipe: Recipe, *, complete: bool = True) -> None:

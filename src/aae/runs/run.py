@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,11 +29,13 @@ from aae.recipes.build_data import fingerprint, load_data
 from aae.recipes.build_model import build_model
 from aae.training.run_directory import RunDirectory
 from aae.training.trainer import CODES, INIT, SAMPLES, check_sizes, load_module
+from aae.views.methods import Plots
+from aae.views.view import View
 
 BATCH = 1000  # rows pushed through the networks at once
 
 
-class Run:
+class Run(Plots):
     """A trained model that takes and gives rows as they are stored (uint8 images, rows of numbers).
 
     Rows can be an array, a list, a tensor, a sparse matrix or a data frame of pandas or polars, whose columns are taken by name
@@ -425,6 +427,37 @@ class Run:
         with seeded(seed, self.device):
             codes: NDArray[np.float32] = self.autoencoder.latent(latent).prior.sample(n, None, noise).cpu().numpy()
         return codes
+
+    def _view(self, X: Any, y: Any, image_shape: tuple[int, ...] | None) -> View:
+        from aae.runs.view import view
+
+        if X is None:
+            return view(self)
+        rows = self._rows(X)
+        return view(self, rows=Split(rows, None if y is None else self._label_numbers(y, len(rows))))
+
+    def _label_numbers(self, labels: Any, n: int) -> NDArray[np.int64]:
+        """Number labels (n,): names of classes, or numbers of them with -1 for none."""
+        given = np.asarray(labels)
+        if given.dtype.kind in "OUS":
+            given = np.array(
+                [self.class_names.index(name) if (name := as_text(some)) in self.class_names else -2 for some in given]
+            )
+        numbers: NDArray[np.int64] = as_labels(given, "labels")
+        if numbers.shape != (n,) or (n and not -1 <= numbers.min() <= numbers.max() < len(self.class_names)):
+            raise InputError(
+                f"labels: found {numbers.shape} labels; expected ({n},) of {', '.join(self.class_names) or 'none'}, or their "
+                "numbers, -1 where there is none"
+            )
+        return numbers
+
+    def _histories(self) -> tuple[list[Sequence[Mapping[str, Any]]], str]:
+        from aae.runs.view import title
+
+        return [self.folder.read_metrics()], title(self)
+
+    def _samples(self, n: int) -> NDArray[Any]:
+        return self.sample(n)
 
     def images(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Turn stored rows (n, *shape) into values in [0, 1] for plotting: black and white are the ends of the training rows."""

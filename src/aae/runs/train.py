@@ -325,9 +325,8 @@ class PreparedRun:
             tensors = {f"model.{name}": tensor for name, tensor in trainer.trained.state_dict().items()}
             tensors |= {f"scaling.{name}": tensor for name, tensor in self.scaling.state_dict().items()}
             write_tensors(folder.weights, tensors)
-            write_json(
-                folder.metadata, {**self.metadata, "epochs": trainer.epoch, "seconds": round(self.job.seconds, 1)}
-            )
+            times = {"seconds": round(self.job.seconds, 1), "cpu_seconds": round(self.job.cpu_seconds, 1)}
+            write_json(folder.metadata, {**self.metadata, "epochs": trainer.epoch, **times})
         trainer.distributed.wait()
 
 
@@ -397,10 +396,10 @@ def prepare(
         "torch": torch.__version__,
         "command": command(recipe),
     }
-    seconds = 0.0
+    times = 0.0, 0.0
     if resume:
         check_same_data(folder, metadata)
-        seconds = restore(trainer, folder, place)
+        times = restore(trainer, folder, place)
         before = folder.read_metadata()["device"]
         if before != metadata["device"] and distributed.is_main_process:
             print(
@@ -429,7 +428,7 @@ def prepare(
         ):  # custom modules may draw from torch itself; training goes on as if nothing had been measured
             return validate(cast(Model, trainer.trained), scaling, dataset.validation, recipe)
 
-    job = TrainingJob(trainer, folder, measure, seconds)
+    job = TrainingJob(trainer, folder, measure, *times)
     if distributed.is_main_process and not resume:
         _report_scaling(recipe, scaling, dataset)
     return PreparedRun(recipe, job, scaling, metadata, torch_state(device))

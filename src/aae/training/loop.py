@@ -42,12 +42,15 @@ class TrainingJob:
         Gives the metrics of the validation split.
     seconds : float
         Time spent on the run so far.
+    cpu_seconds : float
+        Time that processors spent on it in this process and its threads: what other programs take does not count.
     """
 
     trainer: Trainer
     folder: RunDirectory
     validate: Callable[[], dict[str, float]]
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 def run_to_end(
@@ -58,7 +61,7 @@ def run_to_end(
     Parameters
     ----------
     jobs : sequence of TrainingJob
-        One run, or several that `epoch_function` trains together, all at the same epoch and step. Their `seconds` are kept up to
+        One run, or several that `epoch_function` trains together, all at the same epoch and step. Their times are kept up to
         date; those of runs trained together are shared out evenly.
     title : str
         Shown with the progress.
@@ -88,16 +91,17 @@ def run_to_end(
         stack.enter_context(progress)
         interrupted = stack.enter_context(interrupts())
         warned: set[str] = set()
-        before = [job.seconds for job in jobs]
-        started = time.monotonic()
+        before = [(job.seconds, job.cpu_seconds) for job in jobs]
+        started, cpu_started = time.monotonic(), time.process_time()
 
         def on_step() -> bool:
             progress.step()
             return interrupted.is_set
 
         def note_time() -> None:
-            for job, seconds in zip(jobs, before, strict=True):
+            for job, (seconds, cpu_seconds) in zip(jobs, before, strict=True):
                 job.seconds = seconds + (time.monotonic() - started) / len(jobs)
+                job.cpu_seconds = cpu_seconds + (time.process_time() - cpu_started) / len(jobs)
 
         while trainer.epoch < settings.epochs:
             try:
@@ -164,7 +168,8 @@ def _checkpoint(jobs: Sequence[TrainingJob]) -> None:
     if trainer.distributed.is_main_process:
         for job in jobs:
             tensors, state = job.trainer.state()
-            save_checkpoint(job.folder.checkpoints, tensors, {**state, "seconds": job.seconds}, alone=False)
+            times = {"seconds": job.seconds, "cpu_seconds": job.cpu_seconds}
+            save_checkpoint(job.folder.checkpoints, tensors, {**state, **times}, alone=False)
         for job in jobs:
             remove_older_checkpoints(job.folder.checkpoints, (trainer.epoch, trainer.step))
     trainer.distributed.wait()  # no process goes on from an older one

@@ -42,6 +42,8 @@ class Metadata(BaseModel):
     epochs: Count | None = None
     """Of a finished run."""
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    cpu_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Of processors in this process, unlike `seconds`, which other programs on the machine draw out."""
     device: str
     version: str
     torch: str
