@@ -20,7 +20,8 @@ from sklearn.neighbors import NearestNeighbors
 from aae.estimators.use import Labels, Rows
 from aae.noise import Noise
 
-ROWS = 5000  # of more rows so many are drawn, and the others have no cluster to start from
+ROWS, VALUES = 5000, 2**25  # of more rows so many are drawn, or of wide ones what has so many values: 256 MiB
+LEAST_ROWS = 1000
 COMPONENTS = 30  # principal ones that distances are taken in
 MIXED_COMPONENTS = (10, 20, 20)  # the same for Gaussian mixtures, which have a covariance for each cluster
 NEIGHBOURS = 10
@@ -39,7 +40,7 @@ def start_partition(rows: Rows, clusters: int, seed: int) -> Labels:
     They look at principal components of the rows, as they are and with standardized columns, because none of these methods is
     best on all tables. The best is the one in which the clusters of neighbouring rows tell most about each other: of the clusters
     A and B of a row and one of its ten neighbours the mutual information I(A; B) less 0.75 times what remains open, H(A|B), is
-    largest, in the mean over both kinds of columns. Of more than 5000 rows so many are drawn.
+    largest, in the mean over both kinds of columns. Of more than 5000 rows so many are drawn, of wide ones fewer.
 
     Parameters
     ----------
@@ -55,9 +56,9 @@ def start_partition(rows: Rows, clusters: int, seed: int) -> Labels:
     array of int64, (n,)
         Cluster of each row, the largest first; -1 for those that were not drawn. Where many rows are equal there may be fewer.
     """
-    drawn = np.arange(len(rows))
-    if len(rows) > ROWS:
-        drawn = np.sort(Noise(seed).permutation(len(rows))[: max(ROWS, clusters)].numpy())
+    drawn, size = np.arange(len(rows)), max(clusters, min(ROWS, max(LEAST_ROWS, VALUES // rows.shape[1])))
+    if len(rows) > size:
+        drawn = np.sort(Noise(seed).permutation(len(rows))[:size].numpy())
     threads = torch.get_num_threads()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # equal rows and parts without a link are no concern of the user
