@@ -184,6 +184,8 @@ class ModelSettings(Settings):
     """For "normal"."""
     likelihood: Likelihood = "bernoulli"
     """Reconstruction term of the VAE; the adversarial autoencoder always uses half the squared error."""
+    perplexity: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 30.0
+    """Of parametric t-SNE: how many neighbours a row has in its mini-batch, which has to be larger."""
     denoising_weights: list[NonNegative] = []
     """Of the ladder network: weights of its denoising losses, from the row up; the last one stands for all further layers."""
     encoder: EncoderSettings = EncoderSettings()
