@@ -248,6 +248,28 @@ class TrainingSettings(Settings):
     checkpoint_every: Count = 1
     """Epochs from one checkpoint to the next."""
 
+    early_stopping: bool = False
+    """Whether training ends when what is measured on the validation split no longer improves, and keeps the weights of the best
+    epoch; `patience` is then 10 if it is not set."""
+    patience: Count | None = None
+    """Epochs without improvement after which training ends, with the weights of the best epoch; not set: it never does."""
+    keep_best: bool = False
+    """Whether the trained model is that of the best epoch rather than that of the last."""
+    tolerance: NonNegative = 1e-4
+    """By how much the measure has to fall to count as an improvement."""
+    monitor: str | None = None
+    """The metric that is to fall; not set: the validation error, or the reconstruction error where there are no labels."""
+
+    @property
+    def patience_epochs(self) -> int | None:
+        """Epochs without improvement after which training ends, if any."""
+        return 10 if self.patience is None and self.early_stopping else self.patience
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the weights of the best epoch are kept."""
+        return self.keep_best or self.early_stopping or self.patience is not None
+
     @property
     def named_optimizers(self) -> dict[str, OptimizerSettings]:
         """Optimizers by the name of their phase, those that are given here."""
