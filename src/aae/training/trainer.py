@@ -255,11 +255,12 @@ class Trainer:
                 continue
             weights = self.weights.get(phase.name, {})
             batch.weights = {name: numbers[f"{phase.name}.{name}"] for name in weights} if numbers else weights
-            with self.cast, batch.noise.drawing_for(len(batch.rows)):
-                loss = phase.compute(batch)
-            gradients = phase.gradients(loss, phase.parameters)
             learning_rate = None if numbers is None else numbers[phase.name]
-            self.optimizers[phase.name].step(self.distributed.average(gradients), learning_rate)
+            for _ in range(phase.updates):
+                with self.cast, batch.noise.drawing_for(len(batch.rows)):
+                    loss = phase.compute(batch)
+                gradients = phase.gradients(loss, phase.parameters)
+                self.optimizers[phase.name].step(self.distributed.average(gradients), learning_rate)
             losses[f"{phase.name}_loss"] = loss.detach()
         metrics = losses | batch.metrics
         self._names = list(metrics)
