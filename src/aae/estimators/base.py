@@ -32,8 +32,9 @@ from aae.errors import (
 )
 from aae.estimators.fitting import architecture, layer_sizes, refuse_changes
 from aae.estimators.labels import mark_unlabelled, number_labels
+from aae.estimators.sparse import as_table, take
 from aae.estimators.splitting import hold_out
-from aae.estimators.use import BATCH, DTYPES, SHORT, FittedModel, Labels, Rows, draw_seed, refuse_images, scale
+from aae.estimators.use import BATCH, DTYPES, SHORT, FittedModel, Labels, batches, draw_seed, refuse_images, scaled
 from aae.estimators.weights import Weights, repeat, row_order
 from aae.model import AdversarialAutoencoder
 from aae.networks import ROUNDING, Corruption, Scaling
@@ -197,7 +198,10 @@ class AdversarialEstimator(FittedModel):
         refuse_images(X)
         if y is not None and not isinstance(y, str):
             y = mark_unlabelled(y, unlabelled)
-        return validate_data(self, X, y, reset=not incremental, dtype=DTYPES, ensure_min_samples=2)
+        checked = validate_data(
+            self, X, y, reset=not incremental, dtype=DTYPES, ensure_min_samples=2, accept_sparse="csr"
+        )
+        return (as_table(checked[0]), checked[1]) if isinstance(checked, tuple) else as_table(checked)
 
     def _train(
         self,
@@ -223,25 +227,25 @@ class AdversarialEstimator(FittedModel):
         if not partial and validation is None and (self.early_stopping or self.validation_fraction is not None):
             fraction = 0.1 if self.validation_fraction is None else float(self.validation_fraction)
             index, held = hold_out(index, labels if self._scores_labels else None, fraction, seed)
-            validation = X[held], None if labels is None else labels[held]
+            validation = take(X, held), None if labels is None else labels[held]
         index, drawn = repeat(index, weights)
         if len(index) < 2:
             raise InputError("sample_weight leaves one row; expected at least two with a weight above zero")
-        scaler = self.scaler_ if incremental else self._make_scaler(X[index])
+        scaler = self.scaler_ if incremental else self._make_scaler(take(X, index))
         history = list(self.history_) if incremental else []
         before = len(history)
         epochs = 1 if partial else self._epochs(len(index))
         settings = self._training_settings(epochs, seed, incremental=incremental or partial)
         device = choose_device(self.device)
-        rows = scale(scaler, X)
+        rows = scaled(scaler, X)
         measured = None
         if validation is not None:
-            measured = torch.from_numpy(scale(scaler, validation[0])), validation[1]
+            measured = scaled(scaler, validation[0]), validation[1]
         if incremental:
             self._check_place(rows, scaler)
-        ordered = None if labels is None else labels[index]
-        learnt = self._learnt_labels(rows, ordered, index, seed, incremental=incremental, partial=partial)
-        data = _training_data(rows[index], learnt, drawn, class_weights)
+        used, ordered = take(rows, index), None if labels is None else labels[index]
+        learnt = self._learnt_labels(used, ordered, index, len(rows), seed, incremental=incremental, partial=partial)
+        data = _training_data(used, learnt, drawn, class_weights)
         if partial:
             data = _whole_batches(data, int(self.batch_size), Noise(seed, ORDER, len(history), 1))
         if settings.losses.neighbours is not None:
@@ -278,21 +282,21 @@ class AdversarialEstimator(FittedModel):
             self._decodes_to = np.float32 if X.dtype in SHORT else np.float64
             self._steps, self._warned = 0, frozenset()
         self._steps += (len(history) - before) * trainer.steps_per_epoch
-        scaled = torch.from_numpy(rows)
-        self._report_collapse(scaled, labels)
-        return scaled
+        self._report_collapse(rows, labels)
+        return rows
 
     def _learnt_labels(
         self,
-        rows: Rows,
+        rows: Tensor,
         labels: Labels | None,
         index: NDArray[np.int64],
+        n: int,
         seed: int,
         *,
         incremental: bool,
         partial: bool,
     ) -> Labels | None:
-        """Choose the labels that training learns on the rows of an index into scaled ones: those that are given for these."""
+        """Choose the labels that training learns on scaled rows, those of an index into the `n` given: the labels they have."""
         return labels
 
     def _go_on(self, trainer: Trainer) -> None:
@@ -362,13 +366,14 @@ class AdversarialEstimator(FittedModel):
         try:
             if y is not None:
                 y = mark_unlabelled(y, getattr(self, "unlabelled", None))
-            checked = validate_data(self, X, "no_validation" if y is None else y, reset=False, dtype=DTYPES)
+            labels = "no_validation" if y is None else y
+            checked = validate_data(self, X, labels, reset=False, dtype=DTYPES, accept_sparse="csr")
             if y is None:
-                return checked, None
+                return as_table(checked), None
             numbers = number_labels(checked[1], self.classes_)
             if not self._scores_labels and (numbers < 0).any():
                 raise InputError("found unlabelled rows (-1), expected a label for every row")
-            return checked[0], numbers
+            return as_table(checked[0]), numbers
         except ValueError as error:
             raise InputError(f"validation_data: {reason(error)}") from None
 
@@ -419,12 +424,14 @@ class AdversarialEstimator(FittedModel):
             warnings.warn(concern, InputWarning, stacklevel=2)
         return scaler
 
-    def _check_place(self, rows: Rows, scaler: Scaling) -> None:
+    def _check_place(self, rows: Tensor, scaler: Scaling) -> None:
         """Warn where new rows, scaled, lie far outside those that the scaling was made from."""
         if scaler.low is None or scaler.high is None:
             return
         width = np.maximum(scaler.high - scaler.low, 1)
-        shares = ((rows < scaler.low - width) | (rows > scaler.high + width)).mean(axis=0)
+        low, high = (torch.from_numpy(end) for end in (scaler.low - width, scaler.high + width))
+        counts = [((part < low) | (part > high)).sum(0) for part in batches(rows)]
+        shares = torch.stack(counts).sum(0).numpy() / len(rows)
         far = np.flatnonzero(shares > ASTRAY)
         if len(far):
             column = int(far[0])
@@ -463,9 +470,11 @@ class AdversarialEstimator(FittedModel):
         classes = list(getattr(self, "classes_", ()))
         return classes or list(range(self.model_.latent("label").prior.dim))
 
-    def _build(self, rows: Rows, seed: int) -> AdversarialAutoencoder:
+    def _build(self, rows: Tensor, seed: int) -> AdversarialAutoencoder:
         """Create the model for scaled rows."""
-        inside = bool(rows.min() >= -ROUNDING and rows.max() <= 1 + ROUNDING)
+        inside = all(
+            bool(part.min() >= -ROUNDING and part.max() <= 1 + ROUNDING) for part in batches(rows) if len(part)
+        )
         if self.output == "sigmoid" and not inside:
             raise InputError(
                 f"scaling is {self.scaling!r} and leaves values outside [0, 1], which output 'sigmoid' cannot reproduce; "
@@ -592,7 +601,12 @@ def _whole_batches(data: TrainingData, size: int, noise: Noise) -> TrainingData:
         of_rows = torch.zeros(n, dtype=labelled_weights.dtype).index_copy(0, data.labelled, labelled_weights)
         labelled_weights = of_rows[order][labelled]
     return TrainingData(
-        data.rows[order], data.scaling, labels, labelled, weights=weights, labelled_weights=labelled_weights
+        take(data.rows, order.numpy()),
+        data.scaling,
+        labels,
+        labelled,
+        weights=weights,
+        labelled_weights=labelled_weights,
     )
 
 
@@ -613,12 +627,10 @@ def _links(rows: Tensor, neighbours: int) -> Tensor:
 
 
 def _training_data(
-    rows: Rows, labels: Labels | None, weights: Weights | None = None, class_weights: Weights | None = None
+    rows: Tensor, labels: Labels | None, weights: Weights | None = None, class_weights: Weights | None = None
 ) -> TrainingData:
     """Gather what the engine trains on; the rows are scaled already."""
-    data = TrainingData(
-        torch.from_numpy(rows), Scaling.identity(), weights=None if weights is None else torch.from_numpy(weights)
-    )
+    data = TrainingData(rows, Scaling.identity(), weights=None if weights is None else torch.from_numpy(weights))
     if labels is None:
         return data
     labelled = np.flatnonzero(labels >= 0)

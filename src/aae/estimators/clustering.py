@@ -13,6 +13,7 @@ from sklearn.base import ClusterMixin
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from aae.errors import InputError
 from aae.estimators.base import AdversarialEstimator
@@ -20,7 +21,7 @@ from aae.estimators.fitting import fitting
 from aae.estimators.labels import wanted_labels
 from aae.estimators.losses import CONSISTENT, chosen_losses
 from aae.estimators.partitions import start_partition
-from aae.estimators.use import Labels, Rows
+from aae.estimators.use import BATCH, Labels, Rows
 from aae.estimators.weights import check_weights
 from aae.networks import Scaling
 from aae.noise import Noise
@@ -250,31 +251,32 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
 
     def _learnt_labels(
         self,
-        rows: Rows,
+        rows: Tensor,
         labels: Labels | None,
         index: NDArray[np.int64],
+        n: int,
         seed: int,
         *,
         incremental: bool,
         partial: bool,
     ) -> Labels | None:
         """Find the partition of rows that training starts from; later rows of `partial_fit` have that of the nearest."""
-        used = rows[index]
         if incremental:
             if self._first is None or self._steps >= LEARNT:
                 self._first = None
                 return None
-            nearest: Labels = KNeighborsClassifier(1).fit(*self._first).predict(used)
-            return nearest
-        partition = self._start(used, index, len(rows), seed)
+            nearest = KNeighborsClassifier(1).fit(*self._first)
+            parts = rows.split(BATCH)  # type: ignore[no-untyped-call]
+            return np.concatenate([nearest.predict(np.asarray(part)) for part in parts])
+        partition = self._start(rows, index, n, seed)
         self._first = None
         if partial and partition is not None:
             known = np.flatnonzero(partition >= 0)
             kept = known[Noise(seed).permutation(len(known))[:KEPT_ROWS].numpy()]
-            self._first = used[kept], partition[kept]
+            self._first = np.asarray(rows[kept]), partition[kept]
         return partition
 
-    def _start(self, rows: Rows, index: NDArray[np.int64], n: int, seed: int) -> Labels | None:
+    def _start(self, rows: Tensor, index: NDArray[np.int64], n: int, seed: int) -> Labels | None:
         """Find the partition of scaled rows that training starts from, if there is to be one, and the shares of its clusters.
 
         The rows are those of an index into the `n` that were given.

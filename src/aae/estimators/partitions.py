@@ -16,6 +16,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import spectral_embedding
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
 
 from aae.estimators.use import Labels, Rows
 from aae.noise import Noise
@@ -34,7 +35,7 @@ View = NDArray[np.float64]  # (n, components)
 Graph = tuple[NDArray[np.float64], NDArray[np.integer]]  # distances and indices of neighbours, (n, k)
 
 
-def start_partition(rows: Rows, clusters: int, seed: int) -> Labels:
+def start_partition(rows: Rows | Tensor, clusters: int, seed: int) -> Labels:
     """Find a partition of rows: the best of several by k-means, Ward's method, Gaussian mixtures and spectral clustering.
 
     They look at principal components of the rows, as they are and with standardized columns, because none of these methods is
@@ -44,7 +45,7 @@ def start_partition(rows: Rows, clusters: int, seed: int) -> Labels:
 
     Parameters
     ----------
-    rows : array, (n, columns)
+    rows : array or Tensor, (n, columns)
         Scaled rows, at least as many as clusters.
     clusters : int
         How many, 1 or larger.
@@ -62,7 +63,7 @@ def start_partition(rows: Rows, clusters: int, seed: int) -> Labels:
     threads = torch.get_num_threads()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # equal rows and parts without a link are no concern of the user
-        found = _best(rows[drawn].astype(np.float64), clusters, seed)
+        found = _best(np.asarray(rows[drawn], np.float64), clusters, seed)
     torch.set_num_threads(threads)  # searches for neighbours set those of torch's products too
     order = np.argsort(-np.bincount(found, minlength=clusters), kind="stable")
     labels = np.full(len(rows), -1, np.int64)
