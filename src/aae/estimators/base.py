@@ -109,6 +109,7 @@ class AdversarialEstimator(FittedModel):
     n_iter_: int
     _seed: int
     _made_with: dict[str, Any]  # parameters of the architecture
+    _built_from: str  # settings of the model, as JSON
     _steps: int  # mini-batches seen
     _warned: frozenset[str]  # signs of collapse that were told
     _interrupted: Interruption  # while fitting
@@ -494,7 +495,12 @@ class AdversarialEstimator(FittedModel):
             style=StyleSettings(dim=self._style_dim, prior=GaussianSettings(kind="gaussian"), posterior=self.posterior),
             **self._parts(),
         )
-        model = build_model(settings, rows.shape[1:], self._num_classes, Noise(seed, INIT))
+        self._built_from = settings.model_dump_json(exclude_unset=True)
+        return self._make(settings, rows.shape[1], seed)
+
+    def _make(self, settings: ModelSettings, columns: int, seed: int) -> AdversarialAutoencoder:
+        """Create the model that settings describe, with its initial weights."""
+        model = build_model(settings, (columns,), self._num_classes, Noise(seed, INIT))
         assert isinstance(model, AdversarialAutoencoder)
         return model
 
