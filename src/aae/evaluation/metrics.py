@@ -84,6 +84,10 @@ METRICS: dict[str, Metric] = {
         "consistency loss",
         r"how much $q(\mathbf y\mid\mathbf x)$ changes under the worst small change of a row (virtual adversarial); falls",
     ),
+    "neighbour_graph_loss": _loss(
+        "loss of the graph of neighbours",
+        "how far rows that are neighbours lie from each other on the map, and others near each other (that of UMAP); falls",
+    ),
     "information_loss": _loss(
         "information loss",
         r"mean entropy of $q(\mathbf y\mid\mathbf x)$, and the weighted divergence of its mean from $p(\mathbf y)$; falls",
