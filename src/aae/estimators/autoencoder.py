@@ -12,7 +12,7 @@ from torch import Tensor
 from aae.device import usual_state
 from aae.estimators.base import AdversarialTransformer
 from aae.estimators.fitting import fitting
-from aae.estimators.use import BATCH, Rows
+from aae.estimators.use import Rows, batches
 from aae.estimators.weights import check_weights
 from aae.noise import Noise
 from aae.training.trainer import ORDER
@@ -146,8 +146,8 @@ class AAE(AdversarialTransformer):
 
         Parameters
         ----------
-        X : array-like, (n_samples, n_features)
-            Rows; at least two.
+        X : array-like or sparse, (n_samples, n_features)
+            Rows; at least two. Sparse ones become dense batch by batch.
         y : ignored
             Present by convention.
         sample_weight : array-like, (n_samples,), optional
@@ -268,7 +268,7 @@ class AAE(AdversarialTransformer):
     def _squared_errors(self, rows: Tensor) -> NDArray[np.float64]:
         """Compute the squared error of the reconstruction of each scaled row."""
         parts = []
-        for batch in torch.split(rows, BATCH):
+        for batch in batches(rows):
             there = batch.to(self._device)
             parts.append((self.model_.reconstruct(there) - there).cpu().numpy())
         return np.concatenate([np.square(part, dtype=np.float64).sum(axis=1) for part in parts])

@@ -32,8 +32,9 @@ from aae.errors import (
 )
 from aae.estimators.fitting import architecture, layer_sizes, refuse_changes
 from aae.estimators.labels import mark_unlabelled, number_labels
+from aae.estimators.sparse import as_table, take
 from aae.estimators.splitting import hold_out
-from aae.estimators.use import BATCH, DTYPES, SHORT, FittedModel, Labels, Rows, draw_seed, refuse_images, scale
+from aae.estimators.use import BATCH, DTYPES, SHORT, FittedModel, Labels, batches, draw_seed, refuse_images, scaled
 from aae.estimators.weights import Weights, repeat, row_order
 from aae.model import AdversarialAutoencoder
 from aae.networks import ROUNDING, Corruption, Scaling
@@ -55,7 +56,7 @@ from aae.training.diagnostics import diagnose, diagnose_codes, diagnose_labels
 from aae.training.loop import Interruption
 from aae.training.phases import Phase, adversarial_phases
 from aae.training.progress import Progress
-from aae.training.radii import neighbour_radii
+from aae.training.radii import neighbour_links, neighbour_radii
 from aae.training.settings import LossSettings, OptimizerSettings, TrainingSettings, validation_message
 from aae.training.trainer import INIT, ORDER, SAMPLES, STEPS, Trainer
 
@@ -66,7 +67,6 @@ AUTO_STEPS, AUTO_EPOCHS = 3000, 20  # epochs="auto": at least so many mini-batch
 JOINT_STEPS, JOINT_EPOCHS = 500, 10  # the same where one joint update lowers all losses
 LABELLED_BATCH = 100  # labelled rows in a joint update, at most
 JOINT_EMA = 0.99  # decay of the moving average of weights, then
-NEIGHBOUR = 10  # whose distance is the unit of the radius; a later one where rows have so many equals
 
 
 class AdversarialEstimator(FittedModel):
@@ -104,10 +104,12 @@ class AdversarialEstimator(FittedModel):
         "random_state": ["random_state"],
     }
 
+    _joint_steps: ClassVar[int] = JOINT_STEPS
     history_: list[dict[str, float]]
     n_iter_: int
     _seed: int
     _made_with: dict[str, Any]  # parameters of the architecture
+    _built_from: str  # settings of the model, as JSON
     _steps: int  # mini-batches seen
     _warned: frozenset[str]  # signs of collapse that were told
     _interrupted: Interruption  # while fitting
@@ -197,7 +199,10 @@ class AdversarialEstimator(FittedModel):
         refuse_images(X)
         if y is not None and not isinstance(y, str):
             y = mark_unlabelled(y, unlabelled)
-        return validate_data(self, X, y, reset=not incremental, dtype=DTYPES, ensure_min_samples=2)
+        checked = validate_data(
+            self, X, y, reset=not incremental, dtype=DTYPES, ensure_min_samples=2, accept_sparse="csr"
+        )
+        return (as_table(checked[0]), checked[1]) if isinstance(checked, tuple) else as_table(checked)
 
     def _train(
         self,
@@ -223,27 +228,31 @@ class AdversarialEstimator(FittedModel):
         if not partial and validation is None and (self.early_stopping or self.validation_fraction is not None):
             fraction = 0.1 if self.validation_fraction is None else float(self.validation_fraction)
             index, held = hold_out(index, labels if self._scores_labels else None, fraction, seed)
-            validation = X[held], None if labels is None else labels[held]
+            validation = take(X, held), None if labels is None else labels[held]
         index, drawn = repeat(index, weights)
         if len(index) < 2:
             raise InputError("sample_weight leaves one row; expected at least two with a weight above zero")
-        scaler = self.scaler_ if incremental else self._make_scaler(X[index])
+        scaler = self.scaler_ if incremental else self._make_scaler(take(X, index))
         history = list(self.history_) if incremental else []
         before = len(history)
         epochs = 1 if partial else self._epochs(len(index))
         settings = self._training_settings(epochs, seed, incremental=incremental or partial)
         device = choose_device(self.device)
-        rows = scale(scaler, X)
+        rows = scaled(scaler, X)
         measured = None
         if validation is not None:
-            measured = torch.from_numpy(scale(scaler, validation[0])), validation[1]
+            measured = scaled(scaler, validation[0]), validation[1]
         if incremental:
             self._check_place(rows, scaler)
-        data = _training_data(rows[index], None if labels is None else labels[index], drawn, class_weights)
+        used, ordered = take(rows, index), None if labels is None else labels[index]
+        learnt = self._learnt_labels(used, ordered, index, len(rows), seed, incremental=incremental, partial=partial)
+        data = _training_data(used, learnt, drawn, class_weights)
         if partial:
             data = _whole_batches(data, int(self.batch_size), Noise(seed, ORDER, len(history), 1))
         if settings.losses.neighbours is not None:
             data = replace(data, radii=_radii(data.rows, settings.losses.neighbours))
+        if settings.losses.linked is not None:
+            data = replace(data, links=_links(data.rows, settings.losses.linked))
         data = data.to(device)
         with seeded(seed, device):
             model = copy.deepcopy(self.model_) if incremental else self._build(rows, seed)
@@ -274,9 +283,22 @@ class AdversarialEstimator(FittedModel):
             self._decodes_to = np.float32 if X.dtype in SHORT else np.float64
             self._steps, self._warned = 0, frozenset()
         self._steps += (len(history) - before) * trainer.steps_per_epoch
-        scaled = torch.from_numpy(rows)
-        self._report_collapse(scaled, labels)
-        return scaled
+        self._report_collapse(rows, labels)
+        return rows
+
+    def _learnt_labels(
+        self,
+        rows: Tensor,
+        labels: Labels | None,
+        index: NDArray[np.int64],
+        n: int,
+        seed: int,
+        *,
+        incremental: bool,
+        partial: bool,
+    ) -> Labels | None:
+        """Choose the labels that training learns on scaled rows, those of an index into the `n` given: the labels they have."""
+        return labels
 
     def _go_on(self, trainer: Trainer) -> None:
         """Let a trainer go on where the last one stopped; on another kind of device its random numbers are new ones."""
@@ -345,13 +367,14 @@ class AdversarialEstimator(FittedModel):
         try:
             if y is not None:
                 y = mark_unlabelled(y, getattr(self, "unlabelled", None))
-            checked = validate_data(self, X, "no_validation" if y is None else y, reset=False, dtype=DTYPES)
+            labels = "no_validation" if y is None else y
+            checked = validate_data(self, X, labels, reset=False, dtype=DTYPES, accept_sparse="csr")
             if y is None:
-                return checked, None
+                return as_table(checked), None
             numbers = number_labels(checked[1], self.classes_)
             if not self._scores_labels and (numbers < 0).any():
                 raise InputError("found unlabelled rows (-1), expected a label for every row")
-            return checked[0], numbers
+            return as_table(checked[0]), numbers
         except ValueError as error:
             raise InputError(f"validation_data: {reason(error)}") from None
 
@@ -378,7 +401,8 @@ class AdversarialEstimator(FittedModel):
         if self.epochs != "auto":
             return int(self.epochs)
         steps = n // min(int(self.batch_size), n)
-        least, passes = (JOINT_STEPS, JOINT_EPOCHS) if self._loss_settings().joint else (AUTO_STEPS, AUTO_EPOCHS)
+        joint = self._loss_settings().joint
+        least, passes = (self._joint_steps, JOINT_EPOCHS) if joint else (AUTO_STEPS, AUTO_EPOCHS)
         return max(passes, -(-least // steps))
 
     def _loss_settings(self) -> LossSettings:
@@ -401,12 +425,14 @@ class AdversarialEstimator(FittedModel):
             warnings.warn(concern, InputWarning, stacklevel=2)
         return scaler
 
-    def _check_place(self, rows: Rows, scaler: Scaling) -> None:
+    def _check_place(self, rows: Tensor, scaler: Scaling) -> None:
         """Warn where new rows, scaled, lie far outside those that the scaling was made from."""
         if scaler.low is None or scaler.high is None:
             return
         width = np.maximum(scaler.high - scaler.low, 1)
-        shares = ((rows < scaler.low - width) | (rows > scaler.high + width)).mean(axis=0)
+        low, high = (torch.from_numpy(end) for end in (scaler.low - width, scaler.high + width))
+        counts = [((part < low) | (part > high)).sum(0) for part in batches(rows)]
+        shares = torch.stack(counts).sum(0).numpy() / len(rows)
         far = np.flatnonzero(shares > ASTRAY)
         if len(far):
             column = int(far[0])
@@ -445,9 +471,11 @@ class AdversarialEstimator(FittedModel):
         classes = list(getattr(self, "classes_", ()))
         return classes or list(range(self.model_.latent("label").prior.dim))
 
-    def _build(self, rows: Rows, seed: int) -> AdversarialAutoencoder:
+    def _build(self, rows: Tensor, seed: int) -> AdversarialAutoencoder:
         """Create the model for scaled rows."""
-        inside = bool(rows.min() >= -ROUNDING and rows.max() <= 1 + ROUNDING)
+        inside = all(
+            bool(part.min() >= -ROUNDING and part.max() <= 1 + ROUNDING) for part in batches(rows) if len(part)
+        )
         if self.output == "sigmoid" and not inside:
             raise InputError(
                 f"scaling is {self.scaling!r} and leaves values outside [0, 1], which output 'sigmoid' cannot reproduce; "
@@ -467,7 +495,12 @@ class AdversarialEstimator(FittedModel):
             style=StyleSettings(dim=self._style_dim, prior=GaussianSettings(kind="gaussian"), posterior=self.posterior),
             **self._parts(),
         )
-        model = build_model(settings, rows.shape[1:], self._num_classes, Noise(seed, INIT))
+        self._built_from = settings.model_dump_json(exclude_unset=True)
+        return self._make(settings, rows.shape[1], seed)
+
+    def _make(self, settings: ModelSettings, columns: int, seed: int) -> AdversarialAutoencoder:
+        """Create the model that settings describe, with its initial weights."""
+        model = build_model(settings, (columns,), self._num_classes, Noise(seed, INIT))
         assert isinstance(model, AdversarialAutoencoder)
         return model
 
@@ -574,7 +607,12 @@ def _whole_batches(data: TrainingData, size: int, noise: Noise) -> TrainingData:
         of_rows = torch.zeros(n, dtype=labelled_weights.dtype).index_copy(0, data.labelled, labelled_weights)
         labelled_weights = of_rows[order][labelled]
     return TrainingData(
-        data.rows[order], data.scaling, labels, labelled, weights=weights, labelled_weights=labelled_weights
+        take(data.rows, order.numpy()),
+        data.scaling,
+        labels,
+        labelled,
+        weights=weights,
+        labelled_weights=labelled_weights,
     )
 
 
@@ -589,13 +627,16 @@ def _radii(rows: Tensor, neighbour: int) -> Tensor:
             neighbour *= 2
 
 
+def _links(rows: Tensor, neighbours: int) -> Tensor:
+    """Compute the links of each row with so many neighbours, or all other rows."""
+    return neighbour_links(rows, Scaling.identity(), min(neighbours, len(rows) - 1))
+
+
 def _training_data(
-    rows: Rows, labels: Labels | None, weights: Weights | None = None, class_weights: Weights | None = None
+    rows: Tensor, labels: Labels | None, weights: Weights | None = None, class_weights: Weights | None = None
 ) -> TrainingData:
     """Gather what the engine trains on; the rows are scaled already."""
-    data = TrainingData(
-        torch.from_numpy(rows), Scaling.identity(), weights=None if weights is None else torch.from_numpy(weights)
-    )
+    data = TrainingData(rows, Scaling.identity(), weights=None if weights is None else torch.from_numpy(weights))
     if labels is None:
         return data
     labelled = np.flatnonzero(labels >= 0)

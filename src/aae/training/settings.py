@@ -106,6 +106,52 @@ class InformationSettings(Settings):
     """mu, the weight of the entropy of the mean of q(y|x) beside the mean of its entropy; more favours using all categories."""
 
 
+class NeighbourGraphSettings(Settings):
+    """The graph of neighbours on the map of section 7, as UMAP has it (McInnes et al. 2018); not in the paper."""
+
+    weight: Weight = 4.0
+    """Weight of the loss, or a schedule from epoch to weight, linear in between."""
+    neighbours: Count = 15
+    """How many neighbours a row is linked with."""
+    negatives: NonNegative = 5.0
+    """How many pairs of rows that are not linked stand against each that is."""
+    a: Positive = 1.577
+    """Of the link of places at a distance d, 1 / (1 + a d^(2 b)); a and b are what UMAP has for a least distance of 0.1."""
+    b: Positive = 0.895
+    """See `a`."""
+
+
+class MatchingSettings(Settings):
+    """How the regularization phase matches codes to the prior; the paper has the first objective and nothing else."""
+
+    objective: Literal["adversarial", "least-squares", "hinge", "wasserstein", "mmd", "sliced-wasserstein"] = (
+        "adversarial"
+    )
+    """What discriminators and generator lower: the paper's; least squares (Mao et al. 2017); hinge (Lim and Ye 2017); the
+    Wasserstein distance (Arjovsky et al. 2017). Or what the generator lowers without them: the maximum mean discrepancy with
+    inverse multiquadratic kernels (Tolstikhin et al. 2018), the sliced Wasserstein distance (Kolouri et al. 2018)."""
+    r1: NonNegative = 0.0
+    """gamma, of half the squared slope of a discriminator at prior samples (Mescheder et al. 2018)."""
+    gradient_penalty: NonNegative = 0.0
+    """lambda, of the squared distance from 1 of its slope between prior samples and codes (Gulrajani et al. 2017), such as 10."""
+    discriminator_steps: Count = 1
+    """Updates of the discriminators in a step, before that of the generator."""
+    directions: Count = 50
+    """Random directions of the sliced Wasserstein distance in a step."""
+
+    @property
+    def discriminates(self) -> bool:
+        """Whether it uses the discriminators."""
+        return self.objective not in ("mmd", "sliced-wasserstein")
+
+    @model_validator(mode="after")
+    def _has_discriminators_for_what_is_set(self) -> Self:
+        for name in ("r1", "gradient_penalty", "discriminator_steps"):
+            if not self.discriminates and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is {getattr(self, name)}; objective {self.objective!r} uses no discriminator")
+        return self
+
+
 class JointSettings(Settings):
     """Weights of the losses on q(y|x) and the codes, and what can be added beside the paper's."""
 
@@ -119,6 +165,8 @@ class JointSettings(Settings):
     consistency: ConsistencySettings | None = None
     """Not set: none."""
     information: InformationSettings | None = None
+    """Not set: none."""
+    neighbour_graph: NeighbourGraphSettings | None = None
     """Not set: none."""
 
 
@@ -137,6 +185,8 @@ class ClusteringSettings(JointSettings):
 class LossSettings(JointSettings):
     """The losses of all epochs, or of those after a first part that finds clusters."""
 
+    matching: MatchingSettings = MatchingSettings()
+    """How codes are matched to the prior."""
     joint: bool = False
     """Whether generator, classification, consistency and information lower one weighted sum in one update of the encoder
     (phase "joint"), for which a mini-batch is encoded once, without corruption; otherwise each is a phase with an optimizer of
@@ -151,14 +201,25 @@ class LossSettings(JointSettings):
         asked = [part.consistency.neighbours for part in parts if part.consistency is not None]
         return max((k for k in asked if k is not None), default=None)
 
+    @property
+    def linked(self) -> int | None:
+        """How many neighbours a row is linked with; None where rows are not."""
+        graphs = [self.neighbour_graph, None if self.clustering is None else self.clustering.neighbour_graph]
+        return max((graph.neighbours for graph in graphs if graph is not None), default=None)
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        for part, where in ((self, "losses"), (self.clustering, "losses.clustering")):
+            if part is not None and part.neighbour_graph is not None and not self.joint:
+                raise ValueError(f"training.{where}.neighbour_graph needs training.losses.joint = true")
         parts = [
             part.consistency for part in (self, self.clustering) if part is not None and part.consistency is not None
         ]
         asked = {part.neighbours for part in parts if part.neighbours is not None}
         if len(asked) > 1:
             raise ValueError(f"training.losses ask for neighbours {sorted(asked)}; expected the same in both parts")
+        if self.joint and self.matching != MatchingSettings():
+            raise ValueError("training.losses.matching does not fit training.losses.joint = true; expected one of them")
         if self.clustering is not None and not self.joint:
             raise ValueError("training.losses.clustering needs training.losses.joint = true")
         if self.reconstruction is not None and not self.joint:

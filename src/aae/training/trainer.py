@@ -255,11 +255,12 @@ class Trainer:
                 continue
             weights = self.weights.get(phase.name, {})
             batch.weights = {name: numbers[f"{phase.name}.{name}"] for name in weights} if numbers else weights
-            with self.cast, batch.noise.drawing_for(len(batch.rows)):
-                loss = phase.compute(batch)
-            gradients = phase.gradients(loss, phase.parameters)
             learning_rate = None if numbers is None else numbers[phase.name]
-            self.optimizers[phase.name].step(self.distributed.average(gradients), learning_rate)
+            for _ in range(phase.updates):
+                with self.cast, batch.noise.drawing_for(len(batch.rows)):
+                    loss = phase.compute(batch)
+                gradients = phase.gradients(loss, phase.parameters)
+                self.optimizers[phase.name].step(self.distributed.average(gradients), learning_rate)
             losses[f"{phase.name}_loss"] = loss.detach()
         metrics = losses | batch.metrics
         self._names = list(metrics)
@@ -275,6 +276,10 @@ class Trainer:
             noise=noise,
             gather=self.distributed.gather,
         )
+        if data.links is not None:
+            with noise.drawing_for(len(indices)):
+                which = noise.integers(data.links.shape[1], len(indices))
+            batch.neighbour_rows = data.scaling(data.rows.index_select(0, data.links[indices, which]))
         if labelled is not None:
             assert data.labels is not None
             batch.labelled_rows = data.scaling(data.rows[labelled])

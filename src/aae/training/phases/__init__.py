@@ -82,7 +82,9 @@ def adversarial_phases(
         phases.append(repulsion_phase(heads))
     if moment_matching_epochs:
         phases.append(moment_matching_phase(model, moment_matching_epochs))
-    phases.append(discriminator_phase(model, start, corrupt=not losses.joint))
+    matching = losses.matching
+    if matching.discriminates:
+        phases.append(discriminator_phase(model, start, matching, corrupt=not losses.joint))
     first = losses.clustering
     if first is not None:
         begin = assignment(model, first, labelled=classify)
@@ -90,7 +92,7 @@ def adversarial_phases(
         return [*phases, joint_phase(model, losses, reduction, classify=classify, start=first.epochs, begin=begin)]
     if losses.joint:
         return [*phases, joint_phase(model, losses, reduction, classify=classify, start=start)]
-    phases.append(generator_phase(model, start, losses.generator))
+    phases.append(generator_phase(model, start, losses.generator, matching))
     if classify:
         phases.append(classification_phase(model, losses.classification))
     if losses.consistency is not None:
@@ -109,6 +111,11 @@ def _check_losses(model: AdversarialAutoencoder, losses: LossSettings) -> None:
             raise InputError(
                 f"training.losses.{name} is about q(y|x); the model has no categorical latent, expected 'label'"
             )
+    if losses.linked is not None and model.cluster_heads is None and list(model.latents) != ["style"]:
+        raise InputError(
+            f"training.losses.neighbour_graph is about a map; the code of the model is {' and '.join(model.latents)} side by "
+            "side, expected model.cluster_heads or the style alone"
+        )
 
 
 def configured_phases(phases: Sequence[Phase], settings: TrainingSettings) -> list[Phase]:

@@ -34,6 +34,8 @@ class Batch:
         Rows of the labelled subset, for phases with `needs_labels`.
     radii : Tensor, (batch,), optional
         Radius of each row for the consistency loss, where it is not the same for all.
+    neighbour_rows : Tensor, (batch, inputs), optional
+        A neighbour of each row, where rows are linked with some.
     codes : dict of str to Tensor, optional
         Codes drawn in the regularization phase, shared by discriminators and generator: the encoder does not change
         between the two.
@@ -51,6 +53,7 @@ class Batch:
     labelled_rows: Tensor | None = None
     labelled_labels: Tensor | None = None
     radii: Tensor | None = None
+    neighbour_rows: Tensor | None = None
     codes: Codes | None = None
     weights: Mapping[str, float | Tensor] = field(default_factory=dict)
     metrics: dict[str, Tensor] = field(default_factory=dict)
@@ -95,6 +98,8 @@ class Phase:
     begin : callable, optional
         Called with what the run trains on before the first step of the phase's first epoch, with the model in evaluation mode and
         no gradients: it may change buffers of the model in place.
+    updates : int
+        How many times in a row it computes its loss and moves its parameters on each mini-batch; 1 or more.
     """
 
     name: str
@@ -106,6 +111,7 @@ class Phase:
     stop: int | None = None
     weights: Mapping[str, float | dict[int, float]] = field(default_factory=dict)
     begin: Callable[[TrainingData], None] | None = None
+    updates: int = 1
 
     def without_frozen(self) -> Phase:
         """Create the same phase without parameters that require no gradient, and without repetitions.
