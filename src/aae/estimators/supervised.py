@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from pydantic import ValidationError
 from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from aae.arrays import UNLABELLED
 from aae.errors import InputError
-from aae.estimators.base import NEIGHBOUR, AdversarialTransformer
+from aae.estimators.base import AdversarialTransformer
 from aae.estimators.fitting import fitting
 from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, wanted_labels
+from aae.estimators.losses import CONSISTENT, chosen_losses
 from aae.estimators.splitting import labelled_accuracy
 from aae.estimators.use import Labels, Rows
 from aae.estimators.weights import Weights, check_class_weights, check_weights
@@ -26,18 +26,8 @@ from aae.networks import Scaling
 from aae.priors import Categorical
 from aae.recipes.schema import LabelSettings
 from aae.scaling import ScalingKind
-from aae.training.settings import LossSettings, validation_message
+from aae.training.settings import LossSettings
 
-CONSISTENT = LossSettings.model_validate(
-    {
-        "joint": True,
-        "reconstruction": 0.2,
-        "generator": {"label": 0.1, "style": 0.1},
-        "consistency": {"radius": 0.4, "neighbours": NEIGHBOUR, "xi": None},
-        "information": {"weight": 0.2, "marginal": 1.5},
-    }
-)
-"""Found on validation rows of ten tables; it lost nothing on five others."""
 PSEUDO_ROWS = 10  # of each class, beside the labelled ones, where these say how frequent the classes are
 
 
@@ -242,11 +232,16 @@ class _Labelled(AdversarialTransformer):
         check_is_fitted(self)
         return self._draw(n, None if label is None else wanted_labels(label, n, self.classes_), random_state)
 
-    def decode(self, codes: ArrayLike, y: ArrayLike) -> Rows:
+    def decode(self, codes: Any, y: Any = None) -> Rows:
         """Map style codes (n_samples, latent_dim) and labels (n_samples,) to rows (n_samples, n_features).
 
-        The style of one row with the label of another gives a row in the first one's style (figure 7).
+        The style of one row with the label of another gives a row in the first one's style (figure 7). What `encode` gives, a
+        dictionary, is decoded too; it has the label in it where that is inferred.
         """
+        if isinstance(codes, Mapping):
+            return super().decode(codes, y)
+        if y is None:
+            raise InputError("y is None; expected labels beside style codes, or all codes by latent")
         styles = self._check_codes(codes)
         labels = torch.from_numpy(wanted_labels(column_or_1d(y), len(styles), self.classes_)).to(self._device)
         codes_by_latent = {"style": styles}
@@ -459,14 +454,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         return True
 
     def _loss_settings(self) -> LossSettings:
-        if self.losses == "paper":
-            return LossSettings()
-        if self.losses == "consistent":
-            return CONSISTENT
-        try:
-            return LossSettings.model_validate(self.losses)
-        except ValidationError as error:
-            raise InputError(f"losses: {validation_message(error)}") from None
+        return chosen_losses(self.losses, CONSISTENT)
 
     def _label_prior(self, categories: int) -> Categorical:
         if self.class_prior is not None:
