@@ -38,8 +38,11 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         to be equally large, which cuts a large group into several clusters.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`; `prior` is that of the style, and by default `batch_norm` is ``"all"`` (A.3) and `input_noise` is 0.5.
-    scaling, output, epochs, batch_size, learning_rate, optimizers, learning_rate_decay, early_stopping, validation_fraction, \
-    n_iter_no_change, tol, callbacks, precision, device, warm_start, verbose, random_state
+    encoder, decoder, discriminator, image_shape, learning_rate_decay
+        As for `AAE`.
+    early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
+        As for `AAE`.
+    scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
         As for `AAE`.
 
     Attributes
@@ -90,6 +93,10 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         callbacks: Sequence[Any] | None = None,
+        encoder: Any = None,
+        decoder: Any = None,
+        discriminator: Any = None,
+        image_shape: Sequence[int] | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -117,6 +124,10 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
             n_iter_no_change=n_iter_no_change,
             tol=tol,
             callbacks=callbacks,
+            encoder=encoder,
+            decoder=decoder,
+            discriminator=discriminator,
+            image_shape=image_shape,
             precision=precision,
             device=device,
             warm_start=warm_start,
