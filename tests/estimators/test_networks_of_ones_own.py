@@ -30,7 +30,7 @@ def test_convolutions_see_images(maker):
     assert model.sample(2).shape == (2, 64)
 
 
-def test_modules_are_copied_trained_and_kept():
+def test_modules_are_copied_trained_and_kept(tmp_path):
     encoder = nn.Sequential(nn.Linear(64, 20), nn.Tanh())
     decoder = nn.Sequential(nn.Linear(3, 20), nn.Tanh(), nn.Linear(20, 64))
     discriminator = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1))
@@ -43,6 +43,10 @@ def test_modules_are_copied_trained_and_kept():
     assert isinstance(model.model_.latent("style").discriminator[1], nn.Tanh)
     again = pickle.loads(pickle.dumps(model)).set_params(warm_start=True).fit(DIGITS)
     assert len(again.history_) == 2
+    model.set_params(callbacks=[print]).save(tmp_path / "saved")
+    loaded = aae.AAE.load(tmp_path / "saved", encoder=encoder, decoder=decoder, discriminator=discriminator)
+    np.testing.assert_array_equal(loaded.transform(DIGITS), model.transform(DIGITS))
+    model.set_params(callbacks=None)
     np.testing.assert_array_equal(clone(model).fit(DIGITS).transform(DIGITS), model.transform(DIGITS))
 
 

@@ -114,6 +114,7 @@ class AdversarialEstimator(FittedModel):
     n_iter_: int
     _seed: int
     _made_with: dict[str, Any]  # parameters of the architecture
+    _built_from: str  # settings of the model, as JSON
     _steps: int  # mini-batches seen
     _warned: frozenset[str]  # signs of collapse that were told
     _interrupted: Interruption  # while fitting
@@ -476,12 +477,6 @@ class AdversarialEstimator(FittedModel):
             )
         output = ("sigmoid" if inside else "linear") if self.output == "auto" else self.output
         hidden = layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
-        shape = self._image_shape(rows.shape[1])
-        given = {
-            name: copy.deepcopy(module)
-            for name in ("encoder", "decoder", "discriminator")
-            if isinstance(module := getattr(self, name), nn.Module)
-        }
         channels = {name: CHANNELS if getattr(self, name) == "conv" else [] for name in ("encoder", "decoder")}
         settings = ModelSettings(
             output=output,
@@ -505,7 +500,17 @@ class AdversarialEstimator(FittedModel):
             ),
             **self._parts(),
         )
-        model = build_model(settings, shape, self._num_classes, Noise(seed, INIT), given)
+        self._built_from = settings.model_dump_json(exclude_unset=True)
+        return self._make(settings, rows.shape[1], seed)
+
+    def _make(self, settings: ModelSettings, columns: int, seed: int) -> AdversarialAutoencoder:
+        """Create the model that settings describe, with its initial weights."""
+        given = {
+            name: module
+            for name in ("encoder", "decoder", "discriminator")
+            if isinstance(module := getattr(self, name), nn.Module)
+        }
+        model = build_model(settings, self._image_shape(columns), self._num_classes, Noise(seed, INIT), given)
         assert isinstance(model, AdversarialAutoencoder)
         return model
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
@@ -238,6 +238,10 @@ class AAEEmbedding(AdversarialTransformer):
             return self._decoded({"style": places})
         no_head = torch.zeros(len(places), self.model_.latent("label").prior.dim, dtype=torch.float32)
         return self._decoded({"label": no_head, "style": places})
+
+    def decode(self, codes: Any, y: Any = None) -> Rows:
+        """Map places (n_samples, n_components), as `inverse_transform`, or codes by latent to rows (n_samples, n_features)."""
+        return super().decode(codes, y) if isinstance(codes, Mapping) else self.inverse_transform(codes)
 
     @property
     def cluster_heads_(self) -> Rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -257,11 +257,16 @@ class _Labelled(AdversarialTransformer):
         check_is_fitted(self)
         return self._draw(n, None if label is None else wanted_labels(label, n, self.classes_), random_state)
 
-    def decode(self, codes: ArrayLike, y: ArrayLike) -> Rows:
+    def decode(self, codes: Any, y: Any = None) -> Rows:
         """Map style codes (n_samples, latent_dim) and labels (n_samples,) to rows (n_samples, n_features).
 
-        The style of one row with the label of another gives a row in the first one's style (figure 7).
+        The style of one row with the label of another gives a row in the first one's style (figure 7). What `encode` gives, a
+        dictionary, is decoded too; it has the label in it where that is inferred.
         """
+        if isinstance(codes, Mapping):
+            return super().decode(codes, y)
+        if y is None:
+            raise InputError("y is None; expected labels beside style codes, or all codes by latent")
         styles = self._check_codes(codes)
         labels = torch.from_numpy(wanted_labels(column_or_1d(y), len(styles), self.classes_)).to(self._device)
         codes_by_latent = {"style": styles}
