@@ -56,7 +56,7 @@ from aae.training.diagnostics import diagnose, diagnose_codes, diagnose_labels
 from aae.training.loop import Interruption
 from aae.training.phases import Phase, adversarial_phases
 from aae.training.progress import Progress
-from aae.training.radii import neighbour_radii
+from aae.training.radii import neighbour_links, neighbour_radii
 from aae.training.settings import LossSettings, OptimizerSettings, TrainingSettings, validation_message
 from aae.training.trainer import INIT, ORDER, SAMPLES, STEPS, Trainer
 
@@ -68,7 +68,6 @@ JOINT_STEPS, JOINT_EPOCHS = 500, 10  # the same where one joint update lowers al
 LABELLED_BATCH = 100  # labelled rows in a joint update, at most
 JOINT_EMA = 0.99  # decay of the moving average of weights, then
 CHANNELS = [32, 64]  # of the convolutions of "conv", each of which halves an image
-NEIGHBOUR = 10  # whose distance is the unit of the radius; a later one where rows have so many equals
 
 
 class AdversarialEstimator(FittedModel):
@@ -110,6 +109,7 @@ class AdversarialEstimator(FittedModel):
         "random_state": ["random_state"],
     }
 
+    _joint_steps: ClassVar[int] = JOINT_STEPS
     history_: list[dict[str, float]]
     n_iter_: int
     _seed: int
@@ -257,11 +257,15 @@ class AdversarialEstimator(FittedModel):
             measured = scaled(scaler, validation[0]), validation[1]
         if incremental:
             self._check_place(rows, scaler)
-        data = _training_data(take(rows, index), None if labels is None else labels[index], drawn, class_weights)
+        used, ordered = take(rows, index), None if labels is None else labels[index]
+        learnt = self._learnt_labels(used, ordered, index, len(rows), seed, incremental=incremental, partial=partial)
+        data = _training_data(used, learnt, drawn, class_weights)
         if partial:
             data = _whole_batches(data, int(self.batch_size), Noise(seed, ORDER, len(history), 1))
         if settings.losses.neighbours is not None:
             data = replace(data, radii=_radii(data.rows, settings.losses.neighbours))
+        if settings.losses.linked is not None:
+            data = replace(data, links=_links(data.rows, settings.losses.linked))
         data = data.to(device)
         with seeded(seed, device):
             model = copy.deepcopy(self.model_) if incremental else self._build(rows, seed)
@@ -294,6 +298,20 @@ class AdversarialEstimator(FittedModel):
         self._steps += (len(history) - before) * trainer.steps_per_epoch
         self._report_collapse(rows, labels)
         return rows
+
+    def _learnt_labels(
+        self,
+        rows: Tensor,
+        labels: Labels | None,
+        index: NDArray[np.int64],
+        n: int,
+        seed: int,
+        *,
+        incremental: bool,
+        partial: bool,
+    ) -> Labels | None:
+        """Choose the labels that training learns on scaled rows, those of an index into the `n` given: the labels they have."""
+        return labels
 
     def _go_on(self, trainer: Trainer) -> None:
         """Let a trainer go on where the last one stopped; on another kind of device its random numbers are new ones."""
@@ -396,7 +414,8 @@ class AdversarialEstimator(FittedModel):
         if self.epochs != "auto":
             return int(self.epochs)
         steps = n // min(int(self.batch_size), n)
-        least, passes = (JOINT_STEPS, JOINT_EPOCHS) if self._loss_settings().joint else (AUTO_STEPS, AUTO_EPOCHS)
+        joint = self._loss_settings().joint
+        least, passes = (self._joint_steps, JOINT_EPOCHS) if joint else (AUTO_STEPS, AUTO_EPOCHS)
         return max(passes, -(-least // steps))
 
     def _loss_settings(self) -> LossSettings:
@@ -661,6 +680,11 @@ def _radii(rows: Tensor, neighbour: int) -> Tensor:
             if neighbour >= len(rows) - 1:
                 return torch.ones(len(rows))  # all rows are equal: there is nothing to smooth
             neighbour *= 2
+
+
+def _links(rows: Tensor, neighbours: int) -> Tensor:
+    """Compute the links of each row with so many neighbours, or all other rows."""
+    return neighbour_links(rows, Scaling.identity(), min(neighbours, len(rows) - 1))
 
 
 def _training_data(

@@ -9,16 +9,16 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from pydantic import ValidationError
 from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from aae.arrays import UNLABELLED
 from aae.errors import InputError
-from aae.estimators.base import NEIGHBOUR, AdversarialTransformer
+from aae.estimators.base import AdversarialTransformer
 from aae.estimators.fitting import fitting
 from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, wanted_labels
+from aae.estimators.losses import CONSISTENT, chosen_losses
 from aae.estimators.splitting import labelled_accuracy
 from aae.estimators.use import Labels, Rows
 from aae.estimators.weights import Weights, check_class_weights, check_weights
@@ -26,18 +26,8 @@ from aae.networks import Scaling
 from aae.priors import Categorical
 from aae.recipes.schema import LabelSettings
 from aae.scaling import ScalingKind
-from aae.training.settings import LossSettings, validation_message
+from aae.training.settings import LossSettings
 
-CONSISTENT = LossSettings.model_validate(
-    {
-        "joint": True,
-        "reconstruction": 0.2,
-        "generator": {"label": 0.1, "style": 0.1},
-        "consistency": {"radius": 0.4, "neighbours": NEIGHBOUR, "xi": None},
-        "information": {"weight": 0.2, "marginal": 1.5},
-    }
-)
-"""Found on validation rows of ten tables; it lost nothing on five others."""
 PSEUDO_ROWS = 10  # of each class, beside the labelled ones, where these say how frequent the classes are
 
 
@@ -501,14 +491,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         return True
 
     def _loss_settings(self) -> LossSettings:
-        if self.losses == "paper":
-            return LossSettings()
-        if self.losses == "consistent":
-            return CONSISTENT
-        try:
-            return LossSettings.model_validate(self.losses)
-        except ValidationError as error:
-            raise InputError(f"losses: {validation_message(error)}") from None
+        return chosen_losses(self.losses, CONSISTENT)
 
     def _label_prior(self, categories: int) -> Categorical:
         if self.class_prior is not None:
