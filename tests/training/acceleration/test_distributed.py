@@ -1,5 +1,8 @@
 """Several processes train what one process trains."""
 
+import contextlib
+import io
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +16,7 @@ from helpers import metrics_of
 from torch import nn
 
 from aae import recipes
+from aae.cli import run as command
 from aae.errors import InputError, InterruptedTrainingError
 from aae.files import read_tensors
 from aae.noise import Noise, SharedNoise
@@ -76,6 +80,11 @@ def train_all(folder: str) -> None:
         with pytest.raises(InterruptedTrainingError, match="after 4 steps"):
             train(short(NAMES[0]), run=stopped, device="cpu")
     train(short(NAMES[0]), run=stopped, device="cpu", resume=True)
+    words = ["train", "figure2a", "--data", "digits", "--set", "training.batch_size=25", "--device", "cpu"]
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        status = command([*words, "--run", str(Path(folder) / "refused")])
+    rank = Distributed.joined().rank
+    Path(folder, f"refused-{rank}.json").write_text(json.dumps([status, said.getvalue().splitlines()]))
 
 
 def torchrun(*words: str, count: int = 2) -> subprocess.CompletedProcess[str]:
@@ -114,13 +123,12 @@ def test_a_run_of_two_processes_resumes_exactly(together):
     assert metrics_of(stopped) == metrics_of(whole)
 
 
-def test_a_mini_batch_that_cannot_be_shared_is_one_line(tmp_path):
-    words = ["train", "figure2a", "--data", "digits", "--set", "training.batch_size=25", "--run", str(tmp_path / "run")]
-    done = torchrun("-m", "--", "aae", *words, "--device", "cpu")
-    assert done.returncode != 0
-    lines = [line for line in done.stderr.splitlines() if line.startswith("aae: ")]
+def test_a_mini_batch_that_cannot_be_shared_is_one_line(together):
+    said = [json.loads((together / f"refused-{rank}.json").read_text()) for rank in range(2)]
+    assert [status for status, _ in said] == [2, 2]
+    lines = [line for _, lines in said for line in lines if line.startswith("aae: ")]
     assert lines == ["aae: training.batch_size is 25; 2 processes expect a multiple of 2"]
-    assert not (tmp_path / "run").exists()
+    assert not (together / "refused").exists()
 
 
 def test_shared_noise_is_cut_from_the_stream_of_the_whole_mini_batch():
