@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aae.errors import InputError
-from aae.networks import ACTIVATIONS, MLP, BatchNormPlacement, Dropout
+from aae.networks import ACTIVATIONS, MLP, BatchNormPlacement, Corruption
 from aae.noise import Noise
 
 
@@ -42,7 +42,7 @@ def image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
 
 
 class Convolution(nn.Module):
-    """One convolutional layer: 3x3 convolution, optional batch norm, optional activation, optional dropout.
+    """One convolutional layer: 3x3 convolution, optional batch norm, activation, Gaussian noise and dropout.
 
     Before the convolution the image may be enlarged to a given size; after it, with stride 2, height and width are halved
     and rounded up, so that images of any size fit any number of layers.
@@ -58,13 +58,14 @@ class Convolution(nn.Module):
         activation: str | None = None,
         batch_norm: bool = False,
         dropout: float = 0,
+        noise_std: float = 0,
     ) -> None:
         super().__init__()
         self.enlarge = enlarge
         self.convolution = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, dtype=torch.float32)
         self.norm = nn.BatchNorm2d(outputs, dtype=torch.float32) if batch_norm else None
         self.activation = None if activation is None else ACTIVATIONS[activation]()
-        self.dropout = Dropout(dropout)
+        self.corruption = Corruption(noise_std, dropout)
 
     def forward(self, x: Tensor, noise: Noise | None = None) -> Tensor:
         """Map `x` (batch, inputs, height, width) to (batch, outputs, ...)."""
@@ -75,7 +76,7 @@ class Convolution(nn.Module):
             x = self.norm(x)
         if self.activation is not None:
             x = self.activation(x)
-        out: Tensor = self.dropout(x, noise)
+        out: Tensor = self.corruption(x, noise)
         return out
 
 
@@ -90,7 +91,7 @@ class ConvolutionalEncoder(nn.Module):
         Channels of each convolutional layer, at least one.
     hidden : sequence of int
         Units of the fully connected layers behind them; may be empty.
-    activation, batch_norm, dropout
+    activation, batch_norm, dropout, hidden_noise
         As for `MLP`: every layer is a hidden one. A convolution is normalized per channel.
 
     Attributes
@@ -113,16 +114,26 @@ class ConvolutionalEncoder(nn.Module):
         activation: str = "relu",
         batch_norm: BatchNormPlacement = "none",
         dropout: float = 0.0,
+        hidden_noise: float = 0.0,
     ) -> None:
         super().__init__()
         self.shape = image_shape(shape)
         *_, (height, width) = _sizes(self.shape, len(channels))
         self.layers = nn.ModuleList(
-            Convolution(a, b, stride=2, activation=activation, batch_norm=batch_norm != "none", dropout=dropout)
-            for a, b in pairwise([self.shape[2], *channels])
+            Convolution(
+                *units,
+                stride=2,
+                activation=activation,
+                batch_norm=batch_norm != "none",
+                dropout=dropout,
+                noise_std=hidden_noise,
+            )
+            for units in pairwise([self.shape[2], *channels])
         )
         flat = channels[-1] * height * width
-        self.dense = MLP(flat, hidden, activation=activation, batch_norm=batch_norm, dropout=dropout)
+        self.dense = MLP(
+            flat, hidden, activation=activation, batch_norm=batch_norm, dropout=dropout, hidden_noise=hidden_noise
+        )
         self.out_features = self.dense.out_features
 
     def forward(self, x: Tensor, noise: Noise | None = None) -> Tensor:
@@ -151,7 +162,7 @@ class ConvolutionalDecoder(nn.Module):
         Channels of each convolutional layer's input, at least one: the encoder's in reverse.
     shape : sequence of int
         (height, width) or (height, width, colours) of a row.
-    activation, batch_norm, dropout
+    activation, batch_norm, dropout, hidden_noise
         As for `MLP`: the last convolution, which makes the row, is the last linear layer. It is normalized per colour.
 
     Raises
@@ -170,17 +181,32 @@ class ConvolutionalDecoder(nn.Module):
         activation: str = "relu",
         batch_norm: BatchNormPlacement = "none",
         dropout: float = 0.0,
+        hidden_noise: float = 0.0,
     ) -> None:
         super().__init__()
         height, width, colours = image_shape(shape)
         *larger, (top, left) = _sizes((height, width, colours), len(channels))
         flat = channels[0] * top * left
         self.smallest = (channels[0], top, left)
-        self.dense = MLP(inputs, [*hidden, flat], activation=activation, batch_norm=batch_norm, dropout=dropout)
+        self.dense = MLP(
+            inputs,
+            [*hidden, flat],
+            activation=activation,
+            batch_norm=batch_norm,
+            dropout=dropout,
+            hidden_noise=hidden_noise,
+        )
         *between, last = zip(pairwise([*channels, colours]), reversed(larger), strict=True)
         layers = [
-            Convolution(a, b, enlarge=size, activation=activation, batch_norm=batch_norm != "none", dropout=dropout)
-            for (a, b), size in between
+            Convolution(
+                *units,
+                enlarge=size,
+                activation=activation,
+                batch_norm=batch_norm != "none",
+                dropout=dropout,
+                noise_std=hidden_noise,
+            )
+            for units, size in between
         ]
         (a, b), size = last
         layers.append(Convolution(a, b, enlarge=size, batch_norm=batch_norm == "all"))

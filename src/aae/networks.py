@@ -275,25 +275,37 @@ def frozen_statistics(module: nn.Module) -> Iterator[None]:
 
 
 class Dense(nn.Module):
-    """One fully connected layer: linear, optional batch norm, optional activation, optional dropout."""
+    """One fully connected layer: linear, optional batch norm, activation, Gaussian noise and dropout."""
 
     def __init__(
-        self, inputs: int, outputs: int, *, activation: str | None = None, batch_norm: bool = False, dropout: float = 0
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        activation: str | None = None,
+        batch_norm: bool = False,
+        dropout: float = 0,
+        noise_std: float = 0,
     ) -> None:
         super().__init__()
         self.linear = nn.Linear(inputs, outputs, dtype=torch.float32)
         self.norm = nn.BatchNorm1d(outputs, dtype=torch.float32) if batch_norm else None
         self.activation = None if activation is None else ACTIVATIONS[activation]()
-        self.dropout = Dropout(dropout)
+        self.corruption = Corruption(noise_std, dropout)
+
+    @property
+    def dropout(self) -> Dropout:
+        """Dropout of the outputs."""
+        return self.corruption.dropout
 
     def forward(self, x: Tensor, noise: Noise | None = None) -> Tensor:
-        """Map `x` (batch, inputs) to (batch, outputs)."""
+        """Map `x` (batch, inputs) to (batch, outputs); noise and dropout are active only with `noise`, in training mode."""
         x = self.linear(x)
         if self.norm is not None:
             x = self.norm(x)
         if self.activation is not None:
             x = self.activation(x)
-        out: Tensor = self.dropout(x, noise)
+        out: Tensor = self.corruption(x, noise)
         return out
 
 
@@ -314,6 +326,8 @@ class MLP(nn.Module):
         Which layers are followed by batch normalization: none, the hidden ones, or also the last linear one (A.2.2).
     dropout : float
         Dropout rate after each hidden layer, in [0, 1).
+    hidden_noise : float
+        Standard deviation of Gaussian noise on the units of each hidden layer in training, 0 or larger.
 
     Attributes
     ----------
@@ -330,12 +344,15 @@ class MLP(nn.Module):
         activation: str = "relu",
         batch_norm: BatchNormPlacement = "none",
         dropout: float = 0.0,
+        hidden_noise: float = 0.0,
     ) -> None:
         super().__init__()
         widths = [inputs, *hidden]
         layers = [
-            Dense(a, b, activation=activation, batch_norm=batch_norm != "none", dropout=dropout)
-            for a, b in pairwise(widths)
+            Dense(
+                *units, activation=activation, batch_norm=batch_norm != "none", dropout=dropout, noise_std=hidden_noise
+            )
+            for units in pairwise(widths)
         ]
         if outputs is not None:
             layers.append(Dense(widths[-1], outputs, batch_norm=batch_norm == "all"))
@@ -343,7 +360,7 @@ class MLP(nn.Module):
         self.out_features = widths[-1] if outputs is None else outputs
 
     def forward(self, x: Tensor, noise: Noise | None = None) -> Tensor:
-        """Map `x` (batch, inputs) to (batch, out_features); hidden dropout is active only with `noise`, in training mode."""
+        """Map `x` (batch, inputs) to (batch, out_features); noise and dropout only with `noise`, in training mode."""
         for layer in self.layers:
             x = layer(x, noise)
         return x

@@ -167,6 +167,11 @@ def test_manifold_panels_are_square_grids_with_titles():
     figure = manifold_panels([plain([0.1, 0.2, 0.3, 0.4]), plain([0.5] * 4)], ["zero", "one"])
     assert [axes.get_title() for axes in figure.axes] == ["zero", "one"]
     assert cell(shown(figure), 1, 0) == 0.3
+    axes = manifold_panels([plain([0.1, 0.2, 0.3, 0.4])] * 2, across=("a", "b"), down=("c", "d")).axes
+    assert [label.get_text() for label in axes[1].get_xticklabels()] == ["a", "b"]
+    assert [[label.get_text() for label in panel.get_yticklabels()] for panel in axes] == [["c", "d"], []]
+    with pytest.raises(InputError, match="down: found 1 names, expected 2"):
+        manifold_panels([plain([0, 0, 0, 0])], down=("a",))
     with pytest.raises(InputError, match="3 images in a panel"):
         manifold_panels([plain([0, 0, 0])])
 
@@ -218,8 +223,9 @@ def test_training_curves_draw_what_is_there():
     figure = training_curves(history)
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["loss", "error"]
     loss, error = figure.axes
-    assert len(loss.lines) == 3  # two replicas and their mean
-    np.testing.assert_allclose(loss.lines[2].get_ydata(), 2 / np.arange(1, 7))
+    assert len(loss.lines) == 1  # the mean of two replicas, in a band
+    np.testing.assert_allclose(loss.lines[0].get_ydata(), 2 / np.arange(1, 7))
+    assert len(loss.collections) == 1
     assert error.lines[0].get_xydata().tolist() == [[2, 20], [4, 40], [6, 60]]
     assert len(training_curves(history, keys=["error"]).axes) == 1
     with pytest.raises(InputError, match="no numbers for 'device'"):

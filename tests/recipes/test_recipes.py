@@ -349,7 +349,7 @@ def test_every_recipe_trains_and_is_evaluated_and_plotted(name, tmp_path, monkey
     drawn, model = {path.stem for path in figures}, recipe.model
     assert ("embedding" in drawn) == (model.cluster_heads is not None)
     assert ("codes" in drawn) == (model.style is not None and model.style.dim == 2 and model.cluster_heads is None)
-    assert ("samples" in drawn) == (model.method != "network")
+    assert ("samples" in drawn) == run.model.samples
     assert ("clusters" in drawn) == (model.label is not None and model.method == "aae" and recipe.data.labels is None)
     for path in figures:
         with Image.open(path) as image:

@@ -22,13 +22,25 @@ class Method(ABC):
         Its name in recipes.
     labelled_only : bool
         Whether it is trained on the labelled rows alone: an epoch is one pass over them.
+    needs_labels : bool
+        Whether it does nothing without a labelled subset.
     pretrains : bool
         Whether it takes ``training.pretraining``, at least 1 epoch then.
+    makes_rows : bool
+        Whether its model makes rows, so that the scaled ones have to fit ``model.output``.
+    maps : bool
+        Whether its codes are a map of the rows that no prior shapes.
+    losses : frozenset of str
+        Which of ``training.losses`` it takes.
     """
 
     name: ClassVar[str]
     labelled_only: ClassVar[bool] = False
+    needs_labels: ClassVar[bool] = False
     pretrains: ClassVar[bool] = False
+    makes_rows: ClassVar[bool] = True
+    maps: ClassVar[bool] = False
+    losses: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def check(self, settings: ModelSettings) -> None:
@@ -60,6 +72,31 @@ class Baseline(Method):
             raise ValueError(f"method {self.name!r} has no discriminator; style.label_informed needs method 'aae'")
         if settings.label is not None and settings.label.probabilities is not None:
             raise ValueError(f"method {self.name!r} matches no prior; model.label.probabilities need method 'aae'")
+
+    def require_label_alone(self, settings: ModelSettings) -> None:
+        """Check that ``[model.label]`` is the only latent, and that its categories are no clusters."""
+        if settings.label is None or settings.style is not None:
+            raise ValueError(f"method {self.name!r} needs exactly the latent [model.label]")
+
+    def require_label_and_style(self, settings: ModelSettings) -> None:
+        """Check that there are both latents."""
+        if settings.label is None or settings.style is None:
+            raise ValueError(f"method {self.name!r} needs the latents [model.label] and [model.style]")
+        if settings.decoder_sees_label:
+            raise ValueError(f"model.decoder_sees_label does not fit method {self.name!r}")
+
+    def require_gaussian_style(self, settings: ModelSettings) -> None:
+        """Check that the style has a Gaussian posterior, and N(0, 1) as its prior."""
+        assert settings.style is not None
+        prior = settings.style.prior
+        if settings.style.posterior != "gaussian":
+            raise ValueError(
+                f"model.style.posterior is {settings.style.posterior!r}; method {self.name!r} expects 'gaussian'"
+            )
+        if prior.kind != "gaussian" or prior.std != 1:
+            raise ValueError(
+                f"model.style.prior is {prior.kind!r}; method {self.name!r} expects 'gaussian' with std = 1.0"
+            )
 
     def require_style_alone(self, settings: ModelSettings, why: str = "") -> None:
         """Check that ``[model.style]`` is the only latent, and that the decoder sees no label."""

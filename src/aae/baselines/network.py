@@ -50,15 +50,20 @@ class SupervisedNetwork(Model):
         return self.head.logits(self.encoder(x, noise) if self._encoder_takes_noise else self.encoder(x))
 
 
+def labelled_term(model: Model, batch: Batch) -> Tensor:
+    """Compute the cross-entropy of p(y|x) on the labelled rows of a batch, with the noise of training."""
+    assert batch.labelled_rows is not None
+    assert batch.labelled_labels is not None
+    with batch.noise.drawing_for(len(batch.labelled_rows)):
+        logits = model.label_logits(batch.labelled_rows, batch.noise)
+    return losses.classification_loss(logits, batch.labelled_labels)
+
+
 def supervised_phases(model: SupervisedNetwork) -> list[Phase]:
     """Create the one phase of a supervised network: the cross-entropy of a labelled mini-batch."""
 
     def loss(batch: Batch) -> Tensor:
-        assert batch.labelled_rows is not None
-        assert batch.labelled_labels is not None
-        with batch.noise.drawing_for(len(batch.labelled_rows)):
-            logits = model.label_logits(batch.labelled_rows, batch.noise)
-        return losses.classification_loss(logits, batch.labelled_labels)
+        return labelled_term(model, batch)
 
     return [Phase("classification", list(model.parameters()), loss, OPTIMIZER, needs_labels=True)]
 
@@ -68,17 +73,16 @@ class Network(Baseline):
 
     name = "network"
     labelled_only = True
+    makes_rows = False
 
     def check(self, settings: ModelSettings) -> None:
         """Check that the label is the only latent."""
         super().check(settings)
-        if settings.label is None or settings.style is not None:
-            raise ValueError("method 'network' needs exactly the latent [model.label]")
+        self.require_label_alone(settings)
 
     def build(self, networks: Networks) -> SupervisedNetwork:
         """Create the encoder and the label's head alone."""
-        encoder, features = networks.encoder()
-        return SupervisedNetwork(encoder, networks.label_head(features), networks.corruption())
+        return networks.classifier()
 
     def phases(self, recipe: Recipe, model: Model) -> list[Phase]:
         """Create the one phase of a supervised network."""

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from aae.cli.options import MAX_COUNT, DataOption, Device, DeviceOption, JsonOption, RunArgument, SplitName, TrustOption
-from aae.cli.output import add_metrics, new_table, print_table, shown
+from aae.cli.output import add_metrics, new_table, print_confusion, print_table, shown
 from aae.errors import InputError
 
 
@@ -51,6 +51,9 @@ def evaluate(
     )
     add_metrics(table, summary, paper)
     print_table(table)
+    matrices = [report["confusion"] for report in reports if "confusion" in report]
+    if matrices:
+        print_confusion(matrices, runs[0].class_names)
 
 
 def parzen(
@@ -117,12 +120,12 @@ def figure(
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
 ) -> None:
-    """Plot the paper's figures that fit a run.
+    """Plot a run, or the seeds of one: the paper's figures that fit it, curves, a map, a confusion matrix.
 
     Example: aae figure runs/figure2a
     """
-    from aae.runs.hub import load
-    from aae.runs.plot import plot
+    from aae.runs.plot import plot_seeds
+    from aae.runs.train import load_runs
 
-    for path in plot(load(run, device.value, trust_modules=trust), output, data):
+    for path in plot_seeds(load_runs(run, device.value, trust_modules=trust), output, data):
         print(shown(path))

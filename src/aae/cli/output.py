@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from aae.errors import InputError, printable
+
+CLASSES = 20  # whose confusion fits a terminal
 
 
 def shown(path: Path) -> Path:
@@ -46,6 +49,21 @@ def plain(text: str) -> str:
 def print_table(table: Table) -> None:
     """Print a table, as wide as the terminal or 160 characters."""
     Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
+
+
+def print_confusion(matrices: Sequence[Sequence[Sequence[int]]], names: Sequence[str]) -> None:
+    """Print how many rows of each class (lines) were predicted to be of each class (columns), summed over seeds."""
+    if len(names) > CLASSES:
+        print(f"the confusion matrix of {len(names)} classes is in evaluation.json", file=sys.stderr)
+        return
+    table = new_table("true class", *(plain(name) for name in names))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for k, name in enumerate(names):
+        counts = [sum(matrix[k][j] for matrix in matrices) for j in range(len(names))]
+        table.add_row(plain(name), *(str(count) if count else "." for count in counts))
+    print("\npredicted class, in rows" + (f" of {len(matrices)} seeds" if len(matrices) > 1 else ""))
+    print_table(table)
 
 
 def write_columns(path: Path, columns: dict[str, Any], split: Any = None) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from aae._version import __version__
-from aae.cli import bench, data, evaluation, training, use
+from aae.cli import bench, data, evaluation, look, training, use
 from aae.errors import InputError, InputWarning, InterruptedTrainingError, TrainingError, printable, ran_out_of_memory
 
 OTHERS_WAIT = 20  # seconds for which the other processes of torchrun leave it to the first to say what is wrong
@@ -34,6 +34,8 @@ for command in (
     use.reconstruct,
     use.sample,
     evaluation.figure,
+    look.report,
+    look.explore,
     use.export,
     training.reproduce,
     training.demo,

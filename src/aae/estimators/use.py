@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -16,26 +17,31 @@ from torch import Tensor
 
 from aae.device import usual_state
 from aae.errors import InputError
+from aae.estimators.labels import find_classes, mark_unlabelled, number_labels
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
 from aae.noise import Noise, seeded
 from aae.training.trainer import SAMPLES
+from aae.views.methods import Plots
+from aae.views.view import View
 
 Rows = NDArray[Any]  # float32, or float64 where the training rows were
 Labels = NDArray[np.int64]
 
+PRIOR = 2000  # samples of p(z) under the codes of a plot
 BATCH = 4096  # rows pushed through the networks at once
 SEEDS = np.iinfo(np.int32).max
 SHORT = (np.float32, np.float16, np.uint8, np.int8, np.int16, np.bool_)  # which float32 holds without rounding
 DTYPES = (np.float64, *SHORT)
 
 
-class FittedModel(BaseEstimator):  # type: ignore[misc]
+class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
     """Base of the estimators: what they can do once they are fitted."""
 
     model_: AdversarialAutoencoder
     scaler_: Scaling
     n_features_in_: int
+    history_: list[dict[str, float]]
     _decodes_to: type[np.floating[Any]]
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -110,6 +116,54 @@ class FittedModel(BaseEstimator):  # type: ignore[misc]
         with usual_state(), torch.no_grad(), seeded(seed, self._device):
             codes = self.model_.sample_codes(int(n), wanted, noise)
         return self._decoded(codes, wanted)
+
+    def _view(self, X: Any, y: Any, image_shape: tuple[int, ...] | None) -> View:
+        if X is None:
+            raise InputError(f"X is None; expected rows, of which {type(self).__name__} keeps none")
+        rows = self._rows(X)
+        codes, model = self._codes(rows), self.model_
+        with usual_state(), torch.no_grad():
+            points = (model.representation(codes) if model.cluster_heads is not None else codes["style"]).cpu().numpy()
+            seed = Noise(0, SAMPLES, device=self._device)
+            prior = model.latent("style").prior.sample(PRIOR, None, seed).cpu().numpy()
+        known = np.asarray(getattr(self, "classes_", ()))
+        labels, classes = None, known
+        if y is not None:
+            given = np.asarray(mark_unlabelled(y, getattr(self, "unlabelled", None)))
+            if given.shape != (len(rows),):
+                raise InputError(f"y has shape {given.shape}; expected ({len(rows)},)")
+            classes = known if len(known) else find_classes(given)
+            labels = number_labels(given, classes)
+        categories = model.label_head.num_labels if model.classifies else 0
+        stored = self.scaler_.inverse(rows).numpy().astype(self._decodes_to)
+        return View(
+            title=self._title(),
+            model=model,
+            scaling=self.scaler_,
+            rows=stored,
+            points=points,
+            labels=labels,
+            class_names=tuple(map(str, classes)),
+            predicted=self._probabilities(rows).argmax(axis=1) if model.classifies else None,
+            category_names=tuple(map(str, known if len(known) == categories else range(categories))),
+            clusters=not len(known),
+            prior=None if model.cluster_heads is not None else prior,
+            heads=None if model.cluster_heads is None else model.cluster_heads.weight.detach().cpu().numpy(),
+            image_shape=tuple(image_shape or ()),
+            image_range=(float(stored.min()), float(stored.max())),
+            columns=tuple(map(str, getattr(self, "feature_names_in_", ()))),
+        )
+
+    def _title(self) -> str:
+        epochs = len(self.history_)
+        return f"{type(self).__name__} on {self.n_features_in_} columns, {epochs} epoch{'s' * (epochs != 1)}"
+
+    def _histories(self) -> tuple[list[Sequence[Mapping[str, Any]]], str]:
+        check_is_fitted(self)
+        return [self.history_], self._title()
+
+    def _samples(self, n: int) -> NDArray[Any]:
+        return self._draw(n, None, 0)
 
 
 def refuse_images(X: Any) -> None:

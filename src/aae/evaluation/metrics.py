@@ -98,6 +98,25 @@ METRICS: dict[str, Metric] = {
         "the maximum mean discrepancy; falls",
     ),
     "elbo_loss": _loss("negative ELBO", "the bound of Eq. 2 (variational autoencoder); falls"),
+    "stacked_elbo_loss": _loss("negative ELBO of M2", "the bound of the second of two stacked models; falls"),
+    "bound": Metric(
+        "bound",
+        "of a deep generative model: of rows without labels, which are summed over; falls",
+        "nats",
+        "lower",
+        logged=True,
+    ),
+    "labelled_bound": Metric("labelled bound", "the same of labelled rows; falls", "nats", "lower", logged=True),
+    "neighbours_loss": _loss(
+        "neighbour loss", "of t-SNE: divergence of neighbours in the map from those in the data; falls"
+    ),
+    "denoising_loss": _loss("denoising loss", "of a ladder network: weighted sum over its layers; falls"),
+    "entropy_of_generated": Metric(
+        "entropy of generated rows",
+        r"of a CatGAN: mean entropy of $p(\mathbf y\mid\mathbf x)$ for generated rows; $\log K$ if none of them passes for data",
+        "nats",
+        logged=True,
+    ),
     "kl": Metric(
         "KL divergence",
         "the term of that bound which keeps codes close to the prior; a few nats for each dimension in use, and 0 means "
@@ -170,6 +189,11 @@ METRICS: dict[str, Metric] = {
     ),
     "sliced_wasserstein": Metric(
         "sliced Wasserstein", "distance between style codes and samples of the prior", direction="lower", digits=3
+    ),
+    "fracture_percent": _percent(
+        "fracture",
+        "of a map: holes in the Gaussian that has mean and covariance of a class; mean over classes",
+        "lower",
     ),
     "holes_percent": _percent("holes", "fraction of the prior's mass to which no row is mapped", "lower"),
     "label_placement_percent": replace(

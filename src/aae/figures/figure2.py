@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,22 @@ from scipy.stats import norm
 
 from aae.arrays import UNLABELLED, Array, ArrayLike, as_labels, as_matrix, same_length
 from aae.errors import InputError
-from aae.figures.canvas import CLOUD, DPI, FAINT, INK, LABEL_SIZE, PALETTE, TITLE_SIZE, fit, mosaic, plain, sheet
+from aae.figures.canvas import (
+    CLOUD,
+    DPI,
+    FAINT,
+    INK,
+    LABEL_SIZE,
+    PALETTE,
+    TITLE_SIZE,
+    as_images,
+    cell_scale,
+    centres,
+    fit,
+    mosaic,
+    plain,
+    sheet,
+)
 
 MARKERS = "o^sDv"  # each goes through the palette once, from light to dark shades
 SHADES = (1.0, 0.7, 0.5, 0.85, 0.35)
@@ -28,6 +44,8 @@ def code_scatter(
     title: str | None = None,
     class_names: Sequence[str] | None = None,
     heads: ArrayLike | None = None,
+    axis_names: tuple[str, str] = ("$z_1$", "$z_2$"),
+    head_name: str = "cluster head",
 ) -> Figure:
     """Plot the 2-D codes of hold-out rows, coloured by label (Figures 2a to 2d, 4a, 4c and 11).
 
@@ -45,6 +63,10 @@ def code_scatter(
         What label k is called in the legend; its number by default.
     heads : array or tensor (k, 2), optional
         Cluster heads (section 7), drawn as crosses.
+    axis_names : pair of str
+        Below and beside the plot.
+    head_name : str
+        What the crosses are called in the legend.
 
     Returns
     -------
@@ -79,7 +101,7 @@ def code_scatter(
 
     # Rows of one marker are plotted at once and in random order: no class hides the others.
     order = np.random.default_rng(0).permutation(len(points))
-    styles = {int(label): _style(int(label)) for label in np.unique(names)}
+    styles = {int(label): label_style(int(label)) for label in np.unique(names)}
     for marker in dict.fromkeys(marker for _, marker in styles.values()):
         some = order[np.isin(names[order], [label for label, style in styles.items() if style[1] == marker])]
         colours = [styles[int(label)][0] for label in names[some]]
@@ -93,18 +115,18 @@ def code_scatter(
         crosses = _plane(heads, "heads")
         reach = max(reach, float(np.abs(crosses).max()))
         axes.scatter(crosses[:, 0], crosses[:, 1], s=22, c=INK, marker="x", linewidths=0.9, zorder=3)
-        keys.append(_key(INK, "x", "cluster head"))
+        keys.append(_key(INK, "x", head_name))
 
     limit = 1.06 * (max(far.max(), reach) if far.max() < STRAY * reach else reach) or 1.0
     outside = int((far > limit).sum())
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
-    axes.set_xlabel("$z_1$", size=TITLE_SIZE, color=INK)
-    axes.set_ylabel("$z_2$", size=TITLE_SIZE, color=INK)
+    axes.set_xlabel(axis_names[0], size=TITLE_SIZE, color=INK)
+    axes.set_ylabel(axis_names[1], size=TITLE_SIZE, color=INK)
     axes.locator_params(nbins=7)
     axes.tick_params(length=3, width=0.6, color=FAINT, labelsize=LABEL_SIZE, labelcolor=INK)
     axes.spines[:].set(color=FAINT, linewidth=0.6)
     if title:
-        axes.set_title(plain(title), size=TITLE_SIZE, color=INK)
+        axes.set_title(plain("\n".join(textwrap.wrap(title, 60))), size=TITLE_SIZE, color=INK)
     if outside:
         note = f"{outside} code{'s' if outside > 1 else ''} outside"
         axes.text(
@@ -126,7 +148,74 @@ def code_scatter(
     return figure
 
 
-def image_grid(images: ArrayLike, rows: int, cols: int, title: str | None = None) -> Figure:
+def code_line(
+    codes: ArrayLike,
+    labels: ArrayLike | None = None,
+    prior_samples: ArrayLike | None = None,
+    title: str | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Figure:
+    """Plot codes of one dimension: how many rows of each label lie where.
+
+    Parameters
+    ----------
+    codes : array or tensor (n, 1)
+        The hidden codes z.
+    labels : array or tensor (n,), optional
+        At least 0, or -1 for rows without a label.
+    prior_samples : array or tensor (m, 1), optional
+        Samples of p(z), drawn as a pale line.
+    title : str, optional
+        Above the plot.
+    class_names : sequence of str, optional
+        What label k is called in the legend; its number by default.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    InputError
+        If codes have more than one dimension or labels do not fit.
+    """
+    points = as_matrix(codes, "codes")
+    if points.shape[1] != 1:
+        raise InputError(f"codes: found {points.shape[1]} dimensions, expected 1")
+    names = as_labels(labels, "labels") if labels is not None else np.zeros(len(points), dtype=np.int64)
+    same_length(codes=points, labels=names)
+    figure = Figure(figsize=(6, 3), dpi=DPI, layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    low, high = np.quantile(points, [0.0005, 0.9995])
+    edges = np.linspace(low, high if high > low else low + 1, 81).tolist()
+    kinds = sorted(np.unique(names).tolist(), key=lambda label: (label == UNLABELLED, label))
+    called = ["no label" if k == UNLABELLED else class_names[k] if class_names else str(k) for k in kinds]
+    parts = [points[names == k, 0] for k in kinds]
+    axes.hist(parts, edges, stacked=True, color=[label_style(k)[0] for k in kinds], label=[plain(c) for c in called])
+    if prior_samples is not None:
+        drawn = as_matrix(prior_samples, "prior_samples")[:, 0]
+        weights = np.full(len(drawn), len(points) / len(drawn))
+        axes.hist(drawn, edges, weights=weights, histtype="step", color=FAINT, label="prior")
+    axes.set_xlabel("$z$", size=TITLE_SIZE, color=INK)
+    axes.set_ylabel("rows", size=LABEL_SIZE, color=INK)
+    axes.tick_params(length=3, width=0.6, color=FAINT, labelsize=LABEL_SIZE, labelcolor=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set(color=FAINT, linewidth=0.6)
+    if labels is not None or prior_samples is not None:
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=LABEL_SIZE, labelcolor=INK)
+    if title:
+        figure.suptitle(plain(title), size=TITLE_SIZE, color=INK, wrap=True)
+    return figure
+
+
+def image_grid(
+    images: ArrayLike,
+    rows: int,
+    cols: int,
+    title: str | None = None,
+    across: Sequence[str] = (),
+    down: Sequence[str] = (),
+) -> Figure:
     """Plot images in a grid, row by row (Figure 2e with the codes of `gaussian_percentile_grid`).
 
     Parameters
@@ -137,6 +226,8 @@ def image_grid(images: ArrayLike, rows: int, cols: int, title: str | None = None
         Size of the grid.
     title : str, optional
         Above the grid.
+    across, down : sequence of str
+        What stands above each column and beside each row, or nothing.
 
     Returns
     -------
@@ -145,9 +236,23 @@ def image_grid(images: ArrayLike, rows: int, cols: int, title: str | None = None
     Raises
     ------
     InputError
-        If the rows are not images, or there are none or too many of them.
+        If the rows are not images, or there are none or too many of them, or names do not fit the grid.
     """
-    figure, _ = sheet([mosaic(images, rows, cols)], title=title)
+    for name, texts, expected in (("across", across, cols), ("down", down, rows)):
+        if texts and len(texts) != expected:
+            raise InputError(f"{name}: found {len(texts)} names, expected {expected}")
+    longest = max((len(text) for text in down), default=0)
+    figure, (panel,) = sheet(
+        [mosaic(images, rows, cols)],
+        title=title,
+        left=0.08 + 0.062 * longest if down else 0.0,
+        top=0.2 if across else 0.0,
+    )
+    height, width = (side * cell_scale(as_images(images)) for side in as_images(images).shape[1:3])
+    if across:
+        panel.set_xticks(centres(cols, width), [plain(text) for text in across])
+    if down:
+        panel.set_yticks(centres(rows, height), [plain(text) for text in down])
     return figure
 
 
@@ -197,7 +302,7 @@ def _plane(points: ArrayLike, name: str) -> Array:
     return array
 
 
-def _style(label: int) -> tuple[str, str]:
+def label_style(label: int) -> tuple[str, str]:
     """Choose colour and marker of a label: beyond the palette the shade and the marker change too."""
     if label == UNLABELLED:
         return "#b0b0b0", "o"

@@ -12,7 +12,13 @@ from aae.errors import InputError
 from aae.figures.canvas import as_images, cell_scale, centres, mosaic, sheet
 
 
-def manifold_panels(panels: Sequence[ArrayLike], titles: Sequence[str] = (), title: str | None = None) -> Figure:
+def manifold_panels(
+    panels: Sequence[ArrayLike],
+    titles: Sequence[str] = (),
+    title: str | None = None,
+    across: Sequence[str] = (),
+    down: Sequence[str] = (),
+) -> Figure:
     """Plot the manifold of several mixture components side by side (Figure 4b).
 
     Parameters
@@ -24,6 +30,8 @@ def manifold_panels(panels: Sequence[ArrayLike], titles: Sequence[str] = (), tit
         One per panel, or none.
     title : str, optional
         Above all.
+    across, down : sequence of str
+        What stands above each column of every panel, and beside each row of the first, or nothing.
 
     Returns
     -------
@@ -32,7 +40,7 @@ def manifold_panels(panels: Sequence[ArrayLike], titles: Sequence[str] = (), tit
     Raises
     ------
     InputError
-        If rows are not images, a panel is not square, or titles and panels do not pair up.
+        If rows are not images, a panel is not square, titles and panels do not pair up, or names do not fit a panel.
     """
     if not panels or (titles and len(titles) != len(panels)):
         raise InputError(
@@ -45,7 +53,19 @@ def manifold_panels(panels: Sequence[ArrayLike], titles: Sequence[str] = (), tit
         if side * side != len(images):
             raise InputError(f"panels: found {len(images)} images in a panel, expected a square number")
         grids.append(mosaic(images, side, side))
-    figure, _ = sheet(grids, titles, title)
+        for name, texts in (("across", across), ("down", down)):
+            if texts and len(texts) != side:
+                raise InputError(f"{name}: found {len(texts)} names, expected {side}")
+    longest = max((len(text) for text in down), default=0)
+    room = {"left": 0.08 + 0.062 * longest if down else 0.0, "top": 0.2 if across else 0.0}
+    figure, axes = sheet(grids, titles, title, **room)
+    for panel, rows in zip(axes, panels, strict=True):
+        cells = as_images(rows, "panels")
+        height, width = (size * cell_scale(cells) for size in cells.shape[1:3])
+        if across:
+            panel.set_xticks(centres(len(across), width), across)
+    if down:
+        axes[0].set_yticks(centres(len(down), height), down)
     return figure
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from aae import priors
-from aae.baselines import SigmoidCode
+from aae.baselines import SigmoidCode, SupervisedNetwork
 from aae.convolution import ConvolutionalDecoder, ConvolutionalEncoder
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder, ClusterHeads, Latent, Model
@@ -136,15 +136,21 @@ class Networks:
         assert self.settings.style is not None
         return self.settings.style.prior.build(self.settings.style.dim, self.num_classes)
 
-    def label_head(self, features: int) -> Softmax:
-        """Create q(y|x) on the encoder's features."""
+    @property
+    def categories(self) -> int:
+        """Number of categories of the label; InputError where neither settings nor data say it."""
         assert self.settings.label is not None
         categories = self.settings.label.categories or self.num_classes
         if not categories:
             raise InputError(
                 "the data has no labels; expected labels, or model.label.categories for the clusters to find"
             )
-        label = self.settings.label
+        return categories
+
+    def label_head(self, features: int) -> Softmax:
+        """Create q(y|x) on the encoder's features."""
+        assert self.settings.label is not None
+        categories, label = self.categories, self.settings.label
         batch_norm = self._normalized_heads if label.batch_norm is None else label.batch_norm
         if label.clusters is None:
             return Softmax(features, categories, batch_norm=batch_norm)
@@ -156,8 +162,17 @@ class Networks:
         """Create the noise on the encoder's input."""
         return Corruption(self.settings.encoder.input_noise, self.settings.encoder.input_dropout)
 
-    def autoencoder(self, *, discriminators: bool) -> AdversarialAutoencoder:
-        """Create the autoencoder with its latents, each with a discriminator if wanted.
+    def classifier(self) -> SupervisedNetwork:
+        """Create the encoder and the head of the label alone."""
+        encoder, features = self.encoder()
+        return SupervisedNetwork(encoder, self.label_head(features), self.corruption())
+
+    def perceptron(self, inputs: int, outputs: int | None = None) -> MLP:
+        """Create a fully connected network with the hidden layers of the encoder."""
+        return _perceptron(self.settings.encoder, inputs, outputs)
+
+    def autoencoder(self, *, discriminators: bool, label: bool = True) -> AdversarialAutoencoder:
+        """Create the autoencoder with its latents, each with a discriminator if wanted, and without the label if not.
 
         Raises
         ------
@@ -168,7 +183,7 @@ class Networks:
         universal = style is not None and style.posterior == "universal"
         encoder, features = self.encoder(style.noise_inputs if style is not None and universal else 0)
         latents: dict[str, Latent] = {}
-        if settings.label is not None:
+        if settings.label is not None and label:
             latents["label"] = self._label(features, discriminators)
         if style is not None:
             latents["style"] = self._style(features, discriminators)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from aae.baselines import GAN, GMMN, VAE, Network
+from aae.baselines import ADGM, GAN, GMMN, M1M2, M2, TSNE, VAE, VAT, Autoencoder, CatGAN, Ladder, Network
 from aae.baselines.method import Method
 from aae.model import AdversarialAutoencoder, Model
 from aae.training.phases import Phase, adversarial_phases
+from aae.training.settings import LossSettings
 
 if TYPE_CHECKING:
     from aae.recipes.build_model import Networks
@@ -18,6 +19,7 @@ class Adversarial(Method):
     """The adversarial autoencoder in all its forms."""
 
     name = "aae"
+    losses = frozenset(LossSettings.model_fields)
 
     def check(self, settings: ModelSettings) -> None:
         """Check what the settings require of each other."""
@@ -48,5 +50,11 @@ class Adversarial(Method):
         )
 
 
-METHODS: dict[str, Method] = {method.name: method for method in (Adversarial(), VAE(), Network(), GAN(), GMMN())}
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        *(Adversarial(), Autoencoder(), VAE(), GAN(), GMMN(), TSNE()),
+        *(Network(), VAT(), Ladder(), CatGAN(), M2(), M1M2(), ADGM()),
+    )
+}
 """Methods by their name in recipes."""

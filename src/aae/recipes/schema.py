@@ -73,8 +73,10 @@ class NetworkSettings(Settings):
     """Which layers are followed by batch normalization; "all": the last one too, in an encoder that of each latent."""
     dropout: Fraction = 0.0
     """Fraction of hidden units that is dropped in training."""
+    hidden_noise: NonNegative = 0.0
+    """Standard deviation of Gaussian noise on hidden units in training; not in the paper."""
     module: CustomModule | None = None
-    """A class or function "module:attribute" that makes the network, in place of hidden, activation, dropout and channels."""
+    """A class or function "module:attribute" that makes the network, in place of hidden, activation, noise, dropout, channels."""
     arguments: dict[str, Any] = {}
     """What it is called with by name, beside the sizes that it has parameters for."""
 
@@ -89,7 +91,7 @@ class NetworkSettings(Settings):
     def _is_built_here_or_there(self) -> NetworkSettings:
         if self.module is None and self.arguments:
             raise ValueError(f"has arguments {self.arguments}, but no module that takes them")
-        for name in ("hidden", "activation", "dropout", "channels"):
+        for name in ("hidden", "activation", "dropout", "hidden_noise", "channels"):
             field = type(self).model_fields.get(name)
             if self.module is not None and field is not None and getattr(self, name) != field.default:
                 raise ValueError(f"has both module and {name}; a network of your own gets what it needs from arguments")
@@ -97,7 +99,7 @@ class NetworkSettings(Settings):
 
     def kind_of_layers(self) -> dict[str, Any]:
         """Select what all layers have in common, as networks take it."""
-        return self.model_dump(include={"activation", "batch_norm", "dropout"})
+        return self.model_dump(include={"activation", "batch_norm", "dropout", "hidden_noise"})
 
 
 class DiscriminatorSettings(NetworkSettings):
@@ -173,7 +175,7 @@ class ModelSettings(Settings):
     """Networks and latents."""
 
     method: str = "aae"
-    """The adversarial autoencoder, or a baseline: VAE, supervised network, GAN, GMMN+AE."""
+    """The adversarial autoencoder, "aae", or one of the baselines that the guide describes."""
     output: Output = "sigmoid"
     """Activation of the decoder's last layer."""
     init: Initialization = "normal"
@@ -182,6 +184,10 @@ class ModelSettings(Settings):
     """For "normal"."""
     likelihood: Likelihood = "bernoulli"
     """Reconstruction term of the VAE; the adversarial autoencoder always uses half the squared error."""
+    perplexity: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 30.0
+    """Of parametric t-SNE: how many neighbours a row has in its mini-batch, which has to be larger."""
+    denoising_weights: list[NonNegative] = []
+    """Of the ladder network: weights of its denoising losses, from the row up; the last one stands for all further layers."""
     encoder: EncoderSettings = EncoderSettings()
     decoder: DecoderSettings = DecoderSettings()
     discriminator: DiscriminatorSettings = DiscriminatorSettings()
@@ -300,10 +306,13 @@ class Recipe(Settings):
                 f"training.moment_matching_epochs is {moment_matching_epochs}; method {method.name!r} has no such epochs, "
                 "expected 0"
             )
-        if self.training.losses != LossSettings() and method.name != "aae":
-            raise ValueError(
-                f"training.losses do not fit method {method.name!r}, which has losses of its own; expected none"
-            )
+        default = LossSettings()
+        for name in LossSettings.model_fields.keys() - method.losses:
+            if getattr(self.training.losses, name) != getattr(default, name):
+                expected = ", ".join(sorted(method.losses)) or "none"
+                raise ValueError(
+                    f"training.losses.{name} does not fit method {method.name!r}, with losses of its own; expected {expected}"
+                )
         losses = self.training.losses
         clusters = self.model.label.clusters if self.model.label is not None else None
         if (clusters is None) != (losses.clustering is None):

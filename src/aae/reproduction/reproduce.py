@@ -30,15 +30,17 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "table2": (
         *("table2-mnist-100", "table2-mnist-1000", "table2-mnist-all"),
         *("table2-nn-100", "table2-nn-1000", "table2-nn-all"),
+        *("table2-vat-100", "table2-vat-1000", "table2-vat-all"),
+        *("table2-ladder-100", "table2-catgan-100", "table2-m2-100", "table2-m1m2-100", "table2-adgm-100"),
         *("table2-svhn-1000", "table2-svhn-1000-conv", "table2-svhn-nn-1000", "table2-svhn-nn-1000-conv"),
     ),
-    "table3": ("table3-16", "table3-30", "table3-30-tuned"),
+    "table3": ("table3-16", "table3-30", "table3-30-tuned", "table3-catgan-20"),
     "figure2": ("figure2a", "figure2b", "figure2c", "figure2d"),
     "figure4": ("figure4a", "figure4c"),
     "figure5": ("table1-mnist-tuned", "table1-tfd"),
     "figure7": ("figure7a", "figure7a-independent", "figure7b"),
     "figure9": ("table3-16",),
-    "figure11": ("figure11a", "figure11b", "figure11c", "figure11d"),
+    "figure11": ("figure11a", "figure11b", "figure11c", "figure11d", "figure11-autoencoder", "figure11-tsne"),
 }
 
 # Smoke runs show that everything fits together, in seconds; their numbers mean nothing.

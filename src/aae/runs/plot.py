@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from matplotlib.figure import Figure
 from aae.data import Dataset, Split
 from aae.device import usual_state
 from aae.errors import InputError
+from aae.evaluation.metrics import describe
 from aae.evaluation.neighbours import nearest_rows
 from aae.figures.canvas import save
-from aae.figures.curves import training_curves
+from aae.figures.curves import PAIRS, training_curves
 from aae.figures.figure2 import code_scatter, gaussian_percentile_grid, image_grid
 from aae.figures.figure4 import axis_walk, manifold_panels
 from aae.figures.figure5 import samples_and_neighbours
@@ -23,10 +25,20 @@ from aae.files import expand
 from aae.model import AdversarialAutoencoder
 from aae.priors import Gaussian, GaussianMixture, SwissRoll
 from aae.runs.run import Run
+from aae.runs.view import title, view
+from aae.views.plots import (
+    clusters_figure,
+    confusion_figure,
+    map_figure,
+    reconstructions_figure,
+    samples_figure,
+)
+from aae.views.view import View
 
 GRID = 20  # images along each side of a code grid
 PANEL = 12  # the same for one component of a mixture
 SAMPLES = 10  # rows of the samples, and images in each
+COLUMN_SAMPLES = 2000  # of the model of a table
 STYLES = 10  # rows of the style/content figure
 
 
@@ -57,25 +69,71 @@ def plot(run: Run, folder: str | Path | None = None, data: Dataset | str | Path 
         If no figure fits the run, or there is no writing to the folder.
     """
     out = expand(folder) if folder is not None else run.folder.figures
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot make the folder ({error.strerror})") from None
-    figures: dict[str, Figure] = {"curves": _curves(run)} if run.folder.read_metrics() else {}
+    _make(out)
+    return _save(figures([run], data), out)
+
+
+@usual_state()
+def figures(runs: Sequence[Run], data: Dataset | str | Path | None = None) -> dict[str, Figure]:
+    """Create every figure that fits the first of several seeds, by name as for `plot`; the curves are those of all seeds."""
+    run = runs[0]
+    made: dict[str, Figure] = {"curves": curves(runs)} if all(one.folder.read_metrics() for one in runs) else {}
     if not run.model.samples:
-        return _save(figures, out)
+        return made
     dataset = run.load_data(data)
     if len(run.shape) >= 2:
-        figures["samples"] = _samples(run, dataset.train)
+        made["samples"] = _samples(run, dataset.train)
     if run.model.encodes:
         model, held_out = run.autoencoder, dataset.test or dataset.validation or dataset.train
-        if model.cluster_heads is not None:
-            figures["embedding"] = _embedding(run, model, held_out)
-        elif "style" in model.latents and model.latent("style").prior.dim == 2:
-            figures["codes"] = _codes(run, held_out)
+        if "style" in model.latents:
+            seen = view(run, rows=held_out)
+            if model.cluster_heads is not None:
+                made["embedding"] = _embedding(run, model, held_out)
+            elif model.latent("style").prior.dim == 2:
+                made["codes"] = _codes(run, held_out)
+            if model.cluster_heads is None and (model.classifies or model.latent("style").prior.dim != 2):
+                made["map"] = map_figure(seen)
+            if seen.labelled and seen.predicted is not None:
+                made["confusion"] = confusion_figure(seen)
+            if not seen.image_shape:
+                made |= _columns(run, seen)
         if len(run.shape) >= 2:
-            figures |= _images(run, model, held_out)
-    return _save(figures, out)
+            made |= _images(run, model, held_out)
+    return made
+
+
+@usual_state()
+def plot_seeds(
+    runs: Sequence[Run], folder: str | Path | None = None, data: Dataset | str | Path | None = None
+) -> list[Path]:
+    """Plot several seeds of one recipe: the curves of all in one figure, and every other figure of the first.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Finished runs that differ in their seed, at least one.
+    folder : str or Path, optional
+        Where the PNG files go, by default ``figures/`` of a single run, or in the folder that holds the seeds.
+    data : Dataset, str or Path, optional
+        As for `plot`.
+
+    Raises
+    ------
+    InputError
+        As `plot` does.
+    """
+    if len(runs) == 1:
+        return plot(runs[0], folder, data)
+    out = expand(folder) if folder is not None else runs[0].folder.path.parent / "figures"
+    _make(out)
+    return _save(figures(runs, data), out)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot make the folder ({error.strerror})") from None
 
 
 def _save(figures: dict[str, Figure], folder: Path) -> list[Path]:
@@ -86,16 +144,22 @@ def _save(figures: dict[str, Figure], folder: Path) -> list[Path]:
     return [save(figure, folder / f"{name}.png") for name, figure in figures.items()]
 
 
-def _curves(run: Run) -> Figure:
-    history = run.folder.read_metrics()
-    keys = dict.fromkeys(key for record in history for key in record)
-    return training_curves(history, [key for key in keys if key not in ("epoch", "seconds")], run.recipe.title)
+def curves(runs: Sequence[Run]) -> Figure:
+    """Plot losses and metrics of a run by epoch, of several seeds as a band."""
+    histories = [run.folder.read_metrics() for run in runs]
+    keys = dict.fromkeys(key for history in histories for record in history for key in record)
+    shown = [key for key in keys if key not in ("epoch", "seconds")]
+    first = runs[0]
+    pairs = PAIRS if first.recipe.training.reduction == "sum" else {}  # otherwise they are in other units
+    headings = {key: describe(key).heading for key in shown}
+    seeds = f", {len(runs)} seeds" if len(runs) > 1 else ""
+    return training_curves(histories, shown, title(first) + seeds, pairs=pairs, headings=headings)
 
 
 def _codes(run: Run, held_out: Split) -> Figure:
     codes = run.encode(held_out.rows, seed=0)["style"]
     prior = run.sample_prior(2000)
-    return code_scatter(codes, held_out.labels, prior, run.recipe.title, run.class_names or None)
+    return code_scatter(codes, held_out.labels, prior, title(run), run.class_names or None)
 
 
 def _embedding(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:
@@ -108,7 +172,7 @@ def _embedding(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figu
         circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
         plane = np.linalg.lstsq(heads, np.linalg.norm(heads, axis=1).mean() * circle, rcond=None)[0]
         heads, points = heads @ plane, points @ plane
-    return code_scatter(points, held_out.labels, None, run.recipe.title, run.class_names or None, heads)
+    return code_scatter(points, held_out.labels, None, title(run), run.class_names or None, heads)
 
 
 def _clusters(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:
@@ -119,16 +183,14 @@ def _clusters(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figur
         codes["style"] = np.zeros((categories, model.latent("style").prior.dim), np.float32)
     clusters = run.label_logits(held_out.rows).argmax(1)
     heads, rows = run.images(run.decode(codes)), run.images(held_out.rows)
-    return cluster_rows(heads, rows, clusters, names=run.label_names, title=run.recipe.title)
+    return cluster_rows(heads, rows, clusters, names=run.label_names, title=title(run))
 
 
 def _samples(run: Run, train: Split) -> Figure:
     """Plot samples, and beside the last of each row the training image nearest to it (figure 5)."""
     samples = run.sample(SAMPLES * SAMPLES)
     nearest, _ = nearest_rows(samples[SAMPLES - 1 :: SAMPLES], train.rows)
-    return samples_and_neighbours(
-        run.images(samples), run.images(train.rows[nearest]), SAMPLES, SAMPLES, run.recipe.title
-    )
+    return samples_and_neighbours(run.images(samples), run.images(train.rows[nearest]), SAMPLES, SAMPLES, title(run))
 
 
 def _images(run: Run, model: AdversarialAutoencoder, held_out: Split) -> dict[str, Figure]:
@@ -137,16 +199,29 @@ def _images(run: Run, model: AdversarialAutoencoder, held_out: Split) -> dict[st
         prior = model.latent("style").prior
         if isinstance(prior, Gaussian) and prior.dim == 2:
             codes = gaussian_percentile_grid(GRID, prior.std)
-            figures["grid"] = image_grid(_decode(run, codes), GRID, GRID, run.recipe.title)
+            across = [f"{value:.1f}" if k % 2 else "" for k, value in enumerate(codes[:GRID, 0])]
+            down = [f"{value:.1f}" if k % 2 == 0 else "" for k, value in enumerate(codes[::GRID, 1])]
+            name = f"{title(run)}; across z1, up z2"
+            figures["grid"] = image_grid(_decode(run, codes), GRID, GRID, name, across, down)
         elif isinstance(prior, GaussianMixture):
             figures["manifold"] = _manifold(run, prior)
         elif isinstance(prior, SwissRoll):
             steps = prior.spiral((torch.arange(100) + 0.5) / 100).numpy()
-            figures["walk"] = axis_walk(_decode(run, steps), title=run.recipe.title)
+            figures["walk"] = axis_walk(_decode(run, steps), title=title(run))
     if model.classifies and run.recipe.data.labels is None:
         figures["clusters"] = _clusters(run, model, held_out)
     if "style" in model.latents and (model.classifies or model.decoder_classes is not None):
         figures["style-and-content"] = _style_and_content(run, model, held_out)
+    return figures
+
+
+def _columns(run: Run, seen: View) -> dict[str, Figure]:
+    """Plot the columns of a table: how samples are spread, rows beside reconstructions, and what is in the clusters."""
+    figures = {"samples": samples_figure(seen, run.sample(COLUMN_SAMPLES))}
+    if run.autoencoder.decoder_classes is None:
+        figures["reconstructions"] = reconstructions_figure(seen)
+    if seen.clusters and seen.predicted is not None:
+        figures["clusters"] = clusters_figure(seen)
     return figures
 
 
@@ -156,13 +231,15 @@ def _manifold(run: Run, prior: GaussianMixture) -> Figure:
     local = torch.from_numpy(np.asarray(gaussian_percentile_grid(PANEL), np.float32))
     components = range(min(3, prior.num_labels))
     panels = [_decode(run, prior.place(torch.full((len(local),), k), local).numpy()) for k in components]
-    return manifold_panels(panels, [f"component {k + 1}" for k in components], run.recipe.title)
+    percentiles = [f"{100 * (k + 0.5) / PANEL:.0f} %" if k % 3 == 1 else "" for k in range(PANEL)]
+    names = [f"component {k + 1}" for k in components]
+    return manifold_panels(panels, names, title(run), percentiles, percentiles[::-1])
 
 
 def _style_and_content(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:
     """Plot every label (columns) in the styles of ten held-out images (rows)."""
     labels = model.decoder_classes or model.label_head.num_labels
-    sources = held_out.rows[:STYLES]
+    sources = held_out.rows[view(run, rows=held_out).spread(STYLES)]
     styles = np.repeat(run.encode(sources)["style"], labels, axis=0)
     wanted = np.tile(np.arange(labels), len(sources))
     codes = {"style": styles}
@@ -171,7 +248,7 @@ def _style_and_content(run: Run, model: AdversarialAutoencoder, held_out: Split)
     images = run.images(run.decode(codes, wanted if model.decoder_classes else None))
     names = run.class_names if model.decoder_classes else run.label_names
     return style_and_content(
-        images.reshape(len(sources), labels, *images.shape[1:]), run.images(sources), names, run.recipe.title
+        images.reshape(len(sources), labels, *images.shape[1:]), run.images(sources), names, title(run)
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from aae import recipes
 from aae.arrays import ArrayLike, as_labels
 from aae.data import Dataset, Split, read_rows
-from aae.data.checks import are_images, check_finite
+from aae.data.checks import are_images, check_finite, colours_last
 from aae.data.frames import as_rows
 from aae.data.reading import as_text
 from aae.device import choose_device, usual_state
@@ -25,15 +25,17 @@ from aae.model import AdversarialAutoencoder, Model
 from aae.networks import Scaling
 from aae.noise import MetaNoise, Noise, seeded
 from aae.recipes import Recipe, custom
-from aae.recipes.build_data import fingerprint, load_data
+from aae.recipes.build_data import Source, fingerprint, load_data
 from aae.recipes.build_model import build_model
 from aae.training.run_directory import RunDirectory
 from aae.training.trainer import CODES, INIT, SAMPLES, check_sizes, load_module
+from aae.views.methods import Plots
+from aae.views.view import View
 
 BATCH = 1000  # rows pushed through the networks at once
 
 
-class Run:
+class Run(Plots):
     """A trained model that takes and gives rows as they are stored (uint8 images, rows of numbers).
 
     Rows can be an array, a list, a tensor, a sparse matrix or a data frame of pandas or polars, whose columns are taken by name
@@ -232,15 +234,23 @@ class Run:
             )
         return names.index(name)
 
-    def load_data(self, data: Dataset | str | Path | None = None) -> Dataset:
-        """Load the data of the run with its splits, from `data` if it lies elsewhere by now, or check that `data` is it.
+    def load_data(self, data: Source | None = None) -> Dataset:
+        """Load the data of the run with its splits, or take `data` in its place where it is the same.
+
+        Parameters
+        ----------
+        data : str, Path, array-like, (array-like, array-like) or Dataset, optional
+            Where the data lies by now, or the rows themselves, as for `aae.train`; needed where rows were given from Python.
 
         Raises
         ------
         InputError
             If it cannot be loaded or is not what the run was trained on.
         """
-        dataset = data if isinstance(data, Dataset) else load_data(self.recipe, data)
+        try:
+            dataset = load_data(self.recipe, data)
+        except InputError as error:
+            raise InputError(str(error) if data is not None else f"{self.folder.path}: {error}") from None
         found = fingerprint(dataset)
         if found != self.metadata.get("data"):
             raise InputError(
@@ -426,6 +436,37 @@ class Run:
             codes: NDArray[np.float32] = self.autoencoder.latent(latent).prior.sample(n, None, noise).cpu().numpy()
         return codes
 
+    def _view(self, X: Any, y: Any, image_shape: tuple[int, ...] | None) -> View:
+        from aae.runs.view import view
+
+        if X is None:
+            return view(self)
+        rows = self._rows(X)
+        return view(self, rows=Split(rows, None if y is None else self._label_numbers(y, len(rows))))
+
+    def _label_numbers(self, labels: Any, n: int) -> NDArray[np.int64]:
+        """Number labels (n,): names of classes, or numbers of them with -1 for none."""
+        given = np.asarray(labels)
+        if given.dtype.kind in "OUS":
+            given = np.array(
+                [self.class_names.index(name) if (name := as_text(some)) in self.class_names else -2 for some in given]
+            )
+        numbers: NDArray[np.int64] = as_labels(given, "labels")
+        if numbers.shape != (n,) or (n and not -1 <= numbers.min() <= numbers.max() < len(self.class_names)):
+            raise InputError(
+                f"labels: found {numbers.shape} labels; expected ({n},) of {', '.join(self.class_names) or 'none'}, or their "
+                "numbers, -1 where there is none"
+            )
+        return numbers
+
+    def _histories(self) -> tuple[list[Sequence[Mapping[str, Any]]], str]:
+        from aae.runs.view import title
+
+        return [self.folder.read_metrics()], title(self)
+
+    def _samples(self, n: int) -> NDArray[Any]:
+        return self.sample(n)
+
     def images(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Turn stored rows (n, *shape) into values in [0, 1] for plotting: black and white are the ends of the training rows."""
         low, high = (0, 255) if self.metadata["rows"] == "uint8" else self.metadata.get("row_range") or (0, 1)
@@ -434,6 +475,8 @@ class Run:
     def _rows(self, rows: ArrayLike) -> NDArray[Any]:
         """Bring rows to an array of this run's shape (n, *shape); the columns of a data frame are taken by name."""
         found = as_rows(rows, self.metadata.get("columns", ()))
+        if found.ndim == 4 and found.shape[1:] != self.shape:
+            found = colours_last(found, "rows")
         if found.shape[1:] != self.shape or found.ndim == 0:
             raise InputError(f"rows have shape {found.shape}; the run expects {('n', *self.shape)}")
         return found

@@ -12,6 +12,7 @@ Precision = Literal["fp32", "bf16", "tf32"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 MAX_COUNT = 2**31 - 1  # of epochs, rows, units: beyond it libraries count wrongly
 MAX_SEED = 2**63 - 1  # the largest that torch takes
+MAX_SEEDS = 100_000  # that one command trains
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 Epoch = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from aae import losses
-from aae.model import AdversarialAutoencoder
+from aae.model import AdversarialAutoencoder, Model
 from aae.networks import frozen_statistics
 from aae.training.phases.phase import Batch, Phase
 from aae.training.settings import ConsistencySettings, OptimizerSettings
@@ -15,7 +15,7 @@ from aae.training.settings import ConsistencySettings, OptimizerSettings
 OPTIMIZER = OptimizerSettings(optimizer="adam", learning_rate=0.001)
 
 
-def consistency_term(model: AdversarialAutoencoder, settings: ConsistencySettings) -> Callable[[Batch, Tensor], Tensor]:
+def consistency_term(model: Model, settings: ConsistencySettings) -> Callable[[Batch, Tensor], Tensor]:
     """Create the loss, a function of a batch and of q(y|x) (batch, categories) for its rows without corruption.
 
     The passes with perturbed rows have no other noise; in them batch normalization uses the statistics of the perturbed rows and

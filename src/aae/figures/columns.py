@@ -1,0 +1,220 @@
+"""Rows of tables: what is in their columns, in rows, samples, reconstructions and on a walk; and how large clusters are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from aae.arrays import Array, ArrayLike, as_labels, as_matrix, same_length
+from aae.errors import InputError
+from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, PALETTE, TITLE_SIZE, plain
+from aae.figures.figure2 import label_style
+
+SHOWN = 12  # columns, at most
+BINS = 30
+SCATTERED = 2000  # rows in a panel
+
+
+def column_histograms(
+    rows: ArrayLike, samples: ArrayLike, columns: Sequence[str] = (), title: str | None = None
+) -> Figure:
+    """Plot how values of each column are spread, in rows and in samples of a model.
+
+    Parameters
+    ----------
+    rows, samples : array or tensor (n, columns)
+        Finite values in the same units.
+    columns : sequence of str
+        Their names; numbers by default.
+    title : str, optional
+        Above all.
+
+    Returns
+    -------
+    Figure
+        A panel for each of the first twelve columns.
+
+    Raises
+    ------
+    InputError
+        If rows and samples have different columns.
+    """
+    data, drawn = _pair(rows, samples, "samples")
+    figure, panels, names = _panels(data.shape[1], columns, title)
+    bins = int(np.clip(2 * math.sqrt(min(len(data), len(drawn))), 5, BINS))
+    for k, panel in enumerate(panels):
+        low, high = np.quantile(np.concatenate([data[:, k], drawn[:, k]]), [0.005, 0.995])
+        edges = np.linspace(low, high if high > low else low + 1, bins + 1).tolist()
+        for values, colour, name in ((data, FAINT, "rows"), (drawn, PALETTE[0], "samples")):
+            weights = np.full(len(values), 1 / len(values))
+            filled = {"histtype": "stepfilled", "alpha": 0.4} if name == "rows" else {"histtype": "step"}
+            panel.hist(np.clip(values[:, k], low, high), edges, weights=weights, color=colour, label=name, **filled)
+        panel.set_title(names[k], size=LABEL_SIZE, color=INK, loc="left")
+        panel.set_yticks([])
+    _legend(figure, panels[0])
+    return figure
+
+
+def column_scatter(
+    rows: ArrayLike, reconstructions: ArrayLike, columns: Sequence[str] = (), title: str | None = None
+) -> Figure:
+    """Plot each value beside its reconstruction; on the line they are equal.
+
+    Parameters
+    ----------
+    rows, reconstructions : array or tensor (n, columns)
+        Finite values in the same units.
+    columns : sequence of str
+        Their names; numbers by default.
+    title : str, optional
+        Above all.
+
+    Returns
+    -------
+    Figure
+        A panel for each of the first twelve columns.
+
+    Raises
+    ------
+    InputError
+        If the two have different shapes.
+    """
+    data, made = _pair(rows, reconstructions, "reconstructions")
+    same_length(rows=data, reconstructions=made)
+    some = np.random.default_rng(0).permutation(len(data))[:SCATTERED]
+    figure, panels, names = _panels(data.shape[1], columns, title)
+    for k, panel in enumerate(panels):
+        x, y = data[some, k], made[some, k]
+        ends = np.quantile(np.concatenate([x, y]), [0.002, 0.998])
+        room = 0.05 * (ends[1] - ends[0]) or 1.0
+        panel.plot(ends, ends, color=FAINT, linewidth=0.8)
+        panel.scatter(x, y, s=float(np.clip(1500 / len(some), 2, 10)), color=PALETTE[0], alpha=0.5, linewidths=0)
+        panel.set(xlim=(ends[0] - room, ends[1] + room), ylim=(ends[0] - room, ends[1] + room))
+        panel.set_title(names[k], size=LABEL_SIZE, color=INK, loc="left")
+    figure.supxlabel("row", size=LABEL_SIZE, color=INK)
+    figure.supylabel("reconstruction", size=LABEL_SIZE, color=INK)
+    return figure
+
+
+def column_walk(rows: ArrayLike, columns: Sequence[str] = (), title: str | None = None) -> Figure:
+    """Plot what each column does on the way from one row to another.
+
+    Parameters
+    ----------
+    rows : array or tensor (steps, columns)
+        Decoded on the way.
+    columns : sequence of str
+        Their names; numbers by default.
+    title : str, optional
+        Above all.
+
+    Returns
+    -------
+    Figure
+        A panel for each of the first twelve columns.
+    """
+    data = as_matrix(rows, "rows")
+    figure, panels, names = _panels(data.shape[1], columns, title)
+    for k, panel in enumerate(panels):
+        panel.plot(np.linspace(0, 1, len(data)), data[:, k], color=PALETTE[0], linewidth=1.3)
+        panel.set_title(names[k], size=LABEL_SIZE, color=INK, loc="left")
+        panel.set_xticks([0, 1], ["A", "B"])
+    return figure
+
+
+def cluster_sizes(
+    clusters: ArrayLike,
+    labels: ArrayLike | None = None,
+    names: Sequence[str] = (),
+    class_names: Sequence[str] = (),
+    title: str | None = None,
+) -> Figure:
+    """Plot how many rows are in each cluster, and of which classes they are, if that is known.
+
+    Parameters
+    ----------
+    clusters : array or tensor (n,)
+        The cluster of each row, at least 0.
+    labels : array or tensor (n,), optional
+        True labels, -1 where there is none.
+    names : sequence of str
+        One for each cluster; numbers by default.
+    class_names : sequence of str
+        One for each label; numbers by default.
+    title : str, optional
+        Above the plot.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    InputError
+        If labels or names do not fit the clusters.
+    """
+    assigned = as_labels(clusters, "clusters")
+    true = np.full(len(assigned), 0) if labels is None else as_labels(labels, "labels")
+    same_length(clusters=assigned, labels=true)
+    every = list(names) or [str(k) for k in range(int(assigned.max(initial=0)) + 1)]
+    if assigned.min(initial=0) < 0 or assigned.max(initial=0) >= len(every):
+        raise InputError(f"clusters: found {assigned.min()} to {assigned.max()}, expected 0 to {len(every) - 1}")
+    figure = Figure(figsize=(5.2, 0.24 * len(every) + 1.3), dpi=DPI, layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    left = np.zeros(len(every))
+    for label in sorted(np.unique(true).tolist(), key=lambda value: (value < 0, value)):
+        counts = np.bincount(assigned[true == label], minlength=len(every))
+        name = "no label" if label < 0 else class_names[label] if label < len(class_names) else str(label)
+        axes.barh(range(len(every)), counts, left=left, color=label_style(label)[0], height=0.75, label=plain(name))
+        left += counts
+    axes.set_yticks(range(len(every)), [plain(name) for name in every])
+    axes.invert_yaxis()
+    _dress(axes)
+    axes.set_xlabel("rows", size=LABEL_SIZE, color=INK)
+    axes.set_ylabel("cluster", size=LABEL_SIZE, color=INK)
+    if labels is not None:
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=LABEL_SIZE, title="class")
+    if title:
+        figure.suptitle(plain(title), size=TITLE_SIZE, color=INK, wrap=True)
+    return figure
+
+
+def _pair(rows: ArrayLike, others: ArrayLike, name: str) -> tuple[Array, Array]:
+    first, second = as_matrix(rows, "rows"), as_matrix(others, name)
+    if first.shape[1] != second.shape[1]:
+        raise InputError(f"{name}: found {second.shape[1]} columns, expected {first.shape[1]} as in rows")
+    return first, second
+
+
+def _panels(count: int, columns: Sequence[str], title: str | None) -> tuple[Figure, list[Axes], list[str]]:
+    shown = min(count, SHOWN)
+    cols = min(4, shown)
+    lines = math.ceil(shown / cols)
+    figure = Figure(figsize=(1.9 * cols + 0.3, 1.6 * lines + 0.5), dpi=DPI, layout="constrained", facecolor="white")
+    panels = list(figure.subplots(lines, cols, squeeze=False).ravel())
+    for panel in panels[shown:]:
+        panel.remove()
+    for panel in panels[:shown]:
+        _dress(panel)
+        panel.locator_params(axis="x", nbins=4)
+        panel.locator_params(axis="y", nbins=4)
+    note = f" (first {shown} of {count} columns)" if count > shown else ""
+    if title or note:
+        figure.suptitle(plain((title or "") + note), size=TITLE_SIZE, color=INK, wrap=True)
+    names = list(columns) if len(columns) == count else [f"column {k + 1}" for k in range(count)]
+    return figure, panels[:shown], [plain(name) for name in names]
+
+
+def _dress(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set(color=FAINT, linewidth=0.6)
+    axes.tick_params(length=2.5, width=0.6, color=FAINT, labelsize=LABEL_SIZE - 1, labelcolor=INK)
+
+
+def _legend(figure: Figure, panel: Axes) -> None:
+    handles, names = panel.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=LABEL_SIZE)

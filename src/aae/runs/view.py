@@ -1,0 +1,106 @@
+"""What plots and explorers show of a run: its held-out rows, and what was trained on what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from aae import recipes
+from aae.data import Dataset, Split
+from aae.errors import InputError
+from aae.runs.run import Run
+from aae.views.view import View
+
+PRIOR = 2000  # samples of p(z) under the codes
+SplitChoice = Literal["auto", "train", "validation", "test", "all"]
+
+
+def title(run: Run) -> str:
+    """Return what was trained on what, in one line."""
+    recipe, metadata = run.recipe, run.metadata
+    name = recipe.title
+    if recipe.name in recipes.names() and recipes.read(recipe.name).data.source != recipe.data.source:
+        name = recipe.name  # the title of a recipe speaks of its own data
+    labels = recipe.data.labels
+    known = "" if labels is None else f", {labels} labels"
+    rows, epochs = metadata.get("training_rows"), metadata.get("epochs")
+    parts = [f"trained on {Path(recipe.data.source).name}"]
+    parts += [f"{rows:,} rows{known}"] if rows else []
+    parts += [f"{epochs} epoch{'s' * (epochs != 1)}"] if epochs else []
+    return f"{name}: {', '.join(parts)}"
+
+
+def held_out(run: Run, dataset: Dataset, split: str = "auto") -> Split:
+    """Return the rows to look at: by default test rows, or validation rows where there are none.
+
+    Raises
+    ------
+    InputError
+        If the data has no such rows.
+    """
+    if split == "all":
+        parts = [part for part in (dataset.train, dataset.validation, dataset.test) if part is not None]
+        labels, ids = [part.labels for part in parts], [part.ids for part in parts]
+        return Split(
+            np.concatenate([part.rows for part in parts]),
+            None if any(values is None for values in labels) else np.concatenate(labels),  # type: ignore[arg-type]
+            None if any(values is None for values in ids) else np.concatenate(ids),  # type: ignore[arg-type]
+            parts[0].id_column,
+        )
+    if split not in get_args(SplitChoice):
+        raise InputError(f"split is {split!r}; expected one of: {', '.join(get_args(SplitChoice))}")
+    found = dataset.test or dataset.validation if split == "auto" else getattr(dataset, split)
+    if found is None or not len(found):
+        kind = "held-out" if split == "auto" else split
+        raise InputError(f"{dataset.name}: has no {kind} rows; expected some, or split 'train'")
+    rows: Split = found
+    return rows
+
+
+def view(run: Run, split: str = "auto", data: Dataset | str | Path | None = None, rows: Split | None = None) -> View:
+    """Create the view of a run: its held-out rows, or given ones, with their codes.
+
+    Parameters
+    ----------
+    run : Run
+        A finished run that has codes.
+    split : {"auto", "train", "validation", "test", "all"}
+        Which rows of the run's data.
+    data : Dataset, str or Path, optional
+        The run's data, if already loaded, or where it is by now.
+    rows : Split, optional
+        Other rows, in place of those of the run's data.
+
+    Raises
+    ------
+    InputError
+        If the run has no continuous code, or the data has no such rows.
+    """
+    model = run.autoencoder
+    if "style" not in model.latents:
+        raise InputError(f"{run.folder.path}: the code is a label alone; expected a run with a style to look at")
+    split_rows = rows if rows is not None else held_out(run, run.load_data(data), split)
+    clusters = run.recipe.data.labels is None
+    heads = None if model.cluster_heads is None else model.cluster_heads.weight.detach().cpu().numpy()
+    images = len(run.shape) >= 2
+    low, high = (0, 255) if run.metadata["rows"] == "uint8" else run.metadata.get("row_range") or (0, 1)
+    return View(
+        title=title(run),
+        model=model,
+        scaling=run.scaling,
+        rows=split_rows.rows,
+        points=run.embed(split_rows.rows),
+        labels=split_rows.labels,
+        class_names=run.class_names,
+        predicted=run.label_logits(split_rows.rows).argmax(1) if model.classifies else None,
+        category_names=run.label_names if model.classifies else (),
+        clusters=clusters,
+        prior=run.sample_prior(PRIOR) if heads is None else None,
+        heads=heads,
+        image_shape=run.shape if images else (),
+        image_range=(float(low), float(high)),
+        columns=tuple(run.metadata.get("columns", ())),
+        ids=split_rows.ids,
+    )

@@ -1,0 +1,170 @@
+"""Plots of a view: a trained model and rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from aae.arrays import Array
+from aae.errors import InputError
+from aae.figures.columns import cluster_sizes, column_histograms, column_scatter, column_walk
+from aae.figures.confusion import confusion
+from aae.figures.figure2 import code_line, code_scatter, image_grid
+from aae.figures.figure9 import cluster_rows
+from aae.views.view import View
+
+SHOWN = 10  # rows of a sheet of images, and images in each
+STEPS = 11  # of an interpolation
+
+
+def map_figure(view: View) -> Figure:
+    """Plot where the rows of a view lie.
+
+    A code of one dimension is a line; more than two are seen along their principal axes. Where a label is a part of the code,
+    each label has a place on a circle, and a row lies at y W_C + z, as in section 7.
+    """
+    points, heads, prior = view.points.astype(np.float64), view.heads, view.prior
+    head_name = "cluster head"
+    names = ("$z_1$", "$z_2$") if heads is None else ("dimension 1", "dimension 2")
+    if view.model.classifies and view.model.cluster_heads is None and view.predicted is not None:
+        probabilities = view.codes()["label"].cpu().numpy()
+        points, heads = _on_circle(points, probabilities, view)
+        prior, names, head_name = None, ("", ""), "place of a label"
+    elif points.shape[1] > 2:
+        mean = points.mean(axis=0)
+        spread, axes = np.linalg.eigh(np.cov((points - mean).T))
+        plane, part = axes[:, ::-1][:, :2], spread[::-1][:2] / max(spread.sum(), 1e-12)
+        points = (points - mean) @ plane
+        heads, prior = (None if some is None else (some - mean) @ plane for some in (heads, prior))
+        names = tuple(f"principal axis {k + 1} ({part[k]:.0%} of the variance)" for k in range(2))  # type: ignore[assignment]
+    labels, classes = _groups(view)
+    if points.shape[1] == 1:
+        return code_line(points, labels, prior, view.title, classes)
+    return code_scatter(points, labels, prior, view.title, classes, heads, names, head_name)
+
+
+def _groups(view: View) -> tuple[Array | None, Sequence[str] | None]:
+    """Choose what the rows are coloured by: labels, or else what was predicted."""
+    if view.labelled:
+        return view.labels, view.class_names or None
+    return view.predicted, view.category_names or None
+
+
+def _on_circle(points: Array, probabilities: Array, view: View) -> tuple[Array, Array]:
+    """Place rows at y W_C + z in the plane, with the heads of the labels on a circle and z along its principal axes."""
+    codes = view.label_codes()
+    assert codes is not None
+    labels = len(codes)
+    members = codes.cpu().numpy()
+    if labels < probabilities.shape[1]:  # several clusters have one label
+        members = view.model.label_head.label_probabilities(torch.eye(probabilities.shape[1])).T.numpy()
+    centred = points - points.mean(axis=0)
+    if centred.shape[1] > 2:
+        centred = centred @ np.linalg.eigh(np.cov(centred.T))[1][:, ::-1][:, :2]
+    elif centred.shape[1] == 1:
+        centred = np.concatenate([centred, np.zeros_like(centred)], axis=1)
+    radius = max(3.0, 2.2 / math.sin(math.pi / max(labels, 2))) * float(centred.std() or 1)
+    angles = 2 * np.pi * np.arange(labels) / labels
+    heads = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return probabilities @ members.T @ heads + centred, heads
+
+
+def confusion_figure(view: View) -> Figure:
+    """Plot true classes beside what was predicted; InputError where the model infers no label or no row has one."""
+    if view.predicted is None:
+        raise InputError(f"{view.title}: the model infers no label; expected one with a label latent")
+    if not view.labelled:
+        raise InputError(f"{view.title}: no row has a label; expected some to compare with")
+    assert view.labels is not None
+    return confusion(
+        view.labels, view.predicted, view.class_names, view.category_names, view.title, clusters=view.clusters
+    )
+
+
+def clusters_figure(view: View) -> Figure:
+    """Plot what is in each cluster: images beside its head (figure 9), or the number of rows by class of a table."""
+    codes = view.label_codes()
+    if view.predicted is None or codes is None:
+        raise InputError(f"{view.title}: the model infers no label; expected one that finds clusters or classes")
+    if not view.image_shape:
+        labels = view.labels if view.labelled else None
+        return cluster_sizes(view.predicted, labels, view.category_names, view.class_names, view.title)
+    both = {"label": codes}
+    if "style" in view.model.latents:
+        both["style"] = codes.new_zeros(len(codes), view.model.latent("style").prior.dim)
+    heads = view.images(view.decode({name: both[name] for name in view.model.latents}))
+    return cluster_rows(heads, view.images(view.rows), view.predicted, names=view.category_names, title=view.title)
+
+
+def samples_figure(view: View, samples: Array) -> Figure:
+    """Plot samples of the model: images, or how the columns of a table are spread in them and in rows."""
+    if view.image_shape:
+        cols = math.ceil(math.sqrt(len(samples)))
+        return image_grid(view.images(samples), math.ceil(len(samples) / cols), cols, f"samples of {view.title}")
+    rows = view.rows.reshape(len(view.rows), -1)
+    return column_histograms(rows, samples.reshape(len(samples), -1), view.columns, f"samples of {view.title}")
+
+
+def reconstructions_figure(view: View, count: int = SHOWN) -> Figure:
+    """Plot rows and their reconstructions: images, spread over the classes, or the columns of a table."""
+    title = f"reconstructions, {view.title}"
+    if not view.image_shape:
+        made = view.decode(view.codes(), view.decoder_labels())
+        flat = view.rows.reshape(len(view.rows), -1)
+        return column_scatter(flat, made.reshape(flat.shape), view.columns, title)
+    some = view.take(view.spread(count))
+    made = some.decode(some.codes(), some.decoder_labels())
+    both = np.concatenate([view.images(some.rows), view.images(made)])
+    names = _names(some)
+    return image_grid(both, 2, len(some.rows), title, names, ("row", "reconstruction"))
+
+
+def interpolation_figure(view: View, pairs: Sequence[tuple[int, int]] | None = None, steps: int = STEPS) -> Figure:
+    """Plot what the decoder makes on straight ways between the codes of rows; by default of rows of different classes.
+
+    Parameters
+    ----------
+    view : View
+        With at least two rows.
+    pairs : sequence of (int, int), optional
+        Numbers of the rows that the ways go between; a table shows the first.
+    steps : int
+        Decoded codes on each way, both ends included, 2 or more.
+
+    Raises
+    ------
+    InputError
+        If there is no such row or there are too few steps.
+    """
+    if steps < 2:
+        raise InputError(f"steps is {steps}; expected 2 or more")
+    if pairs is None:
+        chosen = view.spread(max(2, min(SHOWN, len(view.rows))))
+        half = len(chosen) // 2
+        pairs = [(int(chosen[k]), int(chosen[k + half])) for k in range(half)]
+    flat = np.array([row for pair in pairs for row in pair])
+    if not len(flat) or flat.min() < 0 or flat.max() >= len(view.rows):
+        raise InputError(f"pairs of rows are {list(pairs)}; expected numbers from 0 to {len(view.rows) - 1}")
+    ends = view.take(flat)
+    codes, weight = ends.codes(), torch.linspace(0, 1, steps, device=next(view.model.parameters()).device)[:, None]
+    way = {
+        name: torch.cat([(1 - weight) * code[k] + weight * code[k + 1] for k in range(0, len(flat), 2)])
+        for name, code in codes.items()
+    }
+    labels = ends.decoder_labels()
+    made = view.decode(way, None if labels is None else np.repeat(labels[::2], steps))
+    title = f"from row to row, {view.title}"
+    if not view.image_shape:
+        return column_walk(made[:steps].reshape(steps, -1), view.columns, title)
+    return image_grid(view.images(made), len(pairs), steps, title, ["A", *[""] * (steps - 2), "B"])
+
+
+def _names(view: View) -> list[str]:
+    groups, names = _groups(view)
+    if groups is None or names is None or max(map(len, names)) > 6:
+        return []
+    return [names[group] if group >= 0 else "" for group in groups]

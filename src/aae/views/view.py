@@ -1,0 +1,174 @@
+"""A trained autoencoder and the rows that it is looked at with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aae.device import usual_state
+from aae.errors import InputError
+from aae.model import AdversarialAutoencoder
+from aae.networks import Scaling
+
+BATCH = 1000  # rows pushed through the networks at once
+
+
+@dataclass(frozen=True)
+class View:
+    """A trained autoencoder and the rows, held out or new, that plots and explorers show.
+
+    Attributes
+    ----------
+    title : str
+        What was trained on what.
+    model : AdversarialAutoencoder
+        In evaluation mode.
+    scaling : Scaling
+        From stored rows to network rows.
+    rows : array, (n, *shape)
+        As stored.
+    points : array, (n, dim)
+        Where each row lies: its style code, or y W_C + z (section 7).
+    labels : int array, (n,), or None
+        True labels, -1 where there is none.
+    class_names : tuple of str
+        Names of the labels.
+    predicted : int array, (n,), or None
+        The most likely category of q(y|x).
+    category_names : tuple of str
+        Names of the categories of q(y|x): classes, or clusters.
+    clusters : bool
+        Whether the categories were found without labels.
+    prior : array, (m, dim), or None
+        Samples of p(z), where points are style codes.
+    heads : array, (k, dim), or None
+        Cluster heads (section 7).
+    image_shape : tuple of int
+        (height, width) or (height, width, 3); empty where rows are no images.
+    image_range : tuple of float
+        The stored values that are black and white.
+    columns : tuple of str
+        Names of the columns of a table.
+    ids : array, (n,), or None
+        What identifies the rows.
+    """
+
+    title: str
+    model: AdversarialAutoencoder
+    scaling: Scaling
+    rows: NDArray[Any]
+    points: NDArray[np.float32]
+    labels: NDArray[np.int64] | None = None
+    class_names: tuple[str, ...] = ()
+    predicted: NDArray[np.int64] | None = None
+    category_names: tuple[str, ...] = ()
+    clusters: bool = False
+    prior: NDArray[np.float32] | None = None
+    heads: NDArray[np.float32] | None = None
+    image_shape: tuple[int, ...] = ()
+    image_range: tuple[float, float] = (0.0, 1.0)
+    columns: tuple[str, ...] = ()
+    ids: NDArray[Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.image_shape and (
+            len(self.image_shape) not in (2, 3)
+            or self.image_shape[2:] not in ((), (3,))
+            or np.prod(self.image_shape) != np.prod(self.rows.shape[1:])
+        ):
+            raise InputError(
+                f"image_shape is {self.image_shape}; expected (height, width) or (height, width, 3) with "
+                f"{int(np.prod(self.rows.shape[1:]))} values"
+            )
+
+    def take(self, which: NDArray[np.int64]) -> View:
+        """Return the view with some of its rows."""
+        some: dict[str, Any] = {
+            name: None if (values := getattr(self, name)) is None else values[which]
+            for name in ("rows", "points", "labels", "predicted", "ids")
+        }
+        return replace(self, **some)
+
+    def images(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        """Turn stored rows (n, ...) into images (n, *image_shape) with values in [0, 1]."""
+        if not self.image_shape:
+            raise InputError("the rows are no images; expected image_shape=(height, width)")
+        low, high = self.image_range
+        values = np.asarray(rows, np.float32).reshape(-1, *self.image_shape)
+        images: NDArray[np.float32] = np.clip((values - low) / ((high - low) or 1), 0, 1)
+        return images
+
+    @property
+    def labelled(self) -> bool:
+        """Whether some row has a label."""
+        return self.labels is not None and bool((self.labels >= 0).any())
+
+    @usual_state()
+    @torch.no_grad()
+    def codes(self) -> dict[str, Tensor]:
+        """Infer the codes of the rows by latent; that of the label is q(y|x)."""
+        parts = [self.model.encode(self._scaled(some)) for some in self._parts(len(self.rows))]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    @usual_state()
+    @torch.no_grad()
+    def decode(self, codes: dict[str, Tensor], labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        """Decode codes by latent to stored rows (n, *shape); `labels` (n,) where the decoder sees them."""
+        n, made = len(next(iter(codes.values()))), []
+        wanted = None if labels is None else torch.from_numpy(labels).to(self._device)
+        for some in self._parts(n):
+            part = {name: code[some].to(self._device) for name, code in codes.items()}
+            made.append(self.model.decode(part, None if wanted is None else wanted[some]))
+        values: NDArray[Any] = self.scaling.inverse(torch.cat(made)).cpu().numpy()
+        return values.reshape(n, *self.rows.shape[1:])
+
+    def decoder_labels(self) -> NDArray[np.int64] | None:
+        """Return the labels of the rows where the decoder sees them (section 4), else None.
+
+        Raises
+        ------
+        InputError
+            If a row has none.
+        """
+        if self.model.decoder_classes is None:
+            return None
+        if self.labels is None or (self.labels < 0).any():
+            raise InputError("the decoder sees the label (section 4); expected a label for every row")
+        return self.labels
+
+    def label_codes(self) -> Tensor | None:
+        """Compute what stands for each label, (labels, size); None where the decoder is given no label as a code."""
+        if not self.model.classifies:
+            return None
+        head = self.model.label_head
+        return head.label_codes(torch.arange(head.num_labels, device=self._device))
+
+    def spread(self, count: int) -> NDArray[np.int64]:
+        """Choose rows that are spread evenly over the classes, or over what was predicted; always the same ones."""
+        groups = self.labels if self.labelled else self.predicted
+        order = np.random.default_rng(0).permutation(len(self.rows))
+        if groups is None:
+            return np.sort(order[:count])
+        turn = np.empty(len(order), np.int64)  # the how-many-eth of its group each row is
+        for group in np.unique(groups):
+            mine = order[groups[order] == group]
+            turn[mine] = np.arange(len(mine)) if group >= 0 else len(order)
+        chosen = np.lexsort((groups, turn))[:count]
+        return chosen[np.argsort(groups[chosen], kind="stable")]
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def _scaled(self, some: slice) -> Tensor:
+        scaled: Tensor = self.scaling(torch.from_numpy(np.array(self.rows[some])).to(self._device))
+        return scaled
+
+    @staticmethod
+    def _parts(n: int) -> list[slice]:
+        return [slice(start, start + BATCH) for start in range(0, max(1, n), BATCH)]

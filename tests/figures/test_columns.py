@@ -1,0 +1,90 @@
+"""Figures of classes, clusters and the columns of tables."""
+
+import numpy as np
+import pytest
+
+from aae.errors import InputError
+from aae.figures import (
+    cluster_sizes,
+    code_line,
+    column_histograms,
+    column_scatter,
+    column_walk,
+    confusion,
+    image_grid,
+    training_curves,
+)
+
+CLASSES = ("a", "b", "c")
+
+
+def test_confusion_counts_rows_by_class():
+    figure = confusion([0, 0, 0, 1, -1, 2], [0, 1, 0, 1, 0, 1], CLASSES, title="$x$")
+    axes, bar = figure.axes
+    np.testing.assert_allclose(axes.images[0].get_array(), [[2 / 3, 1 / 3, 0], [0, 1, 0], [0, 1, 0]])
+    assert sorted(text.get_text() for text in axes.texts) == ["1", "1", "1", "2"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == list(CLASSES)
+    assert bar.get_ylabel() == "part of the true class"
+
+
+def test_clusters_are_sorted_by_their_class_and_empty_ones_come_last():
+    figure = confusion([0, 0, 1, 2], [3, 3, 0, 2], CLASSES, ("k0", "k1", "k2", "k3"), clusters=True)
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["k3", "k0", "k2", "k1"]
+    assert axes.get_xlabel() == "cluster"
+    with pytest.raises(InputError, match="predicted: found 0 to 3, expected 0 to 2"):
+        confusion([0, 0, 1, 2], [3, 3, 0, 2], CLASSES)
+
+
+def test_cluster_sizes_are_split_by_class():
+    axes = cluster_sizes([0, 0, 1, 1, 1], [0, 1, 1, 1, -1], ("k0", "k1"), CLASSES).axes[0]
+    assert [[bar.get_width() for bar in bars] for bars in axes.containers] == [[1, 0], [1, 2], [0, 1]]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b", "no label"]
+    with pytest.raises(InputError, match="clusters: found 0 to 2, expected 0 to 1"):
+        cluster_sizes([0, 2], names=("k0", "k1"))
+
+
+def test_columns_have_a_panel_each_up_to_twelve():
+    rows = np.random.default_rng(0).normal(size=(50, 14))
+    figure = column_histograms(rows, rows[:20] + 1, title="wine")
+    assert len(figure.axes) == 12
+    assert figure.get_suptitle() == "wine (first 12 of 14 columns)"
+    scatter = column_scatter(rows[:, :2], rows[:, :2] * 2, ("x", "y")).axes
+    assert [axes.get_title(loc="left") for axes in scatter] == ["x", "y"]
+    points = scatter[1].collections[0].get_offsets()
+    np.testing.assert_allclose(points[:, 1], 2 * points[:, 0])
+    walk = column_walk(rows[:3, :1]).axes[0]
+    np.testing.assert_allclose(walk.lines[0].get_xydata(), np.stack([[0, 0.5, 1], rows[:3, 0]], axis=1))
+    with pytest.raises(InputError, match="samples: found 2 columns, expected 14 as in rows"):
+        column_histograms(rows, rows[:, :2])
+
+
+def test_codes_of_one_dimension_are_counted_by_label():
+    codes = np.linspace(-1, 1, 100)[:, None]
+    axes = code_line(codes, np.arange(100) % 2, codes, class_names=("even", "odd")).axes[0]
+    assert sum(bar.get_height() for bar in axes.containers[0]) == pytest.approx(50, abs=1)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["even", "odd", "prior"]
+    with pytest.raises(InputError, match="codes: found 2 dimensions, expected 1"):
+        code_line(np.zeros((3, 2)))
+
+
+def test_grids_have_axes():
+    panel = image_grid(np.zeros((6, 8, 8)), 2, 3, across=("a", "b", "c"), down=("x", "y")).axes[0]
+    assert [text.get_text() for text in panel.get_xticklabels()] == ["a", "b", "c"]
+    assert [text.get_text() for text in panel.get_yticklabels()] == ["x", "y"]
+    with pytest.raises(InputError, match="across: found 1 names, expected 3"):
+        image_grid(np.zeros((6, 8, 8)), 2, 3, across=("a",))
+
+
+def test_training_and_validation_share_a_panel_and_seeds_are_a_band():
+    seeds = [
+        [{"epoch": k, "reconstruction_loss": k + seed, "validation_reconstruction": 2.0 * k} for k in (1, 2, 3)]
+        for seed in (0, 2)
+    ]
+    (axes,) = training_curves(seeds).axes
+    assert [line.get_label() for line in axes.lines] == ["training", "validation"]
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), [2, 3, 4])
+    band = axes.collections[0].get_paths()[0].vertices
+    assert band[:, 1].min() == 1
+    assert band[:, 1].max() == 5
+    assert len(training_curves(seeds, pairs={}).axes) == 2

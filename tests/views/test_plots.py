@@ -1,0 +1,104 @@
+"""Plots as methods of runs and estimators."""
+
+import numpy as np
+import pytest
+from helpers import small_networks
+from sklearn.datasets import load_digits, load_iris
+
+from aae.errors import InputError
+from aae.estimators import AAE, AAEClusterer, AAEEmbedding, SemiSupervisedAAE, SupervisedAAE
+from aae.runs.train import read_recipe, train
+
+SMALL = {"hidden_layer_sizes": (8,), "discriminator_layer_sizes": (8,), "epochs": 1, "random_state": 0}
+IRIS = load_iris()
+NAMES = IRIS.target_names[IRIS.target]
+
+
+def texts(figure) -> list[str]:
+    legend = figure.axes[0].get_legend()
+    return [text.get_text() for text in legend.get_texts()]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    recipe = read_recipe("demo", [*small_networks(), "training.epochs=2"], None)
+    return train(recipe, run=tmp_path_factory.mktemp("runs") / "demo")
+
+
+def test_a_run_plots_its_held_out_rows(run):
+    figure = run.plot_map()
+    assert texts(figure) == [*"0123456789", "place of a label"]
+    assert sum(len(some.get_offsets()) for some in figure.axes[0].collections[:-1]) == 359
+    title = figure.axes[0].get_title().replace("\n", " ")
+    assert title == "Handwritten digits, five labels per class: trained on digits, 1,238 rows, 50 labels, 2 epochs"
+    assert run.plot_confusion().axes[0].images[0].get_array().shape == (10, 10)
+    assert run.plot_clusters().axes[0].get_xticklabels()[0].get_text() == "head"
+    assert len(run.plot_history().axes) > 5
+    sources = run.plot_reconstructions(n=10).axes[0]
+    assert [text.get_text() for text in sources.get_xticklabels()] == list("0123456789")
+    assert run.plot_interpolation(steps=5).axes[0].images
+    assert run.plot_samples(n=9).axes[0].images
+
+
+def test_a_run_plots_rows_that_it_is_given(run):
+    rows = load_digits().images[:30].astype(np.float32) / 16
+    dataset = run.load_data()
+    some = dataset.test.rows[:30]
+    assert texts(run.plot_map(some, ["3"] * 30)) == ["3", "place of a label"]
+    assert run.plot_interpolation(some, pairs=[(0, 4)], steps=3).axes[0].images
+    with pytest.raises(InputError, match=r"labels: found \(30,\) labels; expected \(30,\) of 0, 1"):
+        run.plot_map(some, ["eleven"] * 30)
+    with pytest.raises(InputError, match=r"pairs of rows are \[\(0, 30\)\]; expected numbers from 0 to 29"):
+        run.plot_interpolation(some, pairs=[(0, 30)])
+    with pytest.raises(InputError, match="steps is 1; expected 2 or more"):
+        run.plot_interpolation(rows.astype(some.dtype), steps=1)
+
+
+def test_a_table_gets_a_map_a_confusion_matrix_and_columns():
+    model = SemiSupervisedAAE(**SMALL).fit(IRIS.data, np.where(np.arange(150) % 5, "", NAMES))
+    assert texts(model.plot_map(IRIS.data, NAMES)) == ["setosa", "versicolor", "virginica", "place of a label"]
+    axes = model.plot_confusion(IRIS.data, NAMES).axes[0]
+    np.testing.assert_allclose(np.sum(axes.images[0].get_array(), axis=1), 1)
+    assert len(model.plot_reconstructions(IRIS.data).axes) == 4
+    assert len(model.plot_samples(IRIS.data).axes) == 4
+    assert len(model.plot_interpolation(IRIS.data, steps=4).axes[0].lines[0].get_xdata()) == 4
+    assert len(model.plot_history().axes) > 3
+    page = model.explore(IRIS.data, NAMES, rows=20)
+    assert page.rows == 20
+    assert "SemiSupervisedAAE on 4 columns, 1 epoch" in page.html
+
+
+def test_clusters_of_a_table_are_counted():
+    model = AAEClusterer(n_clusters=4, **SMALL).fit(IRIS.data)
+    axes = model.plot_clusters(IRIS.data, NAMES).axes[0]
+    assert sum(bar.get_width() for bars in axes.containers for bar in bars) == 150
+    assert model.plot_confusion(IRIS.data, NAMES).axes[0].get_xlabel() == "cluster"
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_maps_of_codes_of_any_dimension(dims):
+    axes = AAE(dims, **SMALL).fit(IRIS.data).plot_map(IRIS.data, IRIS.target).axes[0]
+    expected = {1: "$z$", 2: "$z_1$", 3: "principal axis 1"}[dims]
+    assert axes.get_xlabel().startswith(expected)
+
+
+def test_embeddings_show_their_heads_and_images_are_told_by_their_shape():
+    digits = load_digits()
+    model = AAEEmbedding(n_clusters=3, **SMALL).fit(digits.data[:60])
+    assert "cluster head" in texts(model.plot_map(digits.data[:60], digits.target[:60]))
+    assert model.plot_clusters(digits.data[:60], image_shape=(8, 8)).axes[0].images
+    with pytest.raises(InputError, match=r"image_shape is \(8, 9\); expected .* with 64 values"):
+        model.plot_reconstructions(digits.data[:60], image_shape=(8, 9))
+
+
+def test_what_cannot_be_plotted_is_said():
+    model = SupervisedAAE(**SMALL).fit(IRIS.data, NAMES)
+    assert len(model.plot_reconstructions(IRIS.data, NAMES).axes) == 4
+    with pytest.raises(InputError, match=r"the decoder sees the label \(section 4\); expected a label for every row"):
+        model.plot_reconstructions(IRIS.data)
+    with pytest.raises(InputError, match="the model infers no label"):
+        model.plot_confusion(IRIS.data, NAMES)
+    with pytest.raises(InputError, match="X is None; expected rows, of which SupervisedAAE keeps none"):
+        model.plot_map()
+    with pytest.raises(InputError, match=r"y has shape \(3,\); expected \(150,\)"):
+        model.plot_map(IRIS.data, NAMES[:3])
