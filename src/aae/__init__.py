@@ -59,7 +59,7 @@ _HOMES = {
     "save_pretrained": "aae.runs.hub",
     "train": "aae.runs.train",
 }
-_MODULES = ("data", "estimators", "evaluation", "losses", "posteriors", "priors", "recipes")
+_MODULES = ("callbacks", "data", "estimators", "evaluation", "losses", "posteriors", "priors", "recipes")
 
 __all__ = [
     "AAE",

@@ -12,7 +12,7 @@ from torch import Tensor
 from aae.device import usual_state
 from aae.estimators.base import AdversarialTransformer
 from aae.estimators.fitting import fitting
-from aae.estimators.use import BATCH, Rows
+from aae.estimators.use import Rows, batches
 from aae.estimators.weights import check_weights
 from aae.noise import Noise
 from aae.training.trainer import ORDER
@@ -65,6 +65,23 @@ class AAE(AdversarialTransformer):
     optimizers : dict, optional
         Changes for single phases (``"reconstruction"``, ``"discriminator"``, ``"generator"``), in the words of a recipe:
         ``{"generator": {"learning_rate": 0.0005}, "reconstruction": {"optimizer": "sgd", "momentum": 0.9}}``.
+    learning_rate_decay : {"auto", "none", "linear", "cosine"}, default="auto"
+        How the rates fall to 0 in the course of `fit`, evenly or along half a cosine. ``"auto"``: not at all, but evenly in the
+        second half where one joint update lowers all losses. Training that goes on has no end, and its rates stay.
+    early_stopping : bool, default=False
+        Whether training ends when validation rows are no longer reconstructed (or classified) better, and the weights of the best
+        epoch come back. The rows are those of `validation_data`, or a part of the rows is held out.
+    validation_fraction : float, optional
+        Fraction of the rows that is held out, in (0, 1); with labels a fraction of the labelled rows of each class. What is
+        measured on them is in `history_`. By default 0.1 with `early_stopping`, otherwise none.
+    n_iter_no_change : int, default=10
+        Epochs without improvement after which `early_stopping` ends the training.
+    tol : float, default=1e-4
+        By how much the reconstruction error, or the percentage of errors, has to fall to count as an improvement.
+    callbacks : list, optional
+        Functions that are called after every epoch with the `aae.callbacks.Training`, or objects with some of the methods
+        `on_train_begin`, `on_epoch_end` and `on_train_end`. Where one fails the estimator keeps what was learnt until then, and a
+        CallbackError names it.
     precision : {"fp32", "bf16", "tf32"}, default="fp32"
         Of the matrix products in training.
     device : {"auto", "cpu", "cuda"}, default="auto"
@@ -87,6 +104,8 @@ class AAE(AdversarialTransformer):
         Per epoch its number, the mean losses and what the phases log.
     n_iter_ : int
         Number of epochs, one that Ctrl-C ended early included.
+    best_epoch_ : int
+        With `early_stopping` the epoch whose weights came back.
     noise_variance_ : float
         Mean squared reconstruction error of the scaled training rows, per dimension; larger than 0. After `partial_fit` that of
         a sample of up to 1000 of all rows seen, which the estimator keeps for it.
@@ -115,18 +134,27 @@ class AAE(AdversarialTransformer):
     _kept: Tensor  # a sample of all scaled rows seen
     _seen: int  # of so many
 
-    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        validation_data: ArrayLike | None = None,
+    ) -> Self:
         """Train.
 
         Parameters
         ----------
-        X : array-like, (n_samples, n_features)
-            Rows; at least two.
+        X : array-like or sparse, (n_samples, n_features)
+            Rows; at least two. Sparse ones become dense batch by batch.
         y : ignored
             Present by convention.
         sample_weight : array-like, (n_samples,), optional
             How much each row counts, 0 or larger. Whole numbers (of a mean up to 10) do what as many equal rows would; other
             weights say how often a row is drawn, relative to the others.
+        validation_data : array-like, (n_validation, n_features), optional
+            Rows that are only measured, after every epoch: what `early_stopping` goes by, in place of a part of the rows.
 
         Returns
         -------
@@ -140,7 +168,7 @@ class AAE(AdversarialTransformer):
         TrainingError
             If a loss or a weight is not finite.
         """
-        return self._fit(X, sample_weight, partial=False)
+        return self._fit(X, sample_weight, validation_data, partial=False)
 
     def partial_fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Make one pass over rows (n_samples, n_features), in mini-batches.
@@ -149,14 +177,17 @@ class AAE(AdversarialTransformer):
         that are to come; a warning says where later ones are not. Optimizers go on as the last call left them. Raises as
         `fit` does.
         """
-        return self._fit(X, sample_weight, partial=True)
+        return self._fit(X, sample_weight, None, partial=True)
 
     @fitting
-    def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None, *, partial: bool) -> Self:
+    def _fit(
+        self, X: ArrayLike, sample_weight: ArrayLike | None, validation_data: ArrayLike | None, *, partial: bool
+    ) -> Self:
         incremental = self._is_incremental(partial)
         checked = self._check_fit(X, incremental=incremental)
+        validation = self._check_validation(validation_data)
         weights = check_weights("sample_weight", sample_weight, len(checked))
-        rows = self._train(checked, weights=weights, incremental=incremental, partial=partial)
+        rows = self._train(checked, weights=weights, incremental=incremental, partial=partial, validation=validation)
         self._keep_some(rows, anew=not partial or not incremental)
         errors = self._squared_errors(self._kept if partial else rows)
         mean = np.average(errors, weights=None if partial else weights)
@@ -237,7 +268,7 @@ class AAE(AdversarialTransformer):
     def _squared_errors(self, rows: Tensor) -> NDArray[np.float64]:
         """Compute the squared error of the reconstruction of each scaled row."""
         parts = []
-        for batch in torch.split(rows, BATCH):
+        for batch in batches(rows):
             there = batch.to(self._device)
             parts.append((self.model_.reconstruct(there) - there).cpu().numpy())
         return np.concatenate([np.square(part, dtype=np.float64).sum(axis=1) for part in parts])

@@ -42,6 +42,8 @@ def is_finished(folder: RunDirectory, recipe: Recipe, dataset: Dataset | None = 
         raise InputError(
             f"{folder.path}: finished after {done} epochs with {key} {before!r}; {now!r} expects more epochs to go on with"
         )
+    if asked == folder.read_metadata().get("ended_before"):
+        done = asked  # it ended early, and has nothing left to do
     if asked < done:
         raise InputError(f"training.epochs is {asked}; {folder.path} has {done} epochs already")
     if asked > done and not checkpoint_places(folder.checkpoints):

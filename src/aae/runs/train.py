@@ -39,6 +39,7 @@ from aae.runs.run import Run
 from aae.scaling import value_range
 from aae.training.acceleration.distributed import Distributed, synchronize
 from aae.training.batched_seeds import BatchedSeeds
+from aae.training.callbacks import AnyCallback, check_callbacks
 from aae.training.checkpoints import Place, remove_older_checkpoints
 from aae.training.loop import Interruption, OnEpoch, TrainingJob, run_to_end
 from aae.training.run_directory import RunDirectory
@@ -113,6 +114,7 @@ def train_seeds(
     batched: bool | None = None,
     dataset: Dataset | None = None,
     on_epoch: OnEpoch = None,
+    callbacks: Sequence[AnyCallback] = (),
 ) -> list[Run]:
     """Train a recipe with several seeds, from ``training.seed`` on.
 
@@ -129,7 +131,7 @@ def train_seeds(
         rounding. By default together on a GPU, which one seed alone does not fill, and one after another on a CPU.
     dataset : Dataset, optional
         In place of that which the recipe names.
-    on_epoch : callable, optional
+    on_epoch, callbacks
         As for `train`.
 
     Returns
@@ -141,7 +143,7 @@ def train_seeds(
         raise InputError("seeds are trained together by one process; expected no other processes, or seeds in turn")
     folder = Path(run or Path("runs") / recipe.name)
     if seeds == 1:
-        return [_train_one(recipe, RunDirectory(folder), device, resume, dataset, on_epoch)]
+        return [_train_one(recipe, RunDirectory(folder), device, resume, dataset, on_epoch, callbacks)]
     new = RunDirectory(folder).is_new()
     if not resume:
         RunDirectory(folder).require_new()
@@ -160,7 +162,8 @@ def train_seeds(
         turns = [unfinished] if together else [[one] for one in unfinished]
         for turn in turns:
             targets = [(one, RunDirectory(paths[one.training.seed])) for one in turn]
-            _train(targets, choose_device(device), resume, dataset, more=turn is not turns[-1], on_epoch=on_epoch)
+            more = turn is not turns[-1]
+            _train(targets, choose_device(device), resume, dataset, more=more, on_epoch=on_epoch, callbacks=callbacks)
     return [Run.load(path, device, trust_modules=True) for path in paths.values()]
 
 
@@ -189,6 +192,7 @@ def _train(
     *,
     more: bool = False,
     on_epoch: OnEpoch = None,
+    callbacks: Sequence[AnyCallback] = (),
 ) -> None:
     """Train a run, or several together, each under the lock on its folder; `more` says whether others are to follow."""
     for recipe, folder in targets:  # before there is a lock in a folder that is none of ours
@@ -210,7 +214,7 @@ def _train(
         for recipe, folder in targets:
             prepared.append(prepare(recipe, folder, device, resume, dataset, place))
             BatchedSeeds.share_rows([one.job.trainer for one in prepared])
-        interruption = train_together(prepared, on_epoch)
+        interruption = train_together(prepared, on_epoch, callbacks)
         if interruption.is_set and more:
             where = targets[-1][1].path
             raise InterruptedTrainingError(
@@ -218,7 +222,9 @@ def _train(
             )
 
 
-def train_together(prepared: Sequence[PreparedRun], on_epoch: OnEpoch = None) -> Interruption:
+def train_together(
+    prepared: Sequence[PreparedRun], on_epoch: OnEpoch = None, callbacks: Sequence[AnyCallback] = ()
+) -> Interruption:
     """Train runs of one recipe with different seeds to the end: as one batched program those that are equally far.
 
     Returns
@@ -234,7 +240,9 @@ def train_together(prepared: Sequence[PreparedRun], on_epoch: OnEpoch = None) ->
     for (epoch, _), group in places.items():
         name = group[0].recipe.name
         jobs = [one.job for one in group]
-        several = len(group) > 1 and epoch < group[0].recipe.training.epochs
+        settings = group[0].recipe.training
+        several = len(group) > 1 and epoch < settings.epochs
+        several = several and settings.patience_epochs is None  # each seed ends where it is best
         try:
             replicas = BatchedSeeds([job.trainer for job in jobs]) if several else None
         except (RuntimeError, NotImplementedError) as error:
@@ -242,12 +250,12 @@ def train_together(prepared: Sequence[PreparedRun], on_epoch: OnEpoch = None) ->
             print(f"note: {name}: the seeds are trained one after another, not together: {reason}", file=sys.stderr)
             replicas = None
         if replicas is not None:
-            interruption = run_to_end(jobs, f"{name}, {len(group)} seeds", replicas.run_epoch, on_epoch)
+            interruption = run_to_end(jobs, f"{name}, {len(group)} seeds", replicas.run_epoch, on_epoch, callbacks)
         for one in group:
             if replicas is None:
                 seed = one.recipe.training.seed
                 set_torch_state(one.torch_state, one.job.trainer.device)
-                interruption = run_to_end([one.job], f"{name} seed {seed}", on_epoch=on_epoch)
+                interruption = run_to_end([one.job], f"{name} seed {seed}", on_epoch=on_epoch, callbacks=callbacks)
             one.finish()
     return interruption
 
@@ -271,6 +279,7 @@ def train(
     seeds: None = ...,
     batched: bool | None = ...,
     on_epoch: OnEpoch = ...,
+    callbacks: Sequence[AnyCallback] | None = ...,
     **settings: Any,
 ) -> Run: ...
 @overload
@@ -285,6 +294,7 @@ def train(
     seeds: int,
     batched: bool | None = ...,
     on_epoch: OnEpoch = ...,
+    callbacks: Sequence[AnyCallback] | None = ...,
     **settings: Any,
 ) -> list[Run]: ...
 @usual_state()
@@ -299,6 +309,7 @@ def train(
     seeds: int | None = None,
     batched: bool | None = None,
     on_epoch: OnEpoch = None,
+    callbacks: Sequence[AnyCallback] | None = None,
     **settings: Any,
 ) -> Run | list[Run]:
     """Train a recipe into a run directory. Custom modules that the recipe names are imported.
@@ -326,6 +337,9 @@ def train(
     on_epoch : callable, optional
         Called after every epoch with its number, from 1, and a list of the metrics of the runs that are trained together; what
         it raises ends the training.
+    callbacks : sequence of Callback or callable, optional
+        See `aae.callbacks`: objects with `on_train_begin`, `on_epoch_end` and `on_train_end`, or functions that are called after
+        every epoch, all with the `Training` that they can read, stop and save.
     **settings
         Any other key of the recipe, with two underscores for each dot: ``training__batch_size=100``,
         ``model__encoder__hidden=[200, 200]``, ``data__label_column="species"``.
@@ -370,7 +384,15 @@ def train(
         checked = read_recipe(recipe, changes, None if known else SOURCE)
         dataset = load_data(checked, source)
     runs = train_seeds(
-        checked, seeds or 1, run=run, device=device, resume=resume, batched=batched, dataset=dataset, on_epoch=on_epoch
+        checked,
+        seeds or 1,
+        run=run,
+        device=device,
+        resume=resume,
+        batched=batched,
+        dataset=dataset,
+        on_epoch=on_epoch,
+        callbacks=check_callbacks(callbacks),
     )
     return runs if seeds is not None else runs[0]
 
@@ -385,11 +407,17 @@ def _plain(value: Any) -> Any:
 
 
 def _train_one(
-    recipe: Recipe, folder: RunDirectory, device: str, resume: bool, dataset: Dataset | None, on_epoch: OnEpoch
+    recipe: Recipe,
+    folder: RunDirectory,
+    device: str,
+    resume: bool,
+    dataset: Dataset | None,
+    on_epoch: OnEpoch,
+    callbacks: Sequence[AnyCallback],
 ) -> Run:
     """Train a run, unless it is finished and to be resumed."""
     if not (resume and is_finished(folder, recipe, dataset)):
-        _train([(recipe, folder)], choose_device(device), resume, dataset, on_epoch=on_epoch)
+        _train([(recipe, folder)], choose_device(device), resume, dataset, on_epoch=on_epoch, callbacks=callbacks)
     return Run.load(folder.path, device, trust_modules=True)  # those of the very recipe that was trained
 
 
@@ -408,11 +436,16 @@ class PreparedRun:
         """Write the weights of the trained run."""
         trainer, folder = self.job.trainer, self.job.folder
         if trainer.distributed.is_main_process:
-            tensors = {f"model.{name}": tensor for name, tensor in trainer.trained.state_dict().items()}
+            tensors = {f"model.{name}": tensor for name, tensor in trainer.result().items()}
             tensors |= {f"scaling.{name}": tensor for name, tensor in self.scaling.state_dict().items()}
             write_tensors(folder.weights, tensors)
             times = {"seconds": round(self.job.seconds, 1), "cpu_seconds": round(self.job.cpu_seconds, 1)}
-            write_json(folder.metadata, {**self.metadata, "epochs": trainer.epoch, **times})
+            found: dict[str, Any] = {"epochs": trainer.epoch, **times}
+            if trainer.epoch < trainer.settings.epochs:
+                found["ended_before"] = trainer.settings.epochs
+            if trainer.best.epoch:
+                found["best_epoch"] = trainer.best.epoch
+            write_json(folder.metadata, {**self.metadata, **found})
         trainer.distributed.wait()
 
 
@@ -452,6 +485,9 @@ def prepare(
     if not resume:
         folder.require_new()
     dataset = dataset or load_data(recipe)
+    if recipe.training.keeps_best and dataset.validation is None:
+        key = next(key for key in ("patience", "early_stopping", "keep_best") if getattr(recipe.training, key))
+        raise InputError(f"training.{key} is set and there are no validation rows; expected data.validation above 0")
     seed = recipe.training.seed
     labelled = labelled_rows(recipe, dataset)
     model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(seed, INIT))
