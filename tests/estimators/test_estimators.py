@@ -38,7 +38,7 @@ ALL = list(MAKERS)
 
 
 def expected_failures(estimator):
-    """What scikit-learn exempts its own estimators from by name, or asks of classifiers alone but of whoever has `predict_proba`."""
+    """What scikit-learn exempts its own estimators from by name, or asks of classifiers, but of whoever has `predict_proba`."""
     if isinstance(estimator, aae.SemiSupervisedAAE):
         return {"check_classifiers_classes": "-1 marks unlabelled rows"}
     if isinstance(estimator, aae.AAEClusterer):
