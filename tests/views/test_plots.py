@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from helpers import small_networks
+from scipy.sparse import csr_array
 from sklearn.datasets import load_digits, load_iris
+from sklearn.metrics import roc_auc_score
 
 from aae.errors import InputError
 from aae.estimators import AAE, AAEClusterer, AAEEmbedding, SemiSupervisedAAE, SupervisedAAE
@@ -63,9 +65,28 @@ def test_a_table_gets_a_map_a_confusion_matrix_and_columns():
     assert len(model.plot_samples(IRIS.data).axes) == 4
     assert len(model.plot_interpolation(IRIS.data, steps=4).axes[0].lines[0].get_xdata()) == 4
     assert len(model.plot_history().axes) > 3
+    assert model.plot_history()._repr_html_().startswith('<img alt="figure"')  # in a notebook
     page = model.explore(IRIS.data, NAMES, rows=20)
     assert page.rows == 20
     assert "SemiSupervisedAAE on 4 columns, 1 epoch" in page.html
+
+
+def test_roc_of_classes_and_of_anomalies():
+    model = SemiSupervisedAAE(**SMALL).fit(IRIS.data, np.where(np.arange(150) % 5, "", NAMES))
+    axes = model.plot_roc(IRIS.data, NAMES).axes[0]
+    shown = [text.get_text() for text in axes.get_legend().get_texts()]
+    expected = [
+        roc_auc_score(name == NAMES, model.predict_proba(IRIS.data)[:, k]) for k, name in enumerate(model.classes_)
+    ]
+    assert shown == [f"{name}: {area:.3f}" for name, area in zip(model.classes_, expected, strict=True)]
+    scorer = AAE(2, **SMALL).fit(IRIS.data[:50])
+    scores, strange = -scorer.score_samples(IRIS.data), IRIS.target > 0
+    (text,) = scorer.plot_roc(IRIS.data, strange, scores=scores).axes[0].get_legend().get_texts()
+    assert text.get_text() == f"anomalies: {roc_auc_score(strange, scores):.3f}"
+    with pytest.raises(InputError, match="the model finds no classes; expected scores, larger for anomalies"):
+        scorer.plot_roc(IRIS.data, strange)
+    with pytest.raises(InputError, match=r"anomalies: found \[0\], expected rows of both kinds, 0 and 1"):
+        scorer.plot_roc(IRIS.data[50:], np.ones(100), scores=scores[50:])
 
 
 def test_clusters_of_a_table_are_counted():
@@ -87,6 +108,7 @@ def test_embeddings_show_their_heads_and_images_are_told_by_their_shape():
     model = AAEEmbedding(n_clusters=3, **SMALL).fit(digits.data[:60])
     assert "cluster head" in texts(model.plot_map(digits.data[:60], digits.target[:60]))
     assert model.plot_clusters(digits.data[:60], image_shape=(8, 8)).axes[0].images
+    assert len(model.explore(csr_array(digits.data[:60]), image_shape=(8, 8)).html) > 1000  # sparse rows
     with pytest.raises(InputError, match=r"image_shape is \(8, 9\); expected .* with 64 values"):
         model.plot_reconstructions(digits.data[:60], image_shape=(8, 9))
 

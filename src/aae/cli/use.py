@@ -95,8 +95,7 @@ def sample(
     from aae.runs.hub import load
 
     finished = load(run, device.value, trust_modules=trust)
-    wanted = None if label is None else finished.label_index(label)
-    write_model_rows(finished, finished.sample(n, wanted, seed), output)
+    write_model_rows(finished, finished.sample(n, label, seed), output)
 
 
 def export(

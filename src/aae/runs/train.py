@@ -15,6 +15,7 @@ from typing import Any, cast, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from aae import recipes
@@ -32,7 +33,7 @@ from aae.noise import Noise, seeded, set_torch_state, torch_state
 from aae.recipes import Recipe, reader
 from aae.recipes.build_data import Source, fingerprint, labelled_rows, load_data, make_scaling, training_data
 from aae.recipes.build_model import build_model, build_phases
-from aae.runs.evaluate import validate
+from aae.runs.evaluate import noise_variance, validate
 from aae.runs.hub import load
 from aae.runs.resume import check_same_data, check_same_recipe, common_place, is_finished, restore, shaping
 from aae.runs.run import Run
@@ -428,6 +429,8 @@ class PreparedRun:
     recipe: Recipe
     job: TrainingJob
     scaling: Scaling
+    rows: NDArray[Any]
+    """To train on, as stored."""
     metadata: dict[str, Any]
     torch_state: dict[str, Tensor]
     """Of torch's global generators, from which custom modules may draw."""
@@ -439,6 +442,9 @@ class PreparedRun:
             tensors = {f"model.{name}": tensor for name, tensor in trainer.result().items()}
             tensors |= {f"scaling.{name}": tensor for name, tensor in self.scaling.state_dict().items()}
             write_tensors(folder.weights, tensors)
+            variance = noise_variance(cast(Model, trainer.trained), self.scaling, self.rows)
+            if variance is not None:
+                self.metadata["noise_variance"] = variance
             times = {"seconds": round(self.job.seconds, 1), "cpu_seconds": round(self.job.cpu_seconds, 1)}
             found: dict[str, Any] = {"epochs": trainer.epoch, **times}
             if trainer.epoch < trainer.settings.epochs:
@@ -562,7 +568,7 @@ def prepare(
     job = TrainingJob(trainer, folder, measure, *times)
     if distributed.is_main_process and not resume:
         _report_scaling(recipe, scaling, dataset)
-    return PreparedRun(recipe, job, scaling, metadata, torch_state(device))
+    return PreparedRun(recipe, job, scaling, dataset.train.rows, metadata, torch_state(device))
 
 
 def _report_scaling(recipe: Recipe, scaling: Scaling, dataset: Dataset) -> None:
