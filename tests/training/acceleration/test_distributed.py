@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import metrics_of
+from helpers import metrics_of, outcome
 from torch import nn
 
 from aae import recipes
@@ -125,6 +126,29 @@ def test_a_mini_batch_that_cannot_be_shared_is_one_line(together):
     lines = [line for line in (together / "stderr").read_text().splitlines() if line.startswith("aae: ")]
     assert lines == ["aae: training.batch_size is 25; 2 processes expect a multiple of 2"]
     assert not (together / "refused").exists()
+
+
+def test_two_agents_meet_at_a_rendezvous_and_train_together(together, tmp_path):
+    """As on two machines: an agent of torchrun on each, which find each other at an address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    agent = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--rdzv-id=7"]
+    agent += [
+        "--rdzv-backend=c10d",
+        f"--rdzv-endpoint={address}",
+        "-m",
+        "--",
+        "aae",
+        "train",
+        str(tmp_path / "one.toml"),
+    ]
+    (tmp_path / "one.toml").write_text(recipes.dump(short(NAMES[0])), encoding="utf-8")
+    words = [*agent, "--run", str(tmp_path / "run"), "--device", "cpu"]
+    agents = [subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) for _ in range(2)]
+    said = [one.communicate(timeout=300)[1] for one in agents]
+    assert [one.returncode for one in agents] == [0, 0], said
+    assert outcome(tmp_path / "run") == outcome(together / NAMES[0])
 
 
 def test_shared_noise_is_cut_from_the_stream_of_the_whole_mini_batch():
