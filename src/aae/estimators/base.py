@@ -34,7 +34,7 @@ from aae.estimators.fitting import architecture, layer_sizes, refuse_changes
 from aae.estimators.labels import mark_unlabelled, number_labels
 from aae.estimators.sparse import as_table, take
 from aae.estimators.splitting import hold_out
-from aae.estimators.use import BATCH, DTYPES, SHORT, FittedModel, Labels, batches, draw_seed, refuse_images, scaled
+from aae.estimators.use import BATCH, DTYPES, SHORT, FittedModel, Labels, batches, check_form, draw_seed, scaled
 from aae.estimators.weights import Weights, repeat, row_order
 from aae.model import AdversarialAutoencoder
 from aae.networks import ROUNDING, Corruption, Scaling
@@ -209,7 +209,7 @@ class AdversarialEstimator(FittedModel):
 
     def _check_fit(self, X: Any, y: Any = "no_validation", *, incremental: bool, unlabelled: Any = None) -> Any:
         """Check rows, and labels where there are some, for training."""
-        refuse_images(X)
+        check_form(X)
         if y is not None and not isinstance(y, str):
             y = mark_unlabelled(y, unlabelled)
         checked = validate_data(
