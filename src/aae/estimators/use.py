@@ -306,7 +306,7 @@ def check_form(X: Any) -> None:
     """Check that rows are flat, and that none of their values is masked."""
     if np.ma.is_masked(X):
         raise InputError(
-            f"X has {np.ma.count_masked(X)} masked values; expected none: fill them or leave their rows out"
+            f"X has {int(np.ma.getmaskarray(X).sum())} masked values; expected none: fill them or leave their rows out"
         )
     if getattr(X, "ndim", 2) > 2:
         raise InputError(
