@@ -29,7 +29,7 @@ extensions = [
     "recipe_keys",
     "speed",
 ]
-exclude_patterns = ["_build", "_ext", "examples", "gallery/*.ipynb", "gallery/*.py", "gallery/*.json"]
+exclude_patterns = ["_build", "_ext", "_templates", "examples", "gallery/*.ipynb", "gallery/*.py", "gallery/*.json"]
 nitpicky = False
 suppress_warnings = ["config.cache"]
 
@@ -60,9 +60,10 @@ sphinx_gallery_conf = {
 
 html_theme = "furo"
 html_show_sourcelink = False
+html_show_copyright = False
 html_static_path = ["_static"]
 html_css_files = ["guide.css"]
-templates_path = []
+templates_path = ["_templates"]
 
 
 def escape(app: Any, what: str, name: str, item: object, options: object, lines: list[str]) -> None:

@@ -553,6 +553,10 @@ COMMANDS = {
         "sample runs/demo -o text.csv/x.png",
         r"text\.csv/x\.png: found no folder 'text\.csv' to write to",
     ),
+    "unknown plot": (
+        "figure runs/demo --plot mapp",
+        r"unknown plot .mapp.*map",
+    ),
     # other commands
     "demo below a file": ("demo --run text.csv", r"text\.csv/demo: cannot write the run folder \(Not a directory\)"),
     "demo over something else": ("demo --run clash", r"clash/demo: already exists; expected a new run folder"),

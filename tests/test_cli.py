@@ -287,6 +287,11 @@ def test_figures_go_where_they_are_asked_to(place, command):
         image.verify()
 
 
+def test_chosen_plots_are_made(place, command):
+    out = command("figure", "runs/demo", "--plot", "interpolation", "--plot", "roc", "-o", "chosen")
+    assert out.splitlines() == ["chosen/interpolation.png", "chosen/roc.png"]
+
+
 def test_a_run_without_its_metrics_is_plotted_without_curves(place, command):
     shutil.copytree("runs/plain", "copies/plain")
     Path("copies/plain/metrics.jsonl").unlink()

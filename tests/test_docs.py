@@ -3,6 +3,7 @@
 import ast
 import functools
 import importlib
+import inspect
 import re
 import runpy
 import shlex
@@ -332,6 +333,27 @@ def test_every_key_of_a_recipe_is_described():
     }
     assert len(described) > 80
     assert not [key for key, text in described.items() if not text and not key.endswith(".kind")]
+
+
+@pytest.mark.parametrize("name", ["AAEClusterer", "AAEEmbedding", "SemiSupervisedAAE", "SupervisedAAE"])
+def test_the_reference_writes_out_every_parameter(name):
+    page, estimator = runpy.run_path(str(DOCS / "_ext" / "parameters.py")), getattr(aae, name)
+    lines = inspect.getdoc(estimator).splitlines()
+    page["process"](None, "class", name, estimator, None, lines)
+    assert "As for `AAE`" not in "\n".join(lines)
+    written = page["entries"](lines)["Parameters"]
+    parameters = inspect.signature(estimator).parameters
+    assert set(written) == set(parameters)
+    assert f"default={parameters['input_noise'].default}" in written["input_noise"][0]
+
+
+def test_formulas_keep_their_letters():
+    pytest.importorskip("latex2mathml")
+    convert = runpy.run_path(str(DOCS / "_ext" / "mathml.py"))["mathml"]
+    text = convert(r"\mathbf x \in \mathbb R, \mathcal N", "inline")
+    assert 'style="font-weight: bold">x</mi>' in text
+    assert "ℝ" in text
+    assert "𝒩" in text
 
 
 def test_reference_lists_every_public_name():

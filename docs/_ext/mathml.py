@@ -1,5 +1,7 @@
 """Formulas as MathML, which browsers draw themselves: the guide needs no network and no script for them."""
 
+import re
+import unicodedata
 from typing import Any
 
 from docutils import nodes
@@ -20,7 +22,25 @@ def mathml(text: str, display: str) -> str:
     """Convert LaTeX to one element of MathML."""
     for command, other in COMMANDS.items():
         text = text.replace(command, other)
-    return str(convert(text, display=display))
+    return re.sub(r'<mi mathvariant="([\w-]+)">([A-Za-z])</mi>', letter, str(convert(text, display=display)))
+
+
+def letter(found: re.Match[str]) -> str:
+    """Write a letter of a kind that browsers no longer know by name: as another character, or bold by its style."""
+    kind, name = found[1], found[2]
+    if kind in ("double-struck", "script"):
+        names = {"double-struck": "DOUBLE-STRUCK", "script": "SCRIPT"}
+        for place in ("", "MATHEMATICAL "):  # some are older than the block of mathematical letters
+            case = "CAPITAL" if name.isupper() else "SMALL"
+            try:
+                return (
+                    f'<mi mathvariant="normal">{unicodedata.lookup(f"{place}{names[kind]} {case} {name.upper()}")}</mi>'
+                )
+            except KeyError:
+                continue
+    if kind == "bold":
+        return f'<mi mathvariant="normal" style="font-weight: bold">{name}</mi>'
+    return found[0]
 
 
 def visit_math(self: Any, node: nodes.math) -> None:

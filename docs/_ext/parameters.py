@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any
 
-ENTRY = re.compile(r"^(\w+)(?:, \w+)* ?(?::.*)?$")
+ENTRY = re.compile(r"^(\w+)(?:, +\w+)* ?(?::.*)?$")
 
 
 def sections(lines: list[str]) -> dict[str, list[tuple[int, int]]]:

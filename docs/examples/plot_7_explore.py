@@ -30,7 +30,7 @@ classifier.explore(wine.data, names)
 
 # %%
 # Where each wine lies when each class has a place on a circle, and which classes are taken for which.
-figure = classifier.plot_map(wine.data, names)
+classifier.plot_map(wine.data, names)
 
 # %%
-figure = classifier.plot_confusion(wine.data, names)
+classifier.plot_confusion(wine.data, names)

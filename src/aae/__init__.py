@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from aae._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from aae.data.dataset import Dataset as Dataset
+    from aae.data.dataset import Split as Split
     from aae.estimators import AAE as AAE
     from aae.estimators import AAEClusterer as AAEClusterer
     from aae.estimators import AAEEmbedding as AAEEmbedding
@@ -39,12 +41,14 @@ _HOMES = {
     "AAEEmbedding": "aae.estimators",
     "AdversarialAutoencoder": "aae.model",
     "Batch": "aae.training.phases",
+    "Dataset": "aae.data.dataset",
     "Latent": "aae.model",
     "MLP": "aae.networks",
     "OptimizerSettings": "aae.training.settings",
     "Phase": "aae.training.phases",
     "Run": "aae.runs.run",
     "SemiSupervisedAAE": "aae.estimators",
+    "Split": "aae.data.dataset",
     "SupervisedAAE": "aae.estimators",
     "adversarial_phases": "aae.training.phases",
     "fit": "aae.training.fit",
@@ -55,7 +59,7 @@ _HOMES = {
     "save_pretrained": "aae.runs.hub",
     "train": "aae.runs.train",
 }
-_MODULES = ("data", "estimators", "evaluation", "losses", "posteriors", "priors", "recipes")
+_MODULES = ("callbacks", "data", "estimators", "evaluation", "losses", "posteriors", "priors", "recipes")
 
 __all__ = [
     "AAE",
@@ -64,11 +68,13 @@ __all__ = [
     "AAEEmbedding",
     "AdversarialAutoencoder",
     "Batch",
+    "Dataset",
     "Latent",
     "OptimizerSettings",
     "Phase",
     "Run",
     "SemiSupervisedAAE",
+    "Split",
     "SupervisedAAE",
     "adversarial_phases",
     "fit",

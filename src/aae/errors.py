@@ -84,6 +84,10 @@ class TrainingError(RuntimeError):
     """Training cannot go on; the message is one line that names phase, epoch and step."""
 
 
+class CallbackError(TrainingError):
+    """A callback raised an error, which ended the training; the message names it and says what is left."""
+
+
 class CollapseWarning(UserWarning):
     """Training came to an end, but what was trained shows a sign of collapse; the message says which, and what may help."""
 

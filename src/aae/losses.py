@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Reduction = Literal["sum", "mean"]
+Objective = Literal["adversarial", "least-squares", "hinge", "wasserstein"]
+"""What discriminators and generator lower: the paper's, or as in Mao et al. 2017, Lim and Ye 2017, Arjovsky et al. 2017."""
 
 
 def half_squared_error(reconstruction: Tensor, rows: Tensor, reduction: Reduction = "sum") -> Tensor:
@@ -58,14 +60,91 @@ def discriminator_loss(prior_logits: Tensor, code_logits: Tensor) -> Tensor:
     return F.softplus(-prior_logits).mean() + F.softplus(code_logits).mean()
 
 
-def discriminator_accuracy(prior_logits: Tensor, code_logits: Tensor) -> Tensor:
-    """Compute the fraction of prior samples and codes that are classified correctly, in [0, 1]; 0.5 is chance."""
-    return 0.5 * ((prior_logits > 0).float().mean() + (code_logits <= 0).float().mean())
+def discriminator_accuracy(prior_logits: Tensor, code_logits: Tensor, objective: Objective = "adversarial") -> Tensor:
+    """Compute the fraction of prior samples and codes that are classified correctly, in [0, 1]; 0.5 is chance.
+
+    The border is an output of 0, of 0.5 for least squares, and for the Wasserstein distance the middle of the two means.
+    """
+    border = prior_logits.new_tensor(0.5 if objective == "least-squares" else 0.0)
+    if objective == "wasserstein":
+        border = 0.5 * (prior_logits.mean() + code_logits.mean())
+    return 0.5 * ((prior_logits > border).float().mean() + (code_logits <= border).float().mean())
 
 
 def generator_loss(code_logits: Tensor) -> Tensor:
     """Compute the non-saturating generator loss -E[log D(code)], logits (batch,)."""
     return F.softplus(-code_logits).mean()
+
+
+def discriminator_objective(prior_logits: Tensor, code_logits: Tensor, objective: Objective) -> Tensor:
+    """Compute the discriminator's loss from its outputs for prior samples and codes, both (batch,)."""
+    if objective == "least-squares":
+        return 0.5 * ((prior_logits - 1).square().mean() + code_logits.square().mean())
+    if objective == "hinge":
+        return F.relu(1 - prior_logits).mean() + F.relu(1 + code_logits).mean()
+    if objective == "wasserstein":
+        return code_logits.mean() - prior_logits.mean()
+    return discriminator_loss(prior_logits, code_logits)
+
+
+def generator_objective(code_logits: Tensor, objective: Objective) -> Tensor:
+    """Compute the generator's loss from the discriminator's outputs for codes (batch,)."""
+    if objective == "least-squares":
+        return 0.5 * (code_logits - 1).square().mean()
+    if objective in ("hinge", "wasserstein"):
+        return -code_logits.mean()
+    return generator_loss(code_logits)
+
+
+def squared_slopes(function: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+    """Compute the squared length (batch,) of the gradient of a function's outputs (batch,) at points (batch, dim)."""
+    slopes: Tensor = torch.func.grad(lambda x: function(x).sum())(points.detach())
+    return slopes.square().sum(1)
+
+
+def inverse_multiquadratic_mmd(x: Tensor, y: Tensor) -> Tensor:
+    r"""Estimate MMD^2 of two samples under inverse multiquadratic kernels without bias, as WAE-MMD (Tolstikhin et al. 2018).
+
+    The kernel is the sum over c of c / (c + \|a - b\|^2), c = s {0.1, 0.2, 0.5, 1, 2, 5, 10}, where s is the mean squared
+    distance of two points of `y`: 2 dim sigma^2 for a Gaussian. Its tails are heavy, so codes far from the prior move too.
+
+    Parameters
+    ----------
+    x : Tensor, (n, dim)
+        Codes, n at least 2.
+    y : Tensor, (m, dim)
+        Prior samples, m at least 2.
+
+    Returns
+    -------
+    Tensor, ()
+        The estimate, about 0 or a little less for equal distributions, at most 14.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        n, m = len(x), len(y)
+        xx, yy, xy = (torch.cdist(a.float(), b.float()).square() for a, b in ((x, x), (y, y), (x, y)))
+        scale = (yy.detach().sum() / (m * (m - 1))).clamp(min=torch.finfo(yy.dtype).tiny)
+        total = torch.zeros((), device=x.device)
+        for c in (0.1 * scale, 0.2 * scale, 0.5 * scale, scale, 2 * scale, 5 * scale, 10 * scale):
+            within = ((c / (c + xx)).sum() - n) / (n * (n - 1)) + ((c / (c + yy)).sum() - m) / (m * (m - 1))
+            total = total + within - 2 * (c / (c + xy)).mean()
+    return total
+
+
+def sliced_wasserstein_loss(x: Tensor, y: Tensor, directions: Tensor) -> Tensor:
+    """Compute the mean over directions of the squared Wasserstein-2 distance of two projected samples (Kolouri et al. 2018).
+
+    Parameters
+    ----------
+    x, y : Tensor, (n, dim)
+        Codes and as many prior samples.
+    directions : Tensor, (directions, dim)
+        Of any length but 0.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        unit = F.normalize(directions, dim=1).T
+        gaps = (x.float() @ unit).sort(dim=0).values - (y.float() @ unit).sort(dim=0).values
+    return gaps.square().mean()
 
 
 def classification_loss(label_logits: Tensor, labels: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aae.errors import InputError
@@ -274,6 +275,36 @@ def frozen_statistics(module: nn.Module) -> Iterator[None]:
             layer.track_running_stats = True
 
 
+class SpectralLinear(nn.Linear):
+    """A linear layer whose weights are divided by their largest singular value (Miyato et al. 2018).
+
+    The singular value is estimated by the power method, one step in each forward pass in training mode.
+
+    Attributes
+    ----------
+    direction : Tensor, (outputs,)
+        The left singular vector that belongs to it, as far as it is known.
+    """
+
+    direction: Tensor
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, dtype=torch.float32)
+        self.register_buffer("direction", torch.full((outputs,), outputs**-0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x` (batch, inputs) to (batch, outputs)."""
+        with torch.autocast(x.device.type, enabled=False):
+            weight = self.weight
+            with torch.no_grad():
+                right = F.normalize(weight.T @ self.direction, dim=0)
+                left = F.normalize(weight @ right, dim=0)
+                if self.training:
+                    self.direction.copy_(left)
+            weight = weight / (left @ (weight @ right)).clamp(min=torch.finfo(weight.dtype).tiny)
+        return F.linear(x, weight, self.bias)
+
+
 class Dense(nn.Module):
     """One fully connected layer: linear, optional batch norm, activation, Gaussian noise and dropout."""
 
@@ -286,9 +317,11 @@ class Dense(nn.Module):
         batch_norm: bool = False,
         dropout: float = 0,
         noise_std: float = 0,
+        spectral_norm: bool = False,
     ) -> None:
         super().__init__()
-        self.linear = nn.Linear(inputs, outputs, dtype=torch.float32)
+        linear = SpectralLinear(inputs, outputs) if spectral_norm else nn.Linear(inputs, outputs, dtype=torch.float32)
+        self.linear = linear
         self.norm = nn.BatchNorm1d(outputs, dtype=torch.float32) if batch_norm else None
         self.activation = None if activation is None else ACTIVATIONS[activation]()
         self.corruption = Corruption(noise_std, dropout)
@@ -328,6 +361,8 @@ class MLP(nn.Module):
         Dropout rate after each hidden layer, in [0, 1).
     hidden_noise : float
         Standard deviation of Gaussian noise on the units of each hidden layer in training, 0 or larger.
+    spectral_norm : bool
+        Whether the weights of every layer are divided by their largest singular value.
 
     Attributes
     ----------
@@ -345,17 +380,23 @@ class MLP(nn.Module):
         batch_norm: BatchNormPlacement = "none",
         dropout: float = 0.0,
         hidden_noise: float = 0.0,
+        spectral_norm: bool = False,
     ) -> None:
         super().__init__()
         widths = [inputs, *hidden]
         layers = [
             Dense(
-                *units, activation=activation, batch_norm=batch_norm != "none", dropout=dropout, noise_std=hidden_noise
+                *units,
+                activation=activation,
+                batch_norm=batch_norm != "none",
+                dropout=dropout,
+                noise_std=hidden_noise,
+                spectral_norm=spectral_norm,
             )
             for units in pairwise(widths)
         ]
         if outputs is not None:
-            layers.append(Dense(widths[-1], outputs, batch_norm=batch_norm == "all"))
+            layers.append(Dense(widths[-1], outputs, batch_norm=batch_norm == "all", spectral_norm=spectral_norm))
         self.layers = nn.ModuleList(layers)
         self.out_features = widths[-1] if outputs is None else outputs
 

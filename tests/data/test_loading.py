@@ -326,7 +326,7 @@ BAD = {
     "complex": (save("x.npy", arr=np.ones((2, 2), complex)), "x.npy", {}, "type complex128"),
     "one dimension": (save("x.npy", arr=np.ones(5)), "x.npy", {}, "found 1 dimensions"),
     "five dimensions": (save("x.npy", arr=np.ones((1, 1, 1, 1, 1))), "x.npy", {}, "found 5 dimensions"),
-    "colours first": (save("x.npy", arr=np.ones((2, 3, 8, 8))), "x.npy", {}, "found 8 colours"),
+    "channels": (save("x.npy", arr=np.ones((2, 8, 8, 4))), "x.npy", {}, "found 4 colours"),
     "no rows": (save("x.npy", arr=np.ones((0, 3))), "x.npy", {}, "no rows"),
     "no columns": (save("x.npy", arr=np.ones((3, 0))), "x.npy", {}, "no columns"),
     "not npy": (text("x.npy", "hello"), "x.npy", {}, r"x\.npy: found a file that cannot be read"),

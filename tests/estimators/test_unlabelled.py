@@ -43,7 +43,7 @@ def test_names(expected, labels):
     model = aae.SemiSupervisedAAE(2, **SMALL).fit(ROWS, labels)
     assert model.classes_.tolist() == ["u", "v", "w"]
     np.testing.assert_array_equal(model.predict_proba(ROWS), expected)
-    assert model.score(ROWS, labels) == ((model.predict(ROWS) == NAMES) & ~HIDDEN).mean()
+    assert model.score(ROWS, labels) == (model.predict(ROWS) == NAMES)[~HIDDEN].mean()
     embedding = aae.AAEEmbedding(2, **SMALL).fit(ROWS, labels)
     assert embedding.classes_.tolist() == ["u", "v", "w"]
 

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from helpers import outcome
 
 from aae import files, recipes
 from aae.cli import run as command
@@ -80,10 +81,26 @@ def test_a_finished_run_without_checkpoints_is_not_made_longer_by_training_anew(
     with pytest.raises(InputError, match=r"training\.epochs is 1; .* has 2 epochs already"):
         train(small("training.epochs=1"), run=run, device="cpu", resume=True)
     with pytest.raises(
-        InputError, match=r"cannot resume with another recipe; training\.generator\.learning_rate is 0\.5"
+        InputError, match=r"finished after 2 epochs with training\.generator\.learning_rate 0\.001; 0\.5 expects more"
     ):
         train(small("training.generator.learning_rate=0.5"), run=run, device="cpu", resume=True)
     assert contents(run) == before
+
+
+def test_a_run_goes_on_with_another_learning_rate_and_says_so(finished, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    lower = small("training.epochs=3", "training.generator.learning_rate=0.0001")
+    train(lower, run=run, device="cpu", resume=True)
+    assert "note: " in (said := capsys.readouterr().err)
+    assert "training.generator.learning_rate is 0.0001 from epoch 3 on, 0.001 before" in said
+    change = {"epoch": 2, "key": "training.generator.learning_rate", "from": 0.001, "to": 0.0001}
+    assert json.loads((run / "run.json").read_text())["changes"] == [change]
+    assert recipes.read(run / "recipe.toml").training.named_optimizers["generator"].learning_rate == 0.0001
+    usual = tmp_path / "usual"
+    shutil.copytree(finished, usual)
+    train(small("training.epochs=3"), run=usual, device="cpu", resume=True)
+    assert outcome(usual) != outcome(run)
 
 
 def test_a_table_of_finished_and_measured_runs_needs_neither_their_device_nor_their_data(tmp_path, monkeypatch):

@@ -267,6 +267,18 @@ def test_convolutions_run_in_the_page(show):
     np.testing.assert_allclose(drawn(tab).ravel(), wanted, atol=1e-2)
 
 
+def test_a_page_within_another_has_the_height_that_it_needs(browser):
+    tab = browser.new_page(viewport={"width": 700, "height": 500})
+    tab.set_content(explorer(make_view((8, 8)))._repr_html_())
+    frame = tab.frames[1]
+    frame.evaluate("explorer.ready")
+    frame.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    height = tab.locator("iframe").bounding_box()["height"]
+    assert height == pytest.approx(frame.evaluate("document.body.offsetHeight"), abs=1)
+    assert 400 < height < 760
+    tab.close()
+
+
 def test_cluster_heads_are_shown_and_the_plane_is_that_of_the_representation(show):
     view = make_view((8, 8), label={"categories": 10}, cluster_heads={"margin": 2.0})
     tab = show(explorer(view))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from helpers import small_networks
 from sklearn.datasets import load_digits, load_iris
+from sklearn.metrics import roc_auc_score
 
 from aae.errors import InputError
 from aae.estimators import AAE, AAEClusterer, AAEEmbedding, SemiSupervisedAAE, SupervisedAAE
@@ -63,9 +64,28 @@ def test_a_table_gets_a_map_a_confusion_matrix_and_columns():
     assert len(model.plot_samples(IRIS.data).axes) == 4
     assert len(model.plot_interpolation(IRIS.data, steps=4).axes[0].lines[0].get_xdata()) == 4
     assert len(model.plot_history().axes) > 3
+    assert model.plot_history()._repr_html_().startswith('<img alt="figure"')  # in a notebook
     page = model.explore(IRIS.data, NAMES, rows=20)
     assert page.rows == 20
     assert "SemiSupervisedAAE on 4 columns, 1 epoch" in page.html
+
+
+def test_roc_of_classes_and_of_anomalies():
+    model = SemiSupervisedAAE(**SMALL).fit(IRIS.data, np.where(np.arange(150) % 5, "", NAMES))
+    axes = model.plot_roc(IRIS.data, NAMES).axes[0]
+    shown = [text.get_text() for text in axes.get_legend().get_texts()]
+    expected = [
+        roc_auc_score(name == NAMES, model.predict_proba(IRIS.data)[:, k]) for k, name in enumerate(model.classes_)
+    ]
+    assert shown == [f"{name}: {area:.3f}" for name, area in zip(model.classes_, expected, strict=True)]
+    scorer = AAE(2, **SMALL).fit(IRIS.data[:50])
+    scores, strange = -scorer.score_samples(IRIS.data), IRIS.target > 0
+    (text,) = scorer.plot_roc(IRIS.data, strange, scores=scores).axes[0].get_legend().get_texts()
+    assert text.get_text() == f"anomalies: {roc_auc_score(strange, scores):.3f}"
+    with pytest.raises(InputError, match="the model finds no classes; expected scores, larger for anomalies"):
+        scorer.plot_roc(IRIS.data, strange)
+    with pytest.raises(InputError, match=r"anomalies: found \[0\], expected rows of both kinds, 0 and 1"):
+        scorer.plot_roc(IRIS.data[50:], np.ones(100), scores=scores[50:])
 
 
 def test_clusters_of_a_table_are_counted():

@@ -1,6 +1,7 @@
 """What the paper compares with and we can run ourselves: a model, its phases and its method a file."""
 
 from aae.baselines.adgm import ADGM, AuxiliaryDeepGenerativeModel
+from aae.baselines.autoencoder import Autoencoder
 from aae.baselines.catgan import CategoricalGAN, CatGAN, categorical_adversarial_phases
 from aae.baselines.gan import GAN, GenerativeAdversarialNetwork, generative_adversarial_phases
 from aae.baselines.gmmn import GMMN, GeneratedPrior, SigmoidCode, moment_matching_phases
@@ -8,6 +9,7 @@ from aae.baselines.ladder import Ladder, LadderNetwork, ladder_phases
 from aae.baselines.m1m2 import M1M2, StackedGenerativeModel, stacked_phases
 from aae.baselines.m2 import M2, DeepGenerativeModel, generative_phases
 from aae.baselines.network import Network, SupervisedNetwork, supervised_phases
+from aae.baselines.tsne import TSNE, neighbour_phases
 from aae.baselines.vae import VAE, variational_phases
 from aae.baselines.vat import VAT, virtual_adversarial_phases
 
@@ -17,8 +19,10 @@ __all__ = [
     "GMMN",
     "M1M2",
     "M2",
+    "TSNE",
     "VAE",
     "VAT",
+    "Autoencoder",
     "AuxiliaryDeepGenerativeModel",
     "CatGAN",
     "CategoricalGAN",
@@ -36,6 +40,7 @@ __all__ = [
     "generative_phases",
     "ladder_phases",
     "moment_matching_phases",
+    "neighbour_phases",
     "stacked_phases",
     "supervised_phases",
     "variational_phases",

@@ -28,6 +28,8 @@ class Method(ABC):
         Whether it takes ``training.pretraining``, at least 1 epoch then.
     makes_rows : bool
         Whether its model makes rows, so that the scaled ones have to fit ``model.output``.
+    maps : bool
+        Whether its codes are a map of the rows that no prior shapes.
     losses : frozenset of str
         Which of ``training.losses`` it takes.
     """
@@ -37,6 +39,7 @@ class Method(ABC):
     needs_labels: ClassVar[bool] = False
     pretrains: ClassVar[bool] = False
     makes_rows: ClassVar[bool] = True
+    maps: ClassVar[bool] = False
     losses: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod

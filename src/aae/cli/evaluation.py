@@ -116,6 +116,14 @@ def figure(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder; by default figures/ in the run.")
     ] = None,
+    plots: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--plot",
+            metavar="NAME",
+            help="Only history, map, confusion, roc, clusters, samples, reconstructions or interpolation; may be repeated.",
+        ),
+    ] = None,
     data: DataOption = None,
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
@@ -124,8 +132,9 @@ def figure(
 
     Example: aae figure runs/figure2a
     """
-    from aae.runs.plot import plot_seeds
+    from aae.runs.plot import plot_seeds, plot_some
     from aae.runs.train import load_runs
 
-    for path in plot_seeds(load_runs(run, device.value, trust_modules=trust), output, data):
+    runs = load_runs(run, device.value, trust_modules=trust)
+    for path in plot_some(runs, plots, output, data) if plots else plot_seeds(runs, output, data):
         print(shown(path))

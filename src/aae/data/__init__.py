@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aae.data.labels import is_unlabelled as is_unlabelled
     from aae.data.loading import load as load
     from aae.data.loading import read_rows as read_rows
+    from aae.data.memory import from_arrays as from_arrays
     from aae.data.output import write_rows as write_rows
     from aae.data.splits import labelled_subset as labelled_subset
 
@@ -27,6 +28,7 @@ _HOMES = {
     "Dataset": "dataset",
     "Split": "dataset",
     "fetch": "catalogue",
+    "from_arrays": "memory",
     "is_unlabelled": "labels",
     "labelled_subset": "splits",
     "load": "loading",
@@ -41,6 +43,7 @@ __all__ = [
     "Dataset",
     "Split",
     "fetch",
+    "from_arrays",
     "is_unlabelled",
     "labelled_subset",
     "load",

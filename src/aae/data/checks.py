@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aae.data.dataset import Split
 from aae.data.labels import Names, check_labels, number_classes
 from aae.data.reading import require_memory
-from aae.errors import InputError
+from aae.errors import InputError, note
 
 BLOCK = 2**22  # values looked at together, so that a memory map is never read whole
 _MAPPED = frozenset(["u1", "i1", "i2", "i4", "i8", "f2", "f4", "f8"])  # types that PyTorch can index as they are
@@ -126,10 +126,7 @@ def check_rows(part: Part) -> NDArray[Any]:
         raise InputError(f"{part.where}: found no rows, expected at least one")
     if rows.size == 0:
         raise InputError(f"{part.where}: found no columns in shape {rows.shape}, expected at least one")
-    if rows.ndim == 4:
-        if rows.shape[3] not in (1, 3):
-            raise InputError(f"{part.where}: found {rows.shape[3]} colours in shape {rows.shape}, expected 1 or 3")
-        rows = rows[..., 0] if rows.shape[3] == 1 else rows
+    rows = colours_last(rows, part.where)
     if are_images(rows):
         return rows
     mapped = isinstance(rows, np.memmap) and rows.dtype.isnative and rows.dtype.str[1:] in _MAPPED
@@ -139,6 +136,30 @@ def check_rows(part: Part) -> NDArray[Any]:
         rows = np.asarray(rows).astype(final)
     check_finite(rows, part.where, part.columns)
     return rows
+
+
+def colours_last(rows: NDArray[Any], where: str) -> NDArray[Any]:
+    """Bring images with colours to (n, height, width, 3), or (n, height, width) with one; other rows stay as they are.
+
+    Images as PyTorch stores them, (n, 1 or 3, height, width), are turned round with a note.
+
+    Raises
+    ------
+    InputError
+        If there are other than 1 or 3 colours.
+    """
+    if rows.ndim != 4:
+        return rows
+    if rows.shape[3] not in (1, 3) and rows.shape[1] in (1, 3):
+        note(
+            f"{where}: found colours first in shape {rows.shape}; read as {(len(rows), *rows.shape[2:], rows.shape[1])}"
+        )
+        rows = np.moveaxis(rows, 1, 3)
+    if rows.shape[3] not in (1, 3):
+        raise InputError(
+            f"{where}: found {rows.shape[3]} colours in shape {rows.shape}, expected 1 or 3, in the last place or right after n"
+        )
+    return rows[..., 0] if rows.shape[3] == 1 else rows
 
 
 def are_images(rows: NDArray[Any]) -> bool:

@@ -1,4 +1,4 @@
-"""The two doors of this package: `load` a data set to train on, `read_rows` to apply a model to."""
+"""The doors of this package for files: `load` a data set to train on, `read_rows` to apply a model to."""
 
 from __future__ import annotations
 
@@ -123,7 +123,14 @@ def load(
                 f"labels: found {labels!r} for {path}, expected none, as that has its own labels or test rows"
             )
         train = replace(train, labels=_read_labels(local_path(labels), options))
-    given = {"train": train, "validation": parts.validation, "test": parts.test}
+    return hold_out_splits(name, replace(parts, train=train), validation=validation, test=test, unlabelled=unlabelled)
+
+
+def hold_out_splits(
+    name: str, parts: Parts, *, validation: int | float, test: int | float, unlabelled: Names
+) -> Dataset:
+    """Check what a source holds, and hold out of it the splits that it has not; options as for `load`."""
+    given = {"train": parts.train, "validation": parts.validation, "test": parts.test}
     there = {split: part for split, part in given.items() if part is not None}
     checked, class_names = check_parts(list(there.values()), parts.class_names, unlabelled)
     splits = dict(zip(there, checked, strict=True))
@@ -132,7 +139,7 @@ def load(
         kept, test_split = hold_out(kept, test, option="test", where=name, last=parts.last)
     if held is None:
         kept, held = hold_out(kept, validation, option="validation", where=name, last=parts.last)
-    return Dataset(name, kept, held, test_split, kept.rows.shape[1:], class_names, train.columns)
+    return Dataset(name, kept, held, test_split, kept.rows.shape[1:], class_names, parts.train.columns)
 
 
 def read_rows(

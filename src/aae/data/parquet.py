@@ -1,10 +1,10 @@
-"""Parquet files, read with Arrow: columns of numbers, lists of numbers of one length, labels, and names of rows."""
+"""Parquet files and data frames, read with Arrow: columns of numbers, lists of numbers of one length, labels, names of rows."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from aae.data.formats import Options
 from aae.data.reading import damaged, require_memory
 from aae.data.tables import HINT, TableFile, assign, table_format
-from aae.errors import InputError
+from aae.errors import InputError, reason
 
 _INDEX = re.compile(r"__index_level_\d+__")  # names of rows that pandas writes beside the data
 _BLOCK = 2**22  # values read together
@@ -41,34 +41,65 @@ def read_file(path: Path, options: Options) -> TableFile:
     """
     with damaged(path, _EXPECTED), pa.OSFile(os.fsencode(path)) as file:
         parquet = pa_parquet.ParquetFile(file)
-        schema = parquet.schema_arrow
-        own_names = schema.names
-        names = [name.strip() for name in own_names]
-        row_names = _row_names(schema)
-        roles = assign(path, names, options, row_names)
-        used = [*roles.features, *(place for place in (roles.label, roles.ids) if place is not None)]
-        require_memory(4 * parquet.metadata.num_rows * max(1, len(roles.features)), str(path))
-        wanted = None if len(used) == len(names) else [own_names[place] for place in used]
-        step = max(1, _BLOCK // max(1, len(used)))
-        blocks, label_parts, id_parts, start = [], [], [], 0
-        columns = tuple(names[place] for place in roles.features)
-        for batch in parquet.iter_batches(batch_size=step, columns=wanted, use_threads=False):
-            column_of = dict(zip(batch.schema.names, batch.columns, strict=True))
-            parts = {place: column_of[own_names[place]] for place in used}
-            found = [_numbers(parts[place], f"{path}: column {names[place]!r}", start) for place in roles.features]
-            if not start:
-                columns = tuple(_expand([names[place] for place in roles.features], found))
-            blocks.append(_join(found, len(batch)))
-            if blocks[-1].shape[1] != len(columns):
-                raise InputError(f"{path}: found lists of several lengths, expected one length")
-            require_memory(blocks[-1].nbytes, str(path))
-            if roles.label is not None:
-                label_parts.append(_labels(parts[roles.label], f"{path}: column {names[roles.label]!r}"))
-            if roles.ids is not None:
-                id_parts.append(_ids(parts[roles.ids]))
-            start += len(batch)
-        require_memory(sum(block.nbytes for block in blocks), str(path))
-        rows = np.concatenate(blocks) if blocks else np.empty((0, len(columns)), np.float32)
+        return _read(
+            path,
+            parquet.schema_arrow,
+            parquet.metadata.num_rows,
+            lambda columns, size: parquet.iter_batches(batch_size=size, columns=columns, use_threads=False),
+            options,
+        )
+
+
+def read_frame(frame: Any, options: Options) -> TableFile:
+    """Read a data frame of pandas or polars, or a table of Arrow, by the rules of a Parquet file; see `read_file`."""
+    where = "data frame"
+    try:
+        if not isinstance(frame, pa.Table):
+            frame = frame.to_arrow() if hasattr(frame, "to_arrow") else pa.Table.from_pandas(frame)
+    except (pa.ArrowException, AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"{where}: found what is no table ({reason(error)}), expected {_EXPECTED}") from None
+
+    def batches(columns: list[str] | None, size: int) -> Iterator[Any]:
+        return iter((frame if columns is None else frame.select(columns)).to_batches(max_chunksize=size))
+
+    return _read(where, frame.schema, frame.num_rows, batches, options)
+
+
+def _read(
+    where: Path | str,
+    schema: pa.Schema,
+    num_rows: int,
+    batches: Callable[[list[str] | None, int], Iterator[Any]],
+    options: Options,
+) -> TableFile:
+    """Read the columns of a table in batches, each in its role; `batches` takes names of columns, and rows in a batch."""
+    own_names = schema.names
+    names = [name.strip() for name in own_names]
+    row_names = _row_names(schema)
+    roles = assign(where, names, options, row_names)
+    used = [*roles.features, *(place for place in (roles.label, roles.ids) if place is not None)]
+    require_memory(4 * num_rows * max(1, len(roles.features)), str(where))
+    wanted = None if len(used) == len(names) else [own_names[place] for place in used]
+    step = max(1, _BLOCK // max(1, len(used)))
+    blocks, label_parts, id_parts, start = [], [], [], 0
+    columns = tuple(names[place] for place in roles.features)
+    for batch in batches(wanted, step):
+        column_of = dict(zip(batch.schema.names, batch.columns, strict=True))
+        parts = {place: column_of[own_names[place]] for place in used}
+        found = [_numbers(parts[place], f"{where}: column {names[place]!r}", start) for place in roles.features]
+        if not start:
+            columns = tuple(_expand([names[place] for place in roles.features], found))
+        blocks.append(_join(found, len(batch)))
+        if blocks[-1].shape[1] != len(columns):
+            raise InputError(f"{where}: found lists of several lengths, expected one length")
+        require_memory(blocks[-1].nbytes, str(where))
+        if roles.label is not None:
+            label_parts.append(_labels(parts[roles.label], f"{where}: column {names[roles.label]!r}"))
+        if roles.ids is not None:
+            id_parts.append(_ids(parts[roles.ids]))
+        start += len(batch)
+    require_memory(sum(block.nbytes for block in blocks), str(where))
+    rows = np.concatenate(blocks) if blocks else np.empty((0, len(columns)), np.float32)
     labels = None if roles.label is None else np.concatenate(label_parts or [np.empty(0, np.int64)])
     ids = None if roles.ids is None else np.concatenate(id_parts or [np.empty(0, np.str_)])
     name = "id" if roles.ids is None or _INDEX.fullmatch(names[roles.ids]) else names[roles.ids]

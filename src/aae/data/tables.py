@@ -62,12 +62,12 @@ class TableFile:
     id_column: str
 
 
-def assign(path: Path, names: Sequence[str], options: Options, row_names: Sequence[int] = ()) -> Roles:
+def assign(path: Path | str, names: Sequence[str], options: Options, row_names: Sequence[int] = ()) -> Roles:
     """Find out what each column is.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
         The file, for messages.
     names : sequence of str
         The names of all columns, without spaces around them.
@@ -124,7 +124,7 @@ def assign(path: Path, names: Sequence[str], options: Options, row_names: Sequen
     return Roles(tuple(place for place, name in enumerate(names) if name in wanted), label, ids)
 
 
-def unknown_column(path: Path, name: str, names: Sequence[str]) -> InputError:
+def unknown_column(path: Path | str, name: str, names: Sequence[str]) -> InputError:
     """Create the error for a column that is not there; of many columns a few are named."""
     if len(names) > 50:
         return InputError(f"{path}: unknown column {name!r}; expected one of {list_some(map(repr, names), 5)}")
@@ -136,7 +136,7 @@ def _lists(columns: Sequence[str]) -> set[str]:
     return {column.rpartition("_")[0] for column in columns if column.rpartition("_")[2].isdigit()}
 
 
-def _check_names(path: Path, names: Sequence[str], row_names: Sequence[int]) -> None:
+def _check_names(path: Path | str, names: Sequence[str], row_names: Sequence[int]) -> None:
     for place, name in enumerate(names):
         if not name and place not in row_names:
             raise InputError(f"{path}: found no name for column {place} (counted from 0), expected one")

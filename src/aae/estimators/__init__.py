@@ -3,6 +3,15 @@
 from aae.estimators.autoencoder import AAE
 from aae.estimators.clustering import AAEClusterer
 from aae.estimators.embedding import AAEEmbedding
+from aae.estimators.splitting import LabelledKFold, labelled_accuracy
 from aae.estimators.supervised import SemiSupervisedAAE, SupervisedAAE
 
-__all__ = ["AAE", "AAEClusterer", "AAEEmbedding", "SemiSupervisedAAE", "SupervisedAAE"]
+__all__ = [
+    "AAE",
+    "AAEClusterer",
+    "AAEEmbedding",
+    "LabelledKFold",
+    "SemiSupervisedAAE",
+    "SupervisedAAE",
+    "labelled_accuracy",
+]

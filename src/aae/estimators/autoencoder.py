@@ -24,7 +24,7 @@ from aae.estimators.neighbours import (
     principal_dimension,
     residual_variance,
 )
-from aae.estimators.use import BATCH, Rows
+from aae.estimators.use import BATCH, Rows, batches
 from aae.estimators.weights import Weights, check_weights, repeat
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
@@ -89,6 +89,23 @@ class AAE(OutlierMixin, AdversarialTransformer):  # type: ignore[misc]
     optimizers : dict, optional
         Changes for single phases (``"reconstruction"``, ``"discriminator"``, ``"generator"``), in the words of a recipe:
         ``{"generator": {"learning_rate": 0.0005}, "reconstruction": {"optimizer": "sgd", "momentum": 0.9}}``.
+    learning_rate_decay : {"auto", "none", "linear", "cosine"}, default="auto"
+        How the rates fall to 0 in the course of `fit`, evenly or along half a cosine. ``"auto"``: not at all, but evenly in the
+        second half where one joint update lowers all losses. Training that goes on has no end, and its rates stay.
+    early_stopping : bool, default=False
+        Whether training ends when validation rows are no longer reconstructed (or classified) better, and the weights of the best
+        epoch come back. The rows are those of `validation_data`, or a part of the rows is held out.
+    validation_fraction : float, optional
+        Fraction of the rows that is held out, in (0, 1); with labels a fraction of the labelled rows of each class. What is
+        measured on them is in `history_`. By default 0.1 with `early_stopping`, otherwise none.
+    n_iter_no_change : int, default=10
+        Epochs without improvement after which `early_stopping` ends the training.
+    tol : float, default=1e-4
+        By how much the reconstruction error, or the percentage of errors, has to fall to count as an improvement.
+    callbacks : list, optional
+        Functions that are called after every epoch with the `aae.callbacks.Training`, or objects with some of the methods
+        `on_train_begin`, `on_epoch_end` and `on_train_end`. Where one fails the estimator keeps what was learnt until then, and a
+        CallbackError names it.
     precision : {"fp32", "bf16", "tf32"}, default="fp32"
         Of the matrix products in training.
     device : {"auto", "cpu", "cuda"}, default="auto"
@@ -111,6 +128,8 @@ class AAE(OutlierMixin, AdversarialTransformer):  # type: ignore[misc]
         Per epoch its number, the mean losses and what the phases log.
     n_iter_ : int
         Number of epochs, one that Ctrl-C ended early included.
+    best_epoch_ : int
+        With `early_stopping` the epoch whose weights came back.
     latent_dim_ : int
         Number of dimensions of a code.
     noise_variance_ : array of float, (n_features_in_,)
@@ -171,6 +190,12 @@ class AAE(OutlierMixin, AdversarialTransformer):  # type: ignore[misc]
         batch_size: int = 50,
         learning_rate: float = 0.001,
         optimizers: dict[str, dict[str, Any]] | None = None,
+        learning_rate_decay: Literal["auto", "none", "linear", "cosine"] = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float | None = None,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        callbacks: Sequence[Any] | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -192,6 +217,12 @@ class AAE(OutlierMixin, AdversarialTransformer):  # type: ignore[misc]
             batch_size=batch_size,
             learning_rate=learning_rate,
             optimizers=optimizers,
+            learning_rate_decay=learning_rate_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            callbacks=callbacks,
             precision=precision,
             device=device,
             warm_start=warm_start,
@@ -200,18 +231,27 @@ class AAE(OutlierMixin, AdversarialTransformer):  # type: ignore[misc]
         )
         self.contamination = contamination
 
-    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        validation_data: ArrayLike | None = None,
+    ) -> Self:
         """Train.
 
         Parameters
         ----------
-        X : array-like, (n_samples, n_features)
-            Rows; at least two.
+        X : array-like or sparse, (n_samples, n_features)
+            Rows; at least two. Sparse ones become dense batch by batch.
         y : ignored
             Present by convention.
         sample_weight : array-like, (n_samples,), optional
             How much each row counts, 0 or larger. Whole numbers (of a mean up to 10) do what as many equal rows would; other
             weights say how often a row is drawn, relative to the others.
+        validation_data : array-like, (n_validation, n_features), optional
+            Rows that are only measured, after every epoch: what `early_stopping` goes by, in place of a part of the rows.
 
         Returns
         -------
@@ -225,7 +265,7 @@ class AAE(OutlierMixin, AdversarialTransformer):  # type: ignore[misc]
         TrainingError
             If a loss or a weight is not finite.
         """
-        return self._fit(X, sample_weight, partial=False)
+        return self._fit(X, sample_weight, validation_data, partial=False)
 
     def partial_fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Make one pass over rows (n_samples, n_features), in mini-batches.
@@ -234,14 +274,17 @@ class AAE(OutlierMixin, AdversarialTransformer):  # type: ignore[misc]
         that are to come; a warning says where later ones are not. Optimizers go on as the last call left them. Raises as
         `fit` does.
         """
-        return self._fit(X, sample_weight, partial=True)
+        return self._fit(X, sample_weight, None, partial=True)
 
     @fitting
-    def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None, *, partial: bool) -> Self:
+    def _fit(
+        self, X: ArrayLike, sample_weight: ArrayLike | None, validation_data: ArrayLike | None, *, partial: bool
+    ) -> Self:
         incremental = self._is_incremental(partial)
         checked = self._check_fit(X, incremental=incremental)
+        validation = self._check_validation(validation_data)
         weights = check_weights("sample_weight", sample_weight, len(checked))
-        rows = self._train(checked, weights=weights, incremental=incremental, partial=partial)
+        rows = self._train(checked, weights=weights, incremental=incremental, partial=partial, validation=validation)
         self._keep_some(rows, anew=not partial or not incremental)
         self._compare_with(self._kept if partial else self._some(rows, weights))
         return self
@@ -250,14 +293,16 @@ class AAE(OutlierMixin, AdversarialTransformer):  # type: ignore[misc]
     def _style_dim(self) -> int:
         return self.latent_dim_
 
-    def _build(self, rows: Rows, seed: int) -> AdversarialAutoencoder:
-        if self.latent_dim != "auto":
-            self.latent_dim_ = int(self.latent_dim)
+    def _build(self, rows: Tensor, seed: int) -> AdversarialAutoencoder:
+        wanted: Any = self.latent_dim
+        if wanted != "auto":
+            self.latent_dim_ = int(wanted)
         elif isinstance(self.prior, Prior):
             self.latent_dim_ = self.prior.dim
         else:
-            which = np.linspace(0, len(rows) - 1, min(len(rows), PRINCIPAL_ROWS)).round().astype(np.int64)
-            self.latent_dim_ = principal_dimension(torch.from_numpy(rows[which]), EXPLAINED)
+            size = max(COMPARED_ROWS[0], min(PRINCIPAL_ROWS, COMPARED_VALUES // rows.shape[1]))
+            which = torch.linspace(0, len(rows) - 1, min(len(rows), size)).round().long()
+            self.latent_dim_ = principal_dimension(rows[which], EXPLAINED)
         return super()._build(rows, seed)
 
     def _some(self, rows: Tensor, weights: Weights | None) -> Tensor:
@@ -276,7 +321,7 @@ class AAE(OutlierMixin, AdversarialTransformer):  # type: ignore[misc]
     def _compare_with(self, rows: Tensor) -> None:
         """Set what the anomaly score needs from scaled training rows, and the threshold."""
         model = copy.deepcopy(self.model_).double()
-        found = [code_and_reconstruction(model, batch.to(self._device).double()) for batch in torch.split(rows, BATCH)]
+        found = [code_and_reconstruction(model, batch.to(self._device).double()) for batch in batches(rows)]
         codes, reconstructions = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
         self.noise_variance_ = residual_variance(rows, reconstructions).numpy()
         contamination = 0.0 if self.contamination == "auto" else float(self.contamination)
@@ -381,6 +426,6 @@ class AAE(OutlierMixin, AdversarialTransformer):  # type: ignore[misc]
         """Compute the scores of scaled rows, in float64: those of a row then do not depend on its batch."""
         score = copy.deepcopy(self._anomaly_score).double().to(self._device)
         size = min(BATCH, score.neighbours.batch_size)
-        scores = [score(batch.to(self._device).double()).cpu() for batch in torch.split(rows, size)]
+        scores = [score(batch.to(self._device).double()).cpu() for batch in rows.split(size)]  # type: ignore[no-untyped-call]
         found: Rows = torch.cat(scores).numpy()
         return found

@@ -20,11 +20,21 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from aae.device import choose_device
-from aae.errors import CollapseWarning, InputError, InputWarning, InterruptedTrainingWarning, unknown
+from aae.device import choose_device, usual_state
+from aae.errors import (
+    CallbackError,
+    CollapseWarning,
+    InputError,
+    InputWarning,
+    InterruptedTrainingWarning,
+    reason,
+    unknown,
+)
 from aae.estimators.fitting import architecture, layer_sizes, refuse_changes
-from aae.estimators.labels import mark_unlabelled
-from aae.estimators.use import DTYPES, SHORT, FittedModel, Labels, Rows, draw_seed, refuse_images, scale
+from aae.estimators.labels import mark_unlabelled, number_labels
+from aae.estimators.sparse import as_table, take
+from aae.estimators.splitting import hold_out
+from aae.estimators.use import BATCH, DTYPES, SHORT, FittedModel, Labels, batches, draw_seed, refuse_images, scaled
 from aae.estimators.weights import Weights, repeat, row_order
 from aae.model import AdversarialAutoencoder
 from aae.networks import ROUNDING, Corruption, Scaling
@@ -40,6 +50,7 @@ from aae.recipes.schema import (
     StyleSettings,
 )
 from aae.scaling import KINDS, ScalingKind, choose_scaling
+from aae.training.callbacks import AnyCallback, Training, call, check_callbacks
 from aae.training.data import TrainingData
 from aae.training.diagnostics import diagnose, diagnose_codes, diagnose_labels
 from aae.training.loop import Interruption
@@ -81,6 +92,12 @@ class AdversarialEstimator(FittedModel):
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "optimizers": [dict, None],
+        "learning_rate_decay": [StrOptions({"auto", "none", "linear", "cosine"})],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "callbacks": [list, tuple, None],
         "precision": [StrOptions({"fp32", "bf16", "tf32"})],
         "device": [StrOptions({"auto", "cpu", "cuda"})],
         "warm_start": ["boolean"],
@@ -95,6 +112,8 @@ class AdversarialEstimator(FittedModel):
     _steps: int  # mini-batches seen
     _warned: frozenset[str]  # signs of collapse that were told
     _interrupted: Interruption  # while fitting
+    _failure: CallbackError | None  # of a callback, while fitting
+    best_epoch_: int
     _state: tuple[dict[str, Tensor], dict[str, Any]]  # optimizers and generators, to go on from
 
     def __init__(
@@ -114,6 +133,12 @@ class AdversarialEstimator(FittedModel):
         batch_size: int = 50,
         learning_rate: float = 0.001,
         optimizers: dict[str, dict[str, Any]] | None = None,
+        learning_rate_decay: Literal["auto", "none", "linear", "cosine"] = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float | None = None,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        callbacks: Sequence[Any] | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -134,6 +159,12 @@ class AdversarialEstimator(FittedModel):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.optimizers = optimizers
+        self.learning_rate_decay = learning_rate_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.callbacks = callbacks
         self.precision = precision
         self.device = device
         self.warm_start = warm_start
@@ -167,7 +198,10 @@ class AdversarialEstimator(FittedModel):
         refuse_images(X)
         if y is not None and not isinstance(y, str):
             y = mark_unlabelled(y, unlabelled)
-        return validate_data(self, X, y, reset=not incremental, dtype=DTYPES, ensure_min_samples=2)
+        checked = validate_data(
+            self, X, y, reset=not incremental, dtype=DTYPES, ensure_min_samples=2, accept_sparse="csr"
+        )
+        return (as_table(checked[0]), checked[1]) if isinstance(checked, tuple) else as_table(checked)
 
     def _train(
         self,
@@ -178,6 +212,7 @@ class AdversarialEstimator(FittedModel):
         *,
         incremental: bool,
         partial: bool = False,
+        validation: tuple[NDArray[Any], Labels | None] | None = None,
     ) -> Tensor:
         """Train on checked rows (n, n_features_in_), with labels (n,), -1 where unlabelled; returns the scaled rows.
 
@@ -186,18 +221,29 @@ class AdversarialEstimator(FittedModel):
         `partial_fit` makes one pass over the rows.
         """
         seed = self._seed if incremental else draw_seed(self.random_state)
-        index, drawn = repeat(row_order(X, labels), weights)
+        callbacks = check_callbacks(self.callbacks)
+        index = row_order(X, labels)
+        held = np.empty(0, np.int64)
+        if not partial and validation is None and (self.early_stopping or self.validation_fraction is not None):
+            fraction = 0.1 if self.validation_fraction is None else float(self.validation_fraction)
+            index, held = hold_out(index, labels if self._scores_labels else None, fraction, seed)
+            validation = take(X, held), None if labels is None else labels[held]
+        index, drawn = repeat(index, weights)
         if len(index) < 2:
             raise InputError("sample_weight leaves one row; expected at least two with a weight above zero")
-        scaler = self.scaler_ if incremental else self._make_scaler(X[index])
+        scaler = self.scaler_ if incremental else self._make_scaler(take(X, index))
         history = list(self.history_) if incremental else []
+        before = len(history)
         epochs = 1 if partial else self._epochs(len(index))
         settings = self._training_settings(epochs, seed, incremental=incremental or partial)
         device = choose_device(self.device)
-        rows = scale(scaler, X)
+        rows = scaled(scaler, X)
+        measured = None
+        if validation is not None:
+            measured = scaled(scaler, validation[0]), validation[1]
         if incremental:
             self._check_place(rows, scaler)
-        data = _training_data(rows[index], None if labels is None else labels[index], drawn, class_weights)
+        data = _training_data(take(rows, index), None if labels is None else labels[index], drawn, class_weights)
         if partial:
             data = _whole_batches(data, int(self.batch_size), Noise(seed, ORDER, len(history), 1))
         if settings.losses.neighbours is not None:
@@ -211,11 +257,18 @@ class AdversarialEstimator(FittedModel):
             trainer = Trainer(model, self._phases(model, classify, settings), data, settings, device)
             if incremental:
                 self._go_on(trainer)
-            for losses in self._run(trainer, epochs):
+            for losses in self._run(trainer, epochs, callbacks, measured):
                 history.append({"epoch": trainer.epoch, **losses})
             tensors, metadata = trainer.state()
-            if trainer.trained is not model:
-                model.load_state_dict(trainer.trained.state_dict())
+            result = trainer.result()
+            if trainer.best.epoch:
+                self.best_epoch_ = trainer.best.epoch
+                averages = {f"ema.{name}" for name in result} & tensors.keys()
+                tensors |= {name: result[name.removeprefix("ema.")] for name in averages}
+            tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("best.")}
+            metadata.pop("best", None)
+            if trainer.trained is not model or trainer.best.epoch:
+                model.load_state_dict(result)
         tensors = {name: tensor.cpu() for name, tensor in tensors.items() if not name.startswith("module.")}
         self._state = (self._state[0] | tensors if incremental else tensors, metadata)
         self._seed, self.scaler_, self.model_, self.history_ = seed, scaler, model.eval(), history
@@ -224,10 +277,9 @@ class AdversarialEstimator(FittedModel):
             self._made_with = architecture(self.get_params(deep=False))
             self._decodes_to = np.float32 if X.dtype in SHORT else np.float64
             self._steps, self._warned = 0, frozenset()
-        self._steps += epochs * trainer.steps_per_epoch
-        scaled = torch.from_numpy(rows)
-        self._report_collapse(scaled, labels)
-        return scaled
+        self._steps += (len(history) - before) * trainer.steps_per_epoch
+        self._report_collapse(rows, labels)
+        return rows
 
     def _go_on(self, trainer: Trainer) -> None:
         """Let a trainer go on where the last one stopped; on another kind of device its random numbers are new ones."""
@@ -239,21 +291,36 @@ class AdversarialEstimator(FittedModel):
             tensors, metadata = tensors | drawn, {**metadata, "device": trainer.device.type}
         trainer.load_state(weights | tensors, metadata)
 
-    def _run(self, trainer: Trainer, epochs: int) -> Iterator[dict[str, float]]:
+    def _run(
+        self,
+        trainer: Trainer,
+        epochs: int,
+        callbacks: Sequence[AnyCallback],
+        validation: tuple[Tensor, Labels | None] | None,
+    ) -> Iterator[dict[str, float]]:
         """Train for a number of epochs, with progress if asked for; returns the metrics of each."""
         first, last = trainer.epoch, trainer.epoch + epochs
-        progress = Progress(type(self).__name__, last, trainer.steps_per_epoch, trainer.epoch) if self.verbose else None
+        title = type(self).__name__
+        progress = Progress(title, last, trainer.steps_per_epoch, trainer.epoch) if self.verbose else None
+        watched = Training(title, trainer)
+        self._failure = call("on_train_begin", callbacks, watched)
         with progress or nullcontext():
-            while trainer.epoch < last:
+            while trainer.epoch < last and self._failure is None:
                 metrics = trainer.run_epoch(lambda: _note_step(progress) or self._interrupted.is_set)
                 cut = metrics is None
                 if metrics is None:  # the epoch ends here; its rest is no part of the next
                     trainer.steps_per_epoch = trainer.step
                     metrics = trainer.close_epoch()
                 assert metrics is not None
+                if validation is not None:
+                    assert isinstance(trainer.trained, AdversarialAutoencoder)
+                    metrics |= self._validated(trainer.trained, *validation)
+                    trainer.best.update(trainer.epoch, metrics, trainer.trained)
+                watched.metrics = metrics
+                self._failure = call("on_epoch_end", callbacks, watched)
                 if progress is not None:
-                    progress.epoch(metrics)
-                yield metrics
+                    progress.epoch(watched.metrics)
+                yield watched.metrics
                 if self._interrupted.is_set and (cut or trainer.epoch < last):
                     warnings.warn(
                         f"interrupted in epoch {trainer.epoch - first} of {epochs}; the estimator keeps what was learnt so far",
@@ -261,6 +328,55 @@ class AdversarialEstimator(FittedModel):
                         stacklevel=2,
                     )
                     return
+                if watched.stopped or trainer.best.gives_up:
+                    break
+        self._failure = self._failure or call("on_train_end", callbacks, watched)
+
+    @property
+    def _scores_labels(self) -> bool:
+        """Whether it is the labels of validation rows that count, rather than the rows themselves."""
+        return False
+
+    def _check_validation(self, validation_data: Any) -> tuple[NDArray[Any], Labels | None] | None:
+        """Check validation rows, or rows and labels, given to `fit`."""
+        if validation_data is None:
+            return None
+        labelled = bool(self._num_classes)
+        if labelled != (isinstance(validation_data, tuple | list) and len(validation_data) == 2):
+            raise InputError(f"validation_data: expected {'a pair of rows and labels' if labelled else 'rows'}")
+        X, y = validation_data if labelled else (validation_data, None)
+        try:
+            if y is not None:
+                y = mark_unlabelled(y, getattr(self, "unlabelled", None))
+            labels = "no_validation" if y is None else y
+            checked = validate_data(self, X, labels, reset=False, dtype=DTYPES, accept_sparse="csr")
+            if y is None:
+                return as_table(checked), None
+            numbers = number_labels(checked[1], self.classes_)
+            if not self._scores_labels and (numbers < 0).any():
+                raise InputError("found unlabelled rows (-1), expected a label for every row")
+            return as_table(checked[0]), numbers
+        except ValueError as error:
+            raise InputError(f"validation_data: {reason(error)}") from None
+
+    @usual_state()
+    @torch.no_grad()
+    def _validated(self, model: AdversarialAutoencoder, rows: Tensor, labels: Labels | None) -> dict[str, float]:
+        """Measure a model under training on scaled validation rows: half the squared error, and the share of wrong labels."""
+        model.eval()
+        device = next(model.parameters()).device
+        squared, wrong, known = 0.0, 0, 0
+        for start in range(0, len(rows), BATCH):
+            part = rows[start : start + BATCH].to(device)
+            of_part = None if labels is None else torch.from_numpy(labels[start : start + BATCH]).to(device)
+            decoded = model.reconstruct(part, of_part if model.decoder_classes is not None else None)
+            squared += 0.5 * (decoded - part).double().square().sum().item()
+            if self._scores_labels and of_part is not None:
+                labelled = of_part >= 0
+                wrong += int((model.label_logits(part).argmax(1) != of_part)[labelled].sum())
+                known += int(labelled.sum())
+        metrics = {"validation_reconstruction": squared / len(rows)}
+        return metrics | ({"validation_error_percent": 100 * wrong / known} if known else {})
 
     def _epochs(self, n: int) -> int:
         if self.epochs != "auto":
@@ -289,12 +405,14 @@ class AdversarialEstimator(FittedModel):
             warnings.warn(concern, InputWarning, stacklevel=2)
         return scaler
 
-    def _check_place(self, rows: Rows, scaler: Scaling) -> None:
+    def _check_place(self, rows: Tensor, scaler: Scaling) -> None:
         """Warn where new rows, scaled, lie far outside those that the scaling was made from."""
         if scaler.low is None or scaler.high is None:
             return
         width = np.maximum(scaler.high - scaler.low, 1)
-        shares = ((rows < scaler.low - width) | (rows > scaler.high + width)).mean(axis=0)
+        low, high = (torch.from_numpy(end) for end in (scaler.low - width, scaler.high + width))
+        counts = [((part < low) | (part > high)).sum(0) for part in batches(rows)]
+        shares = torch.stack(counts).sum(0).numpy() / len(rows)
         far = np.flatnonzero(shares > ASTRAY)
         if len(far):
             column = int(far[0])
@@ -333,9 +451,11 @@ class AdversarialEstimator(FittedModel):
         classes = list(getattr(self, "classes_", ()))
         return classes or list(range(self.model_.latent("label").prior.dim))
 
-    def _build(self, rows: Rows, seed: int) -> AdversarialAutoencoder:
+    def _build(self, rows: Tensor, seed: int) -> AdversarialAutoencoder:
         """Create the model for scaled rows."""
-        inside = bool(rows.min() >= -ROUNDING and rows.max() <= 1 + ROUNDING)
+        inside = all(
+            bool(part.min() >= -ROUNDING and part.max() <= 1 + ROUNDING) for part in batches(rows) if len(part)
+        )
         if self.output == "sigmoid" and not inside:
             raise InputError(
                 f"scaling is {self.scaling!r} and leaves values outside [0, 1], which output 'sigmoid' cannot reproduce; "
@@ -391,8 +511,11 @@ class AdversarialEstimator(FittedModel):
         losses, adam = settings.losses, OptimizerSettings(optimizer="adam", learning_rate=float(self.learning_rate))
         adversarial = adam.model_copy(update={"betas": (0.5, 0.999)})
         if losses.joint:
-            adam = adam.model_copy(update={"decay": "linear", "decay_from": settings.epochs // 2})
-            adversarial = adam.model_copy(update={"betas": (0.5, 0.999), "learning_rate": self.learning_rate / 2})
+            adversarial = adversarial.model_copy(update={"learning_rate": self.learning_rate / 2})
+        kind, start = self.learning_rate_decay, 0
+        if kind == "auto":
+            kind, start = ("linear", settings.epochs // 2) if losses.joint else ("none", 0)
+        adam, adversarial = (one.model_copy(update={"decay": kind, "decay_from": start}) for one in (adam, adversarial))
         phases = adversarial_phases(model, settings.reduction, classify=classify, losses=losses)
         # A call without labels has no classification, which another has.
         names = [phase.name for phase in adversarial_phases(model, classify=bool(self._num_classes), losses=losses)]
@@ -421,7 +544,10 @@ class AdversarialEstimator(FittedModel):
             {"labelled_batch_size": LABELLED_BATCH, "ema_decay": JOINT_EMA, "reduction": "mean"} if losses.joint else {}
         )
         return TrainingSettings(
-            epochs=10**6 if incremental and losses.joint else epochs,
+            epochs=10**6 if incremental and (losses.joint or self.learning_rate_decay != "auto") else epochs,
+            early_stopping=bool(self.early_stopping),
+            patience=int(self.n_iter_no_change) if self.early_stopping else None,
+            tolerance=float(self.tol),
             batch_size=int(self.batch_size),
             seed=seed,
             precision=self.precision,
@@ -456,7 +582,12 @@ def _whole_batches(data: TrainingData, size: int, noise: Noise) -> TrainingData:
         of_rows = torch.zeros(n, dtype=labelled_weights.dtype).index_copy(0, data.labelled, labelled_weights)
         labelled_weights = of_rows[order][labelled]
     return TrainingData(
-        data.rows[order], data.scaling, labels, labelled, weights=weights, labelled_weights=labelled_weights
+        take(data.rows, order.numpy()),
+        data.scaling,
+        labels,
+        labelled,
+        weights=weights,
+        labelled_weights=labelled_weights,
     )
 
 
@@ -472,12 +603,10 @@ def _radii(rows: Tensor, neighbour: int) -> Tensor:
 
 
 def _training_data(
-    rows: Rows, labels: Labels | None, weights: Weights | None = None, class_weights: Weights | None = None
+    rows: Tensor, labels: Labels | None, weights: Weights | None = None, class_weights: Weights | None = None
 ) -> TrainingData:
     """Gather what the engine trains on; the rows are scaled already."""
-    data = TrainingData(
-        torch.from_numpy(rows), Scaling.identity(), weights=None if weights is None else torch.from_numpy(weights)
-    )
+    data = TrainingData(rows, Scaling.identity(), weights=None if weights is None else torch.from_numpy(weights))
     if labels is None:
         return data
     labelled = np.flatnonzero(labels >= 0)

@@ -38,7 +38,8 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         to be equally large, which cuts a large group into several clusters.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`; `prior` is that of the style, and by default `batch_norm` is ``"all"`` (A.3) and `input_noise` is 0.5.
-    scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
+    scaling, output, epochs, batch_size, learning_rate, optimizers, learning_rate_decay, early_stopping, validation_fraction, \
+    n_iter_no_change, tol, callbacks, precision, device, warm_start, verbose, random_state
         As for `AAE`.
 
     Attributes
@@ -83,6 +84,12 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         batch_size: int = 50,
         learning_rate: float = 0.001,
         optimizers: dict[str, dict[str, Any]] | None = None,
+        learning_rate_decay: Literal["auto", "none", "linear", "cosine"] = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float | None = None,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        callbacks: Sequence[Any] | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -104,6 +111,12 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
             batch_size=batch_size,
             learning_rate=learning_rate,
             optimizers=optimizers,
+            learning_rate_decay=learning_rate_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            callbacks=callbacks,
             precision=precision,
             device=device,
             warm_start=warm_start,
@@ -113,7 +126,14 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         self.n_clusters = n_clusters
         self.cluster_prior = cluster_prior
 
-    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        validation_data: ArrayLike | None = None,
+    ) -> Self:
         """Find clusters.
 
         Parameters
@@ -125,6 +145,8 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         sample_weight : array-like, (n_samples,), optional
             How much each row counts, 0 or larger. Whole numbers (of a mean up to 10) do what as many equal rows would; other
             weights say how often a row is drawn, relative to the others.
+        validation_data : array-like, (n_validation, n_features), optional
+            Rows that are only measured, after every epoch: what `early_stopping` goes by, in place of a part of the rows.
 
         Returns
         -------
@@ -138,7 +160,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         TrainingError
             If a loss or a weight is not finite.
         """
-        return self._fit(X, sample_weight, partial=False)
+        return self._fit(X, sample_weight, validation_data, partial=False)
 
     def partial_fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Make one pass over rows (n_samples, n_features), in mini-batches.
@@ -147,16 +169,19 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         that are to come; a warning says where later ones are not. Optimizers go on as the last call left them; `labels_` are
         those of these rows. Raises as `fit` does.
         """
-        return self._fit(X, sample_weight, partial=True)
+        return self._fit(X, sample_weight, None, partial=True)
 
     @fitting
-    def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None, *, partial: bool) -> Self:
+    def _fit(
+        self, X: ArrayLike, sample_weight: ArrayLike | None, validation_data: ArrayLike | None, *, partial: bool
+    ) -> Self:
         incremental = self._is_incremental(partial)
         checked = self._check_fit(X, incremental=incremental)
         if not incremental and len(checked) < self.n_clusters:
             raise InputError(f"n_samples={len(checked)} should be >= n_clusters={self.n_clusters}.")
+        validation = self._check_validation(validation_data)
         weights = check_weights("sample_weight", sample_weight, len(checked))
-        rows = self._train(checked, weights=weights, incremental=incremental, partial=partial)
+        rows = self._train(checked, weights=weights, incremental=incremental, partial=partial, validation=validation)
         self.labels_ = self._probabilities(rows).argmax(axis=1)
         return self
 

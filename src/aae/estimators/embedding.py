@@ -43,7 +43,8 @@ class AAEEmbedding(AdversarialTransformer):
         What else in `y` stands for "no label", beside -1, NaN, None and empty text.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`; `prior` is that of the style, and `batch_norm` is ``"all"`` by default (A.3).
-    scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
+    scaling, output, epochs, batch_size, learning_rate, optimizers, learning_rate_decay, early_stopping, validation_fraction, \
+    n_iter_no_change, tol, callbacks, precision, device, warm_start, verbose, random_state
         As for `AAE`; `optimizers` knows ``"classification"`` and ``"repulsion"`` (of the heads) too.
 
     Attributes
@@ -96,6 +97,12 @@ class AAEEmbedding(AdversarialTransformer):
         batch_size: int = 50,
         learning_rate: float = 0.001,
         optimizers: dict[str, dict[str, Any]] | None = None,
+        learning_rate_decay: Literal["auto", "none", "linear", "cosine"] = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float | None = None,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        callbacks: Sequence[Any] | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -120,6 +127,12 @@ class AAEEmbedding(AdversarialTransformer):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.optimizers = optimizers
+        self.learning_rate_decay = learning_rate_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.callbacks = callbacks
         self.precision = precision
         self.device = device
         self.warm_start = warm_start
@@ -127,7 +140,14 @@ class AAEEmbedding(AdversarialTransformer):
         self.random_state = random_state
 
     @fitting
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        validation_data: Any = None,
+    ) -> Self:
         """Train.
 
         Parameters
@@ -140,6 +160,8 @@ class AAEEmbedding(AdversarialTransformer):
         sample_weight : array-like, (n_samples,), optional
             How much each row counts, 0 or larger. Whole numbers (of a mean up to 10) do what as many equal rows would; other
             weights say how often a row is drawn, relative to the others.
+        validation_data : array-like, or with labels a pair of rows and labels, optional
+            Rows that are only measured, after every epoch: what `early_stopping` goes by, in place of a part of the rows.
 
         Returns
         -------
@@ -169,7 +191,10 @@ class AAEEmbedding(AdversarialTransformer):
             )
         if len(self.classes_):
             labels = number_labels(given, self.classes_)
-        self.embedding_ = self._places(self._train(rows, labels, weights, incremental=incremental))
+        validation = self._check_validation(validation_data)
+        self.embedding_ = self._places(
+            self._train(rows, labels, weights, incremental=incremental, validation=validation)
+        )
         return self
 
     def _parts(self) -> dict[str, Any]:
@@ -178,6 +203,14 @@ class AAEEmbedding(AdversarialTransformer):
             return {}
         heads = ClusterHeadSettings(margin=float(self.head_distance))
         return {"label": LabelSettings(categories=categories), "cluster_heads": heads}
+
+    @property
+    def _num_classes(self) -> int:
+        return len(self.classes_)
+
+    @property
+    def _scores_labels(self) -> bool:
+        return len(self.classes_) > 0
 
     @property
     def _style_dim(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from aae.device import usual_state
-from aae.errors import InputError
+from aae.errors import CallbackError, InputError
 from aae.training.loop import interrupts
 
 Fit = TypeVar("Fit", bound=Callable[..., Any])
@@ -29,13 +29,18 @@ def fitting(fit: Fit) -> Fit:
         before = dict(vars(self))
         try:
             with usual_state(), interrupts(("SIGINT",)) as self._interrupted:
-                return fit(self, *args, **options)
+                fitted = fit(self, *args, **options)
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
             raise
         finally:
             vars(self).pop("_interrupted", None)
+            failure = vars(self).pop("_failure", None)
+        if failure is not None:
+            kept = f"the estimator keeps what was learnt in {self.n_iter_} epochs"
+            raise CallbackError(f"{failure}; {kept}") from failure.__cause__
+        return fitted
 
     return cast("Fit", fit_or_restore)
 

@@ -132,7 +132,9 @@ class AnomalyScore(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Compute the scores (n,), larger for more normal rows."""
-        return self.neighbours(self.neighbours.place(rows, *code_and_reconstruction(self.model, rows)))
+        points = self.neighbours.place(rows, *code_and_reconstruction(self.model, rows))
+        scores: Tensor = self.neighbours(points)
+        return scores
 
 
 def code_and_reconstruction(model: AdversarialAutoencoder, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,13 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
 from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from aae.arrays import UNLABELLED
 from aae.errors import InputError
 from aae.estimators.base import NEIGHBOUR, AdversarialTransformer
 from aae.estimators.fitting import fitting
 from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, wanted_labels
+from aae.estimators.splitting import labelled_accuracy
 from aae.estimators.use import Labels, Rows
 from aae.estimators.weights import Weights, check_class_weights, check_weights
 from aae.networks import Scaling
@@ -60,6 +61,12 @@ class _Labelled(AdversarialTransformer):
         batch_size: int = 50,
         learning_rate: float = 0.001,
         optimizers: dict[str, dict[str, Any]] | None = None,
+        learning_rate_decay: Literal["auto", "none", "linear", "cosine"] = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float | None = None,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        callbacks: Sequence[Any] | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -81,6 +88,12 @@ class _Labelled(AdversarialTransformer):
             batch_size=batch_size,
             learning_rate=learning_rate,
             optimizers=optimizers,
+            learning_rate_decay=learning_rate_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            callbacks=callbacks,
             precision=precision,
             device=device,
             warm_start=warm_start,
@@ -88,7 +101,14 @@ class _Labelled(AdversarialTransformer):
             random_state=random_state,
         )
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> Self:
         """Train.
 
         Parameters
@@ -100,6 +120,8 @@ class _Labelled(AdversarialTransformer):
         sample_weight : array-like, (n_samples,), optional
             How much each row counts, 0 or larger. Whole numbers (of a mean up to 10) do what as many equal rows would; other
             weights say how often a row is drawn, relative to the others.
+        validation_data : pair of array-like, optional
+            Rows that are only measured, after every epoch: what `early_stopping` goes by, in place of a part of the rows.
 
         Returns
         -------
@@ -113,7 +135,7 @@ class _Labelled(AdversarialTransformer):
         TrainingError
             If a loss or a weight is not finite.
         """
-        return self._fit(X, y, None, sample_weight, partial=False)
+        return self._fit(X, y, None, sample_weight, partial=False, validation_data=validation_data)
 
     def partial_fit(
         self,
@@ -152,6 +174,7 @@ class _Labelled(AdversarialTransformer):
         sample_weight: ArrayLike | None,
         *,
         partial: bool,
+        validation_data: Any = None,
     ) -> Self:
         incremental = self._is_incremental(partial)
         rows, given = self._check_fit(X, y, incremental=incremental, unlabelled=self._unlabelled)
@@ -164,7 +187,16 @@ class _Labelled(AdversarialTransformer):
         weights = check_weights("sample_weight", sample_weight, len(rows))
         self._check_labels(labels if weights is None else labels[weights > 0])
         class_weights = self._weigh_classes(labels, weights)
-        self._train(rows, labels, weights, class_weights, incremental=incremental, partial=partial)
+        validation = self._check_validation(validation_data)
+        self._train(
+            rows,
+            labels,
+            weights,
+            class_weights,
+            incremental=incremental,
+            partial=partial,
+            validation=validation,
+        )
         return self
 
     @property
@@ -234,7 +266,8 @@ class SupervisedAAE(_Labelled):
         class a row has, and less is left for the label to decide: rows drawn with a label look less like their class.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`, but `batch_norm` is ``"all"`` by default.
-    scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
+    scaling, output, epochs, batch_size, learning_rate, optimizers, learning_rate_decay, early_stopping, validation_fraction, \
+    n_iter_no_change, tol, callbacks, precision, device, warm_start, verbose, random_state
         As for `AAE`.
 
     Attributes
@@ -300,7 +333,8 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         classes count the same, however many labelled rows each has.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`; `prior` is that of the style, `batch_norm` is ``"hidden"`` and `discriminator_noise` 0.3 by default.
-    scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
+    scaling, output, epochs, batch_size, learning_rate, optimizers, learning_rate_decay, early_stopping, validation_fraction, \
+    n_iter_no_change, tol, callbacks, precision, device, warm_start, verbose, random_state
         As for `AAE`, but `batch_size` is 200 and `learning_rate` 0.002 by default, and ``epochs="auto"`` with a joint update
         means at least 10 passes and 500 mini-batches. Phases are ``"discriminator"`` and ``"joint"``, with other losses
         ``"reconstruction"``, ``"discriminator"``, ``"generator"`` and ``"classification"``.
@@ -315,8 +349,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
     Notes
     -----
     -1 marks unlabelled rows, as in `sklearn.semi_supervised`; so do NaN, None, NA, the empty text, ``"-1"`` and whatever
-    `unlabelled` names, the same as in files (`aae.data.is_unlabelled`). `score` counts such rows of `y` as wrong, as
-    scikit-learn does.
+    `unlabelled` names, the same as in files (`aae.data.is_unlabelled`). `score` leaves such rows of `y` out.
 
     Examples
     --------
@@ -360,6 +393,12 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         batch_size: int = 200,
         learning_rate: float = 0.002,
         optimizers: dict[str, dict[str, Any]] | None = None,
+        learning_rate_decay: Literal["auto", "none", "linear", "cosine"] = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float | None = None,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        callbacks: Sequence[Any] | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -381,6 +420,12 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
             batch_size=batch_size,
             learning_rate=learning_rate,
             optimizers=optimizers,
+            learning_rate_decay=learning_rate_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            callbacks=callbacks,
             precision=precision,
             device=device,
             warm_start=warm_start,
@@ -403,11 +448,15 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         return self._probabilities(self._rows(X))
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Compute the share of rows whose class is predicted; a label -1 (and any other that is no class) counts as wrong."""
-        predicted, labels = self.predict(X), column_or_1d(mark_unlabelled(y, self.unlabelled))
-        check_consistent_length(predicted, labels, sample_weight)
-        right = labels.astype(object) == predicted.astype(object)
-        return float(np.average(right, weights=check_weights("sample_weight", sample_weight, len(right))))
+        """Compute the fraction of the labelled rows whose class is predicted (`aae.estimators.labelled_accuracy`).
+
+        Unlabelled rows are left out, and a label that is no class counts as wrong.
+        """
+        return labelled_accuracy(self, X, y, sample_weight)
+
+    @property
+    def _scores_labels(self) -> bool:
+        return True
 
     def _loss_settings(self) -> LossSettings:
         if self.losses == "paper":

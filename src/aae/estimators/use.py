@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.estimators.labels import find_classes, mark_unlabelled, number_labels
+from aae.estimators.sparse import SparseRows, SparseTable, as_table
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
 from aae.noise import Noise, seeded
@@ -47,6 +48,11 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the model from the CPU, so that it can be loaded on a machine without an accelerator."""
         state: dict[str, Any] = super().__getstate__()
@@ -63,13 +69,13 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
         """Check and scale rows (n, n_features_in_) for the fitted model; on the CPU."""
         check_is_fitted(self)
         refuse_images(X)
-        return torch.from_numpy(scale(self.scaler_, validate_data(self, X, reset=False, dtype=DTYPES)))
+        return scaled(self.scaler_, as_table(validate_data(self, X, reset=False, dtype=DTYPES, accept_sparse="csr")))
 
     @usual_state()
     @torch.no_grad()
     def _codes(self, rows: Tensor) -> dict[str, Tensor]:
         """Infer the codes of scaled rows."""
-        parts = [self.model_.encode(batch.to(self._device)) for batch in torch.split(rows, BATCH)]
+        parts = [self.model_.encode(batch.to(self._device)) for batch in batches(rows)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     @usual_state()
@@ -78,7 +84,7 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
         """Compute q(y|x) (n, categories) of scaled rows; a model without a label has one category."""
         if not self.model_.classifies:
             return np.ones((len(rows), 1), np.float32)
-        logits = torch.cat([self.model_.label_logits(batch.to(self._device)) for batch in torch.split(rows, BATCH)])
+        logits = torch.cat([self.model_.label_logits(batch.to(self._device)) for batch in batches(rows)])
         probabilities: Rows = torch.softmax(logits, dim=1).cpu().numpy()
         return probabilities
 
@@ -180,6 +186,19 @@ def scale(scaler: Scaling, X: NDArray[Any]) -> NDArray[np.float32]:
         rows = scaler.transform(X)
     assert_all_finite(rows, input_name="scaled X")
     return rows
+
+
+def scaled(scaler: Scaling, X: Any) -> Tensor:
+    """Scale rows to a tensor on the CPU; sparse ones become dense when they are read."""
+    if isinstance(X, SparseTable):
+        return cast(Tensor, SparseRows(X, scaler))
+    return torch.from_numpy(scale(scaler, X))
+
+
+def batches(rows: Tensor) -> Iterable[Tensor]:
+    """Cut scaled rows into parts that are pushed through the networks at once; sparse ones become dense one by one."""
+    found: Iterable[Tensor] = rows.split(BATCH)  # type: ignore[no-untyped-call]
+    return found
 
 
 def draw_seed(random_state: Any) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae.errors import InputError, unknown
+from aae.estimators.sparse import SparseTable
 from aae.estimators.use import Labels
 
 Weights = NDArray[np.float64]
@@ -81,12 +82,15 @@ def check_class_weights(class_weight: Any, classes: NDArray[Any], labels: Labels
     return values
 
 
-def row_order(X: NDArray[Any], labels: Labels | None) -> NDArray[np.int64]:
+def row_order(X: NDArray[Any] | SparseTable, labels: Labels | None) -> NDArray[np.int64]:
     """Find an order of rows (n, columns) that depends on their values alone: training then does not depend on how they came.
 
     It is the order of the first column, then of the second, and so on, which is the same in any unit.
     """
     order = np.arange(len(X)) if labels is None else np.argsort(labels, kind="stable")
+    if isinstance(X, SparseTable):
+        by_key: NDArray[np.int64] = order[np.argsort(X.keys()[order], kind="stable")]
+        return by_key
     kind = np.dtype(np.float32 if X.dtype.itemsize <= 2 or X.dtype == np.float32 else np.float64)
     bits = (X.astype(kind) + kind.type(0)).view(f"i{kind.itemsize}")  # -0 is 0
     bits = np.where(bits < 0, ~bits, bits ^ np.iinfo(bits.dtype).min)  # as unsigned numbers in the order of the values

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aae.evaluation.embedding import trustworthiness as trustworthiness
     from aae.evaluation.matching import code_mismatch as code_mismatch
     from aae.evaluation.matching import energy_distance as energy_distance
+    from aae.evaluation.matching import fracture as fracture
     from aae.evaluation.matching import holes as holes
     from aae.evaluation.matching import match_report as match_report
     from aae.evaluation.matching import sliced_wasserstein as sliced_wasserstein
@@ -25,7 +26,7 @@ _HOMES = {
     "classification": ("classification_report", "confusion", "error_percent", "expected_calibration_error"),
     "clustering": ("cluster_labels", "clustering_report"),
     "embedding": ("continuity", "knn_accuracy_percent", "trustworthiness"),
-    "matching": ("code_mismatch", "energy_distance", "holes", "match_report", "sliced_wasserstein"),
+    "matching": ("code_mismatch", "energy_distance", "fracture", "holes", "match_report", "sliced_wasserstein"),
 }
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "energy_distance",
     "error_percent",
     "expected_calibration_error",
+    "fracture",
     "holes",
     "knn_accuracy_percent",
     "match_report",

@@ -204,6 +204,41 @@ def holes(codes: ArrayLike, samples: ArrayLike, neighbours: int = 10) -> float:
     return empty / len(prior)
 
 
+def fracture(codes: ArrayLike, labels: ArrayLike, seed: int = 0, limit: int = 2000) -> float:
+    """Compute how much a map tears classes apart: the share of holes in a Gaussian that has the moments of a class.
+
+    A class that is one round cloud scores like a sample of a Gaussian, about 0.1 %; one in several pieces, or bent around others,
+    leaves most of the Gaussian around its mean empty.
+
+    Parameters
+    ----------
+    codes : array or tensor (n, d)
+        Held-out codes.
+    labels : array (n,)
+        Class of each; negative where it is not known.
+    seed : int
+        Of the samples of the Gaussians.
+    limit : int
+        More codes of a class than this are subsampled.
+
+    Returns
+    -------
+    float
+        Mean over the classes that have 11 codes or more, in [0, 1]; nan if there is none.
+    """
+    points, owners = _points(codes, "codes").cpu().double(), np.asarray(labels)
+    generator, found = torch.Generator().manual_seed(seed), []
+    for label in np.unique(owners[owners >= 0]):
+        own = points[torch.from_numpy(np.flatnonzero(owners == label))]
+        own = own[torch.randperm(len(own), generator=generator)[:limit]]
+        if len(own) < 11:
+            continue
+        values, vectors = torch.linalg.eigh(own.T.cov().view(own.shape[1], own.shape[1]))
+        draws = torch.randn(own.shape, generator=generator, dtype=own.dtype)
+        found.append(holes(own, own.mean(0) + draws * values.clamp(min=0).sqrt() @ vectors.T))
+    return float(np.mean(found)) if found else math.nan
+
+
 def match_report(
     codes: ArrayLike, draw: Callable[[int, int], Tensor], seed: int = 0, limit: int = 10_000
 ) -> dict[str, float]:

@@ -107,6 +107,9 @@ METRICS: dict[str, Metric] = {
         logged=True,
     ),
     "labelled_bound": Metric("labelled bound", "the same of labelled rows; falls", "nats", "lower", logged=True),
+    "neighbours_loss": _loss(
+        "neighbour loss", "of t-SNE: divergence of neighbours in the map from those in the data; falls"
+    ),
     "denoising_loss": _loss("denoising loss", "of a ladder network: weighted sum over its layers; falls"),
     "entropy_of_generated": Metric(
         "entropy of generated rows",
@@ -186,6 +189,11 @@ METRICS: dict[str, Metric] = {
     ),
     "sliced_wasserstein": Metric(
         "sliced Wasserstein", "distance between style codes and samples of the prior", direction="lower", digits=3
+    ),
+    "fracture_percent": _percent(
+        "fracture",
+        "of a map: holes in the Gaussian that has mean and covariance of a class; mean over classes",
+        "lower",
     ),
     "holes_percent": _percent("holes", "fraction of the prior's mass to which no row is mapped", "lower"),
     "label_placement_percent": replace(

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import figure as matplotlib_figure
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from aae.arrays import Array, ArrayLike, as_numpy
 from aae.errors import InputError
 from aae.files import replacing
 
 DPI = 200
+SHOWN_DPI = 110  # in a notebook
 CELL = 84  # pixels that a small image is magnified to, about: 28 x 28 becomes exactly three times as large
 GAP = 2  # pixels between images
 MARGIN = 0.1  # inches of white around a sheet
@@ -34,6 +37,16 @@ PALETTE = (
     "#b5b61a",
     "#333333",
 )
+
+
+class Figure(matplotlib_figure.Figure):
+    """A figure of matplotlib that a notebook shows, without the state of pyplot."""
+
+    def _repr_html_(self) -> str:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=SHOWN_DPI, metadata={"Software": None})
+        image = base64.b64encode(buffer.getvalue()).decode()
+        return f'<img alt="figure" style="max-width: 100%" src="data:image/png;base64,{image}">'
 
 
 def plain(text: str) -> str:
@@ -188,7 +201,7 @@ def fit(figure: Figure, axes: Axes, side: float) -> None:
     axes.set_position(((MARGIN - box.x0) / width, (MARGIN - box.y0) / height, side / width, side / height))
 
 
-def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+def save(figure: matplotlib_figure.Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure as PNG, whole or not at all; equal figures give equal bytes.
 
     Parameters

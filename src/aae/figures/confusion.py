@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from aae.arrays import Array, ArrayLike, as_labels, labelled_rows, same_length
 from aae.errors import InputError
-from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, TITLE_SIZE, plain
+from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, TITLE_SIZE, Figure, plain
 
 CELL = 0.34  # inches
 LARGEST = 9.0  # inches of the matrix, at most

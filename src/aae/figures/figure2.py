@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.colors import to_hex, to_rgb
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy.stats import norm
 
@@ -21,6 +20,7 @@ from aae.figures.canvas import (
     LABEL_SIZE,
     PALETTE,
     TITLE_SIZE,
+    Figure,
     as_images,
     cell_scale,
     centres,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from aae import data as datasets
 from aae.data import Dataset, Split
+from aae.data.memory import SOURCE
 from aae.errors import InputError
 from aae.networks import Scaling
 from aae.recipes.methods import METHODS
@@ -22,19 +23,61 @@ from aae.training.data import TrainingData
 from aae.training.radii import neighbour_radii
 from aae.training.trainer import SUBSET
 
+Source: TypeAlias = str | Path | Dataset | tuple[Any, Any] | Any
+"""A name, a path, rows, (rows, labels), or a data set."""
 
-def load_data(recipe: Recipe, source: str | Path | None = None) -> Dataset:
-    """Load the data of a recipe with its splits; from `source` if it lies elsewhere by now, with its file of labels beside it."""
+
+def load_data(recipe: Recipe, source: Source | None = None) -> Dataset:
+    """Load the data of a recipe with its splits; from `source` if it is another.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Says with ``[data]`` how to read and split it.
+    source : str, Path, array-like, (array-like, array-like) or Dataset, optional
+        A named data set or path, beside which its file of labels may lie; rows, or rows and labels (see `aae.data.from_arrays`);
+        or a Dataset, which is taken as it is.
+
+    Raises
+    ------
+    InputError
+        As `aae.data.load` and `aae.data.from_arrays`; also where the recipe's rows were given from Python, and are not given now.
+    """
+    if isinstance(source, Dataset):
+        return source
     d = recipe.data
-    labels = d.labels_file
-    if source is not None and labels is not None and not Path(labels).exists():
-        labels = str(Path(source).parent / Path(labels).name)
+    if source is None and d.source == SOURCE:
+        raise InputError(
+            f"data.source is {SOURCE!r}: the rows were given from Python; expected them again, data=(rows, labels), or a file "
+            "with the same rows"
+        )
+    if source is not None and not isinstance(source, str | Path):
+        rows, labels = source, None
+        if isinstance(source, tuple):
+            if len(source) != 2:
+                raise InputError(f"data: found a tuple of {len(source)}, expected (rows, labels)")
+            rows, labels = source
+        if d.labels_file is not None:
+            raise InputError(f"data.labels_file is {d.labels_file!r}; rows from Python expect data=(rows, labels)")
+        return datasets.from_arrays(
+            rows,
+            labels,
+            validation=d.validation,
+            test=d.test,
+            label_column=d.label_column,
+            id_column=d.id_column,
+            ignore_columns=d.ignore_columns,
+            unlabelled=d.unlabelled,
+        )
+    labels_file = d.labels_file
+    if source is not None and labels_file is not None and not Path(labels_file).exists():
+        labels_file = str(Path(source).parent / Path(labels_file).name)
     return datasets.load(
         d.source if source is None else str(source),
         validation=d.validation,
         test=d.test,
         label_column=d.label_column,
-        labels=labels,
+        labels=labels_file,
         unlabelled=d.unlabelled,
         id_column=d.id_column,
         ignore_columns=d.ignore_columns,

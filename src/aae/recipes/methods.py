@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from aae.baselines import ADGM, GAN, GMMN, M1M2, M2, VAE, VAT, CatGAN, Ladder, Network
+from aae.baselines import ADGM, GAN, GMMN, M1M2, M2, TSNE, VAE, VAT, Autoencoder, CatGAN, Ladder, Network
 from aae.baselines.method import Method
 from aae.model import AdversarialAutoencoder, Model
 from aae.training.phases import Phase, adversarial_phases
@@ -53,7 +53,7 @@ class Adversarial(Method):
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        *(Adversarial(), VAE(), GAN(), GMMN()),
+        *(Adversarial(), Autoencoder(), VAE(), GAN(), GMMN(), TSNE()),
         *(Network(), VAT(), Ladder(), CatGAN(), M2(), M1M2(), ADGM()),
     )
 }

@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
@@ -18,16 +18,20 @@ from aae.recipes.files import Table, read_table, without_replaced
 from aae.recipes.schema import Recipe, RecipeTrainingSettings
 from aae.training.settings import OptimizerSettings
 
+Override: TypeAlias = str | tuple[str, Any]
+"""``section.key=value``, the value in TOML notation (bare words are taken as strings); or the key with its value."""
 
-def read(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+
+def read(source: str | Path, overrides: Iterable[Override] = ()) -> Recipe:
     """Read a recipe by name or from a TOML file.
 
     Parameters
     ----------
     source : str or Path
         Name of a recipe of the package, or path of a ``.toml`` file.
-    overrides : iterable of str
-        ``section.key=value`` assignments, the value in TOML notation (bare words are taken as strings).
+    overrides : iterable of str, or of (str, value)
+        ``section.key=value`` assignments, the value in TOML notation (bare words are taken as strings); or the key with its
+        value.
 
     Returns
     -------
@@ -39,10 +43,7 @@ def read(source: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     InputError
         If there is no such recipe or file, it is no TOML, a key is unknown, or a value is out of range.
     """
-    table = read_table(source)
-    for override in overrides:
-        _assign(table, override)
-    return check(table, where=f"recipe {source}")
+    return _changed(read_table(source), overrides, where=f"recipe {source}")
 
 
 def check(table: Table, where: str) -> Recipe:
@@ -53,12 +54,16 @@ def check(table: Table, where: str) -> Recipe:
         raise InputError(f"{where}: {_explain(error.errors())}") from None
 
 
-def change(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
+def change(recipe: Recipe, overrides: Iterable[Override]) -> Recipe:
     """Create a recipe that differs from another in some keys, given and checked as by `read`."""
-    table = given(recipe)
+    return _changed(given(recipe), overrides, where=f"recipe {recipe.name}")
+
+
+def _changed(table: Table, overrides: Iterable[Override], where: str) -> Recipe:
     for override in overrides:
-        _assign(table, override)
-    return check(table, where=f"recipe {recipe.name}")
+        key, value = _parse(override) if isinstance(override, str) else override
+        _assign(table, key, value)
+    return check(table, where)
 
 
 def given(recipe: Recipe) -> Table:
@@ -72,22 +77,27 @@ def dump(recipe: Recipe) -> str:
     return tomli_w.dumps(_plain(recipe.model_dump(mode="python", exclude_none=True)))
 
 
-def _assign(table: Table, override: str) -> None:
+def _parse(override: str) -> tuple[str, Any]:
+    """Read ``section.key=value``."""
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise InputError(f"--set {override!r}: expected section.key=value")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        return key.strip(), tomllib.loads(f"value = {text}")["value"]
     except (RecursionError, ValueError):  # no TOML
-        value = text.strip()
-    *sections, last = key.strip().split(".")
+        return key.strip(), text.strip()
+
+
+def _assign(table: Table, key: str, value: Any) -> None:
+    """Put a value into a table, with the tables on the way to it."""
+    *sections, last = key.split(".")
     for section in sections:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
-            raise InputError(f"--set {override!r}: {section!r} is a value, not a section")
+            raise InputError(f"{key} = {value!r}: {section!r} is a value, not a section")
     if last in ("kind", "module", "optimizer"):
-        for key in table.keys() - without_replaced(table, {last: value}).keys():
-            del table[key]
+        for other in table.keys() - without_replaced(table, {last: value}).keys():
+            del table[other]
     table[last] = value
 
 

@@ -91,7 +91,7 @@ class NetworkSettings(Settings):
     def _is_built_here_or_there(self) -> NetworkSettings:
         if self.module is None and self.arguments:
             raise ValueError(f"has arguments {self.arguments}, but no module that takes them")
-        for name in ("hidden", "activation", "dropout", "hidden_noise", "channels"):
+        for name in ("hidden", "activation", "dropout", "hidden_noise", "spectral_norm", "channels"):
             field = type(self).model_fields.get(name)
             if self.module is not None and field is not None and getattr(self, name) != field.default:
                 raise ValueError(f"has both module and {name}; a network of your own gets what it needs from arguments")
@@ -99,16 +99,18 @@ class NetworkSettings(Settings):
 
     def kind_of_layers(self) -> dict[str, Any]:
         """Select what all layers have in common, as networks take it."""
-        return self.model_dump(include={"activation", "batch_norm", "dropout", "hidden_noise"})
+        return self.model_dump(include={"activation", "batch_norm", "dropout", "hidden_noise", "spectral_norm"})
 
 
 class DiscriminatorSettings(NetworkSettings):
-    """The discriminators, with what helps where they win; both are off in the paper's recipes."""
+    """The discriminators, with what helps where they win; all of it is off in the paper's recipes."""
 
     input_noise: NonNegative = 0.0
     """Standard deviation of Gaussian noise on their input at training time."""
     add_log_prior: bool = False
     """Whether log p(z) of the style's prior is added to the logit of its discriminator."""
+    spectral_norm: bool = False
+    """Whether the weights of each layer are divided by their largest singular value (Miyato et al. 2018)."""
 
 
 class EncoderSettings(NetworkSettings):
@@ -184,6 +186,8 @@ class ModelSettings(Settings):
     """For "normal"."""
     likelihood: Likelihood = "bernoulli"
     """Reconstruction term of the VAE; the adversarial autoencoder always uses half the squared error."""
+    perplexity: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 30.0
+    """Of parametric t-SNE: how many neighbours a row has in its mini-batch, which has to be larger."""
     denoising_weights: list[NonNegative] = []
     """Of the ladder network: weights of its denoising losses, from the row up; the last one stands for all further layers."""
     encoder: EncoderSettings = EncoderSettings()

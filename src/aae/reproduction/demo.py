@@ -57,8 +57,8 @@ def _require_own(folder: RunDirectory, recipe: Recipe) -> None:
     if folder.is_new():
         return
     try:
-        check_same_recipe(folder, recipe, complete=False)
-        same = folder.finished_epochs() in (0, recipe.training.epochs)
+        changed = check_same_recipe(folder, recipe, complete=False)
+        same = not changed and folder.finished_epochs() in (0, recipe.training.epochs)
     except InputError:
         same = False
     if not same:

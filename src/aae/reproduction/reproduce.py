@@ -40,7 +40,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "figure5": ("table1-mnist-tuned", "table1-tfd"),
     "figure7": ("figure7a", "figure7a-independent", "figure7b"),
     "figure9": ("table3-16",),
-    "figure11": ("figure11a", "figure11b", "figure11c", "figure11d"),
+    "figure11": ("figure11a", "figure11b", "figure11c", "figure11d", "figure11-autoencoder", "figure11-tsne"),
 }
 
 # Smoke runs show that everything fits together, in seconds; their numbers mean nothing.

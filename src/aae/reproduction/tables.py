@@ -144,6 +144,7 @@ TABLES = {
             "knn_accuracy_percent",
             "trustworthiness",
             "continuity",
+            "fracture_percent",
             "test_error_percent",
         ),
         paper="test_error_percent",

@@ -21,6 +21,7 @@ from aae.networks import Scaling
 from aae.noise import Noise
 from aae.priors import Prior
 from aae.recipes import Recipe
+from aae.recipes.methods import METHODS
 from aae.runs.disentanglement import disentanglement
 from aae.runs.likelihood import likelihood
 from aae.runs.run import Run
@@ -92,9 +93,10 @@ def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe
             every = torch.cat([drawn["style"] for drawn in codes])
             some = every[torch.from_numpy(_some(len(every), VALIDATION_CODES)).to(device)]
             prior = autoencoder.latent("style").prior
-            samples = prior.sample(len(some), None, noise)
-            metrics["validation_energy_distance"] = evaluation.energy_distance(some, samples)
-            metrics["validation_code_mismatch"] = evaluation.code_mismatch(some, samples)
+            if not METHODS[recipe.model.method].maps:
+                samples = prior.sample(len(some), None, noise)
+                metrics["validation_energy_distance"] = evaluation.energy_distance(some, samples)
+                metrics["validation_code_mismatch"] = evaluation.code_mismatch(some, samples)
             if _owns_regions(autoencoder.latent("style")) and split.labels is not None and len(_known(split)):
                 metrics["validation_label_placement_percent"] = _label_placement(
                     prior, every.cpu().numpy(), split.labels
@@ -179,7 +181,8 @@ def evaluate(
         metrics |= _clustering(run, dataset, held_out)
     if autoencoder is not None:
         if "style" in autoencoder.latents:
-            metrics |= _code_metrics(run, held_out)
+            if not METHODS[run.recipe.model.method].maps:
+                metrics |= _code_metrics(run, held_out)
             metrics |= _embedding_metrics(run, dataset.train, held_out)
         metrics[f"{split}_reconstruction"] = _reconstruction(run, held_out)
         if autoencoder.decoder_classes is not None:
@@ -262,7 +265,11 @@ def _embedding_metrics(run: Run, train: Split, held_out: Split) -> dict[str, flo
             held_out.labels[known],
             k=min(run.recipe.evaluation.neighbours, len(rows)),
         )
-    if run.recipe.model.cluster_heads is not None and len(embedded) > 2 * NEIGHBOURHOOD:
+    is_map = run.recipe.model.cluster_heads is not None or METHODS[run.recipe.model.method].maps
+    if is_map and held_out.labels is not None:
+        torn = evaluation.fracture(embedded, held_out.labels)
+        metrics |= {"fracture_percent": 100 * torn} if np.isfinite(torn) else {}
+    if is_map and len(embedded) > 2 * NEIGHBOURHOOD:
         scaled = torch.cat([rows for rows, _ in _scaled(run.scaling, held_out)]).cpu().numpy()
         metrics["trustworthiness"] = evaluation.trustworthiness(scaled, embedded, NEIGHBOURHOOD)
         metrics["continuity"] = evaluation.continuity(scaled, embedded, NEIGHBOURHOOD)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from aae.data import Dataset, Split
 from aae.device import usual_state
-from aae.errors import InputError
+from aae.errors import InputError, unknown
 from aae.evaluation.metrics import describe
 from aae.evaluation.neighbours import nearest_rows
 from aae.figures.canvas import save
@@ -29,8 +29,10 @@ from aae.runs.view import title, view
 from aae.views.plots import (
     clusters_figure,
     confusion_figure,
+    interpolation_figure,
     map_figure,
     reconstructions_figure,
+    roc_figure,
     samples_figure,
 )
 from aae.views.view import View
@@ -124,9 +126,49 @@ def plot_seeds(
     """
     if len(runs) == 1:
         return plot(runs[0], folder, data)
-    out = expand(folder) if folder is not None else runs[0].folder.path.parent / "figures"
+    out = expand(folder) if folder is not None else _folder(runs)
     _make(out)
     return _save(figures(runs, data), out)
+
+
+@usual_state()
+def plot_some(
+    runs: Sequence[Run],
+    names: Sequence[str],
+    folder: str | Path | None = None,
+    data: Dataset | str | Path | None = None,
+) -> list[Path]:
+    """Plot chosen plots, each as the method ``plot_NAME`` of a run does it; parameters otherwise as for `plot_seeds`.
+
+    Raises
+    ------
+    InputError
+        If there is no such plot, or it does not fit the run.
+    """
+    for name in names:
+        if name not in PLOTS and name != "history":
+            raise unknown("plot", name, ["history", *PLOTS])
+    first = runs[0]
+    seen = view(first, data=data) if set(names) - {"history"} else None
+    made = {name: curves(runs) if seen is None or name == "history" else PLOTS[name](first, seen) for name in names}
+    out = expand(folder) if folder is not None else _folder(runs)
+    _make(out)
+    return _save(made, out)
+
+
+PLOTS: dict[str, Callable[[Run, View], Figure]] = {
+    "map": lambda _, seen: map_figure(seen),
+    "confusion": lambda _, seen: confusion_figure(seen),
+    "roc": lambda _, seen: roc_figure(seen),
+    "clusters": lambda _, seen: clusters_figure(seen),
+    "samples": lambda run, seen: samples_figure(seen, run.sample(100 if seen.image_shape else COLUMN_SAMPLES)),
+    "reconstructions": lambda _, seen: reconstructions_figure(seen),
+    "interpolation": lambda _, seen: interpolation_figure(seen),
+}
+
+
+def _folder(runs: Sequence[Run]) -> Path:
+    return runs[0].folder.figures if len(runs) == 1 else runs[0].folder.path.parent / "figures"
 
 
 def _make(folder: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from aae import recipes
-from aae.data import NAMES
+from aae.data import NAMES, Dataset
 from aae.errors import InputError, reason
 from aae.recipes import Recipe
 from aae.recipes.build_data import fingerprint, load_data
@@ -18,11 +19,14 @@ from aae.training.trainer import Trainer
 
 START: Place = (0, 0)
 FREE = {"training.epochs", "training.validate_every", "training.checkpoint_every"}
+LEARNING_RATE = re.compile(r"training\.\w+\.learning_rate")  # of a phase: may change, and the change is noted
 WHERE = ("data.source", "data.labels_file")  # data can lie elsewhere; its fingerprint says whether it is the same
 
 
-def is_finished(folder: RunDirectory, recipe: Recipe) -> bool:
+def is_finished(folder: RunDirectory, recipe: Recipe, dataset: Dataset | None = None) -> bool:
     """Check whether a recipe's run in a folder needs no more training; whoever asks is to leave it as it is.
+
+    A `dataset` given in place of that which the recipe names is compared with that of the run.
 
     Raises
     ------
@@ -32,7 +36,14 @@ def is_finished(folder: RunDirectory, recipe: Recipe) -> bool:
     done, asked = folder.finished_epochs(), recipe.training.epochs
     if not done:
         return False
-    check_same_recipe(folder, recipe, complete=False)
+    changed = check_same_recipe(folder, recipe, complete=False)
+    if asked == done and changed:
+        key, (before, now) = next(iter(changed.items()))
+        raise InputError(
+            f"{folder.path}: finished after {done} epochs with {key} {before!r}; {now!r} expects more epochs to go on with"
+        )
+    if asked == folder.read_metadata().get("ended_before"):
+        done = asked  # it ended early, and has nothing left to do
     if asked < done:
         raise InputError(f"training.epochs is {asked}; {folder.path} has {done} epochs already")
     if asked > done and not checkpoint_places(folder.checkpoints):
@@ -41,13 +52,15 @@ def is_finished(folder: RunDirectory, recipe: Recipe) -> bool:
             "to go on from"
         )
     if asked == done:
-        _check_data_at_hand(folder, recipe)
+        _check_data_at_hand(folder, recipe, dataset)
     return asked == done
 
 
-def _check_data_at_hand(folder: RunDirectory, recipe: Recipe) -> None:
-    """Check that a file of data, where there is one, is what a finished run was trained on."""
-    if recipe.data.source not in NAMES and Path(recipe.data.source).exists():
+def _check_data_at_hand(folder: RunDirectory, recipe: Recipe, dataset: Dataset | None) -> None:
+    """Check that a data set or a file of it, where there is one, is what a finished run was trained on."""
+    if dataset is not None:
+        check_same_data(folder, {"data": fingerprint(dataset)})
+    elif recipe.data.source not in NAMES and Path(recipe.data.source).exists():
         check_same_data(folder, {"data": fingerprint(load_data(recipe))})
 
 
@@ -89,8 +102,13 @@ def restore(trainer: Trainer, folder: RunDirectory, place: Place | None) -> tupl
     return times
 
 
-def check_same_recipe(folder: RunDirectory, recipe: Recipe, *, complete: bool = True) -> None:
+def check_same_recipe(folder: RunDirectory, recipe: Recipe, *, complete: bool = True) -> dict[str, tuple[Any, Any]]:
     """Check that a recipe is that of a run folder; `complete` says whether it has the optimizer of every phase, as that has.
+
+    Returns
+    -------
+    dict of str to (before, now)
+        The learning rates that have changed, by key: these may.
 
     Raises
     ------
@@ -108,12 +126,17 @@ def check_same_recipe(folder: RunDirectory, recipe: Recipe, *, complete: bool = 
         tables = [key for key in (*before, *now) if key.startswith("training.") and key.count(".") == 2]
         hidden = set(tables) - given
         before, now = ({key: value for key, value in one.items() if key not in hidden} for one in (before, now))
+    changed: dict[str, tuple[Any, Any]] = {}
     for key in sorted(before.keys() | now.keys(), key=lambda key: (key != "data.source", key)):
         moved = key in WHERE and not {before.get(key), now.get(key)} & set(NAMES)
-        if before.get(key) != now.get(key) and key not in FREE and not moved:
+        if before.get(key) == now.get(key) or key in FREE or moved:
+            continue
+        changed[key] = before.get(key), now.get(key)
+        if not LEARNING_RATE.fullmatch(key) or None in changed[key]:
             raise InputError(
                 f"{folder.path}: cannot resume with another recipe; {key} is {now.get(key)!r}, the run has {before.get(key)!r}"
             )
+    return changed
 
 
 def check_same_data(folder: RunDirectory, metadata: Record) -> None:

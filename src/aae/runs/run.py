@@ -15,7 +15,7 @@ from torch import Tensor
 from aae import recipes
 from aae.arrays import ArrayLike, as_labels
 from aae.data import Dataset, Split, read_rows
-from aae.data.checks import are_images, check_finite
+from aae.data.checks import are_images, check_finite, colours_last
 from aae.data.frames import as_rows
 from aae.data.reading import as_text
 from aae.device import choose_device, usual_state
@@ -25,7 +25,7 @@ from aae.model import AdversarialAutoencoder, Model
 from aae.networks import Scaling
 from aae.noise import MetaNoise, Noise, seeded
 from aae.recipes import Recipe, custom
-from aae.recipes.build_data import fingerprint, load_data
+from aae.recipes.build_data import Source, fingerprint, load_data
 from aae.recipes.build_model import build_model
 from aae.training.run_directory import RunDirectory
 from aae.training.trainer import CODES, INIT, SAMPLES, check_sizes, load_module
@@ -234,15 +234,23 @@ class Run(Plots):
             )
         return names.index(name)
 
-    def load_data(self, data: Dataset | str | Path | None = None) -> Dataset:
-        """Load the data of the run with its splits, from `data` if it lies elsewhere by now, or check that `data` is it.
+    def load_data(self, data: Source | None = None) -> Dataset:
+        """Load the data of the run with its splits, or take `data` in its place where it is the same.
+
+        Parameters
+        ----------
+        data : str, Path, array-like, (array-like, array-like) or Dataset, optional
+            Where the data lies by now, or the rows themselves, as for `aae.train`; needed where rows were given from Python.
 
         Raises
         ------
         InputError
             If it cannot be loaded or is not what the run was trained on.
         """
-        dataset = data if isinstance(data, Dataset) else load_data(self.recipe, data)
+        try:
+            dataset = load_data(self.recipe, data)
+        except InputError as error:
+            raise InputError(str(error) if data is not None else f"{self.folder.path}: {error}") from None
         found = fingerprint(dataset)
         if found != self.metadata.get("data"):
             raise InputError(
@@ -467,6 +475,8 @@ class Run(Plots):
     def _rows(self, rows: ArrayLike) -> NDArray[Any]:
         """Bring rows to an array of this run's shape (n, *shape); the columns of a data frame are taken by name."""
         found = as_rows(rows, self.metadata.get("columns", ()))
+        if found.ndim == 4 and found.shape[1:] != self.shape:
+            found = colours_last(found, "rows")
         if found.shape[1:] != self.shape or found.ndim == 0:
             raise InputError(f"rows have shape {found.shape}; the run expects {('n', *self.shape)}")
         return found

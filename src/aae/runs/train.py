@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from aae import recipes
 from aae._version import __version__
 from aae.data import NAMES, Dataset
 from aae.data.checks import are_images
+from aae.data.memory import SOURCE
 from aae.data.reading import as_text, local_path
 from aae.device import choose_device, describe_device, usual_state
 from aae.errors import InputError, InterruptedTrainingError
@@ -27,8 +29,8 @@ from aae.files import pack_tensors, read_bytes, unpack_tensors, write_bytes, wri
 from aae.model import Model
 from aae.networks import Scaling
 from aae.noise import Noise, seeded, set_torch_state, torch_state
-from aae.recipes import Recipe
-from aae.recipes.build_data import fingerprint, labelled_rows, load_data, make_scaling, training_data
+from aae.recipes import Recipe, reader
+from aae.recipes.build_data import Source, fingerprint, labelled_rows, load_data, make_scaling, training_data
 from aae.recipes.build_model import build_model, build_phases
 from aae.runs.evaluate import validate
 from aae.runs.hub import load
@@ -37,25 +39,28 @@ from aae.runs.run import Run
 from aae.scaling import value_range
 from aae.training.acceleration.distributed import Distributed, synchronize
 from aae.training.batched_seeds import BatchedSeeds
+from aae.training.callbacks import AnyCallback, check_callbacks
 from aae.training.checkpoints import Place, remove_older_checkpoints
 from aae.training.loop import Interruption, OnEpoch, TrainingJob, run_to_end
 from aae.training.run_directory import RunDirectory
-from aae.training.settings import MAX_SEED
+from aae.training.settings import MAX_SEED, MAX_SEEDS
 from aae.training.trainer import INIT, Trainer
 
 
-def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), data: str | None = None) -> Recipe:
+def read_recipe(
+    recipe: str | Path | Recipe, overrides: Sequence[str | tuple[str, Any]] = (), data: str | None = None
+) -> Recipe:
     """Read a recipe, optionally pointed at other data.
 
     Parameters
     ----------
-    recipe : str or Path
-        Name of a recipe or a ``.toml`` file.
-    overrides : sequence of str
-        ``section.key=value``; they win over everything else.
+    recipe : str, Path or Recipe
+        Name of a recipe, a ``.toml`` file, or a recipe that was read, of which a changed copy is made.
+    overrides : sequence of str, or of (str, value)
+        ``section.key=value``, or the key with its value; they win over everything else.
     data : str, optional
-        Named data set or path. What fits the recipe's own data alone is replaced: the validation split becomes 15 %, and a
-        number of labels becomes all that the rows of a path have.
+        Named data set or path. What fits the recipe's own data alone is replaced, unless the recipe was read already: the
+        validation split becomes 15 %, and a number of labels becomes all that the rows of a path have.
 
     Returns
     -------
@@ -67,24 +72,24 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = (), data: str | N
     InputError
         As `recipes.read`.
     """
-    data, overrides = data and as_text(data), [as_text(override) for override in overrides]
-    own = recipes.read(recipe)
-    fitted = [] if data is None or data == own.data.source else _fitted(own, data)
-    found = recipes.read(recipe, [*fitted, *overrides])
+    data = data and as_text(data)
+    overrides = [as_text(one) if isinstance(one, str) else one for one in overrides]
+    own = recipe if isinstance(recipe, Recipe) else recipes.read(recipe)
+    fitted: list[str | tuple[str, Any]] = []
+    if data is not None and data != own.data.source:
+        fitted = [("data.source", data), *([] if isinstance(recipe, Recipe) else _fitted(own, data))]
+    changes = [*fitted, *overrides]
+    found = reader.change(recipe, changes) if isinstance(recipe, Recipe) else recipes.read(recipe, changes)
     if found.data.source != own.data.source:
-        title = f"{Path(found.data.source).name}, as in: {own.title}"
-        found = found.model_copy(update={"title": title, "paper": {}})
+        name = "rows from Python" if found.data.source == SOURCE else Path(found.data.source).name
+        found = found.model_copy(update={"title": f"{name}, as in: {own.title}", "paper": {}})
     return _with_full_paths(found)
 
 
-def _fitted(own: Recipe, data: str) -> list[str]:
-    """List what has to change in a recipe for other data."""
-    labels = [] if data in NAMES or own.data.labels is None else ['data.labels="all"']
-    return [
-        f"data.source={json.dumps(data, ensure_ascii=False)}",
-        f"data.validation={0.15 if own.data.validation else 0}",
-        *labels,
-    ]
+def _fitted(own: Recipe, data: str) -> list[tuple[str, Any]]:
+    """List what has to change in a recipe for other data, beside their source."""
+    labels = [] if data in NAMES or own.data.labels is None else [("data.labels", "all")]
+    return [("data.validation", 0.15 if own.data.validation else 0), *labels]
 
 
 def _with_full_paths(recipe: Recipe) -> Recipe:
@@ -107,6 +112,9 @@ def train_seeds(
     device: str = "auto",
     resume: bool = False,
     batched: bool | None = None,
+    dataset: Dataset | None = None,
+    on_epoch: OnEpoch = None,
+    callbacks: Sequence[AnyCallback] = (),
 ) -> list[Run]:
     """Train a recipe with several seeds, from ``training.seed`` on.
 
@@ -121,6 +129,10 @@ def train_seeds(
     batched : bool, optional
         Whether the seeds are trained together as one batched program, or one after another. Each finds the same up to
         rounding. By default together on a GPU, which one seed alone does not fill, and one after another on a CPU.
+    dataset : Dataset, optional
+        In place of that which the recipe names.
+    on_epoch, callbacks
+        As for `train`.
 
     Returns
     -------
@@ -129,9 +141,9 @@ def train_seeds(
     """
     if batched and Distributed.joined().world_size > 1:
         raise InputError("seeds are trained together by one process; expected no other processes, or seeds in turn")
-    if seeds == 1:
-        return [train(recipe, run=run, device=device, resume=resume)]
     folder = Path(run or Path("runs") / recipe.name)
+    if seeds == 1:
+        return [_train_one(recipe, RunDirectory(folder), device, resume, dataset, on_epoch, callbacks)]
     new = RunDirectory(folder).is_new()
     if not resume:
         RunDirectory(folder).require_new()
@@ -139,16 +151,19 @@ def train_seeds(
         raise InputError(f"{folder}: no run of several seeds to go on with; expected folders seed-0, seed-1, ... in it")
     ones = with_seeds(recipe, seeds)
     paths = {one.training.seed: folder / f"seed-{one.training.seed}" for one in ones}
-    unfinished = [one for one in ones if not (resume and is_finished(RunDirectory(paths[one.training.seed]), one))]
+    unfinished = [
+        one for one in ones if not (resume and is_finished(RunDirectory(paths[one.training.seed]), one, dataset))
+    ]
     if unfinished:
         alone = Distributed.joined().world_size == 1
         on_gpu = choose_device(device).type == "cuda"
         together = batched if batched is not None else on_gpu and alone
-        dataset = load_data(recipe)
+        dataset = dataset or load_data(recipe)
         turns = [unfinished] if together else [[one] for one in unfinished]
         for turn in turns:
             targets = [(one, RunDirectory(paths[one.training.seed])) for one in turn]
-            _train(targets, choose_device(device), resume, dataset, more=turn is not turns[-1])
+            more = turn is not turns[-1]
+            _train(targets, choose_device(device), resume, dataset, more=more, on_epoch=on_epoch, callbacks=callbacks)
     return [Run.load(path, device, trust_modules=True) for path in paths.values()]
 
 
@@ -177,6 +192,7 @@ def _train(
     *,
     more: bool = False,
     on_epoch: OnEpoch = None,
+    callbacks: Sequence[AnyCallback] = (),
 ) -> None:
     """Train a run, or several together, each under the lock on its folder; `more` says whether others are to follow."""
     for recipe, folder in targets:  # before there is a lock in a folder that is none of ours
@@ -198,7 +214,7 @@ def _train(
         for recipe, folder in targets:
             prepared.append(prepare(recipe, folder, device, resume, dataset, place))
             BatchedSeeds.share_rows([one.job.trainer for one in prepared])
-        interruption = train_together(prepared, on_epoch)
+        interruption = train_together(prepared, on_epoch, callbacks)
         if interruption.is_set and more:
             where = targets[-1][1].path
             raise InterruptedTrainingError(
@@ -206,7 +222,9 @@ def _train(
             )
 
 
-def train_together(prepared: Sequence[PreparedRun], on_epoch: OnEpoch = None) -> Interruption:
+def train_together(
+    prepared: Sequence[PreparedRun], on_epoch: OnEpoch = None, callbacks: Sequence[AnyCallback] = ()
+) -> Interruption:
     """Train runs of one recipe with different seeds to the end: as one batched program those that are equally far.
 
     Returns
@@ -222,7 +240,9 @@ def train_together(prepared: Sequence[PreparedRun], on_epoch: OnEpoch = None) ->
     for (epoch, _), group in places.items():
         name = group[0].recipe.name
         jobs = [one.job for one in group]
-        several = len(group) > 1 and epoch < group[0].recipe.training.epochs
+        settings = group[0].recipe.training
+        several = len(group) > 1 and epoch < settings.epochs
+        several = several and settings.patience_epochs is None  # each seed ends where it is best
         try:
             replicas = BatchedSeeds([job.trainer for job in jobs]) if several else None
         except (RuntimeError, NotImplementedError) as error:
@@ -230,12 +250,12 @@ def train_together(prepared: Sequence[PreparedRun], on_epoch: OnEpoch = None) ->
             print(f"note: {name}: the seeds are trained one after another, not together: {reason}", file=sys.stderr)
             replicas = None
         if replicas is not None:
-            interruption = run_to_end(jobs, f"{name}, {len(group)} seeds", replicas.run_epoch, on_epoch)
+            interruption = run_to_end(jobs, f"{name}, {len(group)} seeds", replicas.run_epoch, on_epoch, callbacks)
         for one in group:
             if replicas is None:
                 seed = one.recipe.training.seed
                 set_torch_state(one.torch_state, one.job.trainer.device)
-                interruption = run_to_end([one.job], f"{name} seed {seed}", on_epoch=on_epoch)
+                interruption = run_to_end([one.job], f"{name} seed {seed}", on_epoch=on_epoch, callbacks=callbacks)
             one.finish()
     return interruption
 
@@ -247,63 +267,157 @@ def load_runs(folder: str | Path, device: str = "auto", *, trust_modules: bool =
     return sorted(runs, key=lambda run: run.recipe.training.seed)
 
 
+@overload
+def train(
+    recipe: str | Path | Recipe,
+    data: Source | None = ...,
+    *,
+    run: str | Path | None = ...,
+    device: str = ...,
+    resume: bool = ...,
+    epochs: int | None = ...,
+    seeds: None = ...,
+    batched: bool | None = ...,
+    on_epoch: OnEpoch = ...,
+    callbacks: Sequence[AnyCallback] | None = ...,
+    **settings: Any,
+) -> Run: ...
+@overload
+def train(
+    recipe: str | Path | Recipe,
+    data: Source | None = ...,
+    *,
+    run: str | Path | None = ...,
+    device: str = ...,
+    resume: bool = ...,
+    epochs: int | None = ...,
+    seeds: int,
+    batched: bool | None = ...,
+    on_epoch: OnEpoch = ...,
+    callbacks: Sequence[AnyCallback] | None = ...,
+    **settings: Any,
+) -> list[Run]: ...
 @usual_state()
 def train(
     recipe: str | Path | Recipe,
-    data: str | Path | Dataset | None = None,
+    data: Source | None = None,
     *,
     run: str | Path | None = None,
     device: str = "auto",
     resume: bool = False,
+    epochs: int | None = None,
+    seeds: int | None = None,
+    batched: bool | None = None,
     on_epoch: OnEpoch = None,
-) -> Run:
+    callbacks: Sequence[AnyCallback] | None = None,
+    **settings: Any,
+) -> Run | list[Run]:
     """Train a recipe into a run directory. Custom modules that the recipe names are imported.
 
     Parameters
     ----------
     recipe : str, Path or Recipe
         Name of a recipe, a ``.toml`` file, or a recipe already read.
-    data : str, Path or Dataset, optional
-        In place of the recipe's: a named data set or path (see `read_recipe`), or data already loaded.
+    data : str, Path, array-like, (array-like, array-like) or Dataset, optional
+        In place of the recipe's: a named data set or path (see `read_recipe`); rows (n, columns) or images (n, height, width) in
+        an array, a tensor, a sparse matrix or a data frame; such rows with their labels (n,), ``(X, y)``; or a Dataset. Rows from
+        Python are split, scaled and labelled as those of files (`aae.data.from_arrays`), and are not kept in the run.
     run : str or Path, optional
         The run directory, by default ``runs/<recipe name>``.
     device : {"auto", "cpu", "cuda"}
         Where to train.
     resume : bool
         Go on with the run in that directory; it ends with the same bits as one that was never interrupted.
+    epochs : int, optional
+        In place of the recipe's ``training.epochs``.
+    seeds : int, optional
+        How many seeds to train, from ``training.seed`` on, into folders ``seed-<seed>`` where they are several.
+    batched : bool, optional
+        Whether several seeds are trained together or in turn; see `train_seeds`.
     on_epoch : callable, optional
-        Called after every epoch with its number, from 1, and a list of the metrics of the run; what it raises ends the training.
+        Called after every epoch with its number, from 1, and a list of the metrics of the runs that are trained together; what
+        it raises ends the training.
+    callbacks : sequence of Callback or callable, optional
+        See `aae.callbacks`: objects with `on_train_begin`, `on_epoch_end` and `on_train_end`, or functions that are called after
+        every epoch, all with the `Training` that they can read, stop and save.
+    **settings
+        Any other key of the recipe, with two underscores for each dot: ``training__batch_size=100``,
+        ``model__encoder__hidden=[200, 200]``, ``data__label_column="species"``.
 
     Returns
     -------
-    Run
-        The finished run, ready to use.
+    Run, or list of Run
+        The finished run, ready to use; with `seeds` a list of them, by seed.
 
     Raises
     ------
     InputError
-        Bad recipe, data or run directory, all before any training.
+        Bad recipe, setting, data or run directory, all before any training.
     TrainingError
         A loss was not finite.
     InterruptedTrainingError
         Ctrl-C; a checkpoint was written.
+
+    Examples
+    --------
+    >>> import aae
+    >>> from sklearn.datasets import load_iris
+    >>> small = {"epochs": 2, "model__encoder__hidden": [8], "model__decoder__hidden": [8]}
+    >>> run = aae.train("demo", load_iris(return_X_y=True), run="runs/iris", **small)
+    >>> run.predict(load_iris().data).shape
+    (150,)
     """
-    if isinstance(data, Path):
-        data = str(data)
-    if not isinstance(data, str | Dataset | None):
-        raise InputError(
-            f"data is of type {type(data).__name__}; expected a name or path, or a Dataset (for arrays: aae.fit)"
+    if seeds is not None and (isinstance(seeds, bool) or not isinstance(seeds, int) or not 1 <= seeds <= MAX_SEEDS):
+        raise InputError(f"seeds is {seeds!r}; expected a whole number from 1 to {MAX_SEEDS}")
+    changes = [(key.replace("__", "."), _plain(value)) for key, value in settings.items()]
+    if epochs is not None:
+        changes.append(("training.epochs", epochs))
+    source = str(data) if isinstance(data, Path) else data
+    dataset = None
+    if source is None or isinstance(source, str):
+        checked = read_recipe(recipe, changes, source)
+    else:
+        # A data set that the recipe itself names, or one given with a recipe that was read for it, changes nothing.
+        known = isinstance(source, Dataset) and (
+            isinstance(recipe, Recipe) or recipes.read(recipe).data.source == source.name
         )
-    if not isinstance(recipe, Recipe):
-        recipe = read_recipe(recipe, data=data if isinstance(data, str) else None)
-    elif isinstance(data, str):
-        raise InputError(
-            f"data is {data!r}; a recipe already read expects a Dataset, or read_recipe(..., data={data!r})"
-        )
-    folder = RunDirectory(run or Path("runs") / recipe.name)
-    if not (resume and is_finished(folder, recipe)):
-        dataset = data if isinstance(data, Dataset) else None
-        _train([(recipe, folder)], choose_device(device), resume, dataset, on_epoch=on_epoch)
+        checked = read_recipe(recipe, changes, None if known else SOURCE)
+        dataset = load_data(checked, source)
+    runs = train_seeds(
+        checked,
+        seeds or 1,
+        run=run,
+        device=device,
+        resume=resume,
+        batched=batched,
+        dataset=dataset,
+        on_epoch=on_epoch,
+        callbacks=check_callbacks(callbacks),
+    )
+    return runs if seeds is not None else runs[0]
+
+
+def _plain(value: Any) -> Any:
+    """Bring numbers and arrays of NumPy, and paths, to what a recipe can hold."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    return str(value) if isinstance(value, Path) else value
+
+
+def _train_one(
+    recipe: Recipe,
+    folder: RunDirectory,
+    device: str,
+    resume: bool,
+    dataset: Dataset | None,
+    on_epoch: OnEpoch,
+    callbacks: Sequence[AnyCallback],
+) -> Run:
+    """Train a run, unless it is finished and to be resumed."""
+    if not (resume and is_finished(folder, recipe, dataset)):
+        _train([(recipe, folder)], choose_device(device), resume, dataset, on_epoch=on_epoch, callbacks=callbacks)
     return Run.load(folder.path, device, trust_modules=True)  # those of the very recipe that was trained
 
 
@@ -322,11 +436,16 @@ class PreparedRun:
         """Write the weights of the trained run."""
         trainer, folder = self.job.trainer, self.job.folder
         if trainer.distributed.is_main_process:
-            tensors = {f"model.{name}": tensor for name, tensor in trainer.trained.state_dict().items()}
+            tensors = {f"model.{name}": tensor for name, tensor in trainer.result().items()}
             tensors |= {f"scaling.{name}": tensor for name, tensor in self.scaling.state_dict().items()}
             write_tensors(folder.weights, tensors)
             times = {"seconds": round(self.job.seconds, 1), "cpu_seconds": round(self.job.cpu_seconds, 1)}
-            write_json(folder.metadata, {**self.metadata, "epochs": trainer.epoch, **times})
+            found: dict[str, Any] = {"epochs": trainer.epoch, **times}
+            if trainer.epoch < trainer.settings.epochs:
+                found["ended_before"] = trainer.settings.epochs
+            if trainer.best.epoch:
+                found["best_epoch"] = trainer.best.epoch
+            write_json(folder.metadata, {**self.metadata, **found})
         trainer.distributed.wait()
 
 
@@ -366,6 +485,9 @@ def prepare(
     if not resume:
         folder.require_new()
     dataset = dataset or load_data(recipe)
+    if recipe.training.keeps_best and dataset.validation is None:
+        key = next(key for key in ("patience", "early_stopping", "keep_best") if getattr(recipe.training, key))
+        raise InputError(f"training.{key} is set and there are no validation rows; expected data.validation above 0")
     seed = recipe.training.seed
     labelled = labelled_rows(recipe, dataset)
     model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(seed, INIT))
@@ -378,10 +500,9 @@ def prepare(
     on_device = training_data(recipe, dataset.train, scaling, labelled, radii).to(device)
     trainer = Trainer(model, build_phases(recipe, model), on_device, recipe.training, device, distributed)
     complete = _with_optimizers(recipe, trainer)
-    if resume:
-        check_same_recipe(folder, complete)
+    changed = check_same_recipe(folder, complete) if resume else {}
 
-    metadata = {
+    metadata: dict[str, Any] = {
         "recipe": recipe.name,
         "shape": list(dataset.shape),
         "class_names": list(dataset.class_names),
@@ -400,7 +521,17 @@ def prepare(
     if resume:
         check_same_data(folder, metadata)
         times = restore(trainer, folder, place)
-        before = folder.read_metadata()["device"]
+        last = folder.read_metadata()
+        before = last["device"]
+        changes = [{"epoch": trainer.epoch, "key": key, "from": old, "to": new} for key, (old, new) in changed.items()]
+        if changes or "changes" in last:
+            metadata["changes"] = [*last.get("changes", []), *changes]
+        if distributed.is_main_process:
+            for one in changes:
+                print(
+                    f"note: {folder.path}: {one['key']} is {one['to']} from epoch {trainer.epoch + 1} on, {one['from']} before",
+                    file=sys.stderr,
+                )
         if before != metadata["device"] and distributed.is_main_process:
             print(
                 f"note: {folder.path}: was begun on {before} and goes on on {metadata['device']}, where numbers are rounded "

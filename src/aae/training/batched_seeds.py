@@ -150,9 +150,10 @@ class BatchedSeeds:
             if not phase.runs_in(self.trainers[0].epoch):
                 continue
             batch.weights = self.trainers[0].weights[phase.name]
-            loss = self._loss(phase, tensors, batch, self.noise)
-            gradients = phase.gradients(loss.sum(), self._owned[phase.name])
-            self.optimizers[phase.name].step(gradients)
+            for _ in range(phase.updates):
+                loss = self._loss(phase, tensors, batch, self.noise)
+                gradients = phase.gradients(loss.sum(), self._owned[phase.name])
+                self.optimizers[phase.name].step(gradients)
             losses[f"{phase.name}_loss"] = loss.detach()
         metrics = losses | batch.metrics
         self._names = list(metrics)

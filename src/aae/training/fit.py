@@ -14,11 +14,12 @@ from torch import Tensor
 
 from aae.arrays import ArrayLike, as_labels
 from aae.device import choose_device, usual_state
-from aae.errors import InputError
+from aae.errors import CallbackError, InputError
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
 from aae.noise import Noise, seeded
 from aae.posteriors import Softmax
+from aae.training.callbacks import AnyCallback, Training, call, check_callbacks
 from aae.training.data import TrainingData
 from aae.training.loop import interrupts
 from aae.training.phases import Phase, adversarial_phases
@@ -34,6 +35,7 @@ def fit(
     labels: ArrayLike | None = None,
     *,
     phases: Sequence[Phase] | None = None,
+    callbacks: Sequence[AnyCallback] | None = None,
     device: str = "auto",
     **settings: Any,
 ) -> list[dict[str, float]]:
@@ -50,6 +52,8 @@ def fit(
     phases : sequence of Phase, optional
         What runs on every mini-batch, in this order. By default those of `adversarial_phases`; to put one of your own beside
         them, give ``[*aae.adversarial_phases(model), mine]``.
+    callbacks : sequence of Callback or callable, optional
+        See `aae.callbacks`.
     device : {"auto", "cpu", "cuda"}
         Where to train.
     **settings
@@ -68,6 +72,8 @@ def fit(
         If rows, labels and settings do not fit the model.
     TrainingError
         If a loss is not finite.
+    CallbackError
+        If a callback fails; the model keeps what was learnt until then.
     """
     values = np.asarray(rows)
     numbers = values.dtype.kind in "biuf"
@@ -93,7 +99,9 @@ def fit(
         if classes is not None and len(known) and not (lowest <= int(known.min()) and int(known.max()) < classes):
             found = f"{int(known.min())} to {int(known.max())}"
             raise InputError(f"labels are {found}; the model expects {lowest} to {classes - 1}")
-    for name in ("pretraining", "validate_every", "checkpoint_every"):
+    callbacks = check_callbacks(callbacks)
+    validation = ("early_stopping", "patience", "keep_best", "tolerance", "monitor")
+    for name in ("pretraining", "validate_every", "checkpoint_every", *validation):
         if name in settings:
             raise InputError(f"{name} is {settings[name]!r}; fit does nothing of the kind and expects none")
     try:
@@ -125,13 +133,17 @@ def fit(
                 losses=training.losses,
             )
         trainer = Trainer(model, phases, data, training, torch_device)
+        watched = Training(type(model).__name__, trainer)
+        failure = call("on_train_begin", callbacks, watched)
         try:
             with interrupts(("SIGINT",)) as interrupted:
-                while trainer.epoch < training.epochs and not interrupted.is_set:
+                while trainer.epoch < training.epochs and not (interrupted.is_set or watched.stopped or failure):
                     losses = trainer.run_epoch(lambda: interrupted.is_set)
                     if losses is not None:
-                        history.append(losses)
-            if trainer.epoch < training.epochs:
+                        watched.metrics = losses
+                        failure = call("on_epoch_end", callbacks, watched)
+                        history.append(watched.metrics)
+            if interrupted.is_set and trainer.epoch < training.epochs:
                 warnings.warn(
                     f"interrupted in epoch {trainer.epoch + 1} of {training.epochs}, after {trainer.step} steps; the model keeps "
                     "what was learnt",
@@ -139,8 +151,12 @@ def fit(
                 )
             if trainer.trained is not model:
                 model.load_state_dict(trainer.trained.state_dict())
+            failure = failure or call("on_train_end", callbacks, watched)
         finally:
             model.eval()
+    if failure is not None:
+        kept = f"the model keeps what was learnt in {trainer.epoch} epochs"
+        raise CallbackError(f"{failure}; {kept}") from failure.__cause__
     return history
 
 

@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
-from aae.errors import InputError, InterruptedTrainingError, TrainingError
+from aae.errors import CallbackError, InputError, InterruptedTrainingError, TrainingError
+from aae.training.callbacks import AnyCallback, Training, call
 from aae.training.checkpoints import checkpoint_places, remove_older_checkpoints, save_checkpoint
 from aae.training.diagnostics import diagnose
 from aae.training.progress import Progress
@@ -54,7 +56,11 @@ class TrainingJob:
 
 
 def run_to_end(
-    jobs: Sequence[TrainingJob], title: str, epoch_function: EpochFunction | None = None, on_epoch: OnEpoch = None
+    jobs: Sequence[TrainingJob],
+    title: str,
+    epoch_function: EpochFunction | None = None,
+    on_epoch: OnEpoch = None,
+    callbacks: Sequence[AnyCallback] = (),
 ) -> Interruption:
     """Train to the last epoch, with metrics, checkpoints and progress.
 
@@ -69,6 +75,8 @@ def run_to_end(
         By default it trains the one run.
     on_epoch : callable, optional
         Called after every epoch, whose number counts from 1, with the metrics of every run; what it raises ends the training.
+    callbacks : sequence of Callback or callable
+        Called for every run. Where one fails, or asks to stop, training ends after the epoch.
 
     Returns
     -------
@@ -79,6 +87,8 @@ def run_to_end(
     ------
     TrainingError
         If a loss is not finite; the last checkpoint is kept.
+    CallbackError
+        If a callback fails; a checkpoint was written.
     InterruptedTrainingError
         After Ctrl-C or another of `SIGNALS`; a checkpoint was written.
     """
@@ -103,18 +113,32 @@ def run_to_end(
                 job.seconds = seconds + (time.monotonic() - started) / len(jobs)
                 job.cpu_seconds = cpu_seconds + (time.process_time() - cpu_started) / len(jobs)
 
-        while trainer.epoch < settings.epochs:
+        trainings = [Training(job.folder.path.name, job.trainer, job.folder.path) for job in jobs]
+        failure = _call("on_train_begin", callbacks, trainings) if first else None
+        if failure is not None:
+            raise failure
+        ended = any(job.trainer.best.gives_up for job in jobs)
+        while trainer.epoch < settings.epochs and not ended:
             try:
                 losses = epoch_function(on_step)
                 last = trainer.epoch == settings.epochs
                 metrics = losses or []
                 if losses and first and (last or trainer.epoch % settings.validate_every == 0):
                     metrics = [found | _validated(job) for found, job in zip(losses, jobs, strict=True)]
+                    for job, found in zip(jobs, metrics, strict=True):
+                        job.trainer.best.update(trainer.epoch, found, job.trainer.trained)
             except TrainingError as error:
                 kept = "; the last good checkpoint is kept" if checkpoint_places(jobs[0].folder.checkpoints) else ""
                 raise TrainingError(f"{error}{kept}") from None
             if losses is not None:
                 note_time()
+                for training, found in zip(trainings, metrics, strict=True):
+                    training.metrics = found
+                failure = _call("on_epoch_end", callbacks, trainings) if first else None
+                metrics = [training.metrics for training in trainings]
+                ends = any(one.stopped or job.trainer.best.gives_up for one, job in zip(trainings, jobs, strict=True))
+                ended = trainer.distributed.any(ends)
+                last = last or ended
                 for metric_logger, found in zip(metric_loggers, metrics, strict=False):
                     metric_logger(found)
                 shown = _mean(metrics)
@@ -125,19 +149,36 @@ def run_to_end(
                         progress.warn(advice)
             stop = losses is None or trainer.distributed.any(interrupted.is_set)
             due = losses is not None and (last or trainer.epoch % settings.checkpoint_every == 0)
-            if due or (stop and trainer.epoch < settings.epochs):
+            if due or failure or (stop and trainer.epoch < settings.epochs):
                 note_time()
                 _checkpoint(jobs)
+            if failure is not None:
+                where = f"the checkpoint in {_where(jobs)} goes on with --resume"
+                raise CallbackError(f"{failure}; stopped after epoch {trainer.epoch}, {where}") from failure.__cause__
             if losses is not None and on_epoch is not None:
                 on_epoch(trainer.epoch, metrics)
-            if stop and trainer.epoch < settings.epochs:
-                where = jobs[0].folder.path if len(jobs) == 1 else jobs[0].folder.path.parent
+            if stop and trainer.epoch < settings.epochs and not ended:
                 raise InterruptedTrainingError(
                     f"stopped in epoch {trainer.epoch + 1} after {trainer.step} steps; "
-                    f"the checkpoint in {where} goes on with --resume",
+                    f"the checkpoint in {_where(jobs)} goes on with --resume",
                     interrupted.status,
                 )
+        failure = _call("on_train_end", callbacks, trainings) if first else None
+        if failure is not None:
+            raise CallbackError(
+                f"{failure}; {_where(jobs)} is trained, and goes on with --resume"
+            ) from failure.__cause__
         return interrupted
+
+
+def _call(hook: str, callbacks: Sequence[AnyCallback], trainings: Sequence[Training]) -> CallbackError | None:
+    """Call callbacks for every run; returns the first error."""
+    return next((failure for one in trainings if (failure := call(hook, callbacks, one)) is not None), None)
+
+
+def _where(jobs: Sequence[TrainingJob]) -> Path:
+    """Find the folder of a run, or of several together."""
+    return jobs[0].folder.path if len(jobs) == 1 else jobs[0].folder.path.parent
 
 
 def _listed(metrics: dict[str, float] | None) -> list[dict[str, float]] | None:

@@ -41,6 +41,10 @@ class Metadata(BaseModel):
     training_rows: Count
     epochs: Count | None = None
     """Of a finished run."""
+    ended_before: Count | None = None
+    """The epochs it could have had, of a run that ended early."""
+    best_epoch: Count | None = None
+    """The epoch whose weights were kept, where validation rows decided."""
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     cpu_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Of processors in this process, unlike `seconds`, which other programs on the machine draw out."""

@@ -12,6 +12,7 @@ Precision = Literal["fp32", "bf16", "tf32"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 MAX_COUNT = 2**31 - 1  # of epochs, rows, units: beyond it libraries count wrongly
 MAX_SEED = 2**63 - 1  # the largest that torch takes
+MAX_SEEDS = 100_000  # that one command trains
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 Epoch = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -105,6 +106,37 @@ class InformationSettings(Settings):
     """mu, the weight of the entropy of the mean of q(y|x) beside the mean of its entropy; more favours using all categories."""
 
 
+class MatchingSettings(Settings):
+    """How the regularization phase matches codes to the prior; the paper has the first objective and nothing else."""
+
+    objective: Literal["adversarial", "least-squares", "hinge", "wasserstein", "mmd", "sliced-wasserstein"] = (
+        "adversarial"
+    )
+    """What discriminators and generator lower: the paper's; least squares (Mao et al. 2017); hinge (Lim and Ye 2017); the
+    Wasserstein distance (Arjovsky et al. 2017). Or what the generator lowers without them: the maximum mean discrepancy with
+    inverse multiquadratic kernels (Tolstikhin et al. 2018), the sliced Wasserstein distance (Kolouri et al. 2018)."""
+    r1: NonNegative = 0.0
+    """gamma, of half the squared slope of a discriminator at prior samples (Mescheder et al. 2018)."""
+    gradient_penalty: NonNegative = 0.0
+    """lambda, of the squared distance from 1 of its slope between prior samples and codes (Gulrajani et al. 2017), such as 10."""
+    discriminator_steps: Count = 1
+    """Updates of the discriminators in a step, before that of the generator."""
+    directions: Count = 50
+    """Random directions of the sliced Wasserstein distance in a step."""
+
+    @property
+    def discriminates(self) -> bool:
+        """Whether it uses the discriminators."""
+        return self.objective not in ("mmd", "sliced-wasserstein")
+
+    @model_validator(mode="after")
+    def _has_discriminators_for_what_is_set(self) -> Self:
+        for name in ("r1", "gradient_penalty", "discriminator_steps"):
+            if not self.discriminates and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} is {getattr(self, name)}; objective {self.objective!r} uses no discriminator")
+        return self
+
+
 class JointSettings(Settings):
     """Weights of the losses on q(y|x) and the codes, and what can be added beside the paper's."""
 
@@ -136,6 +168,8 @@ class ClusteringSettings(JointSettings):
 class LossSettings(JointSettings):
     """The losses of all epochs, or of those after a first part that finds clusters."""
 
+    matching: MatchingSettings = MatchingSettings()
+    """How codes are matched to the prior."""
     joint: bool = False
     """Whether generator, classification, consistency and information lower one weighted sum in one update of the encoder
     (phase "joint"), for which a mini-batch is encoded once, without corruption; otherwise each is a phase with an optimizer of
@@ -158,6 +192,8 @@ class LossSettings(JointSettings):
         asked = {part.neighbours for part in parts if part.neighbours is not None}
         if len(asked) > 1:
             raise ValueError(f"training.losses ask for neighbours {sorted(asked)}; expected the same in both parts")
+        if self.joint and self.matching != MatchingSettings():
+            raise ValueError("training.losses.matching does not fit training.losses.joint = true; expected one of them")
         if self.clustering is not None and not self.joint:
             raise ValueError("training.losses.clustering needs training.losses.joint = true")
         if self.reconstruction is not None and not self.joint:
@@ -220,6 +256,28 @@ class TrainingSettings(Settings):
     """Epochs from one measurement on the validation split to the next."""
     checkpoint_every: Count = 1
     """Epochs from one checkpoint to the next."""
+
+    early_stopping: bool = False
+    """Whether training ends when what is measured on the validation split no longer improves, and keeps the weights of the best
+    epoch; `patience` is then 10 if it is not set."""
+    patience: Count | None = None
+    """Epochs without improvement after which training ends, with the weights of the best epoch; not set: it never does."""
+    keep_best: bool = False
+    """Whether the trained model is that of the best epoch rather than that of the last."""
+    tolerance: NonNegative = 1e-4
+    """By how much the measure has to fall to count as an improvement."""
+    monitor: str | None = None
+    """The metric that is to fall; not set: the validation error, or the reconstruction error where there are no labels."""
+
+    @property
+    def patience_epochs(self) -> int | None:
+        """Epochs without improvement after which training ends, if any."""
+        return 10 if self.patience is None and self.early_stopping else self.patience
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the weights of the best epoch are kept."""
+        return self.keep_best or self.early_stopping or self.patience is not None
 
     @property
     def named_optimizers(self) -> dict[str, OptimizerSettings]:

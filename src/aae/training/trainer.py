@@ -24,6 +24,7 @@ from aae.training.data import TrainingData
 from aae.training.optimizers import Optimizer
 from aae.training.phases import Batch, Phase, configured_phases
 from aae.training.settings import TrainingSettings, weight_at
+from aae.training.stopping import BestEpoch
 
 # Streams of one seed: what each is for.
 INIT, SUBSET, ORDER, LABELLED_ORDER, STEPS, SAMPLES, CODES, LIKELIHOOD = range(8)
@@ -59,6 +60,8 @@ class Trainer:
         Steps done in the epoch under way.
     steps_per_epoch : int
         Full batches in the data; a ragged rest waits for another epoch's order.
+    best : BestEpoch
+        Told of what is measured on validation rows; its weights are then the result.
     weights : dict of str to dict
         By phase the weights of its losses in the present epoch.
     """
@@ -93,6 +96,7 @@ class Trainer:
             self._average = AveragedModel(module, avg_fn=_running_mean, use_buffers=True)
         self._ema = None if settings.ema_decay is None else MovingAverage(module, settings.ema_decay)
         self.weights: dict[str, dict[str, float]] = {}
+        self.best = BestEpoch(settings)
         self.epoch = 0
         self.step = 0
         if self.distributed.world_size > 1:
@@ -198,6 +202,10 @@ class Trainer:
         average = self._average
         return average.module if average is not None and average.n_averaged > 0 else self.module
 
+    def result(self) -> dict[str, Tensor]:
+        """Return the weights of the trained model: of the best epoch where one is kept, else what training has come to."""
+        return self.best.weights or self.trained.state_dict()
+
     @property
     def captured(self) -> StepGraph | CompiledStep | None:
         """What runs a step as a CUDA graph or a compiled program; None where neither is wanted, or several processes share it."""
@@ -247,11 +255,12 @@ class Trainer:
                 continue
             weights = self.weights.get(phase.name, {})
             batch.weights = {name: numbers[f"{phase.name}.{name}"] for name in weights} if numbers else weights
-            with self.cast, batch.noise.drawing_for(len(batch.rows)):
-                loss = phase.compute(batch)
-            gradients = phase.gradients(loss, phase.parameters)
             learning_rate = None if numbers is None else numbers[phase.name]
-            self.optimizers[phase.name].step(self.distributed.average(gradients), learning_rate)
+            for _ in range(phase.updates):
+                with self.cast, batch.noise.drawing_for(len(batch.rows)):
+                    loss = phase.compute(batch)
+                gradients = phase.gradients(loss, phase.parameters)
+                self.optimizers[phase.name].step(self.distributed.average(gradients), learning_rate)
             losses[f"{phase.name}_loss"] = loss.detach()
         metrics = losses | batch.metrics
         self._names = list(metrics)
@@ -377,6 +386,10 @@ class Trainer:
             tensors["history"] = torch.stack(self._history)
         compiled = self._graph.compiling if isinstance(self._graph, CompiledStep) else self._compiled
         metadata = {"epoch": self.epoch, "step": self.step, "names": self._names, "device": self.device.type}
+        best, about = self.best.state()
+        if about:
+            tensors |= best
+            metadata["best"] = about
         return tensors, metadata if compiled is None else {**metadata, "compiled": compiled}
 
     def load_state(self, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
@@ -404,6 +417,7 @@ class Trainer:
             update.load(under(f"optimizer.{phase}."))
         self.noise.generator.set_state(tensors["noise"])
         set_torch_state(tensors, self.device)
+        self.best.load(tensors, metadata.get("best", {}))
         self._history = list(tensors["history"].to(self.device)) if "history" in tensors else []
         self.epoch, self.step, self._names = metadata["epoch"], metadata["step"], metadata["names"]
         self._compiled, self._graph = metadata.get("compiled"), None

@@ -4,6 +4,9 @@ window.explorer = { times: [] };
 window.explorer.ready = (async function () {
   const content = JSON.parse(document.getElementById("content").textContent);
   const $ = (id) => document.getElementById(id);
+  let frame = null; // a notebook or another page that shows this one gives it the height that it needs
+  try { frame = window.frameElement; } catch { /* of another origin */ }
+  document.documentElement.classList.toggle("framed", Boolean(frame));
   const { dim, count } = content;
 
   // Arrays: gzip and base64; halves become floats.
@@ -315,7 +318,7 @@ window.explorer.ready = (async function () {
     }
     context.font = "bold 13px system-ui, sans-serif";
     context.fillStyle = accent;
-    for (const name of ["a", "b"]) if (ends[name]) { const [x, y] = spot(ends[name].point); context.fillText(name.toUpperCase(), x + 4, y - 4); context.fillRect(x - 2, y - 2, 4, 4); }
+    for (const name of ["a", "b"]) if (ends[name]) { const [x, y] = spot(ends[name].point); context.lineWidth = 4; context.strokeStyle = css("--plane"); context.strokeText(name.toUpperCase(), x + 5, y - 5); context.fillText(name.toUpperCase(), x + 5, y - 5); context.fillRect(x - 3, y - 3, 6, 6); }
     const [x, y] = spot(point);
     context.strokeStyle = held ? accent : ink;
     context.lineWidth = held ? 2 : 1;
@@ -600,6 +603,7 @@ window.explorer.ready = (async function () {
   makeAxes();
   showAll();
   legend();
+  if (frame) new ResizeObserver(() => { frame.style.height = `${document.body.offsetHeight}px`; }).observe(document.body);
   new ResizeObserver(() => { if ($("plane").clientWidth !== size) { drawScatter(); update(); } }).observe(plane);
   drawScatter();
   strip();

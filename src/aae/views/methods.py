@@ -114,6 +114,19 @@ class Plots:
 
         return interpolation_figure(self._view(X, y, image_shape), pairs, steps)
 
+    def plot_roc(self, X: Any = None, y: Any = None, *, scores: Any = None) -> Figure:
+        """Plot true beside false positives for every threshold.
+
+        Of a classifier each class beside the others, by q(y|x). With `scores` (n,), larger for anomalies such as
+        ``-model.score_samples(X)``, how well they find the rows whose label comes after the first class: 1 beside 0.
+        Parameters otherwise as for `plot_map`.
+        """
+        import numpy as np
+
+        from aae.views.plots import roc_figure
+
+        return roc_figure(self._view(X, y, None), None if scores is None else np.asarray(scores, np.float64))
+
     def explore(
         self, X: Any = None, y: Any = None, *, rows: int = 10_000, image_shape: tuple[int, ...] | None = None
     ) -> Explorer:

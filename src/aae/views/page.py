@@ -77,9 +77,8 @@ class Explorer:
 
     def _repr_html_(self) -> str:
         page = html.escape(self.html, quote=True)
-        return (
-            f'<iframe srcdoc="{page}" style="width: 100%; height: 760px; border: 0" title="latent explorer"></iframe>'
-        )
+        style = "width: 100%; height: 760px; border: 0"
+        return f'<iframe srcdoc="{page}" style="{style}" title="latent explorer"></iframe>'
 
     def __repr__(self) -> str:
         kind = "live decoder" if self.live else "decoded on a grid"

@@ -15,6 +15,7 @@ from aae.figures.columns import cluster_sizes, column_histograms, column_scatter
 from aae.figures.confusion import confusion
 from aae.figures.figure2 import code_line, code_scatter, image_grid
 from aae.figures.figure9 import cluster_rows
+from aae.figures.roc import roc
 from aae.views.view import View
 
 SHOWN = 10  # rows of a sheet of images, and images in each
@@ -161,6 +162,27 @@ def interpolation_figure(view: View, pairs: Sequence[tuple[int, int]] | None = N
     if not view.image_shape:
         return column_walk(made[:steps].reshape(steps, -1), view.columns, title)
     return image_grid(view.images(made), len(pairs), steps, title, ["A", *[""] * (steps - 2), "B"])
+
+
+def roc_figure(view: View, scores: Array | None = None) -> Figure:
+    """Plot how well q(y|x) tells each class from the others, or how well `scores` (n,) find the rows whose label is not 0.
+
+    Raises
+    ------
+    InputError
+        If rows have no labels, or the model neither finds classes nor scores rows.
+    """
+    if not view.labelled:
+        raise InputError(f"{view.title}: no row has a label; expected some to compare with")
+    assert view.labels is not None
+    known = view.labels >= 0
+    if scores is not None:
+        return roc({"anomalies": (view.labels[known] > 0, scores[known])}, view.title)
+    if view.predicted is None or view.clusters:
+        raise InputError(f"{view.title}: the model finds no classes; expected scores, larger for anomalies")
+    probabilities, true = view.probabilities()[known], view.labels[known]
+    seen = [k for k in range(len(view.class_names)) if 0 < (true == k).sum() < len(true)]
+    return roc({view.class_names[k]: (true == k, probabilities[:, k]) for k in seen}, view.title)
 
 
 def _names(view: View) -> list[str]:

@@ -117,6 +117,14 @@ class View:
 
     @usual_state()
     @torch.no_grad()
+    def probabilities(self) -> NDArray[np.float32]:
+        """Compute q(y|x), (n, categories), of a model that classifies."""
+        logits = [self.model.label_logits(self._scaled(some)) for some in self._parts(len(self.rows))]
+        found: NDArray[np.float32] = torch.softmax(torch.cat(logits), dim=1).cpu().numpy()
+        return found
+
+    @usual_state()
+    @torch.no_grad()
     def decode(self, codes: dict[str, Tensor], labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
         """Decode codes by latent to stored rows (n, *shape); `labels` (n,) where the decoder sees them."""
         n, made = len(next(iter(codes.values()))), []

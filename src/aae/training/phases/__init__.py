@@ -82,7 +82,9 @@ def adversarial_phases(
         phases.append(repulsion_phase(heads))
     if moment_matching_epochs:
         phases.append(moment_matching_phase(model, moment_matching_epochs))
-    phases.append(discriminator_phase(model, start, corrupt=not losses.joint))
+    matching = losses.matching
+    if matching.discriminates:
+        phases.append(discriminator_phase(model, start, matching, corrupt=not losses.joint))
     first = losses.clustering
     if first is not None:
         begin = assignment(model, first, labelled=classify)
@@ -90,7 +92,7 @@ def adversarial_phases(
         return [*phases, joint_phase(model, losses, reduction, classify=classify, start=first.epochs, begin=begin)]
     if losses.joint:
         return [*phases, joint_phase(model, losses, reduction, classify=classify, start=start)]
-    phases.append(generator_phase(model, start, losses.generator))
+    phases.append(generator_phase(model, start, losses.generator, matching))
     if classify:
         phases.append(classification_phase(model, losses.classification))
     if losses.consistency is not None:

@@ -95,6 +95,8 @@ class Phase:
     begin : callable, optional
         Called with what the run trains on before the first step of the phase's first epoch, with the model in evaluation mode and
         no gradients: it may change buffers of the model in place.
+    updates : int
+        How many times in a row it computes its loss and moves its parameters on each mini-batch; 1 or more.
     """
 
     name: str
@@ -106,6 +108,7 @@ class Phase:
     stop: int | None = None
     weights: Mapping[str, float | dict[int, float]] = field(default_factory=dict)
     begin: Callable[[TrainingData], None] | None = None
+    updates: int = 1
 
     def without_frozen(self) -> Phase:
         """Create the same phase without parameters that require no gradient, and without repetitions.

@@ -1,0 +1,94 @@
+"""What each loss of a ``-consistent`` recipe is worth: the same networks, epochs, labels and seeds without some of them.
+
+    python benchmarks/ablation.py demo-consistent --seeds 5 --output results/benchmarks/ablation.json
+
+Measured on validation rows. Without clusters first, all losses are those of the recipe's second part from the beginning; without
+the adversarial losses the discriminators still learn, and the encoder takes no notice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aae.device import describe_device
+from aae.recipes.schema import Recipe
+from aae.runs.train import read_recipe, train
+
+FREE = ("label", "style")  # latents whose adversarial loss is left out
+VARIANTS: dict[str, tuple[Sequence[str], bool]] = {  # what is left out, and whether clusters are found first
+    "all losses, clusters first": ((), True),
+    "without information": (("information",), True),
+    "without adversarial losses": (("generator",), True),
+    "all losses, labels at once": ((), False),
+    "paper's losses and consistency": (("information",), False),
+    "paper's losses and information": (("consistency",), False),
+    "paper's losses": (("consistency", "information"), False),
+    "consistency and information, no adversarial losses": (("generator",), False),
+    "consistency, no adversarial losses": (("generator", "information"), False),
+    "classification and reconstruction": (("generator", "consistency", "information"), False),
+}
+
+
+def variant(recipe: Recipe, left_out: Sequence[str], clusters_first: bool, seed: int) -> Recipe:
+    """Create the recipe without some losses."""
+    losses = recipe.training.losses
+    nothing = {name: (dict.fromkeys(FREE, 0.0) if name == "generator" else None) for name in left_out}
+    first = losses.clustering.model_copy(update=nothing) if losses.clustering and clusters_first else None
+    training = {"losses": losses.model_copy(update={**nothing, "clustering": first}), "seed": seed}
+    extra = {name: value for name, value in recipe.training.named_optimizers.items() if first or name != "clustering"}
+    changed = recipe.training.model_copy(update=training)
+    object.__setattr__(changed, "__pydantic_extra__", extra)
+    label = recipe.model.label.model_copy(update={} if first else {"clusters": None}) if recipe.model.label else None
+    return recipe.model_copy(update={"training": changed, "model": recipe.model.model_copy(update={"label": label})})
+
+
+def main() -> None:
+    """Train all variants, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe")
+    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE, of the recipe")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--metric", default="validation_error_percent")
+    parser.add_argument("--output", type=Path, help="JSON file")
+    options = parser.parse_args()
+    recipe = read_recipe(options.recipe, options.set)
+    found: dict[str, dict[str, list[float]]] = {}
+    for name, (left_out, clusters_first) in VARIANTS.items():
+        found[name] = {options.metric: [], "cpu_seconds": []}
+        for seed in range(options.seeds):
+            with tempfile.TemporaryDirectory() as folder:
+                run = train(variant(recipe, left_out, clusters_first, seed), run=Path(folder) / "run")
+                last: dict[str, Any] = run.folder.read_metrics()[-1]
+                found[name][options.metric].append(last[options.metric])
+                found[name]["cpu_seconds"].append(run.metadata["cpu_seconds"])
+        values = found[name][options.metric]
+        print(f"{name:52}{statistics.mean(values):7.2f}   {values}", flush=True)
+    if options.output:
+        report = {
+            "command": shlex.join(["python", *sys.argv]),
+            "date": datetime.now(UTC).date().isoformat(),
+            "device": describe_device(torch.device("cpu")),
+            "torch": torch.__version__,
+            "recipe": options.recipe,
+            "metric": options.metric,
+            "epochs": recipe.training.epochs,
+            "seeds": list(range(options.seeds)),
+            "data": recipe.data.source,
+            "results": found,
+        }
+        options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Rows and labels that are in memory already, as data to train on: the same rules as for files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aae.data.checks import Part
+from aae.data.dataset import Dataset
+from aae.data.formats import Options, Parts, refuse
+from aae.data.frames import as_rows, is_frame
+from aae.data.labels import Names, is_unlabelled
+from aae.data.loading import hold_out_splits
+from aae.data.parquet import read_frame
+from aae.data.tables import DEFAULT_LABEL, finish_labels
+from aae.errors import InputError
+
+SOURCE = "<arrays>"
+"""What a recipe calls its source where the rows were given from Python."""
+
+
+def from_arrays(
+    rows: Any,
+    labels: Any = None,
+    *,
+    name: str = SOURCE,
+    validation: int | float = 0,
+    test: int | float = 0.2,
+    label_column: str | None = None,
+    id_column: str | None = None,
+    ignore_columns: str | Sequence[str] = (),
+    unlabelled: Names = None,
+) -> Dataset:
+    """Create a data set from rows in memory.
+
+    Parameters
+    ----------
+    rows : array-like, (n, columns), (n, height, width) or (n, height, width, colours)
+        An array, a list, a tensor, a sparse matrix of SciPy, or a data frame of pandas or polars. Images are ``uint8`` in 0..255.
+        The columns of a data frame are read as those of a Parquet file: its index identifies rows, its column ``label``, or the
+        one that `label_column` names, holds labels.
+    labels : array-like, (n,), optional
+        Whole numbers or text; -1, NaN, None, NA and the empty text mark unlabelled rows (see `is_unlabelled`).
+    name : str
+        What to call it in messages.
+    validation, test, label_column, id_column, ignore_columns, unlabelled
+        As for `load`.
+
+    Returns
+    -------
+    Dataset
+        Classes are numbered 0..K-1 in sorted order.
+
+    Raises
+    ------
+    InputError
+        Rows that are no numbers or not finite, labels that are no classes or not one for each row, labels given twice, or
+        options that do not apply.
+    """
+    options = Options(
+        label_column=label_column, id_column=id_column, ignore_columns=ignore_columns, unlabelled=unlabelled
+    )
+    found, given = None, labels is not None
+    if is_frame(rows):
+        table = read_frame(rows, options)
+        if given and table.labels is not None:
+            column = label_column or DEFAULT_LABEL
+            raise InputError(
+                f"labels: found some beside a data frame with a column {column!r} of labels, expected one of both"
+            )
+        part, found = Part(name, table.rows, None, table.columns, table.ids, table.id_column), table.labels
+    else:
+        refuse(name, options, ())
+        part = Part(name, as_rows(rows))
+    if given:
+        found = _labels(labels)
+    if found is not None and found.ndim == 1:
+        found = finish_labels([found], unlabelled, name)
+    part = replace(part, labels=found)
+    return hold_out_splits(name, Parts(part), validation=validation, test=test, unlabelled=unlabelled)
+
+
+def _labels(labels: Any) -> NDArray[Any]:
+    """Bring labels to numbers or text; whatever stands for "no label" among objects to an empty text."""
+    found = np.asarray(labels.detach().cpu() if isinstance(labels, Tensor) else labels)
+    if found.ndim == 2 and found.shape[1] == 1:
+        found = found[:, 0]
+    if found.dtype.kind not in "buifUS":
+        found = found.astype(object)
+        found[is_unlabelled(found)] = ""
+    return found
+
+
+def is_given(source: object) -> bool:
+    """Check whether a source of data is given itself, not by its name or path."""
+    return not isinstance(source, str) and not hasattr(source, "__fspath__")
