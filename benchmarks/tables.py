@@ -1,12 +1,15 @@
-"""The estimators with their defaults beside what a user would pick, on tables: five labels a class, and clusters.
+"""The estimators with their defaults beside what a user would pick, on tables: five labels a class, clusters, and maps.
 
 Labels, rows and seeds are the same for all methods. With five labels a class the accuracy is that on the rows without a label; of
-clusters it is the Hungarian one, with as many clusters as classes. Of a table with more rows, so many are drawn. Methods that see
-distances get standardized columns; ours scale by themselves.
+clusters it is the Hungarian one, with as many clusters as classes. Maps in two dimensions are made of three quarters of the rows,
+without labels; the accuracy is that of the ten nearest neighbours there for the places of the other rows. Of a table with more
+rows, so many are drawn. Methods that see distances get standardized columns; ours scale by themselves.
 
     python benchmarks/tables.py digits usps pendigits --seeds 3 --output results/benchmarks/tables.json
 
-A name is a file ``NAME.npz`` with X and y in the folder ``tables`` of AAE_DATA, or ``digits``.
+A name is a file ``NAME.npz`` with X and y in the folder ``tables`` of AAE_DATA, ``digits`` or ``mnist``. The file is written
+after each table, and one that stands there already, made with the same versions, rows and seeds, is not measured again. Maps need
+umap-learn and openTSNE: ``pip install umap-learn openTSNE``.
 """
 
 from __future__ import annotations
@@ -30,17 +33,27 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import HDBSCAN, KMeans
 from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from sklearn.svm import SVC
 
 import aae
+from aae import data
 from aae.device import describe_device
+from aae.estimators.partitions import start_partition
+from aae.estimators.use import draw_seed
+from aae.estimators.weights import row_order
+from aae.scaling import choose_scaling
 
 ROWS, LABELS = 2000, 5
+NEIGHBOURS = 10
 NAMES = ("digits", "dermatology", "pendigits", "segment", "usps", "wdbc")
+PACKAGES = {"UMAP": "umap-learn", "openTSNE": "openTSNE"}
 Method = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
@@ -48,6 +61,10 @@ def read(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Read rows (n, columns) and classes (n,), numbered from 0."""
     if name == "digits":
         rows, classes = load_digits(return_X_y=True)
+    elif name == "mnist":
+        train = data.load("mnist").train
+        assert train.labels is not None
+        rows, classes = train.rows.reshape(len(train.rows), -1), train.labels
     else:
         with np.load(Path(os.environ["AAE_DATA"]) / "tables" / f"{name}.npz") as file:
             rows, classes = file["X"], file["y"]
@@ -89,7 +106,7 @@ CLASSIFIERS: dict[str, Method] = {
 
 
 def clusters(make: Callable[[int, int], Any]) -> Method:
-    """Create a method that finds so many clusters in standardized rows."""
+    """Create a method that finds as many clusters as there are classes in standardized rows."""
 
     def predict(rows: np.ndarray, classes: np.ndarray, seed: int) -> np.ndarray:
         found = make(len(np.unique(classes)), seed)
@@ -103,12 +120,59 @@ def own_clusters(rows: np.ndarray, classes: np.ndarray, seed: int) -> np.ndarray
     return np.asarray(aae.AAEClusterer(len(np.unique(classes)), random_state=seed).fit(rows).labels_)
 
 
+def start(rows: np.ndarray, classes: np.ndarray, seed: int) -> np.ndarray:
+    """Find the partition that ours starts from."""
+    order, scaled = row_order(rows, None), choose_scaling(rows, images=False).transform(rows)
+    found = np.empty(len(rows), np.int64)
+    found[order] = start_partition(scaled[order], len(np.unique(classes)), draw_seed(seed))
+    return found
+
+
 CLUSTERERS: dict[str, Method] = {
     "AAEClusterer": own_clusters,
     "KMeans": clusters(lambda k, seed: KMeans(k, n_init=10, random_state=seed)),
     "GaussianMixture": clusters(lambda k, seed: GaussianMixture(k, reg_covar=1e-2, random_state=seed)),
     "HDBSCAN": clusters(lambda k, seed: HDBSCAN(min_cluster_size=10)),
 }
+
+
+def map_of(make: Callable[[int], Any]) -> Method:
+    """Create a method that predicts the classes of rows without one from their neighbours on a map of the others."""
+
+    def predict(rows: np.ndarray, known: np.ndarray, seed: int) -> np.ndarray:
+        model, new = make(seed), known < 0
+        there = model.fit(rows[~new])
+        places = there.transform(rows[~new]) if not hasattr(there, "embedding_") else there.embedding_
+        found = KNeighborsClassifier(NEIGHBOURS).fit(np.asarray(places), known[~new])
+        predicted = known.copy()
+        predicted[new] = found.predict(np.asarray(there.transform(rows[new])))
+        return predicted
+
+    return predict
+
+
+def umap(seed: int) -> Any:
+    """Create UMAP behind a scaling of columns."""
+    from umap import UMAP
+
+    return make_pipeline(StandardScaler(), UMAP(random_state=seed, n_jobs=1))
+
+
+def opentsne(seed: int) -> Any:
+    """Create t-SNE behind a scaling of columns."""
+    from openTSNE.sklearn import TSNE
+
+    return make_pipeline(StandardScaler(), TSNE(random_state=seed, n_jobs=1))
+
+
+MAPS: dict[str, Method] = {
+    "AAEEmbedding": map_of(lambda seed: aae.AAEEmbedding(random_state=seed)),
+    "UMAP": map_of(umap),
+    "openTSNE": map_of(opentsne),
+    "PCA": map_of(lambda seed: make_pipeline(StandardScaler(), PCA(2, random_state=seed))),
+}
+PARTS = {"classify": {}, "clusters": {"its start": start}, "maps": {}}  # of ours, without a rank
+METHODS = {"classify": CLASSIFIERS, "clusters": CLUSTERERS, "maps": MAPS}
 
 
 def hungarian(found: np.ndarray, classes: np.ndarray) -> float:
@@ -118,45 +182,46 @@ def hungarian(found: np.ndarray, classes: np.ndarray) -> float:
     return float(counts[linear_sum_assignment(-counts)].sum() / len(classes))
 
 
-def draw(name: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw rows, their classes, and labels of five rows of each class, -1 elsewhere."""
+def draw(name: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.random.RandomState]:
+    """Draw rows and their classes; what draws goes on."""
     rows, classes = read(name)
     random = np.random.RandomState(seed)
     some = random.permutation(len(rows))[:ROWS]
-    rows, classes = rows[some], classes[some]
-    few = np.full(len(classes), -1)
-    for k in np.unique(classes):
-        few[random.permutation(np.flatnonzero(classes == k))[:LABELS]] = k
-    return rows, classes, few
+    return rows[some], classes[some], random
 
 
-def measure(names: list[str], seeds: int, task: str) -> dict[str, dict[str, list[float]]]:
-    """Run all methods of a task; returns percent by table and method, and seconds of our own by table."""
-    methods = CLASSIFIERS if task == "classify" else CLUSTERERS
-    found: dict[str, dict[str, list[float]]] = {}
-    for name in names:
-        found[name] = {method: [] for method in methods} | {"seconds": []}
-        for seed in range(seeds):
-            rows, classes, few = draw(name, seed)
-            for method, predict in methods.items():
-                begun = time.process_time()
-                if task == "classify":
-                    unlabelled = few < 0
-                    percent = 100 * float((predict(rows, few, seed)[unlabelled] == classes[unlabelled]).mean())
-                else:
-                    percent = 100 * hungarian(predict(rows, classes, seed), classes)
-                found[name][method].append(percent)
-                if method.endswith(("AAE", "AAEClusterer")):
-                    found[name]["seconds"].append(time.process_time() - begun)
-        print(
-            task, name, {key: round(float(np.mean(values)), 1) for key, values in found[name].items()}, file=sys.stderr
-        )
+def known_classes(classes: np.ndarray, task: str, random: np.random.RandomState) -> np.ndarray:
+    """Choose which classes (n,) a method is told, -1 elsewhere: of five rows of each class, of three quarters, or none."""
+    known = np.full(len(classes), -1)
+    if task == "classify":
+        for k in np.unique(classes):
+            known[random.permutation(np.flatnonzero(classes == k))[:LABELS]] = k
+    elif task == "maps":
+        told = np.arange(len(classes)) < 3 * len(classes) // 4
+        known[told] = classes[told]
+    return known
+
+
+def measure(name: str, seeds: int, task: str, methods: dict[str, Method]) -> dict[str, list[float]]:
+    """Run the methods of a task on one table, ours first; returns percent by method, and seconds of our own."""
+    methods = methods | PARTS[task]
+    found: dict[str, list[float]] = {method: [] for method in methods} | {"seconds": []}
+    for seed in range(seeds):
+        rows, classes, random = draw(name, seed)
+        known = known_classes(classes, task, random)
+        for number, (method, predict) in enumerate(methods.items()):
+            begun = time.process_time()
+            predicted = predict(rows, classes if task == "clusters" else known, seed)
+            if number == 0:
+                found["seconds"].append(time.process_time() - begun)
+            right = hungarian(predicted, classes) if task == "clusters" else (predicted == classes)[known < 0].mean()
+            found[method].append(100 * float(right))
+    print(task, name, {key: round(float(np.mean(values)), 1) for key, values in found.items()}, file=sys.stderr)
     return found
 
 
-def mean_ranks(found: dict[str, dict[str, list[float]]]) -> dict[str, float]:
+def mean_ranks(found: dict[str, dict[str, list[float]]], methods: list[str]) -> dict[str, float]:
     """Compute the mean over tables of the rank of each method, 1 for the best."""
-    methods = [method for method in next(iter(found.values())) if method != "seconds"]
     means = np.array([[np.mean(table[method]) for method in methods] for table in found.values()])
     ranks = 1 + (means[:, None, :] > means[:, :, None]).sum(axis=2)
     return dict(zip(methods, ranks.mean(axis=0).tolist(), strict=True))
@@ -167,24 +232,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=list(NAMES), help="tables")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
-    parser.add_argument("--tasks", nargs="+", default=["classify", "cluster"], choices=["classify", "cluster"])
-    parser.add_argument("--output", type=Path, help="JSON file to write")
+    parser.add_argument("--tasks", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--skip", nargs="+", default=[], metavar="METHOD", help="methods to leave out")
+    parser.add_argument("--output", type=Path, help="JSON file to write, or to go on with")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    tasks = {task: measure(options.names, options.seeds, task) for task in options.tasks}
-    report = {
+    methods = {
+        task: {name: method for name, method in METHODS[task].items() if name not in options.skip}
+        for task in options.tasks
+    }
+    packages = [
+        "torch",
+        "scikit-learn",
+        *(PACKAGES[name] for task in methods.values() for name in task if name in PACKAGES),
+    ]
+    report: dict[str, Any] = {
         "command": shlex.join(["python", "benchmarks/tables.py", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
         "device": describe_device(torch.device("cpu")),
-        "versions": {package: version(package) for package in ("torch", "scikit-learn")} | {"aae": aae.__version__},
+        "versions": {package: version(package) for package in packages} | {"aae": aae.__version__},
         "seeds": list(range(options.seeds)),
         "rows": ROWS,
-        "tasks": tasks,
-        "mean_ranks": {task: mean_ranks(found) for task, found in tasks.items()},
+        "tasks": {task: {} for task in options.tasks},
+        "mean_ranks": {},
     }
-    if options.output is not None:
-        options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    if options.output is not None and options.output.exists():
+        before = json.loads(options.output.read_text(encoding="utf-8"))
+        if all(before[key] == report[key] for key in ("versions", "seeds", "rows")):
+            report["tasks"] |= {task: tables for task, tables in before["tasks"].items() if task in options.tasks}
+    for task in options.tasks:
+        for name in options.names:
+            found = report["tasks"][task]
+            if name not in found:
+                found[name] = measure(name, options.seeds, task, methods[task])
+            report["mean_ranks"][task] = mean_ranks(found, list(methods[task]))
+            if options.output is not None:
+                options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(report["mean_ranks"], indent=1))
 
 

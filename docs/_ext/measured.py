@@ -85,20 +85,25 @@ class Metrics(SphinxDirective):
 
 def on_tables(task: str, folder: Path = RESULTS) -> str:
     """Write what ``benchmarks/tables.py`` found of a task as Markdown: percent by method and table, and mean ranks."""
-    found = json.loads((folder / "benchmarks" / "tables.json").read_text(encoding="utf-8"))
+    every = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("benchmarks/tables*.json"))]
+    found = next(report for report in every if task in report["tasks"])
     ranks = found["mean_ranks"][task]
     of = found["tasks"][task]
-    means = {name: {method: statistics.mean(of[name][method]) for method in ranks} for name in of}
+    parts = [part for part in next(iter(of.values())) if part not in (*ranks, "seconds")]  # of ours, without a rank
+    means = {name: {method: statistics.mean(of[name][method]) for method in (*ranks, *parts)} for name in of}
+    best = {name: max(means[name][method] for method in ranks) for name in of}
     rows = []
-    for method, rank in ranks.items():
+    for method in (*ranks, *parts):
         cells = [f"{means[name][method]:.1f}" for name in of]
         marked = [
-            f"**{cell}**" if means[name][method] == max(means[name].values()) else cell
+            f"**{cell}**" if method in ranks and means[name][method] == best[name] else cell
             for name, cell in zip(of, cells, strict=True)
         ]
-        rows.append([method, *marked, f"{rank:.1f}"])
-    rows.append(["our seconds", *(f"{statistics.mean(of[name]['seconds']):.1f}" for name in of), ""])
-    made = tables.markdown(["method", *of, "mean rank"], rows)
+        mean = statistics.mean(means[name][method] for name in of)
+        shown = f"{ranks[method]:.1f}" if method in ranks else ""
+        rows.append([method, *marked, f"{mean:.1f}", shown])
+    rows.append(["our seconds", *(f"{statistics.mean(of[name]['seconds']):.1f}" for name in of), "", ""])
+    made = tables.markdown(["method", *of, "mean", "mean rank"], rows)
     versions = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
     return (
         f"{made}\n\n*Percent, mean of {len(found['seeds'])} seeds; {versions}; one core. Made by `{found['command']}`.*"

@@ -23,12 +23,14 @@ train, test, true, test_digits = train_test_split(rows, digits, test_size=450, s
 # %%
 # One row in five has a label. Without labels, `fit(train)` finds `n_clusters` clusters by itself.
 labels = np.where(np.arange(len(train)) % 5 == 0, true, -1)
-model = aae.AAEEmbedding(hidden_layer_sizes=(100, 100), discriminator_layer_sizes=(100, 100), epochs=40, random_state=0)
+model = aae.AAEEmbedding(
+    hidden_layer_sizes=(100, 100), discriminator_layer_sizes=(100, 100), epochs=120, random_state=0
+)
 model.fit(train, labels)
 places = model.transform(test)
 
 # %%
-# Rows that were not seen in training. Crosses are the heads, the rows of W_C; the style around a head has standard deviation 1.
+# Rows that were not seen in training. Crosses are the heads, the rows of W_C.
 figure, axes = plt.subplots(figsize=(6, 5.4))
 points = axes.scatter(*places.T, c=test_digits, cmap="tab10", s=9)
 axes.scatter(*model.cluster_heads_.T, marker="x", color="black", s=60)

@@ -70,6 +70,21 @@ def same_length(**arrays: Array) -> int:
     return next(iter(lengths.values()))
 
 
+def between(first: Array, last: Array, steps: int) -> Array:
+    """Compute points on the straight lines from `first` (n, dim) to `last` (n, dim): (n, steps, dim), both ends included.
+
+    Raises
+    ------
+    InputError
+        If `steps` is smaller than 2.
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 2:
+        raise InputError(f"steps is {steps!r}; expected a whole number, 2 or larger")
+    shares = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
+    points: Array = first[:, None] * (1 - shares) + last[:, None] * shares
+    return points
+
+
 def labelled_rows(labels: Array) -> Array:
     """Return the mask (n,) of the rows that have a label, that is, one other than -1.
 

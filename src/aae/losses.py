@@ -248,6 +248,37 @@ def information_loss(probabilities: Tensor, marginal: float = 2.0, prior: Sequen
     return loss
 
 
+def neighbour_graph_loss(places: Tensor, neighbours: Tensor, a: float, b: float, negatives: float) -> Tensor:
+    """Compute the cross-entropy of the graph of neighbours and that of the map, as UMAP has it (McInnes et al. 2018).
+
+    Two places at a distance d are linked with probability w(d) = 1 / (1 + a d^(2 b)). A row and its neighbour should be, and rows
+    that have nothing to do with each other should not: the loss is the mean of -log w over the pairs plus `negatives` times
+    that of -log(1 - w) over all other pairs of the two sets.
+
+    Parameters
+    ----------
+    places : Tensor, (batch, dim)
+        Places of rows on the map.
+    neighbours : Tensor, (batch, dim)
+        That of one neighbour of each.
+    a, b : float
+        Of w, larger than 0.
+    negatives : float
+        How many pairs of other rows stand against each pair of neighbours, 0 or larger.
+
+    Returns
+    -------
+    Tensor, ()
+        The loss, 0 or larger.
+    """
+    squared = (places[:, None] - neighbours).square().sum(2)  # (batch, batch)
+    near = a * (squared.diagonal() + 1e-6).pow(b)
+    far = torch.log1p(1 / (a * (squared + 1e-3).pow(b)))
+    n = len(places)
+    repulsion = (far.sum() - far.diagonal().sum()) / max(1, n * (n - 1))
+    return torch.log1p(near).mean() + negatives * repulsion
+
+
 def normalized_marginal_entropy(probabilities: Tensor, prior: Sequence[float] | None = None) -> Tensor:
     """Compute the entropy of the mean of q(y|x) (batch, categories) over the batch, as a fraction of that of the prior.
 

@@ -17,6 +17,7 @@ model                 latents       decoder sees         discriminator sees     
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -380,6 +381,32 @@ class AdversarialAutoencoder(Model):
     def reconstruct(self, rows: Tensor, labels: Tensor | None = None) -> Tensor:
         """Encode and decode rows (batch, inputs); `labels` as for `decode`."""
         return self.decode(self.encode(rows), labels)
+
+    def log_joint(self, rows: Tensor, noise_variance: float | Tensor) -> Tensor:
+        """Compute how normal rows are: log p(x, z) at the style code z of each, in nats; larger is more normal.
+
+        It is log N(x; decoded code, noise_variance) + log p(z). Where the density of the prior is not known everywhere the logit
+        of the discriminator, which estimates log p(z) - log q(z), stands in for log p(z).
+
+        Parameters
+        ----------
+        rows : Tensor, (batch, inputs)
+            Flat, scaled rows.
+        noise_variance : float or Tensor, () or (inputs,)
+            Variance of a value around what is decoded, larger than 0.
+
+        Returns
+        -------
+        Tensor, (batch,)
+            Scores.
+        """
+        codes, style = self.encode(rows), self.latent("style")
+        variance = torch.as_tensor(noise_variance, dtype=rows.dtype, device=rows.device)
+        squares = (rows - self.decode(codes)).square() / variance + (2 * math.pi * variance).log()
+        z = codes["style"]
+        return (
+            style.prior.log_prob(z) if style.prior.density_everywhere else style.discriminate(z)
+        ) - 0.5 * squares.sum(1)
 
     def sample_codes(self, n: int, labels: Tensor | None = None, noise: Noise | None = None) -> Codes:
         """Draw `n` codes from the priors; with `labels` (n,) from the regions of the priors that belong to them.

@@ -18,8 +18,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from aae.display import html_table, svg_points
 from aae.errors import InputError
 from aae.noise import Noise, seeded
+
+SHOWN = 300  # samples in a notebook
 
 
 class Prior(ABC):
@@ -61,6 +64,25 @@ class Prior(ABC):
             raise InputError(f"prior num_labels is {num_labels}; expected 1 or larger")
         self.dim = dim
         self.num_labels = num_labels
+
+    def __repr__(self) -> str:
+        """Describe the prior as the call that makes it."""
+        return f"{type(self).__name__}({', '.join(f'{key}={value}' for key, value in self._arguments().items())})"
+
+    def _repr_html_(self) -> str:
+        """Describe the prior for notebooks, with samples in the plane of the first two dimensions."""
+        facts = {key: str(value) for key, value in self._arguments().items()}
+        try:
+            points = self.sample(SHOWN, None, Noise(0))
+        except InputError:  # one that cannot be sampled like this shows its parameters alone
+            return html_table(type(self).__name__, facts)
+        flat = torch.cat([points, torch.zeros_like(points)], dim=1)[:, :2]
+        return html_table(type(self).__name__, facts, svg_points(flat.tolist()))
+
+    def _arguments(self) -> dict[str, Any]:
+        """Collect what the prior was made with, from the attributes that are called like parameters."""
+        names = inspect.signature(type(self).__init__).parameters
+        return {name: value for name in names if (value := getattr(self, name, None)) is not None}
 
     def sample(self, n: int, labels: Tensor | None = None, noise: Noise | None = None) -> Tensor:
         """Draw `n` codes.
@@ -149,7 +171,7 @@ class Gaussian(Prior):
         if not std > 0:
             raise InputError(f"prior std is {std}; expected larger than 0")
         self.std = float(std)
-        self.has_parts = slices
+        self.has_parts = self.slices = slices
 
     def _sample(self, n: int, labels: Tensor | None, noise: Noise) -> Tensor:
         z = noise.normal(n, self.dim)
@@ -184,6 +206,7 @@ class GaussianMixture(Prior):
         self, components: int = 10, distance: float = 1.4, radial_std: float = 0.5, tangential_std: float = 0.1
     ) -> None:
         super().__init__(2, components)
+        self.components = components
         if not min(distance, radial_std, tangential_std) > 0:
             raise InputError(
                 f"mixture geometry is distance {distance}, radial_std {radial_std}, tangential_std {tangential_std}; "
@@ -311,6 +334,7 @@ class Categorical(Prior):
 
     def __init__(self, categories: int, probabilities: Sequence[float] | None = None) -> None:
         super().__init__(categories, categories)
+        self.categories = categories
         self.probabilities = None if probabilities is None else tuple(map(float, probabilities))
         if self.probabilities is None:
             return

@@ -264,6 +264,10 @@ def test_the_map_keeps_groups_together_and_heads_apart(labelled):
         epochs=60,
         learning_rate=0.003,
         scaling="standardize",
+        losses="paper",
+        batch_norm="all",
+        input_noise=0.1,
+        discriminator_noise=0.0,
     )
     places = model.transform(rows[300:])
     assert knn_accuracy_percent(model.embedding_, labels[:300], places, labels[300:]) > 90
@@ -283,15 +287,23 @@ def test_labels_that_are_all_missing_are_no_labels():
     assert np.array_equal(fitted("AAEEmbedding", rows, np.full(100, -1)).embedding_, with_none.embedding_)
 
 
+def test_a_map_without_labels_keeps_neighbours_and_can_be_decoded():
+    rows, labels = blobs(300)
+    model = fitted("AAEEmbedding", rows[:200], n_clusters=10, epochs=25)
+    assert knn_accuracy_percent(model.embedding_, labels[:200], model.transform(rows[200:]), labels[200:]) > 95
+    assert np.square(model.inverse_transform(model.transform(rows[200:])) - rows[200:]).mean() < 0.5 * rows.var()
+    assert {"neighbour_graph_loss", "reconstruction_loss", "generator_loss"} <= set(model.history_[-1])
+    assert "neighbour_graph_loss" not in fitted("AAEEmbedding", rows, epochs=1, losses="paper").history_[-1]
+
+
 # Training that goes on
 
 
 @pytest.mark.parametrize("name", ["AAE", "SupervisedAAE", "SemiSupervisedAAE", "AAEClusterer"])
 def test_training_in_parts_gives_the_same_bits(name):
     rows, labels = blobs(100)
-    options = (
-        {"losses": "paper"} if name == "SemiSupervisedAAE" else {}
-    )  # a joint update averages weights and lets rates fall
+    joint = name in ("SemiSupervisedAAE", "AAEClusterer")  # a joint update averages weights and lets rates fall
+    options = {"losses": "paper"} if joint else {}
     whole = fitted(name, rows, labels, epochs=3, **options)
     parts = MAKERS[name](random_state=0, **options)
     for _ in range(3):

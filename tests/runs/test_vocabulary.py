@@ -5,10 +5,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from scipy.stats import norm
 from sklearn.datasets import load_iris
 
 import aae
 from aae.errors import InputError
+from aae.priors import Gaussian, GaussianMixture
 from aae.runs.run import Run
 
 SMALL = {f"model__{network}__hidden": [8] for network in ("encoder", "decoder", "discriminator")}
@@ -76,3 +79,70 @@ def test_bad_settings_are_one_line_and_leave_nothing(case, iris, tmp_path):
     with pytest.raises(InputError, match=message):
         aae.train("demo", **{"data": iris, "run": tmp_path / "run", **changes})
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_used_by_the_names_of_estimators(run, iris, tmp_path):
+    rows = iris[0]
+    np.testing.assert_array_equal(run.predict(rows), SPECIES[run.predict_proba(rows).argmax(1)])
+    np.testing.assert_array_equal(run.transform(rows), run.encode(rows)["style"])
+    assert [record["epoch"] for record in run.history] == [1, 2]
+    first, last = rows.to_numpy()[0], rows.to_numpy()[99]
+    path = run.interpolate(first, last, 5)
+    np.testing.assert_allclose(path[[0, -1]], run.reconstruct([first, last]), rtol=1e-5)
+    codes = {name: (code[:1] + code[1:]) / 2 for name, code in run.encode([first, last]).items()}
+    np.testing.assert_allclose(path[2:3], run.decode(codes), rtol=1e-5)
+    assert run.interpolate(rows[:3], rows[3:6], 4).shape == (3, 4, 4)
+    np.testing.assert_array_equal(run.sample(4, "virginica", seed=2), run.sample(4, 2, seed=2))
+    assert run.sample(2, ["virginica", "setosa"]).shape == (2, 4)
+    again = aae.load(run.save(tmp_path / "shared"), "cpu")
+    np.testing.assert_array_equal(again.score_samples(rows), run.score_samples(rows))
+    report = run.evaluate(iris, "validation")
+    assert (report["split"], report["rows"]) == ("validation", 18)
+
+
+def test_scores_are_log_densities(run, iris):
+    rows = iris[0]
+    scaled = run.scaling(torch.tensor(rows.to_numpy())).numpy()
+    decoded = run.scaling(torch.from_numpy(run.reconstruct(rows))).numpy()
+    variance = run.metadata["noise_variance"]
+    training = run.load_data(iris).train.rows
+    again = run.scaling(torch.from_numpy(run.reconstruct(training))) - run.scaling(torch.tensor(training))
+    assert variance == pytest.approx(float(again.square().mean()), rel=1e-4)
+    expected = norm(decoded, variance**0.5).logpdf(scaled).sum(1) + norm.logpdf(run.encode(rows)["style"]).sum(1)
+    np.testing.assert_allclose(run.score_samples(rows), expected, rtol=1e-3)
+    odd = rows.assign(b=30.0)
+    assert (run.score_samples(odd) < run.score_samples(rows).min()).all()
+
+
+def test_runs_and_priors_say_what_they_are(run):
+    expected = "recipe demo, data <arrays>, rows 102 of float32 (4,), classes 3: setosa, versicolor, virginica, epochs 2, seed 0"
+    assert expected in repr(run)
+    assert "<td>demo</td>" in run._repr_html_()
+    assert "&lt;arrays&gt;" in run._repr_html_()
+    assert repr(Gaussian(2, std=5)) == "Gaussian(dim=2, std=5.0, slices=True)"
+    assert repr(GaussianMixture(3)).startswith("GaussianMixture(components=3, distance=1.4")
+    assert Gaussian(1)._repr_html_().count("<circle") == 300
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda run, rows: run.sample(3, 7), "label is 7; expected one of: setosa, versicolor, virginica, or 0 to 2"),
+        (lambda run, rows: run.sample(3, "rose"), "label is 'rose'; expected one of: setosa"),
+        (lambda run, rows: run.sample(3, [0, 1]), r"labels have shape \(2,\); expected one label, or 3 of them"),
+        (lambda run, rows: run.interpolate(rows[:1], rows[1:2], 1), "steps is 1; expected a whole number, 2 or larger"),
+        (lambda run, rows: run.interpolate(rows[:2], rows[:3]), "found 2 first and 3 last rows"),
+    ],
+)
+def test_bad_uses_are_one_line(run, iris, use, message):
+    with pytest.raises(InputError, match=message):
+        use(run, iris[0])
+
+
+def test_numbers_that_are_names_of_classes_are_no_places(iris, tmp_path):
+    numbers = load_iris().target + 1
+    run = aae.train("demo", (iris[0], numbers), run=tmp_path / "run", epochs=1, device="cpu", **SMALL)
+    assert set(run.predict(iris[0])) <= {1, 2, 3}
+    np.testing.assert_array_equal(run.sample(3, 1), run.sample(3, "1"))
+    with pytest.raises(InputError, match="label is '0'; expected one of: 1, 2, 3"):
+        run.sample(3, 0)

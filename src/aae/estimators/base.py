@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
-from torch import Tensor
+from torch import Tensor, nn
 
 from aae.device import choose_device, usual_state
 from aae.errors import (
@@ -56,7 +56,7 @@ from aae.training.diagnostics import diagnose, diagnose_codes, diagnose_labels
 from aae.training.loop import Interruption
 from aae.training.phases import Phase, adversarial_phases
 from aae.training.progress import Progress
-from aae.training.radii import neighbour_radii
+from aae.training.radii import neighbour_links, neighbour_radii
 from aae.training.settings import LossSettings, OptimizerSettings, TrainingSettings, validation_message
 from aae.training.trainer import INIT, ORDER, SAMPLES, STEPS, Trainer
 
@@ -67,7 +67,7 @@ AUTO_STEPS, AUTO_EPOCHS = 3000, 20  # epochs="auto": at least so many mini-batch
 JOINT_STEPS, JOINT_EPOCHS = 500, 10  # the same where one joint update lowers all losses
 LABELLED_BATCH = 100  # labelled rows in a joint update, at most
 JOINT_EMA = 0.99  # decay of the moving average of weights, then
-NEIGHBOUR = 10  # whose distance is the unit of the radius; a later one where rows have so many equals
+CHANNELS = [32, 64]  # of the convolutions of "conv", each of which halves an image
 
 
 class AdversarialEstimator(FittedModel):
@@ -92,6 +92,10 @@ class AdversarialEstimator(FittedModel):
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "optimizers": [dict, None],
+        "encoder": [StrOptions({"conv"}), nn.Module, None],
+        "decoder": [StrOptions({"conv"}), nn.Module, None],
+        "discriminator": [nn.Module, None],
+        "image_shape": ["array-like", None],
         "learning_rate_decay": [StrOptions({"auto", "none", "linear", "cosine"})],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
@@ -105,10 +109,12 @@ class AdversarialEstimator(FittedModel):
         "random_state": ["random_state"],
     }
 
+    _joint_steps: ClassVar[int] = JOINT_STEPS
     history_: list[dict[str, float]]
     n_iter_: int
     _seed: int
     _made_with: dict[str, Any]  # parameters of the architecture
+    _built_from: str  # settings of the model, as JSON
     _steps: int  # mini-batches seen
     _warned: frozenset[str]  # signs of collapse that were told
     _interrupted: Interruption  # while fitting
@@ -139,6 +145,10 @@ class AdversarialEstimator(FittedModel):
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         callbacks: Sequence[Any] | None = None,
+        encoder: Any = None,
+        decoder: Any = None,
+        discriminator: Any = None,
+        image_shape: Sequence[int] | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -165,6 +175,10 @@ class AdversarialEstimator(FittedModel):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.callbacks = callbacks
+        self.encoder = encoder
+        self.decoder = decoder
+        self.discriminator = discriminator
+        self.image_shape = image_shape
         self.precision = precision
         self.device = device
         self.warm_start = warm_start
@@ -243,11 +257,15 @@ class AdversarialEstimator(FittedModel):
             measured = scaled(scaler, validation[0]), validation[1]
         if incremental:
             self._check_place(rows, scaler)
-        data = _training_data(take(rows, index), None if labels is None else labels[index], drawn, class_weights)
+        used, ordered = take(rows, index), None if labels is None else labels[index]
+        learnt = self._learnt_labels(used, ordered, index, len(rows), seed, incremental=incremental, partial=partial)
+        data = _training_data(used, learnt, drawn, class_weights)
         if partial:
             data = _whole_batches(data, int(self.batch_size), Noise(seed, ORDER, len(history), 1))
         if settings.losses.neighbours is not None:
             data = replace(data, radii=_radii(data.rows, settings.losses.neighbours))
+        if settings.losses.linked is not None:
+            data = replace(data, links=_links(data.rows, settings.losses.linked))
         data = data.to(device)
         with seeded(seed, device):
             model = copy.deepcopy(self.model_) if incremental else self._build(rows, seed)
@@ -280,6 +298,20 @@ class AdversarialEstimator(FittedModel):
         self._steps += (len(history) - before) * trainer.steps_per_epoch
         self._report_collapse(rows, labels)
         return rows
+
+    def _learnt_labels(
+        self,
+        rows: Tensor,
+        labels: Labels | None,
+        index: NDArray[np.int64],
+        n: int,
+        seed: int,
+        *,
+        incremental: bool,
+        partial: bool,
+    ) -> Labels | None:
+        """Choose the labels that training learns on scaled rows, those of an index into the `n` given: the labels they have."""
+        return labels
 
     def _go_on(self, trainer: Trainer) -> None:
         """Let a trainer go on where the last one stopped; on another kind of device its random numbers are new ones."""
@@ -382,7 +414,8 @@ class AdversarialEstimator(FittedModel):
         if self.epochs != "auto":
             return int(self.epochs)
         steps = n // min(int(self.batch_size), n)
-        least, passes = (JOINT_STEPS, JOINT_EPOCHS) if self._loss_settings().joint else (AUTO_STEPS, AUTO_EPOCHS)
+        joint = self._loss_settings().joint
+        least, passes = (self._joint_steps, JOINT_EPOCHS) if joint else (AUTO_STEPS, AUTO_EPOCHS)
         return max(passes, -(-least // steps))
 
     def _loss_settings(self) -> LossSettings:
@@ -463,29 +496,76 @@ class AdversarialEstimator(FittedModel):
             )
         output = ("sigmoid" if inside else "linear") if self.output == "auto" else self.output
         hidden = layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
+        channels = {name: CHANNELS if getattr(self, name) == "conv" else [] for name in ("encoder", "decoder")}
         settings = ModelSettings(
             output=output,
             init="he",
-            encoder=EncoderSettings(hidden=hidden, batch_norm=self.batch_norm, input_noise=float(self.input_noise)),
-            decoder=DecoderSettings(hidden=hidden[::-1]),
+            encoder=EncoderSettings(
+                hidden=hidden,
+                channels=channels["encoder"],
+                batch_norm=self.batch_norm,
+                input_noise=float(self.input_noise),
+            ),
+            decoder=DecoderSettings(hidden=hidden[::-1], channels=channels["decoder"][::-1]),
             discriminator=DiscriminatorSettings(
                 hidden=layer_sizes("discriminator_layer_sizes", self.discriminator_layer_sizes),
                 input_noise=float(self.discriminator_noise),
             ),
-            style=StyleSettings(dim=self._style_dim, prior=GaussianSettings(kind="gaussian"), posterior=self.posterior),
+            style=StyleSettings(
+                dim=self._style_dim,
+                prior=GaussianSettings(kind="gaussian"),
+                posterior=self.posterior,
+                label_informed=self._label_informed,
+            ),
             **self._parts(),
         )
-        model = build_model(settings, rows.shape[1:], self._num_classes, Noise(seed, INIT))
+        self._built_from = settings.model_dump_json(exclude_unset=True)
+        return self._make(settings, rows.shape[1], seed)
+
+    def _make(self, settings: ModelSettings, columns: int, seed: int) -> AdversarialAutoencoder:
+        """Create the model that settings describe, with its initial weights."""
+        given = {
+            name: module
+            for name in ("encoder", "decoder", "discriminator")
+            if isinstance(module := getattr(self, name), nn.Module)
+        }
+        model = build_model(settings, self._image_shape(columns), self._num_classes, Noise(seed, INIT), given)
         assert isinstance(model, AdversarialAutoencoder)
         return model
+
+    @property
+    def _label_informed(self) -> bool:
+        """Whether the discriminator of the style sees labels (section 2.3)."""
+        return bool(getattr(self, "label_informed", False))
+
+    def _image_shape(self, columns: int) -> tuple[int, ...]:
+        """Find the shape of a row: that of an image where one is given."""
+        if self.image_shape is None:
+            for name in ("encoder", "decoder"):
+                if getattr(self, name) == "conv":
+                    raise InputError(f"{name} is 'conv' and image_shape is not set; expected (height, width) or more")
+            return (columns,)
+        shape = np.asarray(self.image_shape)
+        whole = shape.dtype.kind in "iu" and shape.ndim == 1 and len(shape) in (2, 3) and shape.min() > 0
+        if not whole or int(shape.prod()) != columns:
+            raise InputError(
+                f"image_shape is {self.image_shape!r}; expected (height, width) or (height, width, channels) with as many "
+                f"values as X has columns, {columns}"
+            )
+        return tuple(int(size) for size in shape)
 
     def _set_changeable(self, model: AdversarialAutoencoder) -> None:
         """Give a model what training that goes on may change: its priors, and the noise on what its parts see."""
         prior = self.prior
+        labels = self._num_classes if self._label_informed else None
         if isinstance(prior, str):
-            prior = Gaussian(self._style_dim)
+            prior = Gaussian(self._style_dim, num_labels=labels)
         elif not isinstance(prior, Prior):
-            prior = FromSampler(prior, self._style_dim)
+            prior = FromSampler(prior, self._style_dim, labels)
+        if labels is not None and prior.num_labels != labels:
+            raise InputError(
+                f"label_informed is set and the prior has num_labels {prior.num_labels}; expected {labels}, the number of classes"
+            )
         if prior.dim != self._style_dim:
             raise InputError(f"the prior has {prior.dim} dimensions and the code {self._style_dim}; expected the same")
         model.latent("style").prior = prior
@@ -600,6 +680,11 @@ def _radii(rows: Tensor, neighbour: int) -> Tensor:
             if neighbour >= len(rows) - 1:
                 return torch.ones(len(rows))  # all rows are equal: there is nothing to smooth
             neighbour *= 2
+
+
+def _links(rows: Tensor, neighbours: int) -> Tensor:
+    """Compute the links of each row with so many neighbours, or all other rows."""
+    return neighbour_links(rows, Scaling.identity(), min(neighbours, len(rows) - 1))
 
 
 def _training_data(

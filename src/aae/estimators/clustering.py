@@ -1,4 +1,4 @@
-"""Clustering without labels (section 6)."""
+"""Clustering without labels (section 6), from a partition to start from, with consistency and information beside it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,31 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClusterMixin
-from sklearn.utils._param_validation import Interval
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from aae.errors import InputError
 from aae.estimators.base import AdversarialEstimator
 from aae.estimators.fitting import fitting
 from aae.estimators.labels import wanted_labels
-from aae.estimators.use import Rows
+from aae.estimators.losses import CONSISTENT, chosen_losses
+from aae.estimators.partitions import start_partition
+from aae.estimators.use import BATCH, Labels, Rows
 from aae.estimators.weights import check_weights
 from aae.networks import Scaling
+from aae.noise import Noise
+from aae.priors import Categorical
 from aae.recipes.schema import LabelSettings
 from aae.scaling import ScalingKind
+from aae.training.settings import LossSettings, TrainingSettings
+
+FADED = 0.3  # part of the epochs after which the partition that training starts from counts no more
+STEPS = 400  # mini-batches that epochs="auto" makes at least
+LEARNT = round(FADED * STEPS)  # those after which `partial_fit` no longer learns the partition
+KEPT_ROWS = 1000  # of those that `partial_fit` saw first, at most, by which it knows the partition
+LEAST = 0.2  # of an even share, that a cluster is expected to have at least, however few rows it starts with
 
 
 class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
@@ -34,13 +47,29 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
     latent_dim : int, default=5
         Number of dimensions of the style, what differs within a cluster.
     cluster_prior : sequence of float, optional
-        Share of each cluster among all rows, with sum 1, in any order: cluster k is to get the k-th. By default all clusters are
-        to be equally large, which cuts a large group into several clusters.
+        p(y), the share of each cluster among all rows, with sum 1, in any order: cluster k is to get the k-th. By default the
+        shares are those of the partition that training starts from, and without one all clusters are to be equally large, which
+        cuts a large group into several clusters.
+    init : {"auto", "random"} or array-like of int, (n_samples,), default="auto"
+        Partition that training starts from: q(y|x) learns it as labels are learnt in section 5, with a weight that falls to 0
+        over the first 30 % of the epochs. ``"auto"``: of several quick ones (k-means, Ward's method, Gaussian mixtures, spectral
+        clustering) that in which neighbouring rows agree most; its clusters are numbered by size. ``"random"``: none. An array
+        has the cluster of each row, 0 to n_clusters - 1, or -1 where that is open.
+    losses : {"consistent", "paper"} or dict, default="consistent"
+        What is lowered. ``"consistent"``: one joint update with virtual adversarial consistency and the information of q(y|x)
+        beside the losses of the paper. ``"paper"``: the phases of section 6 alone, and no partition to start from. A dictionary
+        is in the words of a recipe's ``training.losses``.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
-        As for `AAE`; `prior` is that of the style, and by default `batch_norm` is ``"all"`` (A.3) and `input_noise` is 0.5.
-    scaling, output, epochs, batch_size, learning_rate, optimizers, learning_rate_decay, early_stopping, validation_fraction, \
-    n_iter_no_change, tol, callbacks, precision, device, warm_start, verbose, random_state
+        As for `AAE`; `prior` is that of the style, and by default `discriminator_layer_sizes` is (100, 100), `batch_norm`
+        ``"hidden"``, `input_noise` 0.5 and `discriminator_noise` 0.3.
+    encoder, decoder, discriminator, image_shape, learning_rate_decay
         As for `AAE`.
+    early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
+        As for `AAE`.
+    scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
+        As for `AAE`, but `batch_size` is 200 and `learning_rate` 0.002 by default, and ``epochs="auto"`` with a joint update
+        means at least 10 passes and 400 mini-batches. Phases are ``"discriminator"`` and ``"joint"``, with other losses
+        ``"reconstruction"``, ``"discriminator"`` and ``"generator"``.
 
     Attributes
     ----------
@@ -50,6 +79,12 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         What each cluster looks like: its one-hot label decoded with style 0 (figure 9), in the units of the rows.
     model_, scaler_, history_, n_iter_, n_features_in_, feature_names_in_
         As for `AAE`.
+
+    Notes
+    -----
+    Not in the paper: the partition to start from, consistency and information. Most of the time the clusters found are near
+    those of the partition; what training adds is q(y|x) for any row, a border between clusters where rows are few, the style
+    and the decoder.
 
     Examples
     --------
@@ -63,7 +98,12 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **AdversarialEstimator._parameter_constraints,
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "init": [StrOptions({"auto", "random"}), "array-like"],
+        "losses": [StrOptions({"consistent", "paper"}), dict],
     }
+    _joint_steps: ClassVar[int] = STEPS
+    _shares: list[float] | None  # of the partition that training started from
+    _first: tuple[Rows, Labels] | None  # some of its rows and their clusters, while `partial_fit` learns it
 
     def __init__(
         self,
@@ -71,18 +111,20 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         *,
         latent_dim: int = 5,
         cluster_prior: Sequence[float] | None = None,
+        init: Literal["auto", "random"] | ArrayLike = "auto",
+        losses: Literal["consistent", "paper"] | dict[str, Any] = "consistent",
         prior: Any = "gaussian",
         posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
         hidden_layer_sizes: Sequence[int] = (200, 200),
-        discriminator_layer_sizes: Sequence[int] = (200, 200),
-        batch_norm: Literal["none", "hidden", "all"] = "all",
+        discriminator_layer_sizes: Sequence[int] = (100, 100),
+        batch_norm: Literal["none", "hidden", "all"] = "hidden",
         input_noise: float = 0.5,
-        discriminator_noise: float = 0.0,
+        discriminator_noise: float = 0.3,
         scaling: ScalingKind | Scaling = "auto",
         output: Literal["auto", "linear", "sigmoid"] = "auto",
         epochs: int | Literal["auto"] = "auto",
-        batch_size: int = 50,
-        learning_rate: float = 0.001,
+        batch_size: int = 200,
+        learning_rate: float = 0.002,
         optimizers: dict[str, dict[str, Any]] | None = None,
         learning_rate_decay: Literal["auto", "none", "linear", "cosine"] = "auto",
         early_stopping: bool = False,
@@ -90,6 +132,10 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         callbacks: Sequence[Any] | None = None,
+        encoder: Any = None,
+        decoder: Any = None,
+        discriminator: Any = None,
+        image_shape: Sequence[int] | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -117,6 +163,10 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
             n_iter_no_change=n_iter_no_change,
             tol=tol,
             callbacks=callbacks,
+            encoder=encoder,
+            decoder=decoder,
+            discriminator=discriminator,
+            image_shape=image_shape,
             precision=precision,
             device=device,
             warm_start=warm_start,
@@ -125,6 +175,8 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         )
         self.n_clusters = n_clusters
         self.cluster_prior = cluster_prior
+        self.init = init
+        self.losses = losses
 
     def fit(
         self,
@@ -166,8 +218,9 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         """Make one pass over rows (n_samples, n_features), in mini-batches.
 
         Scaling and networks are those of an earlier `fit`, or else set up by the first call, whose rows should then be like all
-        that are to come; a warning says where later ones are not. Optimizers go on as the last call left them; `labels_` are
-        those of these rows. Raises as `fit` does.
+        that are to come; a warning says where later ones are not. It also finds the partition to start from, which the first
+        120 mini-batches learn: rows of later calls have the cluster of the nearest row of the first. Optimizers go on as the
+        last call left them; `labels_` are those of these rows. Raises as `fit` does.
         """
         return self._fit(X, sample_weight, None, partial=True)
 
@@ -186,7 +239,95 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         return self
 
     def _parts(self) -> dict[str, Any]:
-        return {"label": LabelSettings(categories=int(self.n_clusters))} if self.n_clusters > 1 else {}
+        scale = 0.1 if self._loss_settings().joint else 1.0
+        return (
+            {"label": LabelSettings(categories=int(self.n_clusters), init_scale=scale)} if self.n_clusters > 1 else {}
+        )
+
+    def _loss_settings(self) -> LossSettings:
+        losses = chosen_losses(self.losses, CONSISTENT)
+        if self.n_clusters == 1 and self.losses == "consistent":  # there is no q(y|x)
+            weights = {"style": losses.generator["style"]}
+            return losses.model_copy(update={"generator": weights, "consistency": None, "information": None})
+        return losses
+
+    def _training_settings(self, epochs: int, seed: int, *, incremental: bool) -> TrainingSettings:
+        settings = super()._training_settings(epochs, seed, incremental=incremental)
+        if "classification" in settings.losses.model_fields_set:
+            return settings
+        fading: float | dict[int, float] = {0: 1.0, max(1, round(FADED * epochs)): 0.0}
+        if incremental:
+            fading = max(0.0, 1 - getattr(self, "_steps", 0) / LEARNT)
+        return settings.model_copy(update={"losses": settings.losses.model_copy(update={"classification": fading})})
+
+    def _learnt_labels(
+        self,
+        rows: Tensor,
+        labels: Labels | None,
+        index: NDArray[np.int64],
+        n: int,
+        seed: int,
+        *,
+        incremental: bool,
+        partial: bool,
+    ) -> Labels | None:
+        """Find the partition of rows that training starts from; later rows of `partial_fit` have that of the nearest."""
+        if incremental:
+            if self._first is None or self._steps >= LEARNT:
+                self._first = None
+                return None
+            nearest = KNeighborsClassifier(1).fit(*self._first)
+            parts = rows.split(BATCH)  # type: ignore[no-untyped-call]
+            return np.concatenate([nearest.predict(np.asarray(part)) for part in parts])
+        partition = self._start(rows, index, n, seed)
+        self._first = None
+        if partial and partition is not None:
+            known = np.flatnonzero(partition >= 0)
+            kept = known[Noise(seed).permutation(len(known))[:KEPT_ROWS].numpy()]
+            self._first = np.asarray(rows[kept]), partition[kept]
+        return partition
+
+    def _start(self, rows: Tensor, index: NDArray[np.int64], n: int, seed: int) -> Labels | None:
+        """Find the partition of scaled rows that training starts from, if there is to be one, and the shares of its clusters.
+
+        The rows are those of an index into the `n` that were given.
+        """
+        self._shares = None
+        given = not isinstance(self.init, str)
+        if self.n_clusters == 1 or self.losses == "paper" or (not given and self.init == "random"):
+            return None
+        clusters = int(self.n_clusters)
+        partition = self._given_partition(n)[index] if given else start_partition(rows, clusters, seed)
+        counts = np.bincount(partition[partition >= 0], minlength=clusters)
+        if self.cluster_prior is not None and not given:  # the k-th largest gets the k-th largest share
+            shares = np.asarray(self._label_prior(clusters).probabilities)
+            order = np.argsort(-shares, kind="stable")
+            partition = np.where(partition >= 0, order[partition], -1)
+        if counts.sum():
+            shares = np.maximum(counts / counts.sum(), LEAST / clusters)
+            self._shares = (shares / shares.sum()).tolist()
+        return partition if counts.sum() else None
+
+    def _given_partition(self, rows: int) -> Labels:
+        """Check the partition that is given as `init`."""
+        partition = np.asarray(self.init)
+        whole = partition.dtype.kind in "iu" or (
+            partition.dtype.kind == "f" and (partition == np.round(partition)).all()
+        )
+        if partition.shape != (rows,) or not whole:
+            raise InputError(
+                f"init has shape {partition.shape} and type {partition.dtype}; expected a whole number for each of {rows} rows"
+            )
+        if partition.min() < -1 or partition.max() >= self.n_clusters:
+            raise InputError(
+                f"init goes from {partition.min()} to {partition.max()}; expected -1 to {self.n_clusters - 1}, the last cluster"
+            )
+        return partition.astype(np.int64)
+
+    def _label_prior(self, categories: int) -> Categorical:
+        if self.cluster_prior is None and self._shares is not None:
+            return Categorical(categories, self._shares)
+        return super()._label_prior(categories)
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """Find the cluster of each row: (n_samples, n_features) to (n_samples,), 0 to n_clusters - 1."""
@@ -215,8 +356,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         n : int
             How many, 1 or larger.
         cluster : int or array-like of int, (n,), optional
-            Cluster of all rows, or of each; without it clusters are drawn, all of them equally likely, or as
-            `cluster_prior` says.
+            Cluster of all rows, or of each; without it clusters are drawn by their shares, see `cluster_prior`.
         random_state : int, RandomState or None
             Decides the draw.
 

@@ -1,15 +1,15 @@
-"""Dimensionality reduction (section 7)."""
+"""Dimensionality reduction (section 7), with the graph of neighbours beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -19,11 +19,18 @@ from aae.errors import InputError
 from aae.estimators.base import AdversarialEstimator, AdversarialTransformer
 from aae.estimators.fitting import fitting
 from aae.estimators.labels import find_classes, number_labels, wanted_labels
+from aae.estimators.losses import NEIGHBOURS, chosen_losses
 from aae.estimators.use import Rows
 from aae.estimators.weights import check_weights
 from aae.networks import Scaling
 from aae.recipes.schema import ClusterHeadSettings, LabelSettings
 from aae.scaling import ScalingKind
+from aae.training.settings import LossSettings
+
+PAPER_DISTANCE, HEAD_STD = (
+    8.0,
+    4.0,
+)  # of heads: below which they repel each other; of those that the graph moves, at first
 
 
 class AAEEmbedding(AdversarialTransformer):
@@ -35,17 +42,28 @@ class AAEEmbedding(AdversarialTransformer):
         Number of dimensions of the map.
     n_clusters : int, default=20
         Number of clusters to find where no row has a label, 1 or larger; with labels there is one for each class.
-    head_distance : float, default=8.0
+    head_distance : float or "auto", default="auto"
         Distance below which the heads of two clusters repel each other, 0 or larger; the style has standard deviation 1.
+        ``"auto"``: 8, but none where the graph of neighbours says how far apart clusters are.
     cluster_prior : sequence of float, optional
         Share of each cluster among all rows, or of each class in the order of `classes_`, with sum 1; by default all alike.
     unlabelled : label or sequence of them, optional
         What else in `y` stands for "no label", beside -1, NaN, None and empty text.
+    losses : {"neighbours", "paper"} or dict, default="neighbours"
+        What is lowered. ``"neighbours"``: one joint update for the losses of the paper and the cross-entropy of the graph of
+        neighbours and that of the map, as UMAP has it. ``"paper"``: the phases of section 7 alone. A dictionary is in the words
+        of a recipe's ``training.losses``.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
-        As for `AAE`; `prior` is that of the style, and `batch_norm` is ``"all"`` by default (A.3).
-    scaling, output, epochs, batch_size, learning_rate, optimizers, learning_rate_decay, early_stopping, validation_fraction, \
-    n_iter_no_change, tol, callbacks, precision, device, warm_start, verbose, random_state
-        As for `AAE`; `optimizers` knows ``"classification"`` and ``"repulsion"`` (of the heads) too.
+        As for `AAE`; `prior` is that of the style, and by default `discriminator_layer_sizes` is (100, 100), `batch_norm`
+        ``"hidden"``, `input_noise` 0.5 and `discriminator_noise` 0.3.
+    encoder, decoder, discriminator, image_shape, learning_rate_decay
+        As for `AAE`.
+    early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
+        As for `AAE`.
+    scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
+        As for `AAE`, but `batch_size` is 256 and `learning_rate` 0.002 by default, and ``epochs="auto"`` with a joint update
+        means at least 10 passes and 800 mini-batches. Phases are ``"discriminator"`` and ``"joint"``, with other losses those of
+        `SemiSupervisedAAE`; ``"repulsion"`` is that of the heads.
 
     Attributes
     ----------
@@ -73,29 +91,32 @@ class AAEEmbedding(AdversarialTransformer):
         },
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
-        "head_distance": [Interval(Real, 0, None, closed="left")],
+        "head_distance": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "losses": [StrOptions({"neighbours", "paper"}), dict],
     }
+    _joint_steps: ClassVar[int] = 800
 
     def __init__(
         self,
         n_components: int = 2,
         *,
         n_clusters: int = 20,
-        head_distance: float = 8.0,
+        head_distance: float | Literal["auto"] = "auto",
         cluster_prior: Sequence[float] | None = None,
         unlabelled: Any = None,
+        losses: Literal["neighbours", "paper"] | dict[str, Any] = "neighbours",
         prior: Any = "gaussian",
         posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
         hidden_layer_sizes: Sequence[int] = (200, 200),
-        discriminator_layer_sizes: Sequence[int] = (200, 200),
-        batch_norm: Literal["none", "hidden", "all"] = "all",
-        input_noise: float = 0.1,
-        discriminator_noise: float = 0.0,
+        discriminator_layer_sizes: Sequence[int] = (100, 100),
+        batch_norm: Literal["none", "hidden", "all"] = "hidden",
+        input_noise: float = 0.5,
+        discriminator_noise: float = 0.3,
         scaling: ScalingKind | Scaling = "auto",
         output: Literal["auto", "linear", "sigmoid"] = "auto",
         epochs: int | Literal["auto"] = "auto",
-        batch_size: int = 50,
-        learning_rate: float = 0.001,
+        batch_size: int = 256,
+        learning_rate: float = 0.002,
         optimizers: dict[str, dict[str, Any]] | None = None,
         learning_rate_decay: Literal["auto", "none", "linear", "cosine"] = "auto",
         early_stopping: bool = False,
@@ -103,6 +124,10 @@ class AAEEmbedding(AdversarialTransformer):
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         callbacks: Sequence[Any] | None = None,
+        encoder: Any = None,
+        decoder: Any = None,
+        discriminator: Any = None,
+        image_shape: Sequence[int] | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -114,6 +139,7 @@ class AAEEmbedding(AdversarialTransformer):
         self.head_distance = head_distance
         self.cluster_prior = cluster_prior
         self.unlabelled = unlabelled
+        self.losses = losses
         self.prior = prior
         self.posterior = posterior
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -133,6 +159,10 @@ class AAEEmbedding(AdversarialTransformer):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.callbacks = callbacks
+        self.encoder = encoder
+        self.decoder = decoder
+        self.discriminator = discriminator
+        self.image_shape = image_shape
         self.precision = precision
         self.device = device
         self.warm_start = warm_start
@@ -201,8 +231,17 @@ class AAEEmbedding(AdversarialTransformer):
         categories = len(self.classes_) or int(self.n_clusters)
         if categories == 1:
             return {}
-        heads = ClusterHeadSettings(margin=float(self.head_distance))
-        return {"label": LabelSettings(categories=categories), "cluster_heads": heads}
+        graph = self._loss_settings().linked is not None
+        distance = (0.0 if graph else PAPER_DISTANCE) if self.head_distance == "auto" else float(self.head_distance)
+        heads = ClusterHeadSettings(margin=distance, init_std=HEAD_STD if graph else 1.0)
+        label = LabelSettings(categories=categories, init_scale=0.3 if graph else 1.0)
+        return {"label": label, "cluster_heads": heads}
+
+    def _loss_settings(self) -> LossSettings:
+        losses = chosen_losses(self.losses, NEIGHBOURS)
+        if self.losses == "neighbours" and (len(self.classes_) or int(self.n_clusters)) == 1:  # there is no q(y|x)
+            return losses.model_copy(update={"generator": {"style": losses.generator["style"]}})
+        return losses
 
     @property
     def _num_classes(self) -> int:
@@ -227,6 +266,10 @@ class AAEEmbedding(AdversarialTransformer):
             return self._decoded({"style": places})
         no_head = torch.zeros(len(places), self.model_.latent("label").prior.dim, dtype=torch.float32)
         return self._decoded({"label": no_head, "style": places})
+
+    def decode(self, codes: Any, y: Any = None) -> Rows:
+        """Map places (n_samples, n_components), as `inverse_transform`, or codes by latent to rows (n_samples, n_features)."""
+        return super().decode(codes, y) if isinstance(codes, Mapping) else self.inverse_transform(codes)
 
     @property
     def cluster_heads_(self) -> Rows:

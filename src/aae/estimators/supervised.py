@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from pydantic import ValidationError
 from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from aae.arrays import UNLABELLED
 from aae.errors import InputError
-from aae.estimators.base import NEIGHBOUR, AdversarialTransformer
+from aae.estimators.base import AdversarialTransformer
 from aae.estimators.fitting import fitting
 from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, wanted_labels
+from aae.estimators.losses import CONSISTENT, chosen_losses
 from aae.estimators.splitting import labelled_accuracy
 from aae.estimators.use import Labels, Rows
 from aae.estimators.weights import Weights, check_class_weights, check_weights
@@ -26,28 +26,24 @@ from aae.networks import Scaling
 from aae.priors import Categorical
 from aae.recipes.schema import LabelSettings
 from aae.scaling import ScalingKind
-from aae.training.settings import LossSettings, validation_message
+from aae.training.settings import LossSettings
 
-CONSISTENT = LossSettings.model_validate(
-    {
-        "joint": True,
-        "reconstruction": 0.2,
-        "generator": {"label": 0.1, "style": 0.1},
-        "consistency": {"radius": 0.4, "neighbours": NEIGHBOUR, "xi": None},
-        "information": {"weight": 0.2, "marginal": 1.5},
-    }
-)
-"""Found on validation rows of ten tables; it lost nothing on five others."""
 PSEUDO_ROWS = 10  # of each class, beside the labelled ones, where these say how frequent the classes are
 
 
 class _Labelled(AdversarialTransformer):
     """What the two models with labels share: `classes_`, style codes, and rows of a given label."""
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **AdversarialTransformer._parameter_constraints,
+        "label_informed": ["boolean"],
+    }
+
     def __init__(
         self,
         latent_dim: int = 2,
         *,
+        label_informed: bool = False,
         prior: Any = "gaussian",
         posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
         hidden_layer_sizes: Sequence[int] = (200, 200),
@@ -67,6 +63,10 @@ class _Labelled(AdversarialTransformer):
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         callbacks: Sequence[Any] | None = None,
+        encoder: Any = None,
+        decoder: Any = None,
+        discriminator: Any = None,
+        image_shape: Sequence[int] | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -94,12 +94,17 @@ class _Labelled(AdversarialTransformer):
             n_iter_no_change=n_iter_no_change,
             tol=tol,
             callbacks=callbacks,
+            encoder=encoder,
+            decoder=decoder,
+            discriminator=discriminator,
+            image_shape=image_shape,
             precision=precision,
             device=device,
             warm_start=warm_start,
             verbose=verbose,
             random_state=random_state,
         )
+        self.label_informed = label_informed
 
     def fit(
         self,
@@ -242,11 +247,16 @@ class _Labelled(AdversarialTransformer):
         check_is_fitted(self)
         return self._draw(n, None if label is None else wanted_labels(label, n, self.classes_), random_state)
 
-    def decode(self, codes: ArrayLike, y: ArrayLike) -> Rows:
+    def decode(self, codes: Any, y: Any = None) -> Rows:
         """Map style codes (n_samples, latent_dim) and labels (n_samples,) to rows (n_samples, n_features).
 
-        The style of one row with the label of another gives a row in the first one's style (figure 7).
+        The style of one row with the label of another gives a row in the first one's style (figure 7). What `encode` gives, a
+        dictionary, is decoded too; it has the label in it where that is inferred.
         """
+        if isinstance(codes, Mapping):
+            return super().decode(codes, y)
+        if y is None:
+            raise InputError("y is None; expected labels beside style codes, or all codes by latent")
         styles = self._check_codes(codes)
         labels = torch.from_numpy(wanted_labels(column_or_1d(y), len(styles), self.classes_)).to(self._device)
         codes_by_latent = {"style": styles}
@@ -264,10 +274,16 @@ class SupervisedAAE(_Labelled):
     latent_dim : int, default=2
         Number of dimensions of the style. With more of them more of a row survives, but the style then also tells what
         class a row has, and less is left for the label to decide: rows drawn with a label look less like their class.
+    label_informed : bool, default=False
+        Whether the discriminator of the style sees the label, and each class gets a part of the prior of its own (section 2.3): a
+        slice of the Gaussian, or what a `prior` with as many `num_labels` as there are classes gives it.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`, but `batch_norm` is ``"all"`` by default.
-    scaling, output, epochs, batch_size, learning_rate, optimizers, learning_rate_decay, early_stopping, validation_fraction, \
-    n_iter_no_change, tol, callbacks, precision, device, warm_start, verbose, random_state
+    encoder, decoder, discriminator, image_shape, learning_rate_decay
+        As for `AAE`.
+    early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
+        As for `AAE`.
+    scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
         As for `AAE`.
 
     Attributes
@@ -331,10 +347,16 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
     class_weight : "balanced" or dict, optional
         Weight of each class in the classification, and in p(y) where there is no `class_prior`; by default 1. ``"balanced"``: all
         classes count the same, however many labelled rows each has.
+    label_informed : bool, default=False
+        Whether the discriminator of the style sees the label, and each class gets a part of the prior of its own (section 2.3): a
+        slice of the Gaussian, or what a `prior` with as many `num_labels` as there are classes gives it.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`; `prior` is that of the style, `batch_norm` is ``"hidden"`` and `discriminator_noise` 0.3 by default.
-    scaling, output, epochs, batch_size, learning_rate, optimizers, learning_rate_decay, early_stopping, validation_fraction, \
-    n_iter_no_change, tol, callbacks, precision, device, warm_start, verbose, random_state
+    encoder, decoder, discriminator, image_shape, learning_rate_decay
+        As for `AAE`.
+    early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
+        As for `AAE`.
+    scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
         As for `AAE`, but `batch_size` is 200 and `learning_rate` 0.002 by default, and ``epochs="auto"`` with a joint update
         means at least 10 passes and 500 mini-batches. Phases are ``"discriminator"`` and ``"joint"``, with other losses
         ``"reconstruction"``, ``"discriminator"``, ``"generator"`` and ``"classification"``.
@@ -380,6 +402,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         unlabelled: Any = None,
         class_weight: Literal["balanced"] | dict[Any, float] | None = None,
         losses: Literal["consistent", "paper"] | dict[str, Any] = "consistent",
+        label_informed: bool = False,
         prior: Any = "gaussian",
         posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
         hidden_layer_sizes: Sequence[int] = (200, 200),
@@ -399,6 +422,10 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         callbacks: Sequence[Any] | None = None,
+        encoder: Any = None,
+        decoder: Any = None,
+        discriminator: Any = None,
+        image_shape: Sequence[int] | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -407,6 +434,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
     ) -> None:
         super().__init__(
             latent_dim,
+            label_informed=label_informed,
             prior=prior,
             posterior=posterior,
             hidden_layer_sizes=hidden_layer_sizes,
@@ -426,6 +454,10 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
             n_iter_no_change=n_iter_no_change,
             tol=tol,
             callbacks=callbacks,
+            encoder=encoder,
+            decoder=decoder,
+            discriminator=discriminator,
+            image_shape=image_shape,
             precision=precision,
             device=device,
             warm_start=warm_start,
@@ -459,14 +491,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         return True
 
     def _loss_settings(self) -> LossSettings:
-        if self.losses == "paper":
-            return LossSettings()
-        if self.losses == "consistent":
-            return CONSISTENT
-        try:
-            return LossSettings.model_validate(self.losses)
-        except ValidationError as error:
-            raise InputError(f"losses: {validation_message(error)}") from None
+        return chosen_losses(self.losses, CONSISTENT)
 
     def _label_prior(self, categories: int) -> Categorical:
         if self.class_prior is not None:

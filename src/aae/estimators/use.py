@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -15,9 +16,10 @@ from sklearn.utils import assert_all_finite, check_array, check_random_state, ch
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
+from aae.arrays import between
 from aae.device import usual_state
 from aae.errors import InputError
-from aae.estimators.labels import find_classes, mark_unlabelled, number_labels
+from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, wanted_labels
 from aae.estimators.sparse import SparseRows, SparseTable, as_table
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
@@ -101,11 +103,137 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
             rows[some] = self.scaler_.inverse(scaled.cpu()).numpy()
         return rows
 
-    def _check_codes(self, codes: Any) -> Tensor:
-        """Check codes (n, dim of the style)."""
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """Metrics of each epoch: `history_`, by the name that a `Run` has for it."""
+        check_is_fitted(self)
+        return self.history_
+
+    def encode(self, X: Any) -> dict[str, Rows]:
+        """Infer the codes of rows (n_samples, n_features): (n_samples, dim) by latent; that of ``"label"`` is q(y|x)."""
+        return {name: code.cpu().numpy() for name, code in self._codes(self._rows(X)).items()}
+
+    def decode(self, codes: Any, y: Any = None) -> Rows:
+        """Map codes to rows.
+
+        Parameters
+        ----------
+        codes : dict of str to array-like, (n_samples, dim), or array-like
+            What `encode` gives; or the style codes (n_samples, dim) of a model that has no others.
+        y : label or array-like of them, (n_samples,), optional
+            Labels, where the decoder sees them (section 4).
+
+        Returns
+        -------
+        array, (n_samples, n_features)
+            Rows, in the units of the training rows.
+
+        Raises
+        ------
+        InputError
+            If a latent is missing, codes are of another shape, or labels are missing or unknown.
+        """
+        check_is_fitted(self)
+        latents = list(self.model_.latents)
+        given = codes if isinstance(codes, Mapping) else {"style": codes}
+        if set(given) != set(latents):
+            raise InputError(f"codes are of {', '.join(map(str, given)) or 'nothing'}; expected {', '.join(latents)}")
+        tensors = {name: self._check_codes(given[name], name) for name in latents}
+        n = len(tensors[latents[0]])
+        for name, code in tensors.items():
+            if len(code) != n:
+                raise InputError(f"codes of {name} are {len(code)}; expected {n}, as of {latents[0]}")
+        if self.model_.decoder_classes is None:
+            return self._decoded(tensors)
+        if y is None:
+            raise InputError("y is None; expected labels, which the decoder of this model sees (section 4)")
+        return self._decoded(tensors, torch.from_numpy(wanted_labels(y, n, np.asarray(getattr(self, "classes_", ())))))
+
+    def reconstruct(self, X: Any, y: Any = None) -> Rows:
+        """Encode and decode rows (n_samples, n_features); labels `y` (n_samples,) where the decoder sees them (section 4)."""
+        return FittedModel.decode(self, self.encode(X), y)
+
+    def interpolate(self, first: Any, last: Any, steps: int = 8, label: Any = None) -> Rows:
+        """Decode codes on the straight line between the codes of two rows.
+
+        Parameters
+        ----------
+        first, last : array-like, (n_features,) or (n_samples, n_features)
+            A row each, or as many each.
+        steps : int, default=8
+            Number of rows from the first to the last, both reconstructed; 2 or larger.
+        label : label, optional
+            That of all rows, where the decoder sees it (section 4).
+
+        Returns
+        -------
+        array, (steps, n_features) or (n_samples, steps, n_features)
+            Rows, in the units of the training rows.
+        """
+        ends = [np.asarray(rows) for rows in (first, last)]
+        single = all(end.ndim == 1 for end in ends)
+        codes = [self.encode(end[None] if single else rows) for end, rows in zip(ends, (first, last), strict=True)]
+        n, m = (len(next(iter(one.values()))) for one in codes)
+        if n != m:
+            raise InputError(f"found {n} first and {m} last rows; expected as many of both")
+        path = {name: between(codes[0][name], codes[1][name], steps).reshape(n * steps, -1) for name in codes[0]}
+        rows = FittedModel.decode(self, path, label).reshape(n, steps, -1)
+        return rows[0] if single else rows
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the fitted estimator into a new folder, as safetensors and JSON; nothing is pickled.
+
+        Parameters
+        ----------
+        folder : str or Path
+            A new or empty folder; parents are created.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        InputError
+            If the folder holds something already or cannot be written, or an attribute cannot be kept without code.
+        """
+        from aae.estimators.saving import save
+
+        check_is_fitted(self)
+        return save(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path, **parameters: Any) -> Self:
+        """Read an estimator that `save` wrote; nothing in the folder is executed.
+
+        Parameters
+        ----------
+        folder : str or Path
+            The folder.
+        **parameters
+            Parameters in place of those that were saved: those that are functions, such as a `prior`, have to be given.
+
+        Returns
+        -------
+        estimator
+            Fitted, on the CPU.
+
+        Raises
+        ------
+        InputError
+            If the folder holds no such estimator, its files are damaged, or a parameter is missing or unknown.
+        """
+        from aae.estimators.saving import load
+
+        estimator: Self = load(cls, Path(folder), parameters)
+        return estimator
+
+    def _check_codes(self, codes: Any, latent: str = "style") -> Tensor:
+        """Check codes (n, dim) of a latent."""
         check_is_fitted(self)
         values = check_array(codes, dtype=np.float32, input_name="codes")
-        expected = self.model_.latent("style").prior.dim
+        expected = self.model_.latent(latent).prior.dim
         if values.shape[1] != expected:
             raise InputError(f"codes have {values.shape[1]} columns; expected {expected}")
         return torch.from_numpy(np.require(values, np.float32, ["C", "W"]))
@@ -126,7 +254,7 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
     def _view(self, X: Any, y: Any, image_shape: tuple[int, ...] | None) -> View:
         if X is None:
             raise InputError(f"X is None; expected rows, of which {type(self).__name__} keeps none")
-        rows = self._rows(X)
+        rows = torch.cat(list(batches(self._rows(X))))  # sparse ones too: what is drawn is dense
         codes, model = self._codes(rows), self.model_
         with usual_state(), torch.no_grad():
             points = (model.representation(codes) if model.cluster_heads is not None else codes["style"]).cpu().numpy()

@@ -84,6 +84,10 @@ METRICS: dict[str, Metric] = {
         "consistency loss",
         r"how much $q(\mathbf y\mid\mathbf x)$ changes under the worst small change of a row (virtual adversarial); falls",
     ),
+    "neighbour_graph_loss": _loss(
+        "loss of the graph of neighbours",
+        "how far rows that are neighbours lie from each other on the map, and others near each other (that of UMAP); falls",
+    ),
     "information_loss": _loss(
         "information loss",
         r"mean entropy of $q(\mathbf y\mid\mathbf x)$, and the weighted divergence of its mean from $p(\mathbf y)$; falls",
@@ -110,6 +114,7 @@ METRICS: dict[str, Metric] = {
     "neighbours_loss": _loss(
         "neighbour loss", "of t-SNE: divergence of neighbours in the map from those in the data; falls"
     ),
+    "machine_loss": _loss("machine loss", "of a transductive support vector machine: margins, gaps and balance; falls"),
     "denoising_loss": _loss("denoising loss", "of a ladder network: weighted sum over its layers; falls"),
     "entropy_of_generated": Metric(
         "entropy of generated rows",

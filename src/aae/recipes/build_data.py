@@ -20,7 +20,7 @@ from aae.recipes.methods import METHODS
 from aae.recipes.schema import DataSettings, ModelSettings, Recipe
 from aae.scaling import choose_scaling
 from aae.training.data import TrainingData
-from aae.training.radii import neighbour_radii
+from aae.training.radii import neighbour_links, neighbour_radii
 from aae.training.trainer import SUBSET
 
 Source: TypeAlias = str | Path | Dataset | tuple[Any, Any] | Any
@@ -149,14 +149,18 @@ def training_data(
 ) -> TrainingData:
     """Collect what a run trains on: labels outside the labelled subset are hidden from it.
 
-    Where consistency takes its radii from neighbours these are computed, unless given as `radii` (n,).
+    Where consistency takes its radii from neighbours these are computed, unless given as `radii` (n,); so are the links of rows
+    where the graph of neighbours is one of the losses, each time anew.
     """
     rows, neighbours = split.rows, recipe.training.losses.neighbours
     read = partial(rows.take, axis=0) if isinstance(rows, np.memmap) and rows.flags.writeable else None
     if radii is None and neighbours is not None:
         radii = neighbour_radii(_tensor(rows), scaling, neighbours, recipe.training.seed)
+    linked, links = recipe.training.losses.linked, None
+    if linked is not None:
+        links = neighbour_links(_tensor(rows), scaling, linked, recipe.training.seed)
     if labelled is None:
-        return TrainingData(_tensor(rows), scaling, radii=radii, read=read)
+        return TrainingData(_tensor(rows), scaling, radii=radii, links=links, read=read)
     assert split.labels is not None
     labels = np.full(len(rows), -1, dtype=np.int64)
     labels[labelled] = split.labels[labelled]
@@ -164,7 +168,9 @@ def training_data(
         return TrainingData(
             _tensor(rows[labelled]), scaling, torch.from_numpy(labels[labelled]), torch.arange(len(labelled))
         )
-    return TrainingData(_tensor(rows), scaling, torch.from_numpy(labels), torch.from_numpy(labelled), radii, read=read)
+    return TrainingData(
+        _tensor(rows), scaling, torch.from_numpy(labels), torch.from_numpy(labelled), radii, links, read=read
+    )
 
 
 def _tensor(rows: NDArray[Any]) -> torch.Tensor:

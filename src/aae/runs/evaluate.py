@@ -18,7 +18,7 @@ from aae.errors import InputError
 from aae.files import read_object, write_json
 from aae.model import AdversarialAutoencoder, Latent, Model
 from aae.networks import Scaling
-from aae.noise import Noise
+from aae.noise import Noise, seeded
 from aae.priors import Prior
 from aae.recipes import Recipe
 from aae.recipes.methods import METHODS
@@ -30,6 +30,7 @@ from aae.training.settings import Count, validation_message
 Report = dict[str, Any]
 VALIDATION_CODES = 1000  # codes compared with the prior after every epoch
 MATCHED_ROWS = 11  # the fewest that can be compared with the prior
+NOISE_ROWS = 1000  # training rows whose reconstruction error is measured
 PLACEMENT_SAMPLES = 5000  # of the prior, that show which region of it belongs to which label
 NEIGHBOURHOOD = 12  # rows in a neighbourhood for trustworthiness and continuity
 REFERENCE_ROWS = 10_000  # training rows among which nearest neighbours are sought
@@ -105,6 +106,27 @@ def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe
         pending = autoencoder is not None and autoencoder.clusters_pending
         metrics |= _label_metrics(torch.cat(scores).cpu(), split, recipe.data.labels is not None and not pending)
     return metrics
+
+
+@torch.no_grad()
+def noise_variance(model: Model, scaling: Scaling, rows: NDArray[Any]) -> float | None:
+    """Compute the mean squared error of reconstructed training rows, scaled, per value; larger than 0.
+
+    None where there is no such thing: without codes, without a style, or where the decoder has to be told labels.
+    """
+    autoencoder = cast(AdversarialAutoencoder, model) if model.encodes else None
+    if autoencoder is None or "style" not in autoencoder.latents or autoencoder.decoder_classes is not None:
+        return None
+    autoencoder.eval()
+    device = scaling.offset.device
+    total = count = 0.0
+    with seeded(0, device):  # custom modules may draw from torch itself
+        for some in np.array_split(_some(len(rows), NOISE_ROWS), 4):
+            batch = scaling(torch.from_numpy(np.array(rows[some])).to(device))
+            total += float((autoencoder.reconstruct(batch) - batch).double().square().sum())
+            count += batch.numel()
+    variance = max(total / count, float(np.finfo(np.float32).eps))
+    return variance if np.isfinite(variance) else None
 
 
 def _label_metrics(logits: torch.Tensor, split: Split, supervised: bool) -> dict[str, float]:

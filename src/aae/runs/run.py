@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aae import recipes
-from aae.arrays import ArrayLike, as_labels
+from aae.arrays import ArrayLike, as_labels, between
 from aae.data import Dataset, Split, read_rows
 from aae.data.checks import are_images, check_finite, colours_last
 from aae.data.frames import as_rows
 from aae.data.reading import as_text
 from aae.device import choose_device, usual_state
+from aae.display import html_table, some
 from aae.errors import InputError
 from aae.files import check_finite_tensors, read_tensors, tensor_sizes
 from aae.model import AdversarialAutoencoder, Model
@@ -321,6 +322,46 @@ class Run(Plots):
         codes = {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in model.latents}
         return {name: _finite(code, "the code") for name, code in codes.items()}
 
+    def __repr__(self) -> str:
+        """Describe the run in one line."""
+        return f"Run({str(self.folder.path)!r}: {', '.join(f'{key} {value}' for key, value in self._facts().items())})"
+
+    def _repr_html_(self) -> str:
+        """Describe the run as a table, for notebooks."""
+        return html_table(f"Run {self.folder.path.name}", {**self._facts(), "folder": str(self.folder.path)})
+
+    def _facts(self) -> dict[str, str]:
+        """Collect what the run is, by what to call it."""
+        rows = f"{self.metadata['training_rows']} of {self.metadata['rows']} {self.shape}"
+        classes = f"{len(self.class_names)}: {some(self.class_names)}" if self.class_names else ""
+        facts = {
+            "recipe": self.recipe.name,
+            "data": self.recipe.data.source,
+            "rows": rows,
+            "classes": classes,
+            "epochs": str(self.metadata.get("epochs") or self.recipe.training.epochs),
+            "seed": str(self.recipe.training.seed),
+            "model": self.model.description,
+        }
+        return {key: value for key, value in facts.items() if value}
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """Metrics of each epoch, as `history_` of the estimators: ``epoch``, the mean losses, and what was measured."""
+        return self.folder.read_metrics()
+
+    def predict(self, rows: ArrayLike) -> NDArray[Any]:
+        """Name the class, or number the cluster, of each row: (n, *shape) to (n,), whole numbers where names are some."""
+        names = np.array(self.label_names)
+        if all(name.isdecimal() and str(int(name)) == name for name in self.label_names):
+            names = names.astype(np.int64)
+        named: NDArray[Any] = names[self.predict_proba(rows).argmax(axis=1)]
+        return named
+
+    def transform(self, rows: ArrayLike) -> NDArray[np.float32]:
+        """Map rows (n, *shape) to points (n, dim): y W_C + z (section 7), or else the style code. The same as `embed`."""
+        return self.embed(rows)
+
     @usual_state()
     @torch.no_grad()
     def embed(self, rows: ArrayLike) -> NDArray[np.float32]:
@@ -388,17 +429,119 @@ class Run(Plots):
             parts.append(model.decode(part, None if wanted is None else wanted[some]))
         return self._stored(torch.cat(parts))
 
+    def interpolate(self, first: ArrayLike, last: ArrayLike, steps: int = 8, label: Any = None) -> NDArray[Any]:
+        """Decode codes on the straight line between the codes of two rows.
+
+        Parameters
+        ----------
+        first, last : array, (*shape) or (n, *shape)
+            A row each, or as many each.
+        steps : int
+            Number of rows from the first to the last, both reconstructed; 2 or larger.
+        label : class, optional
+            Where the decoder sees the label (section 4): that of all rows, as for `sample`.
+
+        Returns
+        -------
+        array, (steps, *shape) or (n, steps, *shape)
+            Rows, of the stored type.
+
+        Raises
+        ------
+        InputError
+            If the rows are not of this run's shape or not as many, `steps` is too small, or the label is missing or unknown.
+        """
+        ends = [np.asarray(as_rows(rows, self.metadata.get("columns", ()))) for rows in (first, last)]
+        single = all(end.shape == self.shape for end in ends)
+        codes = [self.encode(end[None] if single else end) for end in ends]
+        n, m = (len(next(iter(one.values()))) for one in codes)
+        if n != m:
+            raise InputError(f"found {n} first and {m} last rows; expected as many of both")
+        path = {name: between(codes[0][name], codes[1][name], steps) for name in codes[0]}
+        flat = {name: points.reshape(n * steps, -1) for name, points in path.items()}
+        labels = None if label is None else self._wanted(label, n * steps)
+        rows = self.decode(flat, labels).reshape(n, steps, *self.shape)
+        return rows[0] if single else rows
+
     @usual_state()
     @torch.no_grad()
-    def sample(self, n: int, label: int | None = None, seed: int = 0) -> NDArray[Any]:
+    def score_samples(self, rows: ArrayLike) -> NDArray[np.float32]:
+        r"""Compute how normal each row is: log p(x, z) at its style code z, in nats; larger is more normal.
+
+        With d values in a row and s2 the ``noise_variance`` of run.json, measured on training rows at the end of training, it is
+
+        log p(x\|z) + log p(z) = - \|x - decoded z\|^2 / (2 s2) - d / 2 log(2 pi s2) + log p(z),
+
+        x being the scaled row. Where the density of the prior is not known everywhere the logit of the discriminator stands in
+        for log p(z).
+
+        Parameters
+        ----------
+        rows : array, (n, *shape)
+            Rows as stored.
+
+        Returns
+        -------
+        array, (n,)
+            Scores.
+
+        Raises
+        ------
+        InputError
+            If the model has no style, its decoder has to be told labels, or the run was trained before there were scores.
+        """
+        model, variance = self.autoencoder, self.metadata.get("noise_variance")
+        if "style" not in model.latents or model.decoder_classes is not None:
+            raise InputError(
+                f"{self.folder.path}: has no score; expected a model with a style whose decoder needs no label"
+            )
+        if variance is None:
+            raise InputError(f"{self.folder.metadata}: holds no noise_variance; expected a run of this version")
+        parts = [model.log_joint(batch, variance).cpu().numpy() for batch in self._batches(rows)]
+        return _finite(np.concatenate(parts), "the score")
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the run into a new folder that can be shared and that `aae.load` reads; see `aae.save_pretrained`."""
+        from aae.runs.hub import save_pretrained
+
+        return save_pretrained(self, folder)
+
+    def export(self, folder: str | Path) -> list[Path]:
+        """Write encoder, decoder, classifier and score, those that the run has, as ONNX files; see `aae export`."""
+        from aae.runs.onnx import export
+
+        return export(self, folder)
+
+    def evaluate(self, data: Source | None = None, split: Literal["test", "validation"] = "test") -> dict[str, Any]:
+        """Measure the run on held-out rows and write ``evaluation.json``.
+
+        Parameters
+        ----------
+        data : str, Path, array-like, (array-like, array-like) or Dataset, optional
+            As for `load_data`.
+        split : {"test", "validation"}
+            Which rows.
+
+        Returns
+        -------
+        dict
+            The report; its ``metrics`` by name.
+        """
+        from aae.runs.evaluate import evaluate
+
+        return evaluate(self, split, self.load_data(data))
+
+    @usual_state()
+    @torch.no_grad()
+    def sample(self, n: int, label: Any = None, seed: int = 0) -> NDArray[Any]:
         """Draw rows from the model.
 
         Parameters
         ----------
         n : int
             Number of rows.
-        label : int, optional
-            Class of all rows, with random style.
+        label : str, int or array-like of them, (n,), optional
+            Class of all rows, or of each, with random style: its name; or its number, where no class is called so.
         seed : int
             Decides the draw.
 
@@ -416,16 +559,26 @@ class Run(Plots):
         if n < 1:
             raise InputError(f"n is {n}; expected 1 or more rows")
         noise = Noise(seed, SAMPLES, device=self.device)
-        labels = None
-        if label is not None:
-            classes = len(self.class_names)
-            if model.encodes and model.classifies:
-                classes = self.autoencoder.label_head.num_labels
-            if not 0 <= label < classes:
-                raise InputError(f"label is {label}; expected 0 to {classes - 1}")
-            labels = torch.full((n,), label, device=self.device)
+        labels = None if label is None else torch.from_numpy(self._wanted(label, n)).to(self.device)
         with seeded(seed, self.device):
             return self._stored(model.sample(n, labels, noise))
+
+    def _wanted(self, label: Any, n: int) -> NDArray[np.int64]:
+        """Number the label that `n` rows are to have, or the labels (n,) of each."""
+        given = np.asarray(label)
+        if given.shape not in ((), (n,)):
+            raise InputError(f"labels have shape {given.shape}; expected one label, or {n} of them")
+        numbers = [self._wanted_number(one) for one in given.ravel().tolist()]
+        return np.resize(np.array(numbers, np.int64), n)
+
+    def _wanted_number(self, label: Any) -> int:
+        """Number a class: by its name, or by its number where classes have names that are no numbers."""
+        names = self.label_names if self.model.encodes and self.model.classifies else self.class_names
+        if isinstance(label, str) or str(label) in names or all(name.isdecimal() for name in names):
+            return self.label_index(str(label))
+        if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < len(names):
+            raise InputError(f"label is {label!r}; expected one of: {', '.join(names)}, or 0 to {len(names) - 1}")
+        return label
 
     @usual_state()
     @torch.no_grad()
@@ -494,6 +647,8 @@ class Run(Plots):
         classes = self.autoencoder.decoder_classes
         if classes is None:
             return None
+        if labels is not None and np.asarray(labels).dtype.kind in "OUS":
+            labels = self._label_numbers(labels, n)
         given = np.full(n, -1) if labels is None else as_labels(labels, "labels")
         if given.shape != (n,):
             raise InputError(f"labels have shape {given.shape}; expected {(n,)}")

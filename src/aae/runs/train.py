@@ -15,6 +15,7 @@ from typing import Any, cast, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from aae import recipes
@@ -32,7 +33,7 @@ from aae.noise import Noise, seeded, set_torch_state, torch_state
 from aae.recipes import Recipe, reader
 from aae.recipes.build_data import Source, fingerprint, labelled_rows, load_data, make_scaling, training_data
 from aae.recipes.build_model import build_model, build_phases
-from aae.runs.evaluate import validate
+from aae.runs.evaluate import noise_variance, validate
 from aae.runs.hub import load
 from aae.runs.resume import check_same_data, check_same_recipe, common_place, is_finished, restore, shaping
 from aae.runs.run import Run
@@ -79,6 +80,9 @@ def read_recipe(
     if data is not None and data != own.data.source:
         fitted = [("data.source", data), *([] if isinstance(recipe, Recipe) else _fitted(own, data))]
     changes = [*fitted, *overrides]
+    keys = {one.partition("=")[0].strip() if isinstance(one, str) else one[0] for one in overrides}
+    if "training.epochs" in keys and "training.min_steps" not in keys and own.training.min_steps:
+        changes.append(("training.min_steps", 0))  # so many epochs are meant
     found = reader.change(recipe, changes) if isinstance(recipe, Recipe) else recipes.read(recipe, changes)
     if found.data.source != own.data.source:
         name = "rows from Python" if found.data.source == SOURCE else Path(found.data.source).name
@@ -142,6 +146,9 @@ def train_seeds(
     if batched and Distributed.joined().world_size > 1:
         raise InputError("seeds are trained together by one process; expected no other processes, or seeds in turn")
     folder = Path(run or Path("runs") / recipe.name)
+    if recipe.training.min_steps:
+        dataset = dataset or load_data(recipe)
+        recipe = _with_least_steps(recipe, len(dataset.train))
     if seeds == 1:
         return [_train_one(recipe, RunDirectory(folder), device, resume, dataset, on_epoch, callbacks)]
     new = RunDirectory(folder).is_new()
@@ -165,6 +172,14 @@ def train_seeds(
             more = turn is not turns[-1]
             _train(targets, choose_device(device), resume, dataset, more=more, on_epoch=on_epoch, callbacks=callbacks)
     return [Run.load(path, device, trust_modules=True) for path in paths.values()]
+
+
+def _with_least_steps(recipe: Recipe, rows: int) -> Recipe:
+    """Copy a recipe with as many epochs over `rows` rows as it takes for ``training.min_steps`` mini-batches."""
+    training = recipe.training
+    steps = rows // min(training.batch_size, rows)
+    epochs = max(training.epochs, -(-training.min_steps // steps))
+    return recipe.model_copy(update={"training": training.model_copy(update={"epochs": epochs, "min_steps": 0})})
 
 
 def with_seeds(recipe: Recipe, seeds: int) -> list[Recipe]:
@@ -428,6 +443,8 @@ class PreparedRun:
     recipe: Recipe
     job: TrainingJob
     scaling: Scaling
+    rows: NDArray[Any]
+    """To train on, as stored."""
     metadata: dict[str, Any]
     torch_state: dict[str, Tensor]
     """Of torch's global generators, from which custom modules may draw."""
@@ -439,6 +456,9 @@ class PreparedRun:
             tensors = {f"model.{name}": tensor for name, tensor in trainer.result().items()}
             tensors |= {f"scaling.{name}": tensor for name, tensor in self.scaling.state_dict().items()}
             write_tensors(folder.weights, tensors)
+            variance = noise_variance(cast(Model, trainer.trained), self.scaling, self.rows)
+            if variance is not None:
+                self.metadata["noise_variance"] = variance
             times = {"seconds": round(self.job.seconds, 1), "cpu_seconds": round(self.job.cpu_seconds, 1)}
             found: dict[str, Any] = {"epochs": trainer.epoch, **times}
             if trainer.epoch < trainer.settings.epochs:
@@ -562,7 +582,7 @@ def prepare(
     job = TrainingJob(trainer, folder, measure, *times)
     if distributed.is_main_process and not resume:
         _report_scaling(recipe, scaling, dataset)
-    return PreparedRun(recipe, job, scaling, metadata, torch_state(device))
+    return PreparedRun(recipe, job, scaling, dataset.train.rows, metadata, torch_state(device))
 
 
 def _report_scaling(recipe: Recipe, scaling: Scaling, dataset: Dataset) -> None:

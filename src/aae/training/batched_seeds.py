@@ -143,7 +143,7 @@ class BatchedSeeds:
 
     def _compute(self, indices: Tensor, labelled: Tensor | None) -> Tensor:
         """Run all phases on one mini-batch of each, `indices` are (replicas, batch); returns the metrics (replicas, metrics)."""
-        batch = self._batch(indices, labelled)
+        batch = self._batch(indices, labelled, self.noise)
         tensors: dict[str, Tensor] = {**self.parameters, **self.buffers}
         losses = {}
         for phase in self.phases:
@@ -159,7 +159,7 @@ class BatchedSeeds:
         self._names = list(metrics)
         return torch.stack(list(metrics.values()), dim=1)
 
-    def _batch(self, indices: Tensor, labelled: Tensor | None) -> Batch:
+    def _batch(self, indices: Tensor, labelled: Tensor | None, noise: BatchedNoise) -> Batch:
         """Gather the mini-batches of all replicas, each (replicas, batch, ...)."""
         first = self.trainers[0].data
 
@@ -176,10 +176,17 @@ class BatchedSeeds:
             own = [getattr(trainer.data, name) for trainer in self.trainers]
             return None if own[0] is None else torch.stack([values[i] for values, i in zip(own, which, strict=True)])
 
+        linked: Tensor | None = None
+        if first.links is not None:
+            which = [stream.integers(first.links.shape[1], indices.shape[1]) for stream in noise.streams]
+            linked = each("links", indices)
+            assert linked is not None
+            linked = linked.gather(2, torch.stack(which)[:, :, None])[:, :, 0]
         return Batch(
             rows=rows(indices),
             labels=each("labels", indices),
             radii=each("radii", indices),
+            neighbour_rows=None if linked is None else rows(linked),
             labelled_rows=None if labelled is None else rows(labelled),
             labelled_labels=None if labelled is None else each("labels", labelled),
             noise=self.trainers[0].noise,
@@ -188,7 +195,11 @@ class BatchedSeeds:
     def _loss(self, phase: Phase, tensors: dict[str, Tensor], batch: Batch, noise: BatchedNoise) -> Tensor:
         """Compute the loss of one phase for every replica (replicas,); adds codes and metrics to the batch."""
         parts = {"rows": batch.rows, "labels": batch.labels, "radii": batch.radii, "codes": batch.codes}
-        parts |= {"labelled_rows": batch.labelled_rows, "labelled_labels": batch.labelled_labels}
+        parts |= {
+            "neighbour_rows": batch.neighbour_rows,
+            "labelled_rows": batch.labelled_rows,
+            "labelled_labels": batch.labelled_labels,
+        }
         given = {name: part for name, part in parts.items() if part is not None}
 
         def loss_of_one(tensors: dict[str, Tensor], given: dict[str, Any], replica: Tensor) -> tuple[Tensor, Any, Any]:
@@ -254,7 +265,8 @@ class BatchedSeeds:
         noise = BatchedNoise([Noise(0, k, device=self.device) for k in range(len(modules))])
         orders = [trainer.open_epoch() for trainer in self.trainers]
         given = [labelled[0] for _, labelled in orders if labelled is not None]
-        batch = self._batch(torch.stack([batches[0] for batches, _ in orders]), torch.stack(given) if given else None)
+        indices = torch.stack([batches[0] for batches, _ in orders])
+        batch = self._batch(indices, torch.stack(given) if given else None, noise)
         before = torch_state(self.device)
         with torch.no_grad():
             for phase in self.phases:

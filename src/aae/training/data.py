@@ -29,6 +29,8 @@ class TrainingData:
         Indices of the labelled subset, for phases that need labels.
     radii : Tensor, (n,), optional
         Radius of each row for the consistency loss, where it is not the same for all.
+    links : Tensor of int64, (n, m), optional
+        Indices of the neighbours of each row for the loss on the graph of neighbours, a near one several times.
     weights : Tensor, (n,), optional
         How often each row is drawn, relative to the others; not given: each once in an epoch. Stays on the CPU.
     labelled_weights : Tensor, (l,), optional
@@ -42,6 +44,7 @@ class TrainingData:
     labels: Tensor | None = None
     labelled: Tensor | None = None
     radii: Tensor | None = None
+    links: Tensor | None = None
     weights: Tensor | None = None
     labelled_weights: Tensor | None = None
     read: Callable[[NDArray[np.int64]], object] | None = None
@@ -54,6 +57,14 @@ class TrainingData:
 
         rows = self.rows.to(device)
         read = self.read if rows is self.rows else None
-        labels, labelled, radii = move(self.labels), move(self.labelled), move(self.radii)
-        scaling = self.scaling.to(device)
-        return replace(self, rows=rows, scaling=scaling, labels=labels, labelled=labelled, radii=radii, read=read)
+        labels, labelled, radii, links = move(self.labels), move(self.labelled), move(self.radii), move(self.links)
+        return replace(
+            self,
+            rows=rows,
+            scaling=self.scaling.to(device),
+            labels=labels,
+            labelled=labelled,
+            radii=radii,
+            links=links,
+            read=read,
+        )

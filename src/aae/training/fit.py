@@ -23,7 +23,7 @@ from aae.training.callbacks import AnyCallback, Training, call, check_callbacks
 from aae.training.data import TrainingData
 from aae.training.loop import interrupts
 from aae.training.phases import Phase, adversarial_phases
-from aae.training.radii import neighbour_radii
+from aae.training.radii import neighbour_links, neighbour_radii
 from aae.training.settings import TrainingSettings, validation_message
 from aae.training.trainer import Trainer
 
@@ -122,7 +122,10 @@ def fit(
         radii = None
         if training.losses.neighbours is not None:
             radii = neighbour_radii(tensor, scaling, training.losses.neighbours, training.seed)
-        data = TrainingData(tensor, scaling, known, labelled, radii).to(torch_device)
+        links = None
+        if training.losses.linked is not None:
+            links = neighbour_links(tensor, scaling, training.losses.linked, training.seed)
+        data = TrainingData(tensor, scaling, known, labelled, radii, links).to(torch_device)
         classify = labelled is not None and len(labelled) > 0
         if phases is None:
             phases = adversarial_phases(

@@ -1,6 +1,9 @@
-"""How far rows lie from their neighbours: the radius of each row in the consistency loss."""
+"""Rows and their neighbours: the radius of each row in the consistency loss, and its links in that on the graph of neighbours."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -14,6 +17,8 @@ LIMITS = 0.3, 3.0
 REFERENCES = 50_000
 """Rows among which neighbours are sought, at most: of more rows so many are drawn."""
 BLOCK = 2000  # rows looked at together
+COPIES = 4  # columns of links for each neighbour, which tell their weights apart
+HALVINGS = 40  # of the interval in which the scale of a row lies
 
 
 def neighbour_radii(rows: Tensor, scaling: Scaling, k: int, seed: int = 0) -> Tensor:
@@ -43,26 +48,12 @@ def neighbour_radii(rows: Tensor, scaling: Scaling, k: int, seed: int = 0) -> Te
     InputError
         If there are not more than `k` rows, or most rows have `k` equals or more, so that their radius would be 0.
     """
-    from sklearn.neighbors import NearestNeighbors  # takes as long to import as torch
-
     n = len(rows)
     if not 1 <= k < n:
         raise InputError(f"training.losses.consistency.neighbours is {k}; found {n} rows, expected 1 to {n - 1}")
-    drawn = torch.arange(n) if n <= REFERENCES else Noise(seed).permutation(n)[:REFERENCES].sort().values
+    drawn = _references(n, seed)
     depth = max(1, round(k * len(drawn) / n))
-    parts = [scaling(rows[drawn[start : start + BLOCK]]) for start in range(0, len(drawn), BLOCK)]
-    threads = torch.get_num_threads()
-    search = NearestNeighbors(n_neighbors=depth + 1).fit(torch.cat(parts).numpy())
-    places = torch.full((n,), -1)
-    places[drawn] = torch.arange(len(drawn))
-    radii = torch.empty(n)
-    for start in range(0, n, BLOCK):
-        distances, found = search.kneighbors(scaling(rows[start : start + BLOCK]).numpy())
-        itself = torch.from_numpy(found) == places[start : start + BLOCK, None]
-        others = torch.from_numpy(distances).float().masked_fill(itself, -1.0).sort(dim=1).values  # itself comes first
-        known = itself.any(1)
-        radii[start : start + BLOCK] = torch.where(known, others[:, depth], others[:, depth - 1])
-    torch.set_num_threads(threads)  # the search sets those of torch's products too, and leaves them so
+    radii = torch.cat([distances[:, depth - 1] for distances, _ in _neighbours(rows, scaling, drawn, depth)])
     median = radii.median()
     if median == 0:
         raise InputError(
@@ -70,3 +61,79 @@ def neighbour_radii(rows: Tensor, scaling: Scaling, k: int, seed: int = 0) -> Te
             "their radius is 0, expected more neighbours, or one radius for all rows"
         )
     return radii.clamp(LIMITS[0] * median, LIMITS[1] * median)
+
+
+def neighbour_links(rows: Tensor, scaling: Scaling, k: int, seed: int = 0) -> Tensor:
+    """Compute with which rows each scaled row is linked, so that to draw one of them at random is to draw a link by its weight.
+
+    The weights are those of UMAP (McInnes et al. 2018): exp(-(d - d_1) / s) for a neighbour at a distance d, with d_1 that of the
+    nearest and s such that the weights of a row have the sum log2(k). Rows and memory as for `neighbour_radii`.
+
+    Parameters
+    ----------
+    rows, scaling, seed
+        As for `neighbour_radii`.
+    k : int
+        With how many neighbours, 1 to n - 1.
+
+    Returns
+    -------
+    Tensor of int64, (n, 4 k)
+        Indices of neighbours, each as many times as its weight asks for.
+
+    Raises
+    ------
+    InputError
+        If there are not more than `k` rows.
+    """
+    n = len(rows)
+    if not 1 <= k < n:
+        raise InputError(f"training.losses.neighbour_graph.neighbours is {k}; found {n} rows, expected 1 to {n - 1}")
+    drawn = _references(n, seed)
+    blocks = []
+    for distances, found in _neighbours(rows, scaling, drawn, k):
+        parts = _link_weights(distances.double()).cumsum(1)
+        steps = (torch.arange(COPIES * k, dtype=parts.dtype) + 0.5) / (COPIES * k)
+        columns = torch.searchsorted(parts / parts[:, -1:], steps.expand(len(parts), -1).contiguous()).clamp(max=k - 1)
+        blocks.append(drawn[found.gather(1, columns)])
+    return torch.cat(blocks)
+
+
+def _link_weights(distances: Tensor) -> Tensor:
+    """Compute UMAP's weights of the links of each row with neighbours at ascending distances (n, k)."""
+    beyond = distances - distances[:, :1]
+    target = math.log2(max(distances.shape[1], 2))
+    low, high = (
+        torch.zeros(len(beyond), 1, dtype=beyond.dtype),
+        beyond.mean().clamp(min=1e-300) * 1e3 + torch.zeros(len(beyond), 1, dtype=beyond.dtype),
+    )
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        large = torch.exp(-beyond / middle).sum(1, keepdim=True) > target
+        low, high = torch.where(large, low, middle), torch.where(large, middle, high)
+    least = 1e-3 * distances.mean(1, keepdim=True).clamp(min=1e-300)
+    return torch.exp(-beyond / torch.maximum(high, least))
+
+
+def _references(n: int, seed: int) -> Tensor:
+    """Choose the rows among which neighbours are sought: all, or as many as there may be."""
+    return torch.arange(n) if n <= REFERENCES else Noise(seed).permutation(n)[:REFERENCES].sort().values
+
+
+def _neighbours(rows: Tensor, scaling: Scaling, drawn: Tensor, k: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Find the k nearest drawn rows of each row, itself left out: ascending distances, and places in `drawn`, block by block."""
+    from sklearn.neighbors import NearestNeighbors  # takes as long to import as torch
+
+    parts = [scaling(rows[drawn[start : start + BLOCK]]) for start in range(0, len(drawn), BLOCK)]
+    threads = torch.get_num_threads()
+    search = NearestNeighbors(n_neighbors=k + 1).fit(torch.cat(parts).numpy())
+    places = torch.full((len(rows),), -1)
+    places[drawn] = torch.arange(len(drawn))
+    for start in range(0, len(rows), BLOCK):
+        near, which = search.kneighbors(scaling(rows[start : start + BLOCK]).numpy())
+        torch.set_num_threads(threads)  # the search sets those of torch's products too, and leaves them so
+        distances, found = torch.from_numpy(near).float(), torch.from_numpy(which)
+        itself = found == places[start : start + BLOCK, None]
+        itself[:, -1] |= ~itself.any(1)  # a row that was not drawn, or has more than k equals, leaves the farthest out
+        order = itself.to(torch.int8).argsort(dim=1, stable=True)[:, :k]
+        yield distances.gather(1, order), found.gather(1, order)

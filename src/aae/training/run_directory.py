@@ -39,6 +39,8 @@ class Metadata(BaseModel):
     data: str
     """Fingerprint of the training data."""
     training_rows: Count
+    noise_variance: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Mean squared reconstruction error of scaled training rows, per value; not set where there is no such thing."""
     epochs: Count | None = None
     """Of a finished run."""
     ended_before: Count | None = None

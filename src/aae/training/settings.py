@@ -106,6 +106,21 @@ class InformationSettings(Settings):
     """mu, the weight of the entropy of the mean of q(y|x) beside the mean of its entropy; more favours using all categories."""
 
 
+class NeighbourGraphSettings(Settings):
+    """The graph of neighbours on the map of section 7, as UMAP has it (McInnes et al. 2018); not in the paper."""
+
+    weight: Weight = 4.0
+    """Weight of the loss, or a schedule from epoch to weight, linear in between."""
+    neighbours: Count = 15
+    """How many neighbours a row is linked with."""
+    negatives: NonNegative = 5.0
+    """How many pairs of rows that are not linked stand against each that is."""
+    a: Positive = 1.577
+    """Of the link of places at a distance d, 1 / (1 + a d^(2 b)); a and b are what UMAP has for a least distance of 0.1."""
+    b: Positive = 0.895
+    """See `a`."""
+
+
 class MatchingSettings(Settings):
     """How the regularization phase matches codes to the prior; the paper has the first objective and nothing else."""
 
@@ -151,6 +166,8 @@ class JointSettings(Settings):
     """Not set: none."""
     information: InformationSettings | None = None
     """Not set: none."""
+    neighbour_graph: NeighbourGraphSettings | None = None
+    """Not set: none."""
 
 
 class ClusteringSettings(JointSettings):
@@ -184,8 +201,17 @@ class LossSettings(JointSettings):
         asked = [part.consistency.neighbours for part in parts if part.consistency is not None]
         return max((k for k in asked if k is not None), default=None)
 
+    @property
+    def linked(self) -> int | None:
+        """How many neighbours a row is linked with; None where rows are not."""
+        graphs = [self.neighbour_graph, None if self.clustering is None else self.clustering.neighbour_graph]
+        return max((graph.neighbours for graph in graphs if graph is not None), default=None)
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        for part, where in ((self, "losses"), (self.clustering, "losses.clustering")):
+            if part is not None and part.neighbour_graph is not None and not self.joint:
+                raise ValueError(f"training.{where}.neighbour_graph needs training.losses.joint = true")
         parts = [
             part.consistency for part in (self, self.clustering) if part is not None and part.consistency is not None
         ]

@@ -276,6 +276,10 @@ class Trainer:
             noise=noise,
             gather=self.distributed.gather,
         )
+        if data.links is not None:
+            with noise.drawing_for(len(indices)):
+                which = noise.integers(data.links.shape[1], len(indices))
+            batch.neighbour_rows = data.scaling(data.rows.index_select(0, data.links[indices, which]))
         if labelled is not None:
             assert data.labels is not None
             batch.labelled_rows = data.scaling(data.rows[labelled])

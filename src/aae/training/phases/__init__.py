@@ -111,6 +111,11 @@ def _check_losses(model: AdversarialAutoencoder, losses: LossSettings) -> None:
             raise InputError(
                 f"training.losses.{name} is about q(y|x); the model has no categorical latent, expected 'label'"
             )
+    if losses.linked is not None and model.cluster_heads is None and list(model.latents) != ["style"]:
+        raise InputError(
+            f"training.losses.neighbour_graph is about a map; the code of the model is {' and '.join(model.latents)} side by "
+            "side, expected model.cluster_heads or the style alone"
+        )
 
 
 def configured_phases(phases: Sequence[Phase], settings: TrainingSettings) -> list[Phase]:

@@ -13,6 +13,7 @@ from aae.training.data import TrainingData
 from aae.training.phases.classification import classification_term
 from aae.training.phases.consistency import consistency_term
 from aae.training.phases.information import information_term
+from aae.training.phases.neighbour_graph import neighbour_graph_term
 from aae.training.phases.phase import Batch, Phase
 from aae.training.phases.regularization import generator_term
 from aae.training.settings import JointSettings, OptimizerSettings, Weight
@@ -67,6 +68,10 @@ def joint_phase(
     if settings.information is not None:
         terms["information"] = information_term(model, settings.information)
         weights["information"] = settings.information.weight
+    graph = None
+    if settings.neighbour_graph is not None:
+        graph = neighbour_graph_term(model, settings.neighbour_graph)
+        weights["neighbour_graph"] = settings.neighbour_graph.weight
     if classify:
         weights["classification"] = settings.classification
     if settings.reconstruction is not None:
@@ -88,6 +93,8 @@ def joint_phase(
             probabilities = model.label_head.label_probabilities(batch.codes["label"])
         for term_name, term in terms.items():
             total = total + log(batch, term_name, term(batch, probabilities))
+        if graph is not None:
+            total = total + log(batch, "neighbour_graph", graph(batch))
         if classify:
             total = total + log(batch, "classification", labelled(batch))
         if settings.reconstruction is not None:

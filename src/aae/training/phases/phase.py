@@ -34,6 +34,8 @@ class Batch:
         Rows of the labelled subset, for phases with `needs_labels`.
     radii : Tensor, (batch,), optional
         Radius of each row for the consistency loss, where it is not the same for all.
+    neighbour_rows : Tensor, (batch, inputs), optional
+        A neighbour of each row, where rows are linked with some.
     codes : dict of str to Tensor, optional
         Codes drawn in the regularization phase, shared by discriminators and generator: the encoder does not change
         between the two.
@@ -51,6 +53,7 @@ class Batch:
     labelled_rows: Tensor | None = None
     labelled_labels: Tensor | None = None
     radii: Tensor | None = None
+    neighbour_rows: Tensor | None = None
     codes: Codes | None = None
     weights: Mapping[str, float | Tensor] = field(default_factory=dict)
     metrics: dict[str, Tensor] = field(default_factory=dict)

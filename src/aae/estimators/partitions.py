@@ -1,0 +1,156 @@
+"""A partition for clusters to start from: of several quick ones that in which neighbours agree most. Not in the paper."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import ArpackError
+from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.decomposition import PCA
+from sklearn.manifold import spectral_embedding
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+from aae.estimators.use import Labels, Rows
+from aae.noise import Noise
+
+ROWS, VALUES = 5000, 2**25  # of more rows so many are drawn, or of wide ones what has so many values: 256 MiB
+LEAST_ROWS = 1000
+COMPONENTS = 30  # principal ones that distances are taken in
+MIXED_COMPONENTS = (10, 20, 20)  # the same for Gaussian mixtures, which have a covariance for each cluster
+NEIGHBOURS = 10
+MANY = 50  # clusters, beyond which only k-means and Ward's method are quick
+UNSURE = 0.75  # weight of what a neighbour's cluster leaves open, beside what it tells
+FLOOR = 1e-2  # variance added to the covariances of a mixture, of rows with mean square 1
+ALIKE = 1e-3  # how far from 1 the standard deviations of columns may be that count as standardized
+
+View = NDArray[np.float64]  # (n, components)
+Graph = tuple[NDArray[np.float64], NDArray[np.integer]]  # distances and indices of neighbours, (n, k)
+
+
+def start_partition(rows: Rows | Tensor, clusters: int, seed: int) -> Labels:
+    """Find a partition of rows: the best of several by k-means, Ward's method, Gaussian mixtures and spectral clustering.
+
+    They look at principal components of the rows, as they are and with standardized columns, because none of these methods is
+    best on all tables. The best is the one in which the clusters of neighbouring rows tell most about each other: of the clusters
+    A and B of a row and one of its ten neighbours the mutual information I(A; B) less 0.75 times what remains open, H(A|B), is
+    largest, in the mean over both kinds of columns. Of more than 5000 rows so many are drawn, of wide ones fewer.
+
+    Parameters
+    ----------
+    rows : array or Tensor, (n, columns)
+        Scaled rows, at least as many as clusters.
+    clusters : int
+        How many, 1 or larger.
+    seed : int
+        Decides which rows are drawn and where k-means and mixtures start.
+
+    Returns
+    -------
+    array of int64, (n,)
+        Cluster of each row, the largest first; -1 for those that were not drawn. Where many rows are equal there may be fewer.
+    """
+    drawn, size = np.arange(len(rows)), max(clusters, min(ROWS, max(LEAST_ROWS, VALUES // rows.shape[1])))
+    if len(rows) > size:
+        drawn = np.sort(Noise(seed).permutation(len(rows))[:size].numpy())
+    threads = torch.get_num_threads()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # equal rows and parts without a link are no concern of the user
+        found = _best(np.asarray(rows[drawn], np.float64), clusters, seed)
+    torch.set_num_threads(threads)  # searches for neighbours set those of torch's products too
+    order = np.argsort(-np.bincount(found, minlength=clusters), kind="stable")
+    labels = np.full(len(rows), -1, np.int64)
+    labels[drawn] = np.argsort(order)[found]
+    return labels
+
+
+def _best(rows: NDArray[np.float64], clusters: int, seed: int) -> Labels:
+    """Find the partition in which neighbours agree most."""
+    views = _views(rows, seed)
+    k = min(NEIGHBOURS, len(rows) - 1)
+    graphs = [NearestNeighbors(n_neighbors=k).fit(view).kneighbors() for view in views]
+    best, highest = np.zeros(len(rows), np.int64), -np.inf
+    for make in _partitions(views, graphs, clusters, seed):
+        try:
+            partition = np.asarray(make(), np.int64)
+        except (ArpackError, ArithmeticError, np.linalg.LinAlgError, RuntimeError, ValueError):
+            continue  # a degenerate graph or covariance: the others remain
+        score = sum(agreement(partition, neighbours, clusters) for _, neighbours in graphs)
+        if score > highest:
+            best, highest = partition, score
+    return best
+
+
+def agreement(partition: Labels, neighbours: NDArray[np.integer], clusters: int) -> float:
+    """Compute how much the clusters A and B of neighbouring rows tell about each other, I(A; B) - 0.75 H(A|B), in nats.
+
+    Parameters
+    ----------
+    partition : array of int, (n,)
+        Cluster of each row.
+    neighbours : array of int, (n, k)
+        Indices of the neighbours of each row.
+    clusters : int
+        Number of clusters.
+
+    Returns
+    -------
+    float
+        At most the logarithm of the number of clusters; it is reached where clusters are equally large and no neighbours are in
+        different ones.
+    """
+    pairs = np.zeros((clusters, clusters))
+    np.add.at(pairs, (np.repeat(partition, neighbours.shape[1]), partition[neighbours].ravel()), 1)
+    joint = (pairs + pairs.T) / (2 * pairs.sum())
+    marginal = joint.sum(axis=1)
+    entropy = -float((marginal * np.log(marginal, where=marginal > 0, out=np.zeros_like(marginal))).sum())
+    both = -float((joint * np.log(joint, where=joint > 0, out=np.zeros_like(joint))).sum())
+    information = 2 * entropy - both
+    return information - UNSURE * (entropy - information)
+
+
+def _views(rows: NDArray[np.float64], seed: int) -> list[View]:
+    """Compute principal components of rows as they are, and with standardized columns where that is something else."""
+    deviations = rows.std(axis=0)
+    varied = rows[:, deviations > 0] if (deviations > 0).any() else rows[:, :1]
+    deviations = varied.std(axis=0)
+    columns = [varied] if np.ptp(deviations) <= ALIKE * deviations.max() else [varied, varied / deviations]
+    views = []
+    for values in columns:
+        components = PCA(min(COMPONENTS, *values.shape), random_state=seed).fit_transform(values)
+        views.append(components / max(np.sqrt(np.square(components).sum(axis=1).mean() / values.shape[1]), 1e-300))
+    return views
+
+
+def _partitions(views: list[View], graphs: list[Graph], clusters: int, seed: int) -> Iterator[Callable[[], Labels]]:
+    """Create what makes the partitions, the quickest first."""
+    for view in views:
+        yield partial(KMeans(clusters, n_init=10, random_state=seed).fit_predict, view)
+    yield partial(AgglomerativeClustering(clusters).fit_predict, views[0])
+    if clusters > MANY:
+        return
+    for number, (view, components) in enumerate(zip((views[0], views[0], views[-1]), MIXED_COMPONENTS, strict=True)):
+        mixture = GaussianMixture(clusters, reg_covar=FLOOR, random_state=seed + number)
+        yield partial(mixture.fit_predict, view[:, :components])
+    if clusters < len(views[0]) - 1:
+        for distances, neighbours in graphs:
+            yield partial(_spectral, distances, neighbours, clusters, seed)
+
+
+def _spectral(distances: NDArray[np.float64], neighbours: NDArray[np.integer], clusters: int, seed: int) -> Labels:
+    """Cut the graph of neighbours (Ng, Jordan and Weiss 2001), each row with its own scale (Zelnik-Manor and Perona 2004)."""
+    n, k = distances.shape
+    scale = np.maximum(distances[:, -1], np.finfo(np.float64).tiny ** 0.25)
+    weights = np.exp(-np.square(distances) / (scale[:, None] * scale[neighbours]))
+    graph = csr_matrix((weights.ravel(), neighbours.ravel(), np.arange(0, n * k + 1, k)), shape=(n, n))
+    places = spectral_embedding(0.5 * (graph + graph.T), n_components=clusters, random_state=seed, drop_first=False)
+    places /= np.maximum(np.linalg.norm(places, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    partition: Labels = KMeans(clusters, n_init=10, random_state=seed).fit_predict(places)
+    return partition

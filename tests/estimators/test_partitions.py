@@ -1,0 +1,100 @@
+"""The partition that clusters start from, and what training makes of it."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_blobs, make_moons
+from sklearn.metrics import adjusted_rand_score
+
+import aae
+from aae.errors import InputError
+from aae.estimators import partitions
+from aae.estimators.partitions import agreement, start_partition
+
+SMALL = {"hidden_layer_sizes": (32,), "discriminator_layer_sizes": (16,), "batch_size": 50, "random_state": 0}
+UNEVEN, SIZES = make_blobs([450, 25, 25], 8, random_state=4)
+
+
+def test_the_partition_suits_the_shape_of_the_groups():
+    stretched, groups = make_blobs(600, 2, centers=4, random_state=170)
+    stretched = stretched @ np.array([[0.6, -0.64], [-0.41, 0.85]])
+    moons, halves = make_moons(500, noise=0.06, random_state=0)
+    for rows, true in ((UNEVEN, SIZES), (stretched, groups), (moons, halves)):
+        found = start_partition(rows.astype(np.float32), true.max() + 1, 0)
+        assert adjusted_rand_score(true, found) > 0.95
+        assert (np.diff(np.bincount(found)) <= 0).all()  # the largest first
+        assert np.array_equal(found, start_partition(rows.astype(np.float32), true.max() + 1, 0))
+
+
+def test_agreement_is_the_information_of_neighbours():
+    pairs = np.array([[1], [0], [3], [2]])
+    assert agreement(np.array([0, 0, 1, 1]), pairs, 2) == pytest.approx(np.log(2))
+    assert agreement(np.array([0, 1, 0, 1]), pairs, 2) == pytest.approx(np.log(2))  # each tells the other
+    assert agreement(np.array([0, 0, 0, 0]), pairs, 2) == 0
+    assert agreement(np.array([0, 0, 0, 1]), pairs, 2) < 0.1
+
+
+def test_some_rows_stand_for_many(monkeypatch):
+    monkeypatch.setattr(partitions, "ROWS", 300)
+    found = start_partition(UNEVEN.astype(np.float32), 3, 0)
+    assert (found >= 0).sum() == 300
+    assert adjusted_rand_score(SIZES[found >= 0], found[found >= 0]) > 0.95
+    model = aae.AAEClusterer(3, epochs=60, **SMALL).fit(UNEVEN)
+    assert adjusted_rand_score(SIZES, model.labels_) > 0.9
+
+
+@pytest.mark.parametrize(("rows", "clusters"), [(np.ones((20, 3)), 4), (np.eye(6), 6), (np.arange(5.0)[:, None], 2)])
+def test_rows_without_groups_have_a_partition_too(rows, clusters):
+    found = start_partition(rows.astype(np.float32), clusters, 0)
+    assert found.min() == 0
+    assert found.max() < clusters
+
+
+def test_clusters_of_uneven_size_are_found_without_their_shares():
+    model = aae.AAEClusterer(3, epochs=60, **SMALL).fit(UNEVEN)
+    assert adjusted_rand_score(SIZES, model.labels_) > 0.9
+    assert np.bincount(model.labels_).tolist() == pytest.approx([450, 25, 25], abs=10)
+    # No cluster is expected to have less than a fifth of an even share.
+    assert model.model_.label_shares == pytest.approx([0.871, 0.065, 0.065], abs=1e-3)
+    asked = aae.AAEClusterer(3, epochs=60, cluster_prior=[0.05, 0.9, 0.05], **SMALL).fit(UNEVEN)
+    assert np.bincount(asked.labels_).argmax() == 1
+
+
+def test_a_partition_can_be_given():
+    given = np.where(np.arange(500) % 2, SIZES, -1)
+    model = aae.AAEClusterer(3, init=given, epochs=60, **SMALL).fit(UNEVEN)
+    assert (model.labels_ == SIZES).mean() > 0.97
+    assert "classification_loss" in model.history_[-1]
+    for init, message in (
+        (given[:9], r"init has shape \(9,\) and type int64; expected a whole number for each of 500 rows"),
+        (given + 0.5, r"init has shape \(500,\) and type float64; expected a whole number"),
+        (given + 1, r"init goes from 0 to 3; expected -1 to 2, the last cluster"),
+    ):
+        with pytest.raises(InputError, match=message):
+            aae.AAEClusterer(3, init=init, epochs=1, **SMALL).fit(UNEVEN)
+
+
+def test_training_begins_without_a_partition_where_none_is_asked_for(monkeypatch):
+    monkeypatch.setattr("aae.estimators.clustering.start_partition", None)
+    for options, losses in (
+        ({"init": "random"}, {"consistency_loss", "information_loss"}),
+        ({"losses": "paper"}, set()),
+    ):
+        record = aae.AAEClusterer(3, epochs=1, **SMALL, **options).fit(UNEVEN).history_[-1]
+        assert losses <= set(record)
+        assert "classification_loss" not in record
+        assert ("consistency_loss" in record) == bool(losses)
+
+
+def test_clusters_are_found_chunk_by_chunk(monkeypatch):
+    monkeypatch.setattr("aae.estimators.clustering.LEARNT", 60)
+    rows, groups = make_blobs([250, 150, 100], 8, random_state=4)
+    model = aae.AAEClusterer(3, **SMALL)
+    for _ in range(6):
+        for chunk in (rows[:300], rows[200:]):
+            model.partial_fit(chunk)
+    assert adjusted_rand_score(groups, model.predict(rows)) > 0.9
+    assert ["classification_loss" in record for record in model.history_] == [True] * 10 + [False] * 2
+    before = model.labels_
+    with pytest.raises(InputError):
+        model.set_params(n_clusters=4).partial_fit(rows)
+    assert model.labels_ is before
