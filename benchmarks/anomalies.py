@@ -1,8 +1,8 @@
 """Anomaly detectors with their defaults on tables whose anomalies are known: area under the ROC curve.
 
-Of each table 30 % of the rows are set aside, with the same fraction of anomalies as the rest. All methods train on the normal rows
-of the rest, at most 10,000 of them, and score the rows set aside. Methods other than ours get standardized columns. The score of
-PCA is the squared error of reconstruction from as many components as hold nine tenths of the variance.
+Of each table 30 % of the rows are set aside, with the same fraction of anomalies as the rest. All methods train on the normal
+rows of the rest, at most 10,000 of them, and score the rows set aside. Methods other than ours get standardized columns. PCA
+scores by the squared error of reconstruction from as many components as hold nine tenths of the variance.
 
     python benchmarks/anomalies.py --seeds 1 --output results/benchmarks/anomalies.json
 

@@ -78,14 +78,14 @@ def test_a_change_in_a_constant_column_and_far_rows_are_anomalies(model):
 def test_scores_do_not_depend_on_the_batch_and_memory_is_bounded(model, monkeypatch):
     whole = model.score_samples(OFF)
     monkeypatch.setattr("aae.estimators.neighbours.AT_ONCE", 3000)
-    assert model._neighbours.batch_size == 10
+    assert model._anomaly_score.neighbours.batch_size == 10
     np.testing.assert_allclose(model.score_samples(OFF), whole, atol=1e-9)
 
 
 def test_many_rows_are_compared_with_a_sample(monkeypatch):
     monkeypatch.setattr("aae.estimators.autoencoder.COMPARED_ROWS", (50, 100))
     model = aae.AAE(2, random_state=0, **TINY).fit(ROWS)
-    assert len(model._neighbours.points) == 100
+    assert len(model._compared["points"]) == 100
     assert roc_auc_score(np.arange(400) < 300, model.score_samples(np.concatenate([ROWS, OFF]))) > 0.9
     model.partial_fit(ROWS)
     assert np.isfinite(model.score_samples(OFF)).all()
@@ -96,7 +96,7 @@ def test_contamination_sets_the_fraction_and_leaves_the_furthest_rows_out(model)
     mixed = np.concatenate([ROWS[:285], bunch])
     blind, told = (aae.AAE(2, random_state=0, contamination=c, **TINY).fit(mixed) for c in ("auto", 0.05))
     assert (told.predict(mixed) == -1).sum() == 15
-    assert len(told._neighbours.points) == 285
+    assert len(told._compared["points"]) == 285
     truth = np.arange(300) < 285
     assert roc_auc_score(truth, told.score_samples(mixed)) > roc_auc_score(truth, blind.score_samples(mixed))
     assert roc_auc_score(truth, told.score_samples(mixed)) > 0.95

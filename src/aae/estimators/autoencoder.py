@@ -179,7 +179,7 @@ class AAE(OutlierMixin, AdversarialTransformer):  # type: ignore[misc]
     offset_: float
     _kept: Tensor  # a sample of all scaled rows seen
     _seen: int  # of so many
-    _neighbours: Neighbours
+    _compared: dict[str, Tensor]  # training rows that the anomaly score compares with: a state of `Neighbours`
 
     def __init__(
         self,
@@ -334,7 +334,7 @@ class AAE(OutlierMixin, AdversarialTransformer):  # type: ignore[misc]
         codes, reconstructions = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
         self.noise_variance_ = residual_variance(rows, reconstructions).numpy()
         contamination = 0.0 if self.contamination == "auto" else float(self.contamination)
-        self._neighbours = Neighbours.of(rows, codes, reconstructions, contamination)
+        self._compared = dict(Neighbours.of(rows, codes, reconstructions, contamination).state_dict())
         scores = self._scores(rows)
         if contamination:
             self.offset_ = float(np.quantile(scores, contamination))
@@ -427,7 +427,7 @@ class AAE(OutlierMixin, AdversarialTransformer):  # type: ignore[misc]
     @property
     def _anomaly_score(self) -> AnomalyScore:
         """The score as a module, from scaled rows (n, n_features_in_) to scores (n,); `export` can trace it."""
-        return AnomalyScore(self.model_, self._neighbours)
+        return AnomalyScore(self.model_, Neighbours(self._compared))
 
     @usual_state()
     @torch.no_grad()
