@@ -5,12 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import make_moons
 from torch import nn
 
 from aae import losses
 from aae.baselines.adgm import AuxiliaryDeepGenerativeModel, GaussianNetwork, log_density
 from aae.baselines.catgan import CategoricalGAN, categorical_adversarial_phases
 from aae.baselines.ladder import Combinator, LadderNetwork, denoising_losses, ladder_phases
+from aae.baselines.m1_tsvm import KernelMachine, transductive_loss
 from aae.baselines.m1m2 import stacked_phases
 from aae.baselines.m2 import DeepGenerativeModel, bernoulli, gaussian, generative_phases, kl_to_standard
 from aae.baselines.network import SupervisedNetwork
@@ -22,6 +24,7 @@ from aae.posteriors import GaussianPosterior, Softmax
 from aae.priors import Gaussian
 from aae.recipes.build_model import build_model
 from aae.runs.train import read_recipe, train
+from aae.training.diagnostics import diagnose
 from aae.training.phases import Batch
 from aae.training.settings import ConsistencySettings
 
@@ -305,6 +308,42 @@ def test_m1_stands_still_while_m2_learns_its_codes(tmp_path):
     assert model.sample(3, torch.tensor([0, 1, 2]), Noise(0)).shape == (3, 64)
 
 
+# --- transductive support vector machine ---
+
+
+def test_the_machine_pays_for_the_margin_the_gap_and_the_balance():
+    known, labels = torch.tensor([[0.5, -2.0], [0.2, 0.4]]), torch.tensor([0, 1])
+    unknown = torch.tensor([[0.1, -0.3], [1.0, 0.0], [0.0, -1.0]])
+    hinge = (0.5**2 + 1.2**2) / 2 + (0 + 0.6**2) / 2
+    gap = torch.exp(-3 * unknown**2).mean(0).sum().item()
+    balance = (1.1 / 3) ** 2 + (1.3 / 3) ** 2  # two classes of one row: y is 0 in the mean
+    assert transductive_loss(known, labels, unknown, 0.0).item() == pytest.approx(hinge)
+    assert transductive_loss(known, labels, unknown, 0.5).item() == pytest.approx(hinge + 0.5 * (gap + balance))
+
+
+def test_rows_without_labels_move_the_border_of_the_machine():
+    rows, classes = make_moons(400, noise=0.08, random_state=0)
+    rows, classes = torch.from_numpy(2 * (rows - rows.mean(0)) / rows.std(0)).float(), torch.from_numpy(classes)
+    errors = {}
+    for unlabelled in (0.0, 1.0):
+        errors[unlabelled] = 0.0
+        for draw in (1, 3):
+            rng = np.random.default_rng(draw)
+            four = [i for c in (0, 1) for i in rng.choice(np.flatnonzero(classes == c), 2, replace=False)]
+            machine = KernelMachine(2, 2, Noise(0))
+            silent(machine)
+            optimizer = torch.optim.Adam(machine.parameters(), lr=0.04)
+            for step in range(200):
+                weight = unlabelled * min(1, step / 100)
+                loss = transductive_loss(machine(rows[four]), classes[four], machine(rows), weight)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            errors[unlabelled] += 50 * (machine(rows).argmax(1) != classes).float().mean().item()
+    assert errors[0.0] > 15
+    assert errors[1.0] < errors[0.0] - 4
+
+
 # --- recipes ---
 
 
@@ -326,3 +365,11 @@ def test_m1_stands_still_while_m2_learns_its_codes(tmp_path):
 def test_what_does_not_fit_a_rival_is_named(name, change, message, tmp_path):
     with pytest.raises(InputError, match=message):
         train(read_recipe(name, [*TINY, change], "digits"), run=tmp_path / "run", device="cpu")
+
+
+def test_what_a_rival_is_advised_to_change_is_its_own():
+    never = {"validation_classes_never_predicted": 2.0}
+    ((_, advice),) = diagnose(never, final=True)
+    assert "model.discriminator" not in advice
+    ((_, advice),) = diagnose(never | {"style_discriminator_accuracy": 0.6}, final=True)
+    assert "model.discriminator.input_noise" in advice

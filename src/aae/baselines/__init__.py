@@ -6,6 +6,7 @@ from aae.baselines.catgan import CategoricalGAN, CatGAN, categorical_adversarial
 from aae.baselines.gan import GAN, GenerativeAdversarialNetwork, generative_adversarial_phases
 from aae.baselines.gmmn import GMMN, GeneratedPrior, SigmoidCode, moment_matching_phases
 from aae.baselines.ladder import Ladder, LadderNetwork, ladder_phases
+from aae.baselines.m1_tsvm import M1TSVM, CodesWithMachine, transductive_phases
 from aae.baselines.m1m2 import M1M2, StackedGenerativeModel, stacked_phases
 from aae.baselines.m2 import M2, DeepGenerativeModel, generative_phases
 from aae.baselines.network import Network, SupervisedNetwork, supervised_phases
@@ -18,6 +19,7 @@ __all__ = [
     "GAN",
     "GMMN",
     "M1M2",
+    "M1TSVM",
     "M2",
     "TSNE",
     "VAE",
@@ -26,6 +28,7 @@ __all__ = [
     "AuxiliaryDeepGenerativeModel",
     "CatGAN",
     "CategoricalGAN",
+    "CodesWithMachine",
     "DeepGenerativeModel",
     "GeneratedPrior",
     "GenerativeAdversarialNetwork",
@@ -43,6 +46,7 @@ __all__ = [
     "neighbour_phases",
     "stacked_phases",
     "supervised_phases",
+    "transductive_phases",
     "variational_phases",
     "virtual_adversarial_phases",
 ]

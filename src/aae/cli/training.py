@@ -9,8 +9,19 @@ from typing import Annotated
 
 import typer
 
-from aae.cli.options import MAX_SEEDS, Device, DeviceOption, JsonOption, ProfileName
+from aae.cli.options import (
+    MAX_SEEDS,
+    DaskOption,
+    Device,
+    DeviceOption,
+    JobsOption,
+    JsonOption,
+    ProfileName,
+    SlurmOption,
+    SlurmSettingsOption,
+)
 from aae.cli.output import add_metrics, new_table, print_table, shown
+from aae.cli.sweeping import execution
 
 
 def _complete_recipe(incomplete: str) -> list[str]:
@@ -19,12 +30,24 @@ def _complete_recipe(incomplete: str) -> list[str]:
     return [name for name in names() if name.startswith(incomplete)]
 
 
-def recipes(as_json: JsonOption = False) -> None:
-    """List the recipes: name, place in the paper, data, expected numbers, rough cost.
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Recipe to print in full.", autocompletion=_complete_recipe)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the recipes: name, place in the paper, data, expected numbers, rough cost; or print one, with all its keys.
 
-    Example: aae recipes
+    Example: aae recipes classify
     """
     from aae.evaluation.metrics import describe
+
+    if name is not None:
+        from aae.recipes import dump, read
+
+        recipe = read(name)
+        print(json.dumps(recipe.model_dump(mode="json", exclude_none=True)) if as_json else dump(recipe), end="")
+        return
     from aae.recipes import overview
 
     found = overview()
@@ -70,7 +93,7 @@ def train(
         ),
     ] = False,
 ) -> None:
-    """Train a recipe into a run folder.
+    """Train a recipe into a run folder; of a task, classify, cluster, map, anomalies or generate, on your own data.
 
     Under `torchrun --nproc-per-node 2 -m -- aae train ...` every mini-batch is divided among all processes.
 
@@ -110,6 +133,10 @@ def reproduce(
     record: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also write result files into this folder.")
     ] = None,
+    jobs: JobsOption = None,
+    slurm: SlurmOption = False,
+    slurm_settings: SlurmSettingsOption = None,
+    dask: DaskOption = None,
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
 ) -> None:
@@ -126,7 +153,14 @@ def reproduce(
 
     with leaves_on_request():
         outcomes = reproduction.reproduce(
-            target, profile.value, run, seeds=seeds, record=record, device=device.value, note=note
+            target,
+            profile.value,
+            run,
+            seeds=seeds,
+            record=record,
+            device=device.value,
+            note=note,
+            execution=execution(jobs, slurm, slurm_settings, dask),
         )
     rows = reproduction.comparison(outcomes)
     columns = ("recipe", "metric", "paper", "ours", "epochs", "seeds")

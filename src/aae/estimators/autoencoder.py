@@ -65,6 +65,15 @@ class AAE(AdversarialTransformer):
     optimizers : dict, optional
         Changes for single phases (``"reconstruction"``, ``"discriminator"``, ``"generator"``), in the words of a recipe:
         ``{"generator": {"learning_rate": 0.0005}, "reconstruction": {"optimizer": "sgd", "momentum": 0.9}}``.
+    encoder, decoder : torch.nn.Module or "conv", optional
+        Networks in place of the fully connected ones. An encoder maps rows (batch, n_features) to features (batch, any), to which
+        a linear layer for each part of the code is added; a decoder maps codes, with what else the model decodes from, to
+        (batch, n_features). They are copied, with the weights they have. ``"conv"``: two convolutions with 32 and 64 channels
+        beside the hidden layers, for rows that are images of `image_shape`.
+    discriminator : torch.nn.Module, optional
+        Maps codes (batch, dim) to logits (batch, 1); each part of the code gets a copy.
+    image_shape : sequence of int, optional
+        (height, width) or (height, width, channels) of the flat rows.
     learning_rate_decay : {"auto", "none", "linear", "cosine"}, default="auto"
         How the rates fall to 0 in the course of `fit`, evenly or along half a cosine. ``"auto"``: not at all, but evenly in the
         second half where one joint update lowers all losses. Training that goes on has no end, and its rates stay.

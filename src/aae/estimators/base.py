@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
-from torch import Tensor
+from torch import Tensor, nn
 
 from aae.device import choose_device, usual_state
 from aae.errors import (
@@ -67,6 +67,7 @@ AUTO_STEPS, AUTO_EPOCHS = 3000, 20  # epochs="auto": at least so many mini-batch
 JOINT_STEPS, JOINT_EPOCHS = 500, 10  # the same where one joint update lowers all losses
 LABELLED_BATCH = 100  # labelled rows in a joint update, at most
 JOINT_EMA = 0.99  # decay of the moving average of weights, then
+CHANNELS = [32, 64]  # of the convolutions of "conv", each of which halves an image
 
 
 class AdversarialEstimator(FittedModel):
@@ -91,6 +92,10 @@ class AdversarialEstimator(FittedModel):
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "optimizers": [dict, None],
+        "encoder": [StrOptions({"conv"}), nn.Module, None],
+        "decoder": [StrOptions({"conv"}), nn.Module, None],
+        "discriminator": [nn.Module, None],
+        "image_shape": ["array-like", None],
         "learning_rate_decay": [StrOptions({"auto", "none", "linear", "cosine"})],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither"), None],
@@ -140,6 +145,10 @@ class AdversarialEstimator(FittedModel):
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         callbacks: Sequence[Any] | None = None,
+        encoder: Any = None,
+        decoder: Any = None,
+        discriminator: Any = None,
+        image_shape: Sequence[int] | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -166,6 +175,10 @@ class AdversarialEstimator(FittedModel):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.callbacks = callbacks
+        self.encoder = encoder
+        self.decoder = decoder
+        self.discriminator = discriminator
+        self.image_shape = image_shape
         self.precision = precision
         self.device = device
         self.warm_start = warm_start
@@ -483,16 +496,27 @@ class AdversarialEstimator(FittedModel):
             )
         output = ("sigmoid" if inside else "linear") if self.output == "auto" else self.output
         hidden = layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
+        channels = {name: CHANNELS if getattr(self, name) == "conv" else [] for name in ("encoder", "decoder")}
         settings = ModelSettings(
             output=output,
             init="he",
-            encoder=EncoderSettings(hidden=hidden, batch_norm=self.batch_norm, input_noise=float(self.input_noise)),
-            decoder=DecoderSettings(hidden=hidden[::-1]),
+            encoder=EncoderSettings(
+                hidden=hidden,
+                channels=channels["encoder"],
+                batch_norm=self.batch_norm,
+                input_noise=float(self.input_noise),
+            ),
+            decoder=DecoderSettings(hidden=hidden[::-1], channels=channels["decoder"][::-1]),
             discriminator=DiscriminatorSettings(
                 hidden=layer_sizes("discriminator_layer_sizes", self.discriminator_layer_sizes),
                 input_noise=float(self.discriminator_noise),
             ),
-            style=StyleSettings(dim=self._style_dim, prior=GaussianSettings(kind="gaussian"), posterior=self.posterior),
+            style=StyleSettings(
+                dim=self._style_dim,
+                prior=GaussianSettings(kind="gaussian"),
+                posterior=self.posterior,
+                label_informed=self._label_informed,
+            ),
             **self._parts(),
         )
         self._built_from = settings.model_dump_json(exclude_unset=True)
@@ -500,17 +524,48 @@ class AdversarialEstimator(FittedModel):
 
     def _make(self, settings: ModelSettings, columns: int, seed: int) -> AdversarialAutoencoder:
         """Create the model that settings describe, with its initial weights."""
-        model = build_model(settings, (columns,), self._num_classes, Noise(seed, INIT))
+        given = {
+            name: module
+            for name in ("encoder", "decoder", "discriminator")
+            if isinstance(module := getattr(self, name), nn.Module)
+        }
+        model = build_model(settings, self._image_shape(columns), self._num_classes, Noise(seed, INIT), given)
         assert isinstance(model, AdversarialAutoencoder)
         return model
+
+    @property
+    def _label_informed(self) -> bool:
+        """Whether the discriminator of the style sees labels (section 2.3)."""
+        return bool(getattr(self, "label_informed", False))
+
+    def _image_shape(self, columns: int) -> tuple[int, ...]:
+        """Find the shape of a row: that of an image where one is given."""
+        if self.image_shape is None:
+            for name in ("encoder", "decoder"):
+                if getattr(self, name) == "conv":
+                    raise InputError(f"{name} is 'conv' and image_shape is not set; expected (height, width) or more")
+            return (columns,)
+        shape = np.asarray(self.image_shape)
+        whole = shape.dtype.kind in "iu" and shape.ndim == 1 and len(shape) in (2, 3) and shape.min() > 0
+        if not whole or int(shape.prod()) != columns:
+            raise InputError(
+                f"image_shape is {self.image_shape!r}; expected (height, width) or (height, width, channels) with as many "
+                f"values as X has columns, {columns}"
+            )
+        return tuple(int(size) for size in shape)
 
     def _set_changeable(self, model: AdversarialAutoencoder) -> None:
         """Give a model what training that goes on may change: its priors, and the noise on what its parts see."""
         prior = self.prior
+        labels = self._num_classes if self._label_informed else None
         if isinstance(prior, str):
-            prior = Gaussian(self._style_dim)
+            prior = Gaussian(self._style_dim, num_labels=labels)
         elif not isinstance(prior, Prior):
-            prior = FromSampler(prior, self._style_dim)
+            prior = FromSampler(prior, self._style_dim, labels)
+        if labels is not None and prior.num_labels != labels:
+            raise InputError(
+                f"label_informed is set and the prior has num_labels {prior.num_labels}; expected {labels}, the number of classes"
+            )
         if prior.dim != self._style_dim:
             raise InputError(f"the prior has {prior.dim} dimensions and the code {self._style_dim}; expected the same")
         model.latent("style").prior = prior

@@ -62,8 +62,11 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`; `prior` is that of the style, and by default `discriminator_layer_sizes` is (100, 100), `batch_norm`
         ``"hidden"``, `input_noise` 0.5 and `discriminator_noise` 0.3.
-    scaling, output, epochs, batch_size, learning_rate, optimizers, learning_rate_decay, early_stopping, validation_fraction, \
-    n_iter_no_change, tol, callbacks, precision, device, warm_start, verbose, random_state
+    encoder, decoder, discriminator, image_shape, learning_rate_decay
+        As for `AAE`.
+    early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
+        As for `AAE`.
+    scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
         As for `AAE`, but `batch_size` is 200 and `learning_rate` 0.002 by default, and ``epochs="auto"`` with a joint update
         means at least 10 passes and 400 mini-batches. Phases are ``"discriminator"`` and ``"joint"``, with other losses
         ``"reconstruction"``, ``"discriminator"`` and ``"generator"``.
@@ -129,6 +132,10 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         callbacks: Sequence[Any] | None = None,
+        encoder: Any = None,
+        decoder: Any = None,
+        discriminator: Any = None,
+        image_shape: Sequence[int] | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -156,6 +163,10 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
             n_iter_no_change=n_iter_no_change,
             tol=tol,
             callbacks=callbacks,
+            encoder=encoder,
+            decoder=decoder,
+            discriminator=discriminator,
+            image_shape=image_shape,
             precision=precision,
             device=device,
             warm_start=warm_start,

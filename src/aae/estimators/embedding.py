@@ -56,8 +56,11 @@ class AAEEmbedding(AdversarialTransformer):
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`; `prior` is that of the style, and by default `discriminator_layer_sizes` is (100, 100), `batch_norm`
         ``"hidden"``, `input_noise` 0.5 and `discriminator_noise` 0.3.
-    scaling, output, epochs, batch_size, learning_rate, optimizers, learning_rate_decay, early_stopping, validation_fraction, \
-    n_iter_no_change, tol, callbacks, precision, device, warm_start, verbose, random_state
+    encoder, decoder, discriminator, image_shape, learning_rate_decay
+        As for `AAE`.
+    early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
+        As for `AAE`.
+    scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
         As for `AAE`, but `batch_size` is 256 and `learning_rate` 0.002 by default, and ``epochs="auto"`` with a joint update
         means at least 10 passes and 800 mini-batches. Phases are ``"discriminator"`` and ``"joint"``, with other losses those of
         `SemiSupervisedAAE`; ``"repulsion"`` is that of the heads.
@@ -121,6 +124,10 @@ class AAEEmbedding(AdversarialTransformer):
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         callbacks: Sequence[Any] | None = None,
+        encoder: Any = None,
+        decoder: Any = None,
+        discriminator: Any = None,
+        image_shape: Sequence[int] | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -152,6 +159,10 @@ class AAEEmbedding(AdversarialTransformer):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.callbacks = callbacks
+        self.encoder = encoder
+        self.decoder = decoder
+        self.discriminator = discriminator
+        self.image_shape = image_shape
         self.precision = precision
         self.device = device
         self.warm_start = warm_start

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
+from torch import nn
 
 from aae.device import usual_state
 from aae.errors import CallbackError, InputError
@@ -17,7 +18,17 @@ Fit = TypeVar("Fit", bound=Callable[..., Any])
 # What a fitted model is made of: training that goes on cannot change it.
 ARCHITECTURE = (
     *("latent_dim", "n_components", "n_clusters", "posterior", "hidden_layer_sizes", "discriminator_layer_sizes"),
-    *("batch_norm", "scaling", "output", "random_state"),
+    *(
+        "batch_norm",
+        "scaling",
+        "output",
+        "random_state",
+        "encoder",
+        "decoder",
+        "discriminator",
+        "image_shape",
+        "label_informed",
+    ),
 )
 
 
@@ -67,7 +78,9 @@ def refuse_changes(before: Mapping[str, Any], parameters: Mapping[str, Any]) -> 
 
 
 def _plain(value: Any) -> Any:
-    """Bring lists, tuples and arrays of numbers to one form that can be compared."""
+    """Bring lists, tuples and arrays of numbers, and modules, to one form that can be compared."""
+    if isinstance(value, nn.Module):
+        return repr(value)
     return (
         np.asarray(value).tolist() if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) else value
     )

@@ -35,7 +35,11 @@ def save(estimator: Any, folder: Path) -> Path:
     record = {
         "estimator": type(estimator).__name__,
         "version": __version__,
-        "parameters": {name: packer.pack(value, name) for name, value in given.items() if name not in code},
+        "parameters": {
+            name: packer.pack(None if name == "callbacks" else value, name)  # which are for one training
+            for name, value in given.items()
+            if name not in code
+        },
         "code": code,
         "attributes": {name: packer.pack(value, name) for name, value in kept.items() if name not in (*given, *REMADE)},
     }

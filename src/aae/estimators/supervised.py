@@ -34,10 +34,16 @@ PSEUDO_ROWS = 10  # of each class, beside the labelled ones, where these say how
 class _Labelled(AdversarialTransformer):
     """What the two models with labels share: `classes_`, style codes, and rows of a given label."""
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **AdversarialTransformer._parameter_constraints,
+        "label_informed": ["boolean"],
+    }
+
     def __init__(
         self,
         latent_dim: int = 2,
         *,
+        label_informed: bool = False,
         prior: Any = "gaussian",
         posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
         hidden_layer_sizes: Sequence[int] = (200, 200),
@@ -57,6 +63,10 @@ class _Labelled(AdversarialTransformer):
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         callbacks: Sequence[Any] | None = None,
+        encoder: Any = None,
+        decoder: Any = None,
+        discriminator: Any = None,
+        image_shape: Sequence[int] | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -84,12 +94,17 @@ class _Labelled(AdversarialTransformer):
             n_iter_no_change=n_iter_no_change,
             tol=tol,
             callbacks=callbacks,
+            encoder=encoder,
+            decoder=decoder,
+            discriminator=discriminator,
+            image_shape=image_shape,
             precision=precision,
             device=device,
             warm_start=warm_start,
             verbose=verbose,
             random_state=random_state,
         )
+        self.label_informed = label_informed
 
     def fit(
         self,
@@ -259,10 +274,16 @@ class SupervisedAAE(_Labelled):
     latent_dim : int, default=2
         Number of dimensions of the style. With more of them more of a row survives, but the style then also tells what
         class a row has, and less is left for the label to decide: rows drawn with a label look less like their class.
+    label_informed : bool, default=False
+        Whether the discriminator of the style sees the label, and each class gets a part of the prior of its own (section 2.3): a
+        slice of the Gaussian, or what a `prior` with as many `num_labels` as there are classes gives it.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`, but `batch_norm` is ``"all"`` by default.
-    scaling, output, epochs, batch_size, learning_rate, optimizers, learning_rate_decay, early_stopping, validation_fraction, \
-    n_iter_no_change, tol, callbacks, precision, device, warm_start, verbose, random_state
+    encoder, decoder, discriminator, image_shape, learning_rate_decay
+        As for `AAE`.
+    early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
+        As for `AAE`.
+    scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
         As for `AAE`.
 
     Attributes
@@ -326,10 +347,16 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
     class_weight : "balanced" or dict, optional
         Weight of each class in the classification, and in p(y) where there is no `class_prior`; by default 1. ``"balanced"``: all
         classes count the same, however many labelled rows each has.
+    label_informed : bool, default=False
+        Whether the discriminator of the style sees the label, and each class gets a part of the prior of its own (section 2.3): a
+        slice of the Gaussian, or what a `prior` with as many `num_labels` as there are classes gives it.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`; `prior` is that of the style, `batch_norm` is ``"hidden"`` and `discriminator_noise` 0.3 by default.
-    scaling, output, epochs, batch_size, learning_rate, optimizers, learning_rate_decay, early_stopping, validation_fraction, \
-    n_iter_no_change, tol, callbacks, precision, device, warm_start, verbose, random_state
+    encoder, decoder, discriminator, image_shape, learning_rate_decay
+        As for `AAE`.
+    early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
+        As for `AAE`.
+    scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
         As for `AAE`, but `batch_size` is 200 and `learning_rate` 0.002 by default, and ``epochs="auto"`` with a joint update
         means at least 10 passes and 500 mini-batches. Phases are ``"discriminator"`` and ``"joint"``, with other losses
         ``"reconstruction"``, ``"discriminator"``, ``"generator"`` and ``"classification"``.
@@ -375,6 +402,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         unlabelled: Any = None,
         class_weight: Literal["balanced"] | dict[Any, float] | None = None,
         losses: Literal["consistent", "paper"] | dict[str, Any] = "consistent",
+        label_informed: bool = False,
         prior: Any = "gaussian",
         posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
         hidden_layer_sizes: Sequence[int] = (200, 200),
@@ -394,6 +422,10 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         callbacks: Sequence[Any] | None = None,
+        encoder: Any = None,
+        decoder: Any = None,
+        discriminator: Any = None,
+        image_shape: Sequence[int] | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -402,6 +434,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
     ) -> None:
         super().__init__(
             latent_dim,
+            label_informed=label_informed,
             prior=prior,
             posterior=posterior,
             hidden_layer_sizes=hidden_layer_sizes,
@@ -421,6 +454,10 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
             n_iter_no_change=n_iter_no_change,
             tol=tol,
             callbacks=callbacks,
+            encoder=encoder,
+            decoder=decoder,
+            discriminator=discriminator,
+            image_shape=image_shape,
             precision=precision,
             device=device,
             warm_start=warm_start,

@@ -114,6 +114,7 @@ METRICS: dict[str, Metric] = {
     "neighbours_loss": _loss(
         "neighbour loss", "of t-SNE: divergence of neighbours in the map from those in the data; falls"
     ),
+    "machine_loss": _loss("machine loss", "of a transductive support vector machine: margins, gaps and balance; falls"),
     "denoising_loss": _loss("denoising loss", "of a ladder network: weighted sum over its layers; falls"),
     "entropy_of_generated": Metric(
         "entropy of generated rows",

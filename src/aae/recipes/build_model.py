@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -22,7 +23,13 @@ from aae.recipes.schema import ModelSettings, NetworkSettings, Recipe
 from aae.training.phases import Phase
 
 
-def build_model(settings: ModelSettings, shape: Sequence[int], num_classes: int, noise: Noise) -> Model:
+def build_model(
+    settings: ModelSettings,
+    shape: Sequence[int],
+    num_classes: int,
+    noise: Noise,
+    given: Mapping[str, nn.Module] | None = None,
+) -> Model:
     """Create and initialize the model of a recipe.
 
     Batch normalization takes mean and variance from the mini-batch in training mode and its running statistics in evaluation
@@ -39,6 +46,8 @@ def build_model(settings: ModelSettings, shape: Sequence[int], num_classes: int,
         Number of classes in the data, 0 if it has no labels.
     noise : Noise
         Source of the initial weights; custom modules keep those they come with.
+    given : dict of str to torch.nn.Module, optional
+        Modules that take the place of "encoder", "decoder" and "discriminator", of which each latent gets a copy.
 
     Returns
     -------
@@ -51,7 +60,7 @@ def build_model(settings: ModelSettings, shape: Sequence[int], num_classes: int,
         If the settings need labels that the data does not have, or images where rows are none, or custom modules that do not
         fit.
     """
-    networks = Networks(settings, shape, num_classes, noise)
+    networks = Networks(settings, shape, num_classes, noise, given)
     model = METHODS[settings.method].build(networks)
     initialize(model, noise, settings.init, settings.init_std, keep=networks.custom)
     if settings.label is not None and settings.label.init_scale != 1:
@@ -89,6 +98,8 @@ class Networks:
         Number of classes in the data, 0 if it has no labels.
     noise : Noise
         Seeds custom modules, and the cluster heads.
+    given : dict of str to torch.nn.Module, optional
+        As for `build_model`.
 
     Attributes
     ----------
@@ -98,7 +109,15 @@ class Networks:
         The custom modules among the networks that were made.
     """
 
-    def __init__(self, settings: ModelSettings, shape: Sequence[int], num_classes: int, noise: Noise) -> None:
+    def __init__(
+        self,
+        settings: ModelSettings,
+        shape: Sequence[int],
+        num_classes: int,
+        noise: Noise,
+        given: Mapping[str, nn.Module] | None = None,
+    ) -> None:
+        self.given = dict(given or {})
         self.settings, self.shape, self.num_classes, self.noise = settings, tuple(shape), num_classes, noise
         self.inputs = math.prod(shape)
         self.custom: list[nn.Module] = []
@@ -106,6 +125,8 @@ class Networks:
     def encoder(self, extra_inputs: int = 0) -> tuple[nn.Module, int]:
         """Create the encoder of rows with `extra_inputs` columns of noise beside them, and count its features."""
         settings, inputs = self.settings.encoder, self.inputs + extra_inputs
+        if "encoder" in self.given:
+            return self._given("encoder", inputs, None)
         if settings.module is not None:
             return self._custom(settings, "encoder", inputs, None, shape=self.shape)
         encoder = (
@@ -118,6 +139,8 @@ class Networks:
     def decoder(self, inputs: int) -> nn.Module:
         """Create the decoder from codes (batch, inputs) to flat rows."""
         settings = self.settings.decoder
+        if "decoder" in self.given:
+            return self._given("decoder", inputs, self.inputs)[0]
         if settings.module is not None:
             return self._custom(settings, "decoder", inputs, self.inputs, shape=self.shape)[0]
         if not settings.channels:
@@ -127,6 +150,8 @@ class Networks:
     def discriminator(self, inputs: int) -> nn.Module:
         """Create a discriminator, from (batch, inputs) to logits (batch, 1)."""
         settings = self.settings.discriminator
+        if "discriminator" in self.given:
+            return self._given("discriminator", inputs, 1)[0]
         if settings.module is not None:
             return self._custom(settings, "discriminator", inputs, 1)[0]
         return _perceptron(settings, inputs, 1)
@@ -274,6 +299,11 @@ class Networks:
                 f"model.style.dim is {dim}; heads fixed to a multiple of the identity expect {categories}, one for each category"
             )
         return ClusterHeads(settings.fixed * torch.eye(dim, dtype=torch.float32), learned=False)
+
+    def _given(self, name: str, inputs: int, outputs: int | None) -> tuple[nn.Module, int]:
+        network = copy.deepcopy(self.given[name]).float()
+        self.custom.append(network)
+        return network, custom.width(network, inputs, outputs, name)
 
     def _custom(
         self, settings: NetworkSettings, name: str, inputs: int, outputs: int | None, **sizes: object

@@ -73,7 +73,7 @@ def network(
         made = _call(_find(settings.module, key), offered, settings.arguments, f"{key}: {settings.module}")
         if not isinstance(made, nn.Module):
             raise InputError(f"{key}: {settings.module} returned a {type(made).__name__}; expected a torch.nn.Module")
-        return made, _width(made, inputs, outputs, f"{key}: {settings.module}")
+        return made, width(made, inputs, outputs, f"{key}: {settings.module}")
 
 
 def prior(module: str, arguments: dict[str, Any], dim: int, num_classes: int) -> Prior:
@@ -188,7 +188,7 @@ def _call(found: Callable[..., Any], offered: dict[str, Any], arguments: dict[st
         ) from error
 
 
-def _width(module: nn.Module, inputs: int, outputs: int | None, where: str) -> int:
+def width(module: nn.Module, inputs: int, outputs: int | None, where: str) -> int:
     """Check what a network gives for two rows of zeros, and return its width."""
     module.eval()
     rows = torch.zeros(2, inputs, dtype=torch.float32)

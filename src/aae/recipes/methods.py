@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from aae.baselines import ADGM, GAN, GMMN, M1M2, M2, TSNE, VAE, VAT, Autoencoder, CatGAN, Ladder, Network
+from aae.baselines import ADGM, GAN, GMMN, M1M2, M1TSVM, M2, TSNE, VAE, VAT, Autoencoder, CatGAN, Ladder, Network
 from aae.baselines.method import Method
 from aae.model import AdversarialAutoencoder, Model
 from aae.training.phases import Phase, adversarial_phases
@@ -54,7 +54,7 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         *(Adversarial(), Autoencoder(), VAE(), GAN(), GMMN(), TSNE()),
-        *(Network(), VAT(), Ladder(), CatGAN(), M2(), M1M2(), ADGM()),
+        *(Network(), VAT(), Ladder(), CatGAN(), M1TSVM(), M2(), M1M2(), ADGM()),
     )
 }
 """Methods by their name in recipes."""
