@@ -69,7 +69,7 @@ templates_path = ["_templates"]
 def escape(app: Any, what: str, name: str, item: object, options: object, lines: list[str]) -> None:
     """Keep `(n, *shape)` and `(n_features_in_,)` from being read as markup, and links inside scikit-learn's guide as text."""
     for number, line in enumerate(lines):
-        line = re.sub(r"(?<=\()(\w+)_(?=,)", r"\1\\_", line.replace(", *shape", r", \*shape"))
+        line = re.sub(r"(?<=\()(\w+)_(?=,)", r"\1\\_", re.sub(r"(?<=[(, ])\*shape", r"\\*shape", line))
         lines[number] = re.sub(r":ref:`([^<`]+?)\s*<[^>]*>`", r"\1", line)
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -592,6 +593,28 @@ def test_several_seeds_are_resumed(place, seeds, command, tmp_path):
     for folder in ("seed-0", "seed-1"):
         same = [(parent / folder / "model.safetensors").read_bytes() for parent in (seeds, tmp_path / "seeds")]
         assert same[0] == same[1]
+
+
+def test_training_says_once_how_a_table_is_scaled_and_warns_where_it_is_not(tmp_path, capfd):
+    rng = np.random.default_rng(0)
+    rows = np.column_stack([rng.normal([0.001, 1e5, 3.0], [1e-4, 1e4, 1.0], (60, 3)), np.ones(60)])
+    lines = [f"{','.join(map(repr, row.tolist()))},k{k % 3}" for k, row in enumerate(rows)]
+    (tmp_path / "t.csv").write_text("\n".join(["mass,height,flow,version,kind", *lines]), encoding="utf-8")
+
+    def said(*changes, run_folder="run"):
+        settings = ["data.label_column=kind", "data.labels=all", "training.batch_size=15", *changes]
+        words = ["train", "demo", "--data", tmp_path / "t.csv", *SMALL, "--run", tmp_path / run_folder]
+        words += [word for setting in settings for word in ("--set", setting)]
+        status = run([str(word) for word in (*words, "--set", "training.labelled_batch_size=15", "--resume")])
+        lines = capfd.readouterr().err.splitlines()
+        return status, [line for line in lines if line.startswith(("note: scaling", "warning: t.csv: ", "aae: "))]
+
+    whole = "note: scaling: each column to the range 0 to 1; 1 constant in training: version"
+    assert said("training.epochs=1") == (0, [whole])
+    assert said("training.epochs=2") == (0, [])  # it goes on, and has said so
+    status, (note, warning) = said("data.scaling=none", "model.output=linear", run_folder="raw")
+    assert (status, note) == (0, "note: scaling: rows are taken as they are; 1 constant in training: version")
+    assert re.fullmatch(r"warning: t.csv: scaling 'none' leaves rows that spread by \S+ .*; expected about 1", warning)
 
 
 def test_a_loss_that_is_not_finite_is_one_line_and_status_1(place, capfd, tmp_path):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aae.runs.hub import save_pretrained as save_pretrained
     from aae.runs.run import Run as Run
     from aae.runs.train import train as train
+    from aae.sweeps.queue import sweep as sweep
     from aae.training.fit import fit as fit
     from aae.training.phases import Batch as Batch
     from aae.training.phases import Phase as Phase
@@ -57,9 +58,10 @@ _HOMES = {
     "parzen_log_likelihood": "aae.evaluation.parzen",
     "push_to_hub": "aae.runs.hub",
     "save_pretrained": "aae.runs.hub",
+    "sweep": "aae.sweeps.queue",
     "train": "aae.runs.train",
 }
-_MODULES = ("callbacks", "data", "estimators", "evaluation", "losses", "posteriors", "priors", "recipes")
+_MODULES = ("callbacks", "data", "estimators", "evaluation", "losses", "posteriors", "priors", "recipes", "sweeps")
 
 __all__ = [
     "AAE",
@@ -83,6 +85,7 @@ __all__ = [
     "parzen_log_likelihood",
     "push_to_hub",
     "save_pretrained",
+    "sweep",
     "train",
 ]
 

@@ -24,6 +24,7 @@ from aae.posteriors import GaussianPosterior, Softmax
 from aae.priors import Gaussian
 from aae.recipes.build_model import build_model
 from aae.runs.train import read_recipe, train
+from aae.training.diagnostics import diagnose
 from aae.training.phases import Batch
 from aae.training.settings import ConsistencySettings
 
@@ -364,3 +365,11 @@ def test_rows_without_labels_move_the_border_of_the_machine():
 def test_what_does_not_fit_a_rival_is_named(name, change, message, tmp_path):
     with pytest.raises(InputError, match=message):
         train(read_recipe(name, [*TINY, change], "digits"), run=tmp_path / "run", device="cpu")
+
+
+def test_what_a_rival_is_advised_to_change_is_its_own():
+    never = {"validation_classes_never_predicted": 2.0}
+    ((_, advice),) = diagnose(never, final=True)
+    assert "model.discriminator" not in advice
+    ((_, advice),) = diagnose(never | {"style_discriminator_accuracy": 0.6}, final=True)
+    assert "model.discriminator.input_noise" in advice

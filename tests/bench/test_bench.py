@@ -4,11 +4,13 @@ import json
 
 import pytest
 import torch
+from helpers import small_networks
 from rich.console import Console
 
 from aae import recipes
 from aae.bench import step as benches
 from aae.bench.step import Recorder, bench, table
+from aae.cli import run as command
 from aae.errors import InputError
 
 BATCH, INPUTS, CODE = 6, 64, 2
@@ -153,3 +155,28 @@ def test_table_shows_every_recipe():
 def test_no_measurement_of_nothing(option):
     with pytest.raises(InputError, match=f"{option} is 0; expected 1 or larger"):
         bench(recipes.read("figure2a", SMALL), "cpu", **{option: 0})
+
+
+@pytest.mark.parametrize(("target", "reached"), [("60", True), ("0", False)])
+def test_time_to_a_validation_error(target, reached, capsys):
+    words = ["demo", *(word for one in [*small_networks(), "training.epochs=12"] for word in ("--set", one))]
+    words += ["--set", "training.classification.learning_rate=0.05"]
+    assert command(["bench", *words, "--time-to", f"validation_error_percent={target}", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["reached"], found["best"] <= 60) == (reached, True)
+    assert found["epochs"] < 12 if reached else found["epochs"] == 12
+    assert 0 < found["minutes"] < 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["demo", "--time-to", "validation_error_percent"], "expected METRIC=VALUE"),
+        (["demo", "--time-to", "validation_error_percent=low"], "expected METRIC=VALUE"),
+        (["demo", "--time-to", "nmi=0.5"], "unknown metric of demo 'nmi'"),
+        (["parzen", "--time-to", "nmi=0.5"], "a Parzen window is not trained; expected recipes"),
+    ],
+)
+def test_a_time_to_what_is_not_measured_is_bad_input(words, message, capsys):
+    assert command(["bench", *words]) == 2
+    assert message in capsys.readouterr().err

@@ -2,13 +2,23 @@
 
 import json
 
+import joblib
 import pytest
 
 from aae import recipes
 from aae.cli import run as command
-from aae.errors import InputError
+from aae.errors import InputError, TrainingError
 from aae.reproduction import reproduce, results
 from aae.runs.run import Run
+from aae.sweeps import Execution
+
+
+@pytest.fixture(autouse=True)
+def _few_images(monkeypatch):
+    monkeypatch.setattr("aae.runs.plot.GRID", 3)
+    monkeypatch.setattr("aae.runs.plot.PANEL", 3)
+    for module in ("curves", "figure2"):
+        monkeypatch.setattr(f"aae.figures.{module}.DPI", 40)
 
 
 def test_every_number_of_the_paper_has_a_target():
@@ -127,3 +137,19 @@ def test_what_has_no_data_is_skipped_and_said(tmp_path, monkeypatch):
 def test_bad_words(words, message, capsys):
     assert command(["reproduce", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_workers_train_what_a_target_needs_and_say_what_failed(tmp_path, monkeypatch):
+    monkeypatch.setattr(reproduce, "TARGETS", {"two": ("figure2a", "figure4a")})
+    dask_like = Execution(jobs=2)
+    with joblib.parallel_config("threading"):
+        outcomes = reproduce.reproduce("two", "smoke", tmp_path, execution=dask_like, note=lambda _: None)
+    assert [outcome.recipe.name for outcome in outcomes] == ["figure2a", "figure4a"]
+    assert (tmp_path / "smoke/figure2a/seed-0.log").exists()  # of a worker
+    (tmp_path / "smoke/figure2a/seed-0/model.safetensors").unlink()
+    (tmp_path / "smoke/figure2a/seed-0/run.json").write_text("{}")
+    with (
+        joblib.parallel_config("threading"),
+        pytest.raises(TrainingError, match=r"figure2a: .*run.json: "),
+    ):
+        reproduce.reproduce("two", "smoke", tmp_path, execution=dask_like, note=lambda _: None)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from helpers import small_networks
+from scipy.sparse import csr_array
 from sklearn.datasets import load_digits, load_iris
 from sklearn.metrics import roc_auc_score
 
@@ -107,6 +108,7 @@ def test_embeddings_show_their_heads_and_images_are_told_by_their_shape():
     model = AAEEmbedding(n_clusters=3, **SMALL).fit(digits.data[:60])
     assert "cluster head" in texts(model.plot_map(digits.data[:60], digits.target[:60]))
     assert model.plot_clusters(digits.data[:60], image_shape=(8, 8)).axes[0].images
+    assert len(model.explore(csr_array(digits.data[:60]), image_shape=(8, 8)).html) > 1000  # sparse rows
     with pytest.raises(InputError, match=r"image_shape is \(8, 9\); expected .* with 64 values"):
         model.plot_reconstructions(digits.data[:60], image_shape=(8, 9))
 

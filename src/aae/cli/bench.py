@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aae.cli.options import Device, DeviceOption, JsonOption
 from aae.cli.output import new_table, print_table
 from aae.errors import InputError
+
+if TYPE_CHECKING:
+    from aae.recipes import Recipe
 
 
 def bench(
@@ -18,10 +22,18 @@ def bench(
         typer.Argument(metavar="[RECIPE]...", help="Recipes to measure; or parzen, the Parzen window."),
     ] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    time_to: Annotated[
+        str | None,
+        typer.Option(
+            "--time-to", metavar="METRIC=VALUE", help="Train until a metric of the validation rows is as good as this."
+        ),
+    ] = None,
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the speed of one training step, or of a Parzen window, against the roofline of this machine.
+
+    With --time-to: the minutes that a training takes, from its start, to be that good on validation rows.
 
     Example: aae bench figure2a --set training.precision=fp32
     """
@@ -31,6 +43,8 @@ def bench(
     if names == ["parzen"]:
         if overrides:
             raise InputError(f"--set {overrides[0]}: a Parzen window has no recipe; expected none")
+        if time_to is not None:
+            raise InputError(f"--time-to {time_to}: a Parzen window is not trained; expected recipes")
         from aae.bench.parzen import bench_parzen
 
         found = bench_parzen(device=device.value)
@@ -43,8 +57,28 @@ def bench(
         print_table(table)
         return
     chosen = [read_recipe(name, overrides or [], None) for name in names or ["figure2a", "table2-mnist-100"]]
+    if time_to is not None:
+        _print_times(chosen, time_to, device.value, as_json)
+        return
     results = [speed.bench(recipe, device.value) for recipe in chosen]
     if as_json:
         print(json.dumps(results))
     else:
         print_table(speed.table(results))
+
+
+def _print_times(recipes: Sequence[Recipe], wanted: str, device: str, as_json: bool) -> None:
+    from aae.evaluation.metrics import describe
+    from aae.runs.time_to import parse_target, time_to
+
+    metric, target = parse_target(wanted)
+    times = [time_to(recipe, metric, target, device) for recipe in recipes]
+    if as_json:
+        print(json.dumps([one.as_json() for one in times]))
+        return
+    known = describe(metric)
+    table = new_table("recipe", f"minutes to {known.heading} {known.number(target)}", "epochs", "best")
+    for one in times:
+        minutes = f"{one.minutes:.2f}" if one.reached else f"not within {one.minutes:.2f}"
+        table.add_row(one.recipe, minutes, str(one.epochs), known.number(one.best))
+    print_table(table)

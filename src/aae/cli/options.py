@@ -49,3 +49,24 @@ TrustOption = Annotated[
     typer.Option("--trust-modules", help="Import the custom modules that the run's recipe names, if it names some."),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the draw.")]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        min=-1,
+        help="Workers; -1: one for each processor. On Slurm and Dask, how many jobs.",
+        show_default="1",
+    ),
+]
+DaskOption = Annotated[
+    str | None, typer.Option("--dask", metavar="ADDRESS", help="Let the workers of this Dask scheduler train.")
+]
+SlurmOption = Annotated[bool, typer.Option("--slurm", help="Train as an array of Slurm jobs, and wait for them.")]
+SlurmSettingsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slurm-set",
+        metavar="KEY=VALUE",
+        help="Parameter of submitit, such as timeout_min=240 or slurm_partition=gpu; may be repeated.",
+    ),
+]

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from aae._version import __version__
-from aae.cli import bench, data, evaluation, look, training, use
+from aae.cli import bench, data, evaluation, look, sweeping, training, use
 from aae.errors import InputError, InputWarning, InterruptedTrainingError, TrainingError, printable, ran_out_of_memory
 
 OTHERS_WAIT = 20  # seconds for which the other processes of torchrun leave it to the first to say what is wrong
@@ -37,6 +37,7 @@ for command in (
     look.report,
     look.explore,
     use.export,
+    sweeping.sweep,
     training.reproduce,
     training.demo,
     bench.bench,

@@ -9,8 +9,19 @@ from typing import Annotated
 
 import typer
 
-from aae.cli.options import MAX_SEEDS, Device, DeviceOption, JsonOption, ProfileName
+from aae.cli.options import (
+    MAX_SEEDS,
+    DaskOption,
+    Device,
+    DeviceOption,
+    JobsOption,
+    JsonOption,
+    ProfileName,
+    SlurmOption,
+    SlurmSettingsOption,
+)
 from aae.cli.output import add_metrics, new_table, print_table, shown
+from aae.cli.sweeping import execution
 
 
 def _complete_recipe(incomplete: str) -> list[str]:
@@ -110,6 +121,10 @@ def reproduce(
     record: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also write result files into this folder.")
     ] = None,
+    jobs: JobsOption = None,
+    slurm: SlurmOption = False,
+    slurm_settings: SlurmSettingsOption = None,
+    dask: DaskOption = None,
     device: DeviceOption = Device.auto,
     as_json: JsonOption = False,
 ) -> None:
@@ -126,7 +141,14 @@ def reproduce(
 
     with leaves_on_request():
         outcomes = reproduction.reproduce(
-            target, profile.value, run, seeds=seeds, record=record, device=device.value, note=note
+            target,
+            profile.value,
+            run,
+            seeds=seeds,
+            record=record,
+            device=device.value,
+            note=note,
+            execution=execution(jobs, slurm, slurm_settings, dask),
         )
     rows = reproduction.comparison(outcomes)
     columns = ("recipe", "metric", "paper", "ours", "epochs", "seeds")

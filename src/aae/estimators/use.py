@@ -295,7 +295,7 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
     def _view(self, X: Any, y: Any, image_shape: tuple[int, ...] | None) -> View:
         if X is None:
             raise InputError(f"X is None; expected rows, of which {type(self).__name__} keeps none")
-        rows = self._rows(X)
+        rows = torch.cat(list(batches(self._rows(X))))  # sparse ones too: what is drawn is dense
         codes, model = self._codes(rows), self.model_
         with usual_state(), torch.no_grad():
             points = (model.representation(codes) if model.cluster_heads is not None else codes["style"]).cpu().numpy()

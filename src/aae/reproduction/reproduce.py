@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from aae import recipes
-from aae.errors import InputError, unknown
+from aae.errors import InputError, TrainingError, unknown
 from aae.evaluation.metrics import describe
+from aae.files import expand
 from aae.recipes import Recipe
 from aae.recipes.build_data import load_data
 from aae.reproduction import results
@@ -18,6 +19,9 @@ from aae.runs.plot import plot
 from aae.runs.resume import is_finished
 from aae.runs.run import Run
 from aae.runs.train import read_recipe, train, train_seeds, with_seeds
+from aae.sweeps.execution import Execution
+from aae.sweeps.queue import train_all
+from aae.sweeps.trials import Trial
 from aae.training.run_directory import RunDirectory
 
 Profile = Literal["smoke", "short", "full"]
@@ -142,6 +146,7 @@ def reproduce(
     record: str | Path | None = None,
     device: str = "auto",
     note: Callable[[str], None] = print,
+    execution: Execution | None = None,
 ) -> list[Outcome]:
     """Train, evaluate and plot every recipe of a target.
 
@@ -163,6 +168,9 @@ def reproduce(
         Where to train.
     note : callable
         Called with one line for each recipe that is trained or skipped.
+    execution : Execution, optional
+        Where what is missing is trained: by several workers, or as jobs of a cluster. By default in this process, one after
+        another.
 
     Returns
     -------
@@ -173,7 +181,11 @@ def reproduce(
     ------
     InputError
         If there is no such target, or the data of none of its recipes is at hand.
+    TrainingError
+        Of workers, when all else is trained.
     """
+    if execution is not None and execution != Execution():
+        _train_missing(target, profile, Path(folder), seeds, device, execution)
     outcomes = []
     for name in names(target):
         recipe, count = plan(name, profile, seeds)
@@ -203,6 +215,31 @@ def reproduce(
     if all(outcome.skipped for outcome in outcomes):
         raise InputError(outcomes[0].skipped)
     return outcomes
+
+
+def _train_missing(
+    target: str, profile: Profile, folder: Path, seeds: int | None, device: str, execution: Execution
+) -> None:
+    """Train by workers what is not finished and has its data at hand."""
+    execution.check()
+    trials = []
+    for name in names(target):
+        recipe, count = plan(name, profile, seeds)
+        place = expand(folder / profile / name)
+        trial = Trial(recipe, {}, place, count)
+        if _finished(recipe, count, place, device):
+            continue
+        try:
+            load_data(recipe)
+        except InputError:
+            continue
+        for one in trial.each:  # of an earlier call
+            trial.failure(one).unlink(missing_ok=True)
+        trials.append(trial)
+    train_all(trials, "", folder, device, execution)
+    for trial in trials:
+        for why in trial.failures():
+            raise TrainingError(f"{trial.recipe.name}: {why}")
 
 
 def _finished(recipe: Recipe, seeds: int, place: Path, device: str) -> list[Run]:

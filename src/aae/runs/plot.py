@@ -214,7 +214,9 @@ def _embedding(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figu
         circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
         plane = np.linalg.lstsq(heads, np.linalg.norm(heads, axis=1).mean() * circle, rcond=None)[0]
         heads, points = heads @ plane, points @ plane
-    return code_scatter(points, held_out.labels, None, title(run), run.class_names or None, heads)
+    return code_scatter(
+        points, held_out.labels, None, title(run), run.class_names or None, heads, ("dimension 1", "dimension 2")
+    )
 
 
 def _clusters(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:

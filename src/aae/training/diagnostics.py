@@ -17,12 +17,16 @@ CODES_ASTRAY = (
     0.1  # energy distance over what it is at most; 0.05 where codes are half as wide, below 0.02 in healthy runs
 )
 
-Door = Literal["recipe", "estimator"]
+Door = Literal["recipe", "baseline", "estimator"]
 REMEDIES: dict[Door, dict[str, str]] = {
     "recipe": {
         "discriminator": "model.discriminator.input_noise=0.3, training.moment_matching_epochs=1 or a lower "
         "training.discriminator.learning_rate",
         "labels": "encoder.batch_norm='all', model.discriminator.input_noise=0.3 or training.moment_matching_epochs=1",
+    },
+    "baseline": {
+        "discriminator": "a lower training.discriminator.learning_rate",
+        "labels": "encoder.batch_norm='hidden', more epochs or another learning rate",
     },
     "estimator": {
         "discriminator": "discriminator_noise=0.3 or optimizers={'discriminator': {'learning_rate': 0.0003}}",
@@ -38,8 +42,8 @@ def diagnose(metrics: Mapping[str, float], door: Door = "recipe", *, final: bool
     ----------
     metrics : mapping of str to float
         As `aae.training.trainer.Trainer.run_epoch` returns them, and measurements on held-out rows.
-    door : {"recipe", "estimator"}
-        Whose settings to advise.
+    door : {"recipe", "baseline", "estimator"}
+        Whose settings to advise; of a recipe without discriminators of codes those of a baseline.
     final : bool
         Whether training is over, so that what may still come right is a sign too.
 
@@ -48,6 +52,8 @@ def diagnose(metrics: Mapping[str, float], door: Door = "recipe", *, final: bool
     tuple of str
         The metric, and one line that says what was found and what helps.
     """
+    if door == "recipe" and not any(name.endswith("_discriminator_accuracy") for name in metrics):
+        door = "baseline"
     helps = REMEDIES[door]
     for name, value in metrics.items():
         if name.endswith("_discriminator_accuracy") and value > DISCRIMINATOR_WINS:

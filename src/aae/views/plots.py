@@ -34,7 +34,7 @@ def map_figure(view: View) -> Figure:
     if view.model.classifies and view.model.cluster_heads is None and view.predicted is not None:
         probabilities = view.codes()["label"].cpu().numpy()
         points, heads = _on_circle(points, probabilities, view)
-        prior, names, head_name = None, ("", ""), "place of a label"
+        prior, names, head_name = None, ("", ""), f"place of a {'cluster' if view.clusters else 'label'}"
     elif points.shape[1] > 2:
         mean = points.mean(axis=0)
         spread, axes = np.linalg.eigh(np.cov((points - mean).T))

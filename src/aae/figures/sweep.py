@@ -1,0 +1,91 @@
+"""A metric by each key that a sweep varied, as small multiples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from aae.errors import InputError
+from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, PALETTE, plain
+
+
+def plot_settings(
+    columns: Mapping[str, Sequence[Any]],
+    results: Sequence[float],
+    metric: str,
+    importance: Mapping[str, float] | None = None,
+    logarithmic: Collection[str] = (),
+    cols: int = 3,
+) -> Figure:
+    """Plot results by each key in turn, with their mean for each value.
+
+    Parameters
+    ----------
+    columns : mapping
+        From key to its value in each setting: numbers, or texts, which are spaced evenly.
+    results : sequence of float
+        One for each setting.
+    metric : str
+        What they are, for the axis.
+    importance : mapping, optional
+        From key to the fraction of the variance that it explains; panels are in its order.
+    logarithmic : collection of str
+        Keys whose numbers have a logarithmic axis.
+    cols : int
+        Panels side by side.
+
+    Returns
+    -------
+    Figure
+        A panel for each key. A line joins the means of values that several settings share.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to draw, or a column has another length than the results.
+    """
+    values = np.asarray(results, dtype=np.float64)
+    if not columns or not len(values):
+        raise InputError(f"found {len(columns)} keys and {len(values)} results, expected at least one of each")
+    for key, column in columns.items():
+        if len(column) != len(values):
+            raise InputError(f"{key}: found {len(column)} values for {len(values)} results, expected as many")
+    known = importance or {}
+    keys = sorted(columns, key=lambda key: -known.get(key, 0.0))
+    cols = min(cols, len(keys))
+    lines = math.ceil(len(keys) / cols)
+    figure = Figure(figsize=(2.6 * cols, 2.0 * lines), dpi=DPI, layout="constrained", facecolor="white")
+    panels = figure.subplots(lines, cols, squeeze=False, sharey=True).ravel()
+    for place, (panel, key) in enumerate(zip(panels, keys, strict=False)):
+        _plot(panel, columns[key], values, key in logarithmic)
+        share = f" ({100 * known[key]:.0f} %)" if key in known else ""
+        panel.set_title(plain(key.split(".", 1)[-1] + share), size=LABEL_SIZE, color=INK, loc="left")
+        if place % cols == 0:
+            panel.set_ylabel(metric, size=LABEL_SIZE, color=INK)
+    for panel in panels[len(keys) :]:
+        panel.remove()
+    return figure
+
+
+def _plot(panel: Axes, column: Sequence[Any], results: np.ndarray[Any, Any], logarithmic: bool) -> None:
+    is_number = all(isinstance(value, int | float) for value in column)
+    names = sorted(set(column)) if is_number else list(dict.fromkeys(sorted(map(str, column))))
+    places = np.array([value if is_number else names.index(str(value)) for value in column], dtype=np.float64)
+    panel.plot(places, results, "o", color=PALETTE[0], alpha=0.5, markersize=3, markeredgewidth=0)
+    shared = np.unique(places)
+    if len(shared) < len(places):
+        means = [results[places == place].mean() for place in shared]
+        panel.plot(shared, means, color=PALETTE[0], linewidth=1.3)
+    if is_number and logarithmic:
+        panel.set_xscale("log")
+    if not is_number:
+        panel.set_xticks(range(len(names)), [plain(name.strip('"')) for name in names])
+        panel.set_xlim(-0.5, len(names) - 0.5)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.spines[["left", "bottom"]].set(color=FAINT, linewidth=0.6)
+    panel.tick_params(which="both", length=2.5, width=0.6, color=FAINT, labelsize=LABEL_SIZE - 1, labelcolor=INK)

@@ -1,0 +1,177 @@
+"""What a sweep is: its recipes, what varies, how many seeds, the metric; checked before it starts, and kept in its folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aae.errors import InputError
+from aae.evaluation.metrics import describe
+from aae.files import read_object, write_json
+from aae.recipes import Recipe
+from aae.recipes.reader import check, given
+from aae.runs.train import with_seeds
+from aae.sweeps.space import Choices, Range, Settings, grid
+from aae.sweeps.trials import Trial
+
+FILE = "sweep.json"
+MAX_TRIALS = 100_000
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A sweep.
+
+    Attributes
+    ----------
+    recipes : tuple of Recipe
+        Each is trained with every setting; their names differ.
+    choices : dict
+        From key to the values it can have.
+    ranges : dict
+        From key to where its values are drawn from; for a search alone.
+    seeds : int
+        Trainings of each setting, from ``training.seed`` of its recipe on.
+    metric : str
+        Of the validation split, after the last epoch.
+    trials : int, optional
+        How many settings a search tries; None: all combinations are trained.
+    """
+
+    recipes: tuple[Recipe, ...]
+    choices: Choices
+    ranges: dict[str, Range]
+    seeds: int
+    metric: str
+    trials: int | None = None
+
+    @property
+    def keys(self) -> list[str]:
+        """What varies."""
+        return [*(["recipe"] if len(self.recipes) > 1 else []), *self.choices, *self.ranges]
+
+    @property
+    def maximize(self) -> bool:
+        """Whether more of the metric is better."""
+        return describe(self.metric).direction == "higher"
+
+    def trial(self, recipe: Recipe, settings: Settings, folder: Path) -> Trial:
+        """Create the trial of a setting; raises as `Trial.create`."""
+        return Trial.create(recipe, settings, folder, self.seeds)
+
+    def grid(self, folder: Path) -> list[Trial]:
+        """List all trials of a sweep that is no search; raises as `Trial.create`."""
+        return [self.trial(recipe, settings, folder) for recipe in self.recipes for settings in grid(self.choices)]
+
+    def check(self) -> None:
+        """Check that every setting is one of its recipe, and that the recipes have the metric.
+
+        Raises
+        ------
+        InputError
+            Naming the recipe and the key.
+        """
+        names = [recipe.name for recipe in self.recipes]
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"two recipes have the name {name!r}; expected names that differ")
+        if self.trials is None and self.ranges:
+            raise InputError(
+                f"range {next(iter(self.ranges))}: a grid has values; expected a search, or a list of values"
+            )
+        if self.trials is not None and not self.keys:
+            raise InputError("a search without anything to vary; expected choices or ranges")
+        both = next((key for key in self.choices if key in self.ranges), None)
+        if both is not None:
+            raise InputError(f"{both} has both values and a range; expected one of them")
+        size = len(names)
+        for values in self.choices.values():
+            size *= len(values)
+        if self.trials is None and size > MAX_TRIALS:
+            raise InputError(f"the grid has {size} settings; expected at most {MAX_TRIALS}, or a search")
+        nowhere = Path("sweep")
+        for recipe in self.recipes:
+            with_seeds(recipe, self.seeds)
+            if self.trials is None:
+                for settings in grid(self.choices):
+                    self.trial(recipe, settings, nowhere)
+                continue
+            for key, values in (self.choices | {key: one.ends for key, one in self.ranges.items()}).items():
+                for value in values:  # whether they fit together shows when they are tried
+                    self.trial(recipe, {key: value}, nowhere)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as it stands in the folder."""
+        return {
+            "recipes": {recipe.name: given(recipe) for recipe in self.recipes},
+            "choices": self.choices,
+            "ranges": {key: str(value) for key, value in self.ranges.items()},
+            "seeds": self.seeds,
+            "metric": self.metric,
+            "trials": self.trials,
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write it into its folder, or check that it is the one that is there; it may have more seeds and trials than that.
+
+        Raises
+        ------
+        InputError
+            If the folder holds another sweep, or something else.
+        """
+        path = folder / FILE
+        now = self.as_json()
+        if path.exists():
+            before = read_object(path)
+            for key, value in json.loads(json.dumps(now)).items():
+                found = before.get(key)
+                grows = (
+                    key == ("seeds" if self.trials is None else "trials") and isinstance(found, int) and value > found
+                )
+                if found == value or grows:
+                    continue
+                what = f"{len(value)} recipe(s)" if key == "recipes" and isinstance(value, dict) else repr(value)
+                there = ", ".join(found) if key == "recipes" and isinstance(found, dict) else repr(found)
+                if key == "recipes" and isinstance(found, dict) and set(found) == set(value):
+                    name = next(name for name in value if value[name] != found[name])
+                    what, there = f"{name} with other keys", name
+                raise InputError(
+                    f"{folder}: holds another sweep; {key} is {what}, that one has {there}; expected another folder"
+                )
+        elif folder.exists() and (
+            not folder.is_dir() or any(not entry.name.startswith(".") for entry in folder.iterdir())
+        ):
+            raise InputError(
+                f"{folder}: already exists and holds no sweep; expected a new folder, or that of this sweep"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, now)
+
+    @classmethod
+    def read(cls, folder: Path) -> Definition:
+        """Read what `write` wrote.
+
+        Raises
+        ------
+        InputError
+            If there is none, or it is damaged.
+        """
+        path = folder / FILE
+        if not path.exists():
+            raise InputError(f"{folder}: no sweep to go on with (it has no {FILE}); expected recipes for a new one")
+        found = read_object(path)
+        try:
+            return cls(
+                recipes=tuple(check(table, f"{path}: recipe {name}") for name, table in found["recipes"].items()),
+                choices={key: [str(value) for value in values] for key, values in found["choices"].items()},
+                ranges={key: Range.parse(key, value) for key, value in found["ranges"].items()},
+                seeds=int(found["seeds"]),
+                metric=str(found["metric"]),
+                trials=None if found["trials"] is None else int(found["trials"]),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path}: not the file of a sweep; expected one that this program wrote") from None

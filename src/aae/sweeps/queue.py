@@ -1,0 +1,255 @@
+"""Sweep over settings, seeds and recipes: run folders are the queue, from which any number of workers and commands take."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from aae.data.reading import as_text
+from aae.device import choose_device
+from aae.errors import InputError, InterruptedTrainingError
+from aae.files import expand, write_json
+from aae.recipes import Recipe
+from aae.recipes.reader import change
+from aae.runs.train import read_recipe
+from aae.runs.validation_metric import choose_metric
+from aae.sweeps import search as searching
+from aae.sweeps.definition import Definition
+from aae.sweeps.execution import Execution, WorkerKilledError, wait_a_moment
+from aae.sweeps.report import SweepResult, summarize
+from aae.sweeps.space import Range, choices_from, key_of, overrides, ranges_from, value_text
+from aae.sweeps.trials import Trial, describe, is_open_elsewhere, note
+from aae.training.run_directory import RunDirectory
+
+
+def sweep(
+    recipes: str | Path | Recipe | Sequence[str | Path | Recipe] = (),
+    run: str | Path = "runs/sweep",
+    *,
+    grid: Mapping[str, Sequence[Any]] | Iterable[str] = (),
+    ranges: Mapping[str, str | Range] | Iterable[str] = (),
+    search: int | None = None,
+    prune: bool = True,
+    seeds: int = 1,
+    settings: Mapping[str, Any] | Iterable[str] = (),
+    data: str | Path | None = None,
+    metric: str | None = None,
+    device: str = "auto",
+    execution: Execution | None = None,
+    retry: bool = False,
+) -> SweepResult:
+    """Train recipes with many settings and seeds, and compare them by a metric of the validation rows.
+
+    What is finished in the folder is not done again, what was interrupted goes on, and several calls share the work, on any
+    machines that see the folder. A training that fails is written down with its reason and does not stop the others.
+
+    Parameters
+    ----------
+    recipes : str, Path, Recipe, or a sequence of them
+        Names, ``.toml`` files, or recipes already read. None: the sweep that the folder holds goes on as it is.
+    run : str or Path
+        Folder of the sweep. The runs of a setting are in ``<recipe>/<hash of the setting>/seed-0`` and so on.
+    grid : mapping or iterable of str
+        From key to its values, with dots or, as in `aae.train`, two underscores; or ``KEY=VALUE,VALUE,...``. All combinations are
+        trained, or a search chooses among them.
+    ranges : mapping or iterable of str
+        For a search: from key to ``LOW:HIGH`` or ``LOW:HIGH:log``, or ``KEY=LOW:HIGH``; whole numbers if both ends are.
+    search : int, optional
+        Number of settings to try with Optuna, in place of all combinations.
+    prune : bool
+        Whether a search gives up settings that are behind by more than the spread over seeds explains.
+    seeds : int
+        Trainings of each setting, from ``training.seed`` on, over which results are averaged.
+    settings : mapping or iterable of str
+        What is different from the recipes everywhere: from key to value, or ``KEY=VALUE``.
+    data : str or Path, optional
+        Named data set or path, in place of the recipes' own.
+    metric : str
+        By default ``validation_error_percent``, without labels ``validation_reconstruction``.
+    device : {"auto", "cpu", "cuda"}
+        Where to train. On a GPU the seeds of a setting are one batched program, unless a search may prune.
+    execution : Execution, optional
+        How many workers, and where; by default one, in this process.
+    retry : bool
+        Whether what failed is trained again.
+
+    Returns
+    -------
+    SweepResult
+        Its table, figure and best recipe also are in the folder: ``settings.csv``, ``settings.png`` and ``best.toml``.
+
+    Raises
+    ------
+    InputError
+        A setting that does not exist or does not parse, an empty grid, a metric that a recipe does not have, a folder that holds
+        another sweep or something else; all before anything is trained.
+    InterruptedTrainingError
+        After a signal; the same call goes on.
+    """
+    folder, execution = expand(run), execution or Execution()
+    execution.check()
+    choose_device(device)
+    listed = [recipes] if isinstance(recipes, str | Path | Recipe) else list(recipes)
+    if listed:
+        fixed = _settings(settings)
+        found = tuple(_read(one, fixed, None if data is None else str(data)) for one in listed)
+        if seeds < 1 or (search is not None and search < 1):
+            raise InputError(f"{seeds} seeds and {search} trials; expected at least 1")
+        definition = Definition(found, choices_from(grid), ranges_from(ranges), seeds, metric or "", search)
+        definition.check()
+        searching.check_stored(folder)
+        definition = replace(definition, metric=choose_metric(found, metric))
+    else:
+        if list(grid) or list(ranges) or list(settings) or search is not None or metric is not None or data is not None:
+            raise InputError("settings without a recipe; expected recipes, or the folder of a sweep alone")
+        definition = Definition.read(folder)
+        definition.check()
+    if definition.trials is not None:
+        searching.require_optuna()
+    with RunDirectory(folder / ".definition").lock():  # which is gone again afterwards
+        definition.write(folder)
+    try:
+        if definition.trials is not None:
+            return _search(definition, folder, device, execution, prune)
+        return _all(definition, folder, device, execution, retry)
+    except InterruptedTrainingError as error:
+        raise InterruptedTrainingError(f"{folder}: stopped; the same command goes on with it", error.status) from None
+
+
+def _settings(given: Mapping[str, Any] | Iterable[str]) -> list[str]:
+    if isinstance(given, Mapping):
+        return overrides({key_of(key): value_text(value) for key, value in given.items()})
+    return [as_text(text) for text in given]
+
+
+def _read(recipe: str | Path | Recipe, fixed: Sequence[str], data: str | None) -> Recipe:
+    if not isinstance(recipe, Recipe):
+        return read_recipe(recipe, fixed, data)
+    if data is not None:
+        raise InputError(
+            f"data is {data!r}; a recipe already read has its data, expected read_recipe(..., data={data!r})"
+        )
+    return change(recipe, fixed)
+
+
+def _all(definition: Definition, folder: Path, device: str, execution: Execution, retry: bool) -> SweepResult:
+    trials = definition.grid(folder)
+    if retry:
+        for trial in trials:
+            for recipe in trial.each:
+                trial.failure(recipe).unlink(missing_ok=True)
+    train_all(trials, definition.metric, folder, device, execution)
+    result = summarize(definition, folder, [(trial, "") for trial in trials])
+    result.write()
+    return result
+
+
+def train_all(trials: Sequence[Trial], metric: str, folder: Path, device: str, execution: Execution) -> None:
+    """Train all that is open in trials, here and wherever else somebody works on them.
+
+    Raises
+    ------
+    InterruptedTrainingError
+        After a signal.
+    """
+    waited = False
+    while open_ones := [(trial, recipe) for trial in trials for recipe in trial.open_seeds()]:
+        if waited and all(is_open_elsewhere(trial, recipe) for trial, recipe in open_ones):
+            wait_a_moment()
+            continue
+        jobs = execution.jobs
+        if execution.is_local and jobs is not None and jobs > len(open_ones):  # no more workers than there is work
+            execution = Execution(jobs=len(open_ones))
+        try:
+            execution.run(Drain(tuple(trials), metric, device, execution.jobs or 1), folder)
+        except WorkerKilledError:
+            _find_killed(open_ones, metric, device, execution)
+        left = [(trial, recipe) for trial, recipe in open_ones if recipe in trial.open_seeds()]
+        if left and not waited:
+            note(f"{len(left)} training(s) are left to other processes; waiting for them")
+        waited = True
+
+
+def _find_killed(open_ones: Sequence[tuple[Trial, Recipe]], metric: str, device: str, execution: Execution) -> None:
+    """Train what had been begun when a worker was killed, each alone; that which is killed again has failed."""
+    for trial, recipe in open_ones:
+        if recipe not in trial.open_seeds() or trial.run(recipe).is_new() or is_open_elsewhere(trial, recipe):
+            continue
+        try:
+            execution.run_apart(Drain((trial,), metric, device, 1, recipe.training.seed))
+        except WorkerKilledError:
+            why = "its process was killed, as systems do when memory runs out"
+            write_json(trial.failure(recipe), {"reason": why})
+            note(describe(trial, recipe, metric))
+
+
+@dataclass(frozen=True)
+class Drain:
+    """What a worker of a sweep without a search does: train whatever is open, setting by setting.
+
+    Attributes
+    ----------
+    trials : tuple of Trial
+        All of the sweep.
+    metric : str
+        Shown with each that is finished.
+    device : str
+        Where to train.
+    workers : int
+        How many there are; each begins at another place.
+    seed : int, optional
+        The one seed to train; by default all.
+    """
+
+    trials: tuple[Trial, ...]
+    metric: str
+    device: str
+    workers: int
+    seed: int | None = None
+
+    def __call__(self, number: int) -> None:
+        """Train until nothing is open."""
+        together = choose_device(self.device).type == "cuda"
+        turns = [
+            (trial, seeds)
+            for trial in self.trials
+            for seeds in ([trial.each] if together else [[one] for one in trial.each])
+            if self.seed is None or seeds[0].training.seed == self.seed
+        ]
+        start = number * len(turns) // max(1, self.workers)
+        for trial, seeds in turns[start:] + turns[:start]:
+            open_ones = trial.open_seeds()
+            wanted = [one for one in seeds if one in open_ones]
+            busy = trial.train(wanted, self.device)
+            for one in wanted:
+                if one not in busy:
+                    note(describe(trial, one, self.metric))
+
+
+@dataclass(frozen=True)
+class Seek:
+    """What a worker of a search does."""
+
+    definition: Definition
+    folder: Path
+    device: str
+    prune: bool
+
+    def __call__(self, number: int) -> None:
+        """Try settings until there are enough."""
+        searching.search(self.definition, self.folder, self.device, prune=self.prune)
+
+
+def _search(definition: Definition, folder: Path, device: str, execution: Execution, prune: bool) -> SweepResult:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="optuna")
+        execution.run(Seek(definition, folder, device, prune), folder)
+        study = searching.open_study(definition, folder)
+        trials = searching.trials_of(study, definition, folder)
+        importance = searching.importances(study)
+    result = summarize(definition, folder, trials, importance)
+    result.write()
+    return result

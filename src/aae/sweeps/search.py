@@ -1,0 +1,246 @@
+"""Search for a good setting with Optuna: its journal lies in the folder of the sweep, where workers on any machine find it."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aae.errors import InputError, InUseError
+from aae.recipes import Recipe
+from aae.sweeps.definition import Definition
+from aae.sweeps.space import Settings
+from aae.sweeps.trials import PrunedError, Trial, describe, note
+from aae.training.loop import OnEpoch
+from aae.training.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    import optuna
+
+JOURNAL = "search.journal"
+STARTUP = 10  # trials drawn at random before the sampler has an opinion
+BEFORE_PRUNING = 5  # trials that are trained to the end before any is pruned
+DOUBT = 2.0  # standard errors by which a trial has to be behind
+
+
+def require_optuna() -> Any:
+    """Import Optuna.
+
+    Raises
+    ------
+    InputError
+        Naming the extra, if it is not installed.
+    """
+    try:
+        found = importlib.import_module("optuna")
+    except ImportError:
+        raise InputError("optuna is not installed; expected pip install 'adversarial-autoencoder[search]'") from None
+    found.logging.set_verbosity(found.logging.WARNING)
+    return found
+
+
+def open_study(definition: Definition, folder: Path) -> optuna.Study:
+    """Open the search in a folder, or begin it."""
+    library = require_optuna()
+    journal = importlib.import_module("optuna.storages.journal")
+    path = str(folder / JOURNAL)
+    storage = library.storages.JournalStorage(
+        journal.JournalFileBackend(path, lock_obj=journal.JournalFileOpenLock(path))
+    )
+    direction = "maximize" if definition.maximize else "minimize"
+    study: optuna.Study = library.create_study(
+        storage=storage, study_name="aae", direction=direction, load_if_exists=True, pruner=library.pruners.NopPruner()
+    )
+    return study
+
+
+def search(definition: Definition, folder: Path, device: str, *, prune: bool = True) -> None:
+    """Try settings until the search has as many as it is to have; any number of workers may do so at once.
+
+    A trial whose worker is gone is taken up first. Draws depend on the seed of the first recipe, on the number of the trial,
+    and on the trials before it.
+
+    Raises
+    ------
+    InterruptedTrainingError
+        After a signal; the trial is taken up by the next worker that comes.
+    """
+    study = open_study(definition, folder)
+    for frozen in study.get_trials(deepcopy=False, states=(_states().RUNNING,)):
+        _take_up(study, definition, folder, frozen.number, device, prune)
+    while len(study.get_trials(deepcopy=False)) < (definition.trials or 0):
+        number = study.ask().number
+        _take_up(study, definition, folder, number, device, prune)
+
+
+def _states() -> Any:
+    return require_optuna().trial.TrialState
+
+
+def _take_up(study: optuna.Study, definition: Definition, folder: Path, number: int, device: str, prune: bool) -> None:
+    """Train a trial under a lock of its number, unless another worker does."""
+    lock = RunDirectory(folder / "trials" / f"{number}")
+    with suppress(InUseError), lock.lock():
+        frozen = study.get_trials(deepcopy=False)[number]
+        if frozen.state != _states().RUNNING or number >= (definition.trials or 0):
+            if frozen.state == _states().RUNNING:  # several workers asked at once
+                study.tell(number, state=_states().FAIL)
+            return
+        _run(study, definition, folder, number, device, prune)
+
+
+def _run(study: optuna.Study, definition: Definition, folder: Path, number: int, device: str, prune: bool) -> None:
+    optuna = require_optuna()
+    first = definition.recipes[0].training.seed
+    study.sampler = optuna.samplers.TPESampler(
+        seed=(first * 1_000_003 + number) % 2**32, n_startup_trials=STARTUP, constant_liar=True
+    )
+    active = optuna.trial.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
+    recipe, settings = _suggest(active, definition)
+    try:
+        trial = definition.trial(recipe, settings, folder)
+    except InputError as error:  # values that do not fit together
+        _fail(study, active, str(error))
+        return
+    active.set_user_attr("settings", settings)
+    active.set_user_attr("recipe", recipe.name)
+    epochs = trial.recipe.training.epochs
+    seeds = [one.training.seed for one in trial.each]
+
+    def watch(seed: Recipe) -> OnEpoch:
+        place = seeds.index(seed.training.seed)
+        known = study.get_trials(deepcopy=False)[number].intermediate_values
+
+        def on_epoch(epoch: int, metrics: Sequence[Mapping[str, float]]) -> None:
+            value, step = metrics[0].get(definition.metric), place * epochs + epoch
+            if value is None:
+                return
+            if step not in known:
+                active.report(value, step)
+            if prune and is_behind(study, number, epochs, place, epoch, maximize=definition.maximize):
+                raise PrunedError(f"behind the median after epoch {epoch} of seed {seed.training.seed}")
+
+        return on_epoch
+
+    for one in trial.open_seeds():
+        try:
+            busy = trial.train([one], device, watch)
+        except PrunedError as error:
+            active.set_user_attr("reason", str(error))
+            study.tell(active, state=optuna.trial.TrialState.PRUNED)
+            note(f"trial {number}: {describe(trial, one, definition.metric)}: pruned, {error}")
+            return
+        if busy:  # the same setting in another trial
+            _fail(study, active, "another process trains the same setting")
+            return
+        note(f"trial {number}: {describe(trial, one, definition.metric)}")
+        if trial.failed(one) is not None:
+            break
+    failures, values = trial.failures(), trial.values(definition.metric)
+    if failures or len(values) < definition.seeds:
+        _fail(study, active, failures[0] if failures else f"has no {definition.metric}")
+        return
+    study.tell(active, statistics.fmean(values))
+
+
+def _fail(study: optuna.Study, active: optuna.Trial, why: str) -> None:
+    active.set_user_attr("reason", why)
+    study.tell(active, state=_states().FAIL)
+
+
+def _suggest(active: optuna.Trial, definition: Definition) -> tuple[Recipe, Settings]:
+    recipes = {recipe.name: recipe for recipe in definition.recipes}
+    name = active.suggest_categorical("recipe", list(recipes)) if len(recipes) > 1 else next(iter(recipes))
+    settings: Settings = {}
+    for key, values in definition.choices.items():
+        settings[key] = active.suggest_categorical(key, values)
+    for key, one in definition.ranges.items():
+        if one.is_whole:
+            settings[key] = repr(active.suggest_int(key, int(one.low), int(one.high), log=one.log))
+        else:
+            settings[key] = repr(active.suggest_float(key, float(one.low), float(one.high), log=one.log))
+    return recipes[name], settings
+
+
+def is_behind(study: optuna.Study, number: int, epochs: int, seed: int, epoch: int, *, maximize: bool) -> bool:
+    """Check whether a trial is worse than the median of the others by more than chance of seeds explains.
+
+    Trials are compared at the same epoch over the same first seeds, whose initial weights and mini-batches they share. Half of
+    the seeds and more are compared by mean; the doubt is the standard error that the spread of values over the seeds of
+    finished trials leaves of a mean over so many seeds, as long as that is known.
+
+    Parameters
+    ----------
+    study : optuna.Study
+        Its trials report the value of seed k after epoch e (from 1) as step ``k * epochs + e``.
+    number : int
+        The trial.
+    epochs : int
+        Of a training.
+    seed : int
+        Place of the seed that is being trained, from 0.
+    epoch : int
+        That it has finished.
+    maximize : bool
+        Whether more is better.
+    """
+    sign = -1.0 if maximize else 1.0
+    steps = [k * epochs + epoch for k in range(seed + 1)]
+    trials = study.get_trials(deepcopy=False)
+    own = _mean_at(trials[number].intermediate_values, steps)
+    complete = [one for one in trials if one.state == _states().COMPLETE and one.number != number]
+    others = [value for one in complete if (value := _mean_at(one.intermediate_values, steps)) is not None]
+    if own is None or len(others) < BEFORE_PRUNING:
+        return False
+    variances = []
+    for one in complete:
+        each = [value for step, value in one.intermediate_values.items() if (step - 1) % epochs + 1 == epoch]
+        if len(each) > 1:
+            variances.append(statistics.variance(each))
+    doubt = DOUBT * math.sqrt(statistics.fmean(variances) / len(steps)) if variances else 0.0
+    return sign * own > sign * statistics.median(others) + doubt
+
+
+def _mean_at(values: Mapping[int, float], steps: Sequence[int]) -> float | None:
+    found = [values[step] for step in steps if step in values]
+    return statistics.fmean(found) if len(found) == len(steps) else None
+
+
+def trials_of(study: optuna.Study, definition: Definition, folder: Path) -> list[tuple[Trial, str]]:
+    """List what was tried, with the reason why it came to no end, empty if it did."""
+    recipes = {recipe.name: recipe for recipe in definition.recipes}
+    found: dict[Path, tuple[Trial, str]] = {}
+    for one in study.get_trials(deepcopy=False):
+        if "settings" not in one.user_attrs:
+            continue
+        trial = definition.trial(recipes[one.user_attrs["recipe"]], dict(one.user_attrs["settings"]), folder)
+        state = "pruned: " if one.state == _states().PRUNED else ""
+        found.setdefault(trial.folder, (trial, state + one.user_attrs.get("reason", "")))
+    return list(found.values())
+
+
+def importances(study: optuna.Study) -> dict[str, float]:
+    """Return which fraction of the variance of the results each key explains, by a functional ANOVA of random forests."""
+    optuna = require_optuna()
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    try:
+        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    except (RuntimeError, ValueError):  # too few trials, or all alike
+        return {}
+    return {str(key): float(value) for key, value in found.items()}
+
+
+def check_stored(folder: Path) -> None:
+    """Check that a journal in the folder belongs to the sweep that is written down there.
+
+    Raises
+    ------
+    InputError
+        If there is a journal and nothing that says of what.
+    """
+    if (folder / JOURNAL).exists() and not (folder / "sweep.json").exists():
+        raise InputError(f"{folder / JOURNAL}: storage of another search; expected a folder without one")

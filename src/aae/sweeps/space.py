@@ -1,0 +1,195 @@
+"""What a sweep varies: keys of a recipe with the values that each can have, all of them or drawn from a range."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aae.errors import InputError
+
+Settings = dict[str, str]
+"""From keys of a recipe to their values in TOML notation, as ``--set`` takes them."""
+Choices = dict[str, list[str]]
+"""From keys to the values that each can have."""
+SEED = "training.seed"
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both included, evenly or on a logarithmic scale; whole ones if both ends are."""
+
+    low: float | int
+    high: float | int
+    log: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether only whole numbers are drawn."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @classmethod
+    def parse(cls, key: str, text: str) -> Range:
+        """Read ``LOW:HIGH`` or ``LOW:HIGH:log``.
+
+        Raises
+        ------
+        InputError
+            If it is no such range, or an empty one.
+        """
+        expected = f"range {key}={text}: expected LOW:HIGH or LOW:HIGH:log with numbers LOW below HIGH"
+        parts = text.strip().split(":")
+        log = parts[-1].strip() == "log"
+        ends = [_number(part) for part in (parts[:-1] if log else parts)]
+        if len(ends) != 2 or None in ends:
+            raise InputError(expected)
+        low, high = ends
+        assert low is not None
+        assert high is not None
+        if not low < high:
+            raise InputError(expected)
+        if log and low <= 0:
+            raise InputError(
+                f"range {key}={text}: found {low:g} as the lower end; a logarithmic scale expects more than 0"
+            )
+        return cls(low, high, log)
+
+    def __str__(self) -> str:
+        """Write it as `parse` reads it."""
+        return f"{self.low}:{self.high}{':log' if self.log else ''}"
+
+    @property
+    def ends(self) -> list[str]:
+        """Both ends as values of settings."""
+        return [repr(self.low), repr(self.high)]
+
+
+def _number(text: str) -> int | float | None:
+    for kind in (int, float):
+        try:
+            value = kind(text)
+        except ValueError:
+            continue
+        return value if math.isfinite(value) else None
+    return None
+
+
+def choices_from(given: Mapping[str, Sequence[Any]] | Iterable[str]) -> Choices:
+    """Read which values keys can have.
+
+    Parameters
+    ----------
+    given : mapping or iterable of str
+        From key to values; or ``KEY=VALUE,VALUE,...``, the values as in a TOML array, bare words taken as strings.
+
+    Raises
+    ------
+    InputError
+        If a key has no value, one twice, or stands there twice.
+    """
+    if isinstance(given, Mapping):
+        pairs = [(key_of(key), [value_text(value) for value in values]) for key, values in given.items()]
+    else:
+        pairs = [_parse_choices(text) for text in given]
+    found: Choices = {}
+    for key, values in pairs:
+        if key in found:
+            raise InputError(f"grid: {key} stands there twice; expected all its values together")
+        if not values:
+            raise InputError(f"grid: {key} has no value; expected at least one")
+        twice = next((value for value in values if values.count(value) > 1), None)
+        if twice is not None:
+            raise InputError(f"grid: {key} has the value {twice} twice; expected each once")
+        found[key] = values
+    _check_keys(found)
+    return found
+
+
+def ranges_from(given: Mapping[str, str | Range] | Iterable[str]) -> dict[str, Range]:
+    """Read ranges: from key to ``LOW:HIGH`` or ``LOW:HIGH:log``, or ``KEY=LOW:HIGH`` each.
+
+    Raises
+    ------
+    InputError
+        If something is no range, or a key stands there twice.
+    """
+    pairs: Iterable[tuple[str, str | Range]]
+    pairs = (
+        [(key_of(key), value) for key, value in given.items()]
+        if isinstance(given, Mapping)
+        else [_split(text, "range") for text in given]
+    )
+    found: dict[str, Range] = {}
+    for key, value in pairs:
+        if key in found:
+            raise InputError(f"range: {key} stands there twice; expected one range")
+        found[key] = value if isinstance(value, Range) else Range.parse(key, value)
+    _check_keys(found)
+    return found
+
+
+def key_of(name: str) -> str:
+    """Return the key of a recipe that a name of Python stands for: two underscores for each dot."""
+    return name.replace("__", ".")
+
+
+def grid(choices: Choices) -> Iterator[Settings]:
+    """List all combinations of values; the last key varies fastest."""
+    for values in itertools.product(*choices.values()):
+        yield dict(zip(choices, values, strict=True))
+
+
+def value_text(value: Any) -> str:
+    """Write a value in TOML notation on one line."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{json.dumps(str(key))} = {value_text(v)}" for key, v in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(value_text, value))}]"
+    if isinstance(value, float):
+        return repr(value)
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except TypeError:
+        raise InputError(f"grid: found a value of type {type(value).__name__}; expected what TOML can hold") from None
+
+
+def as_number(text: str) -> float | None:
+    """Return the number that a value in TOML notation is, or None."""
+    return _number(text) if text not in ("true", "false") else None
+
+
+def overrides(settings: Settings) -> list[str]:
+    """Write settings as ``--set`` takes them."""
+    return [f"{key}={value}" for key, value in settings.items()]
+
+
+def _split(text: str, kind: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"{kind} {text!r}: expected section.key=...")
+    return key.strip(), value
+
+
+def _parse_choices(text: str) -> tuple[str, list[str]]:
+    key, values = _split(text, "grid")
+    try:
+        return key, [value_text(value) for value in tomllib.loads(f"values = [{values}]")["values"]]
+    except (InputError, RecursionError, ValueError):  # bare words
+        words = [word.strip() for word in values.split(",")]
+    return key, [value_text(_parse(word)) for word in words if word]
+
+
+def _parse(word: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {word}")["value"]
+    except ValueError:
+        return word
+
+
+def _check_keys(found: Mapping[str, Any]) -> None:
+    if SEED in found:
+        raise InputError(f"{SEED} cannot be varied; expected a number of seeds, over which results are averaged")

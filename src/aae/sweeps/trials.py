@@ -1,0 +1,229 @@
+"""One setting of one recipe with its seeds: where its runs are, how far they are, and its training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from pathlib import Path
+
+from aae.data import Dataset
+from aae.device import choose_device
+from aae.errors import (
+    InputError,
+    InterruptedTrainingError,
+    InUseError,
+    TrainingError,
+    printable,
+    ran_out_of_memory,
+    reason,
+)
+from aae.files import read_object, write_json
+from aae.recipes import Recipe
+from aae.recipes.build_data import load_data
+from aae.recipes.reader import change
+from aae.recipes.schema import DataSettings
+from aae.runs.train import train, train_seeds
+from aae.sweeps.space import Settings, overrides
+from aae.training.loop import OnEpoch
+from aae.training.run_directory import RunDirectory
+
+_one_at_a_time = threading.Lock()  # a training changes state of the whole process
+_loaded: tuple[DataSettings, Dataset] | None = None
+
+
+class PrunedError(Exception):
+    """A trial is so far behind others that it is not trained any further."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting of one recipe.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        With the setting, and the first seed.
+    settings : dict
+        What differs from the recipe of the sweep.
+    folder : Path
+        Holds ``seed-0`` and so on.
+    seeds : int
+        How many, from ``training.seed`` on.
+    """
+
+    recipe: Recipe
+    settings: Settings
+    folder: Path
+    seeds: int
+
+    @classmethod
+    def create(cls, recipe: Recipe, settings: Settings, sweep_folder: Path, seeds: int) -> Trial:
+        """Create the trial of a setting; its folder has a name that is the same wherever and whenever it is trained.
+
+        Raises
+        ------
+        InputError
+            If a key does not exist or a value is none of it.
+        """
+        key = hashlib.sha256(json.dumps(sorted(settings.items())).encode()).hexdigest()[:10]
+        return cls(change(recipe, overrides(settings)), settings, sweep_folder / recipe.name / key, seeds)
+
+    @property
+    def each(self) -> list[Recipe]:
+        """The recipe with each seed."""
+        first = self.recipe.training.seed
+        return [
+            self.recipe.model_copy(update={"training": self.recipe.training.model_copy(update={"seed": seed})})
+            for seed in range(first, first + self.seeds)
+        ]
+
+    def run(self, recipe: Recipe) -> RunDirectory:
+        """Return the run folder of a seed."""
+        return RunDirectory(self.folder / f"seed-{recipe.training.seed}")
+
+    def failure(self, recipe: Recipe) -> Path:
+        """Return the file that says why a seed failed."""
+        return self.folder / f"seed-{recipe.training.seed}.failed.json"
+
+    def failed(self, recipe: Recipe) -> str | None:
+        """Read why a seed failed; None: it did not."""
+        path = self.failure(recipe)
+        return str(read_object(path).get("reason", "")) if path.exists() else None
+
+    def values(self, metric: str) -> list[float]:
+        """Read the metric after the last epoch of every finished seed."""
+        found = []
+        for recipe in self.each:
+            folder = self.run(recipe)
+            if folder.finished_epochs() == recipe.training.epochs and (records := folder.read_metrics()):
+                value = records[-1].get(metric)
+                found += [] if value is None else [float(value)]
+        return found
+
+    def failures(self) -> list[str]:
+        """List why seeds failed."""
+        return [why for recipe in self.each if (why := self.failed(recipe)) is not None]
+
+    def open_seeds(self) -> list[Recipe]:
+        """List the recipes of the seeds that are neither finished nor failed."""
+        return [
+            recipe
+            for recipe in self.each
+            if not self.failure(recipe).exists() and self.run(recipe).finished_epochs() != recipe.training.epochs
+        ]
+
+    def train(
+        self,
+        seeds: Sequence[Recipe] | None = None,
+        device: str = "auto",
+        on_epoch: Callable[[Recipe], OnEpoch] | None = None,
+    ) -> list[Recipe]:
+        """Train what is neither finished nor failed, and write down why what fails does; several seeds on a GPU together.
+
+        Parameters
+        ----------
+        seeds : sequence of Recipe, optional
+            Of `each`; by default all that are open.
+        device : {"auto", "cpu", "cuda"}
+            Where to train.
+        on_epoch : callable, optional
+            Returns for a seed what is to be called after each of its epochs; seeds are then trained one after another.
+
+        Returns
+        -------
+        list of Recipe
+            Those that another process trains.
+
+        Raises
+        ------
+        InterruptedTrainingError
+            After a signal.
+        PrunedError
+            Of `on_epoch`.
+        """
+        wanted = self.open_seeds() if seeds is None else list(seeds)
+        if not wanted:
+            return []
+        self.folder.mkdir(parents=True, exist_ok=True)
+        together = len(wanted) == self.seeds > 1 and on_epoch is None and choose_device(device).type == "cuda"
+        if together:
+            busy = self._guarded(
+                wanted, lambda: train_seeds(self.recipe, self.seeds, run=self.folder, device=device, resume=True)
+            )
+            wanted = [] if busy else self.open_seeds()  # one that diverged ends all: each is trained by itself then
+            if busy:
+                return list(self.each)
+        busy_ones = []
+        for recipe in wanted:
+            watch = None if on_epoch is None else on_epoch(recipe)
+
+            def one(recipe: Recipe = recipe, watch: OnEpoch = watch) -> object:
+                run = self.run(recipe)
+                return train(recipe, _load(recipe), run=run.path, device=device, resume=True, on_epoch=watch)
+
+            if self._guarded([recipe], one):
+                busy_ones.append(recipe)
+        return busy_ones
+
+    def _guarded(self, seeds: Sequence[Recipe], work: Callable[[], object]) -> bool:
+        """Call `work`; what it raises is the reason why a seed failed. Returns whether another process trains it."""
+        log = self.folder / (f"seed-{seeds[0].training.seed}.log" if len(seeds) == 1 else "seeds.log")
+        with _one_at_a_time, log.open("a", encoding="utf-8") as file, redirect_stderr(file):
+            try:
+                work()
+            except InUseError:
+                return True
+            except (InterruptedTrainingError, PrunedError):
+                raise
+            except Exception as error:
+                if len(seeds) == 1:
+                    traceback.print_exc()
+                    write_json(self.failure(seeds[0]), {"reason": _why(error)})
+        return False
+
+
+def _why(error: Exception) -> str:
+    if ran_out_of_memory(error):
+        return f"out of memory ({reason(error)})"
+    if isinstance(error, InputError | TrainingError | OSError):
+        return printable(reason(error))
+    return f"{type(error).__name__}: {printable(reason(error))}"
+
+
+def _load(recipe: Recipe) -> Dataset:
+    """Load the data of a recipe; it stays for the next one, which mostly has the same."""
+    global _loaded
+    if _loaded is None or _loaded[0] != recipe.data:
+        _loaded = recipe.data, load_data(recipe)
+    return _loaded[1]
+
+
+def describe(trial: Trial, recipe: Recipe, metric: str) -> str:
+    """Write in a line what became of a seed."""
+    words = [trial.recipe.name, *overrides(trial.settings), f"seed {recipe.training.seed}"]
+    why = trial.failed(recipe)
+    if why is not None:
+        return f"{' '.join(words)}: failed: {why}"
+    records = trial.run(recipe).read_metrics()
+    found = records[-1].get(metric) if records else None
+    return f"{' '.join(words)}: " + ("finished" if found is None else f"{metric} {found:.4g}")
+
+
+def note(text: str) -> None:
+    """Print a line of progress."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def is_open_elsewhere(trial: Trial, recipe: Recipe) -> bool:
+    """Check whether another process holds the run of a seed."""
+    try:
+        with trial.run(recipe).lock():
+            return False
+    except InUseError:
+        return True

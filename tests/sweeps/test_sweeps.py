@@ -1,0 +1,374 @@
+"""Sweeps: all settings or a search, by one worker or many, stopped and taken up again, here or on a cluster."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from helpers import small_networks
+
+import aae
+from aae.cli import run as command
+from aae.errors import InputError, InterruptedTrainingError
+from aae.runs import train as training
+from aae.sweeps import Execution
+from aae.sweeps import queue as sweeps
+from aae.sweeps.search import is_behind
+from aae.sweeps.space import Range, choices_from, grid
+from aae.training.run_directory import RunDirectory
+
+TINY = [*small_networks(), "training.epochs=1"]
+GRID = ["training.batch_size=50,200", "training.classification.learning_rate=0.001,0.1"]
+
+
+def words(*more):
+    return ["sweep", "demo", *(word for one in TINY for word in ("--set", one)), *more]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweep") / "sweep"
+    return aae.sweep("demo", folder, grid=GRID, seeds=2, settings=TINY)
+
+
+def test_a_grid_trains_all_settings_with_all_seeds_and_the_best_comes_first(finished):
+    assert finished.definition.metric == "validation_error_percent"
+    assert len(finished.rows) == 4
+    assert all(len(row.values) == 2 and not row.failed for row in finished.rows)
+    means = [row.mean for row in finished.rows]
+    assert means == sorted(means)
+    assert finished.best.settings["training.classification.learning_rate"] == "0.1"
+    assert finished.importance["training.classification.learning_rate"] > 0.3
+    assert sum(finished.importance.values()) <= 1 + 1e-9
+
+
+def test_the_runs_of_a_sweep_are_those_of_their_recipe(finished, tmp_path):
+    recipe = finished.best_recipe()
+    one = training.train(recipe, run=tmp_path / "alone")
+    assert [one.folder.read_metrics()[-1]["validation_error_percent"]] == finished.best.values[:1]
+    assert aae.recipes.read(finished.folder / "best.toml") == recipe
+    assert finished.command().startswith("aae train demo --set ")
+
+
+def test_a_sweep_leaves_a_table_and_a_figure(finished):
+    table = (finished.folder / "settings.csv").read_text().splitlines()
+    assert len(table) == 5
+    assert table[0].startswith(
+        "recipe,training.batch_size,training.classification.learning_rate,validation_error_percent"
+    )
+    assert (finished.folder / "settings.png").stat().st_size > 5000
+    assert len(finished.plot().axes) == 2
+
+
+def test_a_second_call_trains_nothing_and_more_seeds_train_those_alone(finished, monkeypatch, tmp_path):
+    trained = []
+    before = training.run_to_end
+
+    def noted(jobs, title, *more, **others):
+        trained.append(title)
+        return before(jobs, title, *more, **others)
+
+    monkeypatch.setattr(training, "run_to_end", noted)
+    monkeypatch.chdir(tmp_path)
+    again = aae.sweep(run=finished.folder)
+    assert again.as_json() == finished.as_json()
+    assert trained == []
+    aae.sweep("demo", finished.folder, grid=GRID, seeds=3, settings=TINY)
+    assert trained == ["demo seed 2"] * 4
+
+
+def test_the_command_prints_the_table_and_json(finished, capsys, monkeypatch):
+    monkeypatch.chdir(finished.folder.parent)
+    assert command(["sweep", "--run", "sweep"]) == 0
+    printed = capsys.readouterr().out
+    assert "what mattered" in printed
+    assert "best: sweep/demo/" in printed
+    assert command(["sweep", "--run", "sweep", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["best"]["settings"] == finished.best.settings
+
+
+def test_several_recipes_are_compared(tmp_path):
+    found = aae.sweep(["demo", "figure2a"], tmp_path / "s", settings=[*TINY, "data.validation=100"], data="digits")
+    assert found.definition.keys == ["recipe"]
+    assert found.definition.metric == "validation_reconstruction"  # which both have
+    assert {row.recipe for row in found.rows} == {"demo", "figure2a"}
+
+
+def test_what_fails_is_written_down_and_the_others_go_on(tmp_path, capsys):
+    more = [
+        "--grid",
+        "training.reconstruction.learning_rate=0.001,1e30",
+        "--set",
+        "training.epochs=2",
+        "--run",
+        str(tmp_path / "s"),
+    ]
+    assert command(words(*more, "--json")) == 0
+    good, bad = json.loads(capsys.readouterr().out)["settings"]
+    assert good["failed"] == []
+    assert bad["values"] == []
+    assert "not finite" in bad["failed"][0] or "is inf" in bad["failed"][0] or "is nan" in bad["failed"][0]
+    assert command(words("--set", "training.reconstruction.learning_rate=1e30", "--run", str(tmp_path / "t"))) == 1
+    assert "no setting was trained to the end; " in capsys.readouterr().err
+
+
+def test_lack_of_memory_is_a_reason_too(tmp_path, monkeypatch):
+    def hungry(*_, **__):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+
+    monkeypatch.setattr(training, "run_to_end", hungry)
+    found = aae.sweep("demo", tmp_path / "s", settings=TINY)
+    assert found.best is None
+    assert found.rows[0].failed[0].startswith("out of memory (")
+    monkeypatch.undo()
+    assert aae.sweep("demo", tmp_path / "s", settings=TINY).best is None
+    assert aae.sweep("demo", tmp_path / "s", settings=TINY, retry=True).best is not None
+
+
+BAD = [
+    (["--grid", "training.batchsize=1,2"], "recipe demo: unknown key 'training.batchsize'; did you mean 'batch_size'?"),
+    (["--grid", "training.batch_size=5,many"], "recipe demo: training.batch_size is 'many'; expected a valid integer"),
+    (["--grid", "training.batch_size="], "grid: training.batch_size has no value; expected at least one"),
+    (["--grid", "training.batch_size"], "grid 'training.batch_size': expected section.key=..."),
+    (["--grid", "training.batch_size=5,5"], "grid: training.batch_size has the value 5 twice; expected each once"),
+    (["--grid", "training.seed=1,2"], "training.seed cannot be varied; expected a number of seeds"),
+    (["--metric", "validation_nmi"], "unknown metric of demo 'validation_nmi'; "),
+    (
+        ["--metric", "test_error_percent"],
+        "unknown metric of demo 'test_error_percent'; did you mean 'validation_error_percent'?",
+    ),
+    (
+        ["--set", "data.validation=0"],
+        "recipe demo: has no metrics of validation rows; expected data.validation larger than 0",
+    ),
+    (["--range", "training.batch_size=5:50"], "range training.batch_size: a grid has values; expected a search"),
+    (["--search", "3"], "a search without anything to vary; expected choices or ranges"),
+    (["--search", "3", "--range", "training.batch_size=50:5"], "range training.batch_size=50:5: expected LOW:HIGH"),
+    (
+        ["--search", "3", "--range", "model.style.dim=0:5"],
+        "recipe demo: model.style.dim is 0; expected a value greater",
+    ),
+    (["--search", "3", "--range", "model.encoder.dropout=0:.5:log"], "a logarithmic scale expects more than 0"),
+    (["--jobs", "0"], "jobs is 0; expected 1 or more, or -1"),
+    (["--slurm"], "slurm: Could not detect"),
+    (["--slurm-set", "timeout_min=5"], "--slurm-set timeout_min: nothing is sent to Slurm; expected --slurm too"),
+    (["--dask", "tcp://127.0.0.1:9", "--slurm"], "found both a Dask scheduler and Slurm; expected one of them"),
+]
+
+
+@pytest.mark.parametrize(("more", "message"), BAD, ids=[" ".join(more) for more, _ in BAD])
+def test_bad_input_is_one_line_before_anything_is_trained(more, message, tmp_path, capsys):
+    assert command(words("--run", str(tmp_path / "s"), *more)) == 2
+    printed = capsys.readouterr().err.splitlines()
+    assert len(printed) == 1
+    assert message in printed[0]
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_folder_belongs_to_one_sweep(finished, tmp_path, capsys):
+    assert command(words("--run", str(finished.folder), "--grid", "training.batch_size=50")) == 2
+    assert "holds another sweep; choices is" in capsys.readouterr().err
+    assert command(["sweep", "--run", str(tmp_path / "none")]) == 2
+    assert "no sweep to go on with" in capsys.readouterr().err
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/notes.txt").write_text("mine")
+    assert command(words("--run", str(tmp_path / "full"))) == 2
+    assert "already exists and holds no sweep" in capsys.readouterr().err
+    (tmp_path / "full/notes.txt").rename(tmp_path / "full/search.journal")
+    assert command(words("--run", str(tmp_path / "full"))) == 2
+    assert "storage of another search" in capsys.readouterr().err
+
+
+def test_without_an_extra_a_line_names_it(tmp_path, monkeypatch, capsys):
+    for module in ("optuna", "submitit", "distributed"):
+        monkeypatch.setitem(sys.modules, module, None)
+    for more, extra in (
+        (["--search", "2", "--grid", "training.batch_size=50,100"], "search"),
+        (["--slurm"], "slurm"),
+        (["--dask", "tcp://127.0.0.1:9"], "dask"),
+    ):
+        assert command(words("--run", str(tmp_path / "s"), *more)) == 2
+        assert f"expected pip install 'adversarial-autoencoder[{extra}]'" in capsys.readouterr().err
+
+
+def test_values_are_read_as_in_toml_and_bare_words_as_texts():
+    assert choices_from(["a.b=1,2.5", "c.d=adam,sgd", "e.f=[10, 20],[30]", "g.h={ 0 = 0.1, 5 = 0.01 },0.1"]) == {
+        "a.b": ["1", "2.5"],
+        "c.d": ['"adam"', '"sgd"'],
+        "e.f": ["[10, 20]", "[30]"],
+        "g.h": ['{ "0" = 0.1, "5" = 0.01 }', "0.1"],
+    }
+    assert choices_from({"a.b": [1, True, None.__class__.__name__]}) == {"a.b": ["1", "true", '"NoneType"']}
+    assert [*grid({"a": ["1", "2"], "b": ["3"]})] == [{"a": "1", "b": "3"}, {"a": "2", "b": "3"}]
+    assert Range.parse("a", "1e-3:0.1:log") == Range(0.001, 0.1, log=True)
+    assert Range.parse("a", "1:8").is_whole
+
+
+# Stopped, killed, shared
+
+
+def wait_for(what, seconds=60):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_a_sweep_killed_and_stopped_is_finished_from_another_folder(finished, tmp_path, monkeypatch):
+    folder = tmp_path / "sweep"
+    arguments = [
+        sys.executable,
+        "-m",
+        "aae",
+        *words("--run", "sweep", "--seeds", "2", *(w for g in GRID for w in ("--grid", g))),
+    ]
+
+    def runs():
+        return len(list(folder.glob("demo/*/seed-*/model.safetensors")))
+
+    for number, (stop, status) in enumerate([(signal.SIGKILL, -signal.SIGKILL), (signal.SIGUSR1, 75)], 1):
+        started = subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        wait_for(lambda: runs() >= 2 * number)  # noqa: B023
+        started.send_signal(stop)
+        _, said = started.communicate(timeout=60)
+        assert started.returncode == status, said
+        assert runs() < 8
+    assert "stopped" in said.splitlines()[-1]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    last = aae.sweep(run="../sweep")
+    assert [row.settings for row in last.rows] == [row.settings for row in finished.rows]
+    assert [row.values[:2] for row in last.rows] == [row.values[:2] for row in finished.rows]
+
+
+def test_runs_that_another_process_trains_are_waited_for(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "s"
+    waited = []
+
+    def release(*_):
+        waited.append(True)
+        lock.__exit__(None, None, None)
+
+    definition_of = aae.sweep("demo", folder, settings=TINY)
+    seed = definition_of.rows[0].folder / "seed-0"
+    (seed / "model.safetensors").unlink()
+    lock = RunDirectory(seed).lock()
+    lock.__enter__()
+    monkeypatch.setattr(sweeps, "wait_a_moment", release)
+    assert aae.sweep(run=folder).best is not None
+    assert waited == [True]
+    assert "1 training(s) are left to other processes" in capsys.readouterr().err
+
+
+def test_processes_share_the_work_and_one_that_is_killed_is_written_down(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    settings = [*TINY, "training.epochs=2"]
+    choices = {"model.encoder.module": ["deadly:gentle", "deadly:deadly"]}
+    settings = [one for one in settings if "encoder" not in one]
+    found = aae.sweep("demo", tmp_path / "s", grid=choices, settings=settings, execution=Execution(jobs=2))
+    assert found.best.settings["model.encoder.module"] == '"deadly:gentle"'
+    assert found.rows[1].failed == ["its process was killed, as systems do when memory runs out"]
+
+
+def test_dask_and_submitit_find_the_same(finished, tmp_path):
+    import joblib
+    from distributed import Client, LocalCluster
+
+    def best(execution=None):
+        found = aae.sweep(
+            "demo", tmp_path / str(execution is None), grid=GRID, seeds=2, settings=TINY, execution=execution
+        )
+        return found.best.settings, [row.values for row in found.rows]
+
+    before = finished.best.settings, [row.values[:2] for row in finished.rows]
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster,
+        Client(cluster),
+        joblib.parallel_config("dask"),
+    ):
+        assert best() == before
+    assert best(Execution(slurm={}, cluster="local")) == before
+
+
+# Search
+
+
+def test_a_search_is_the_same_at_once_and_in_parts_and_by_several_commands(tmp_path):
+    def look(folder, trials):
+        return aae.sweep(
+            "demo",
+            tmp_path / folder,
+            grid={"training.batch_size": [50, 100]},
+            ranges={"training.classification.learning_rate": "1e-4:1e-1:log"},
+            search=trials,
+            settings=TINY,
+        )
+
+    whole = look("whole", 5)
+    assert len(whole.rows) == 5
+    rates = [float(row.settings["training.classification.learning_rate"]) for row in whole.rows]
+    assert all(1e-4 <= rate <= 1e-1 for rate in rates)
+    look("parts", 2)
+    parts = look("parts", 5)
+    assert [(row.settings, row.values) for row in parts.rows] == [(row.settings, row.values) for row in whole.rows]
+
+
+def test_a_search_takes_up_the_trial_of_a_worker_that_is_gone(tmp_path, monkeypatch):
+    before = training.run_to_end
+
+    def stopped(*_, **__):
+        raise InterruptedTrainingError("stopped", 143)
+
+    def look():
+        return aae.sweep("demo", tmp_path / "s", ranges={"training__batch_size": "50:100"}, search=2, settings=TINY)
+
+    monkeypatch.setattr(training, "run_to_end", stopped)
+    with pytest.raises(InterruptedTrainingError, match="the same command goes on") as raised:
+        look()
+    assert raised.value.status == 143
+    monkeypatch.setattr(training, "run_to_end", before)
+    assert len(look().rows) == 2
+
+
+@pytest.mark.parametrize(("spread", "pruned"), [(0.1, True), (20.0, False)])
+def test_pruning_doubts_what_the_spread_over_seeds_explains(spread, pruned):
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study()
+    for _ in range(5):
+        trial = study.ask()
+        for seed in range(3):
+            trial.report(10 + spread * (seed - 1), seed * 4 + 1)
+        study.tell(trial, 10)
+    late = study.ask()
+    late.report(15 - spread, 1)
+    assert is_behind(study, late.number, 4, 0, 1, maximize=False) is pruned
+    assert not is_behind(study, late.number, 4, 0, 1, maximize=True)
+    assert not is_behind(study, late.number, 4, 0, 2, maximize=False)  # nobody has reported that epoch
+
+
+def test_a_search_prunes_what_is_clearly_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr("aae.sweeps.search.BEFORE_PRUNING", 1)
+    found = aae.sweep(
+        "demo",
+        tmp_path / "s",
+        ranges={"training.classification.learning_rate": "1e-5:1e-1:log"},
+        search=5,
+        settings=[*TINY, "training.epochs=3"],
+    )
+    given_up = [row for row in found.rows if row.failed]
+    assert given_up
+    assert all(why.startswith("pruned: behind the median after epoch") for row in given_up for why in row.failed)
+    assert not found.rows[0].failed
+
+
+def test_bad_arguments_in_python():
+    with pytest.raises(InputError, match="settings without a recipe"):
+        aae.sweep(run="nowhere", grid={"training.batch_size": [1]})
+    with pytest.raises(InputError, match="expected at least 1"):
+        aae.sweep("demo", seeds=0)
