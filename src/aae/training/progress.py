@@ -45,7 +45,7 @@ class Progress:
         self._visible = visible
         self._widget: Any = None
         if visible and in_notebook():
-            from tqdm.auto import tqdm  # a widget there
+            from tqdm.auto import tqdm  # type: ignore[import-untyped]  # a widget there
 
             self._widget = tqdm(total=epochs * steps_per_epoch, initial=done * steps_per_epoch, desc=title, unit="step")
         elif visible and sys.stderr.isatty():
