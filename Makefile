@@ -14,7 +14,7 @@ test: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy --strict
 	$(VENV)/bin/lint-imports
-	$(VENV)/bin/pytest --cov --cov-report term
+	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n logical --maxprocesses 4 --dist loadfile --cov --cov-report term
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check --fix .

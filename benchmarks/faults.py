@@ -1,6 +1,7 @@
 """Faults by the thousand: kills at every file operation, two writers, full disks, damaged files. Nothing may be lost.
 
     python benchmarks/faults.py --output results/benchmarks/faults.json
+    python benchmarks/faults.py --part 3/8 --output results/benchmarks/faults.json    # one of eight parts, added to the others
 
 A tiny run is trained in forked children. A child dies right before its n-th file operation, or after it has written half of a
 file, or finds the disk full from there on; then the run is resumed, and has to end with the bits of one that was never
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import itertools
 import json
 import os
 import platform
@@ -21,7 +23,6 @@ import resource
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -37,6 +38,7 @@ import numpy as np
 import torch
 from torch.utils.tensorboard import SummaryWriter  # noqa: F401  imported once for all children
 
+from aae import cli, recipes
 from aae.errors import InputError, InterruptedTrainingError, TrainingError
 from aae.files import PART
 from aae.recipes import Recipe
@@ -107,7 +109,7 @@ def tiny_recipe(data: Path, epochs: int, checkpoint_every: int = 1) -> Recipe:
     return Recipe.model_validate(table)
 
 
-def in_child(work: Callable[[], object], log: Path, delay: float | None = None) -> int:
+def in_child(work: Callable[[], object], log: Path, delay: float | None = None, signum: int = signal.SIGKILL) -> int:
     """Do some work in a forked child; returns its exit status, `KILLED` after a kill, `BUG` after a traceback or `HANGS`.
 
     Parameters
@@ -117,12 +119,14 @@ def in_child(work: Callable[[], object], log: Path, delay: float | None = None) 
     log : Path
         Gets its output, and the traceback.
     delay : float, optional
-        Seconds after which it is killed, by a real SIGKILL.
+        Seconds after which it gets a real signal.
+    signum : int
+        Which one.
     """
     child = start_child(work, log)
     if delay is not None:
         time.sleep(delay)
-        os.kill(child, signal.SIGKILL)
+        os.kill(child, signum)
     return wait_for(child)
 
 
@@ -423,31 +427,63 @@ class Campaign:
                 return
 
 
-def real_processes(folder: Path, data: Path, tally: Tally, count: int) -> None:
-    """Kill the command itself at random moments, and resume it until it ends."""
-    recipe = folder / "tiny.toml"
-    from aae import recipes
+def signals_to_the_command(campaign: Campaign, count: int) -> None:
+    """Send signals to the command at random moments, and resume it until it ends."""
+    folder, tally, log = campaign.folder, campaign.tally, campaign.log
+    recipe, whole = folder / "tiny.toml", folder / "whole"
+    recipe.write_text(recipes.dump(tiny_recipe(campaign.data, 20)))
 
-    recipe.write_text(recipes.dump(tiny_recipe(data, 40)))
-    words = [sys.executable, "-m", "aae", "train", str(recipe), "--device", "cpu", "--resume"]
-    whole = folder / "whole"
+    def command(run: Path) -> None:
+        status = cli.run(["train", str(recipe), "--device", "cpu", "--resume", "--run", str(run)])
+        sys.stderr.flush()
+        os._exit(status)
+
     started = time.monotonic()
-    subprocess.run([*words, "--run", str(whole)], check=True, capture_output=True)
+    if in_child(lambda: command(whole), log):
+        raise SystemExit(f"the undisturbed command failed\n{log.read_text()}")
     longest = time.monotonic() - started
     expected = outcome(whole)
     for number in range(count):
         run = folder / f"real-{number}"
         for _ in range(3):
-            process = subprocess.Popen([*words, "--run", str(run)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-            time.sleep(random.uniform(0.5, 1) * longest)
-            process.send_signal(random.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)))
-            said = process.communicate(timeout=120)[1].decode()
+            signum = campaign.random.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1))
+            status = in_child(lambda run=run: command(run), log, campaign.random.uniform(0, 1) * longest, signum)  # type: ignore[misc]
             tally.counts["signal to the command"] += 1
-            right = process.returncode in (0, -9, -15, -1, 143, 129, 75, -signal.SIGUSR1) and "Traceback" not in said
-            tally.check(right, f"the command ended with {process.returncode}: {said[-1000:]}")
-        done = subprocess.run([*words, "--run", str(run)], capture_output=True, text=True, check=False)
-        tally.check(done.returncode == 0, f"the command resumed with {done.returncode}: {done.stderr[-1000:]}")
-        tally.check(done.returncode != 0 or outcome(run) == expected, "the command ends with other bits")
+            said = log.read_text(errors="replace")
+            right = status in (0, KILLED, 143, 129, 75) and "Traceback" not in said
+            tally.check(right, f"the command after signal {signum} ended with status {status}: {said[-1000:]}")
+        status = in_child(lambda run=run: command(run), log)  # type: ignore[misc]
+        tally.check(status == 0, f"the command resumed with status {status}: {log.read_text()[-1000:]}")
+        tally.check(status != 0 or outcome(run) == expected, "the command ends with other bits")
+
+
+def part_of(text: str) -> tuple[int, int]:
+    """Read `i/n`."""
+    part, parts = (int(word) for word in text.split("/"))
+    if not 1 <= part <= parts:
+        raise ValueError(text)
+    return part, parts
+
+
+def together(parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Compute the totals of the parts that have been run."""
+    reports = [parts[name] for name in sorted(parts, key=part_of)]
+    counts: Counter[str] = Counter()
+    for report in reports:
+        counts.update(report["faults"])
+    failures = [failure for report in reports for failure in report["failures"]]
+    return {
+        "faults": dict(counts),
+        "kills": sum(counts[kind] for kind in ("kill", "tear", "SIGKILL", "signal to the command")),
+        "mutated_files": counts["mutated files"],
+        "kinds_of_files": reports[0]["kinds_of_files"],
+        "failures": failures,
+        "tracebacks": sum("Traceback" in failure for failure in failures),
+        "hangs": sum(f"status {HANGS}" in failure for failure in failures),
+        "peak_memory_mib": max(report["peak_memory_mib"] for report in reports),
+        "seconds": sum(report["seconds"] for report in reports),
+        "parts": parts,
+    }
 
 
 def main() -> None:
@@ -459,48 +495,54 @@ def main() -> None:
     parser.add_argument("--mutations", type=int, default=8000, help="damaged files of each kind")
     parser.add_argument("--every", type=int, default=1, help="kill at every n-th file operation")
     parser.add_argument("--writers", type=int, default=40, help="trials with two writers")
-    parser.add_argument("--processes", type=int, default=5, help="commands killed for real, three times each")
-    parser.add_argument("--output", type=Path, help="JSON file")
+    parser.add_argument("--processes", type=int, default=5, help="commands that get signals, three times each")
+    parser.add_argument("--part", type=part_of, default=(1, 1), help="i/n: the i-th of n parts of everything above")
+    parser.add_argument("--output", type=Path, help="JSON file; other parts in it are kept")
     options = parser.parse_args()
+    part, parts = options.part
+    share = lambda count: len(range(part - 1, count, parts))  # noqa: E731
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
-        campaign = Campaign(Path(temporary), options.seed)
+        campaign = Campaign(Path(temporary), options.seed * parts + part - 1)
         tally = campaign.tally
         for scenario in campaign.scenarios():
             print(f"{scenario.name}: {scenario.operations} file operations", file=sys.stderr)
-            for turn, at in enumerate(range(options.seed % options.every, scenario.operations, options.every)):
+            places = enumerate(range(options.seed % options.every, scenario.operations, options.every))
+            for turn, at in itertools.islice(places, part - 1, None, parts):
                 second = campaign.random.randrange(scenario.operations) if turn % 3 == 0 else None
                 campaign.disturb(scenario, "kill", at, again=second)
                 if turn % 4 == 0:
                     campaign.disturb(scenario, "tear", at)
                 if turn % 5 == 0:
                     campaign.disturb(scenario, "full", at)
-            for _ in range(max(1, options.writers // 8)):
+            for _ in range(max(1, share(options.writers) // 8)):
                 campaign.two_writers(scenario, 0.2)
                 campaign.kill_for_real(scenario, 0.3)
         run = campaign.folder / "measured"
         in_child(lambda: campaign.train(run), campaign.log)
-        campaign.kill_the_measuring(run)
-        real_processes(campaign.folder, campaign.data, tally, options.processes)
+        if part == 1:
+            campaign.kill_the_measuring(run)
+        signals_to_the_command(campaign, share(options.processes))
         kills_s = time.monotonic() - started
-        mutated = damage_files(campaign.folder / "mutations", run, options.mutations, options.seed, tally)
+        seed = options.seed * parts + part - 1
+        damage_files(campaign.folder / "mutations", run, share(options.mutations), seed, tally)
     report = {
         "command": shlex.join(["python", *sys.argv]),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": platform.processor() or platform.machine(),
         "torch": torch.__version__,
         "faults": dict(tally.counts),
-        "kills": sum(tally.counts[kind] for kind in ("kill", "tear", "SIGKILL", "signal to the command")),
-        "mutated_files": mutated,
         "kinds_of_files": list(KINDS),
         "failures": tally.failures,
-        "tracebacks": sum("Traceback" in failure for failure in tally.failures),
-        "hangs": sum(f"status {HANGS}" in failure for failure in tally.failures),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
         "seconds": round(time.monotonic() - started),
         "seconds_of_kills": round(kills_s),
     }
-    text = json.dumps(report, indent=1)
+    others = {}
+    if options.output and options.output.exists():
+        found = json.loads(options.output.read_text(encoding="utf-8")).get("parts", {})
+        others = {name: report for name, report in found.items() if part_of(name)[1] == parts}
+    text = json.dumps(together({**others, f"{part}/{parts}": report}), indent=1)
     print(text)
     if options.output:
         options.output.write_text(text + "\n", encoding="utf-8")

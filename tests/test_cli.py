@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -162,6 +163,14 @@ def test_the_list_is_what_the_recipes_say():
         recipe = recipes.read(entry["name"])
         expected = recipe.model_dump(mode="json", include={"name", "title", "reference", "cost", "paper"})
         assert entry == expected | {"source": recipe.data.source}
+
+
+@pytest.mark.parametrize("name", ["demo", "generate"])
+def test_a_recipe_is_printed_in_full(command, tmp_path, name):
+    (tmp_path / "printed.toml").write_text(command("recipes", name))
+    assert recipes.read(tmp_path / "printed.toml") == recipes.read(name)
+    assert json.loads(command("recipes", name, "--json"))["name"] == name
+    assert run(["recipes", "dmeo"]) == 2
 
 
 def test_the_version_is_printed(command):
@@ -432,6 +441,40 @@ def test_images_in_and_images_out(place, tmp_path, command):
             assert len(np.unique(np.asarray(sheet.convert("L")))) > 10
 
 
+def test_images_go_to_a_sheet_beside_their_originals_or_keep_their_names(place, tmp_path, command):
+    finished, names = (
+        aae.load("runs/shapes"),
+        sorted(str(p.relative_to("shapes")) for p in Path("shapes").rglob("*.png")),
+    )
+    split = finished.read("shapes")
+    command("reconstruct", "runs/shapes", "shapes", "-o", tmp_path / "images")
+    assert sorted(str(p.relative_to(tmp_path / "images")) for p in (tmp_path / "images").rglob("*.png")) == names
+    with Image.open(tmp_path / "images" / str(split.ids[7])) as image:
+        np.testing.assert_array_equal(np.asarray(image), finished.reconstruct(split.rows[7:8])[0])
+    command(
+        "interpolate", "runs/shapes", "shapes/bar", "--to", "shapes/dot", "--steps", 3, "-o", tmp_path / "between.npy"
+    )
+    between = np.load(tmp_path / "between.npy").reshape(20, 3, 6, 7)
+    bars, dots = (finished.read(f"shapes/{name}").rows for name in ("bar", "dot"))
+    np.testing.assert_array_equal(
+        between[:, [0, 2]], np.stack([finished.reconstruct(bars), finished.reconstruct(dots)], 1)
+    )
+    command("interpolate", "runs/shapes", "shapes/bar", "-o", tmp_path / "steps")
+    assert len(list((tmp_path / "steps").iterdir())) == 19 * 8
+    command("interpolate", "runs/shapes", "shapes/bar", "-o", tmp_path / "sheet.png")
+    command("sample", "runs/shapes", "-n", 12, "-o", tmp_path / "drawn")
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir())[0] == "00.png"
+    assert run(["sample", "runs/shapes", "-o", str(tmp_path / "drawn")]) == 2
+    assert run(["sample", "runs/iris", "-o", str(tmp_path / "drawn")]) == 2
+
+
+def test_rows_are_scored(place, tmp_path, command):
+    command("score", "runs/iris", "fleurs 🌸/iris.csv", "-o", tmp_path / "scores.csv")
+    finished = aae.load("runs/iris")
+    expected = finished.score_samples(finished.read("fleurs 🌸/iris.csv", labels=False).rows)
+    np.testing.assert_allclose(read_output(tmp_path / "scores.csv", "score"), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(("name", "label"), [("demo", "3"), ("seen", "3"), ("informed", "3"), ("shapes", "dot")])
 def test_samples_of_one_class(place, tmp_path, command, name, label):
     def draw(file, *words):
@@ -509,6 +552,35 @@ def test_a_handful_of_rows(tmp_path, command):
     assert report["rows"] == 2
     assert set(report["metrics"]) == {"test_reconstruction"}  # too few codes to compare with the prior
     assert {Path(line).stem for line in command("figure", folder).splitlines()} == {"curves", "codes"}
+
+
+TASKS = ("classify", "cluster", "map", "anomalies", "generate")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_tasks_take_tables_and_images(place, tmp_path, command, task):
+    table = ["--data", "fleurs 🌸/iris.csv", "--set", "data.label_column=species"]
+    for name, words in {"table": table, "images": ["--data", "shapes"]}.items():
+        command("train", task, *words, *SMALL, "--run", tmp_path / name)
+        finished = aae.load(tmp_path / name)
+        rows = finished.read(words[1], labels=False).rows
+        uses = {"classify": "predict", "cluster": "predict", "map": "transform", "anomalies": "score_samples"}
+        found = getattr(finished, uses.get(task, "reconstruct"))(rows)
+        assert len(found) == len(rows)
+        report = json.loads(command("evaluate", tmp_path / name, "--json"))
+        assert report["paper"] == {}
+        assert "paper" not in command("evaluate", tmp_path / name).splitlines()[0]
+
+
+def test_few_rows_are_seen_more_often(place, tmp_path, command):
+    words = ["train", "anomalies", "--data", "shapes", "--set", "training.min_steps=25", "--run", tmp_path / "run"]
+    command(*words)
+    assert Run.load(tmp_path / "run").recipe.training.epochs == 25  # 48 rows are one mini-batch
+    assert len(metrics_of(tmp_path / "run")) == 25
+    before = outcome(tmp_path / "run")
+    command(*words, "--resume")
+    assert outcome(tmp_path / "run") == before
+    assert reread(json.loads((tmp_path / "run/run.json").read_text())["command"]).training.epochs == 25
 
 
 # --- seeds, records, resume --------------------------------------------------------------------------------------------
@@ -592,6 +664,28 @@ def test_several_seeds_are_resumed(place, seeds, command, tmp_path):
     for folder in ("seed-0", "seed-1"):
         same = [(parent / folder / "model.safetensors").read_bytes() for parent in (seeds, tmp_path / "seeds")]
         assert same[0] == same[1]
+
+
+def test_training_says_once_how_a_table_is_scaled_and_warns_where_it_is_not(tmp_path, capfd):
+    rng = np.random.default_rng(0)
+    rows = np.column_stack([rng.normal([0.001, 1e5, 3.0], [1e-4, 1e4, 1.0], (60, 3)), np.ones(60)])
+    lines = [f"{','.join(map(repr, row.tolist()))},k{k % 3}" for k, row in enumerate(rows)]
+    (tmp_path / "t.csv").write_text("\n".join(["mass,height,flow,version,kind", *lines]), encoding="utf-8")
+
+    def said(*changes, run_folder="run"):
+        settings = ["data.label_column=kind", "data.labels=all", "training.batch_size=15", *changes]
+        words = ["train", "demo", "--data", tmp_path / "t.csv", *SMALL, "--run", tmp_path / run_folder]
+        words += [word for setting in settings for word in ("--set", setting)]
+        status = run([str(word) for word in (*words, "--set", "training.labelled_batch_size=15", "--resume")])
+        lines = capfd.readouterr().err.splitlines()
+        return status, [line for line in lines if line.startswith(("note: scaling", "warning: t.csv: ", "aae: "))]
+
+    whole = "note: scaling: each column to the range 0 to 1; 1 constant in training: version"
+    assert said("training.epochs=1") == (0, [whole])
+    assert said("training.epochs=2") == (0, [])  # it goes on, and has said so
+    status, (note, warning) = said("data.scaling=none", "model.output=linear", run_folder="raw")
+    assert (status, note) == (0, "note: scaling: rows are taken as they are; 1 constant in training: version")
+    assert re.fullmatch(r"warning: t.csv: scaling 'none' leaves rows that spread by \S+ .*; expected about 1", warning)
 
 
 def test_a_loss_that_is_not_finite_is_one_line_and_status_1(place, capfd, tmp_path):

@@ -200,3 +200,11 @@ def test_names_that_no_file_can_have(name):
     assert str(caught.value).isprintable()
     with pytest.raises(InputError):
         read_rows(name)
+
+
+def test_labels_that_are_wrong_are_named_by_their_own_key(tmp_path):
+    np.savez(tmp_path / "a.npz", X=np.ones((4, 2)), labels=np.eye(2)[[0, 1, 0, 1]])
+    with pytest.raises(
+        InputError, match=r"a\.npz, key 'labels': found labels of shape \(4, 2\), expected one for each"
+    ):
+        load(str(tmp_path / "a.npz"))

@@ -1,5 +1,6 @@
 """Known data sets: digits, MNIST from a folder, checksums, and no network."""
 
+import dataclasses
 import gzip
 import os
 import shutil
@@ -130,6 +131,20 @@ def test_what_was_fetched_is_found_in_the_cache(no_data):
     assert fetch("mnist") == no_data / "cache" / "mnist"
     shutil.copytree(no_data / "cache" / "mnist", no_data / "mnist")
     assert fetch("mnist") == no_data / "mnist"  # AAE_DATA comes first
+
+
+def test_sets_are_found_where_torchvision_and_debian_put_them(no_data, monkeypatch, tmp_path):
+    mnist, fashion = names()[1:3]
+    for folder in (no_data / "MNIST" / "raw", tmp_path / "share"):
+        folder.mkdir(parents=True)
+        for file in catalogue.idx.FILES:
+            (folder / f"{file}.gz").write_bytes(gzip.compress(b"other"))
+            (folder / file).write_bytes(b"other")  # torchvision unpacks them
+    assert mnist.path == no_data / "MNIST" / "raw"
+    debian = dataclasses.replace(fashion, system=(str(tmp_path / "share"),))
+    assert debian.path == tmp_path / "share"
+    with pytest.raises(InputError, match=r"ubyte\.gz: found the SHA-256 checksum"):  # the packed one can be verified
+        debian.load(debian.path, validation=0, fold=None)
 
 
 def test_bad_names_and_folders(monkeypatch):

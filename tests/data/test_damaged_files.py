@@ -7,7 +7,7 @@ from damage import WRITERS, campaign, read, write_all
 
 from aae.data.reading import free_memory
 
-FILES = 2600
+FILES = 1600
 
 
 @pytest.fixture(autouse=True)

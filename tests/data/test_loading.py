@@ -336,7 +336,7 @@ BAD = {
     "npz cut": (cut(save("x.npz", X=COLUMNS), "x.npz", 200), "x.npz", {}, r"x\.npz: found a file that cannot be read"),
     "npz objects": (save("x.npz", X=np.array([[{}]])), "x.npz", {}, "cannot be read"),
     "npz empty": (text("x.npz", ""), "x.npz", {}, "cannot be read"),
-    "npz length": (save("x.npz", X=COLUMNS, y=np.arange(19)), "x.npz", {}, r"key 'X': found labels of shape \(19,\)"),
+    "npz length": (save("x.npz", X=COLUMNS, y=np.arange(19)), "x.npz", {}, r"key 'y': found labels of shape \(19,\)"),
     "npz half": (save("x.npz", X=COLUMNS, y=np.full(20, 1.5)), "x.npz", {}, "label of row 0 .*found 1.5"),
     "npz below -1": (save("x.npz", X=COLUMNS, y=np.arange(-2, 18)), "x.npz", {}, "label of row 0 .*found -2"),
     "npz shapes": (

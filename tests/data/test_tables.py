@@ -315,3 +315,21 @@ def test_what_lies_beside_parts(tmp_path):
     (tmp_path / "label=x").mkdir()
     with pytest.raises(InputError, match="found a folder 'label=x' beside parts of a table"):
         load(str(tmp_path), test=0)
+
+
+@pytest.mark.parametrize(
+    ("column", "option"), [("Label", "label_column"), ("target", "label_column"), ("ID", "id_column")]
+)
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_columns_of_numbers_that_are_called_as_labels_or_identifiers_are_pointed_out(tmp_path, column, option, ending):
+    file = tmp_path / f"t.{ending}"
+    table = pd.DataFrame({"x": [0.5, 1.5, 2.5], column: [0, 1, 2]})
+    getattr(table, f"to_{ending}")(file, index=False)
+    what = "labels" if option == "label_column" else "identifiers"
+    with pytest.warns(InputWarning) as said:
+        assert load(str(file), test=0).columns == ("x", column)
+    assert [str(one.message) for one in said] == [
+        f"{file}: column {column!r} is read as numbers to learn from; data.{option}={column} reads it as {what}"
+    ]
+    assert load(str(file), test=0, **{option: column}).columns == ("x",)
+    assert load(str(file), test=0, ignore_columns=[column]).columns == ("x",)

@@ -287,8 +287,9 @@ def test_priors_of_ones_own():
 
 
 def aae_command(*words):
-    """Run the command in a process of its own, where nothing is imported yet."""
-    return subprocess.run([sys.executable, "-m", "aae", *words], capture_output=True, text=True, check=False)
+    """Run commands, one after another, in a process of their own that has imported nothing and looks in no folder of itself."""
+    code = "import sys; from aae.cli import run; sys.exit(max(run(words.split()) for words in sys.argv[1:]))"
+    return subprocess.run([sys.executable, "-P", "-c", code, *words], capture_output=True, text=True, check=False)
 
 
 def test_loading_imports_nothing_unless_told_to(capsys):
@@ -325,12 +326,11 @@ def test_loading_imports_nothing_unless_told_to(capsys):
 
 
 def test_the_command_line_finds_modules_in_the_current_folder():
-    for words in (
-        ["train", "mine.toml", "--run", "first", "--set", "training.epochs=1", "--device", "cpu"],
-        ["train", "mine.toml", "--run", "first", "--resume", "--device", "cpu"],
-        ["encode", "first", "rows.npy", "-o", "codes.npy", "--trust-modules", "--device", "cpu"],
-    ):
-        np.save("rows.npy", np.ones((3, 8, 8), np.float32))
+    np.save("rows.npy", np.ones((3, 8, 8), np.float32))
+    train_short = "train mine.toml --run first --set training.epochs=1 --device cpu"
+    resume = "train mine.toml --run first --resume --device cpu"
+    encode = "encode first rows.npy -o codes.npy --trust-modules --device cpu"
+    for words in ((train_short, resume), (encode,)):
         done = aae_command(*words)
         assert done.returncode == 0, done.stderr
     assert np.load("codes.npy").shape == (3, 2)

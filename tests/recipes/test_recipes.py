@@ -305,6 +305,23 @@ def test_constants_of_the_figures():
 # --- one tiny run of each ----------------------------------------------------------------------------------------------
 
 
+def looks(name):
+    """What decides which figures a recipe has and how they are drawn."""
+    model, data = recipes.read(name).model, recipes.read(name).data
+    style = model.style and (model.style.prior.kind, model.style.dim == 2, model.style.label_informed)
+    return (
+        model.method,
+        style,
+        model.label is None,
+        model.cluster_heads is None,
+        model.decoder_sees_label,
+        data.labels is None,
+    )
+
+
+DRAWN = set({looks(name): name for name in reversed(NAMES)}.values())  # the first of each
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_trains_and_is_evaluated_and_plotted(name, tmp_path, monkeypatch):
     monkeypatch.setattr("aae.runs.reference_classifier.STEPS", 30)
@@ -325,6 +342,8 @@ def test_every_recipe_trains_and_is_evaluated_and_plotted(name, tmp_path, monkey
     for metric in measured_alike - {"validation_reconstruction"}:
         assert report["metrics"][metric] == pytest.approx(record[metric])  # in training and afterwards
     assert report["metrics"].keys() >= recipes.read(name).paper.keys() or split == "validation"
+    if name not in DRAWN:
+        return
     figures = plot(run, data=dataset)
     assert "curves" in {path.stem for path in figures}
     drawn, model = {path.stem for path in figures}, recipe.model

@@ -13,6 +13,14 @@ from aae.runs.run import Run
 from aae.sweeps import Execution
 
 
+@pytest.fixture(autouse=True)
+def _few_images(monkeypatch):
+    monkeypatch.setattr("aae.runs.plot.GRID", 3)
+    monkeypatch.setattr("aae.runs.plot.PANEL", 3)
+    for module in ("curves", "figure2"):
+        monkeypatch.setattr(f"aae.figures.{module}.DPI", 40)
+
+
 def test_every_number_of_the_paper_has_a_target():
     listed = set(reproduce.names("all"))
     own = {

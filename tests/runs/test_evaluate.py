@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 import torch
 
+from aae.data.dataset import Split
 from aae.errors import InputError
 from aae.evaluation import trustworthiness
 from aae.noise import Noise
 from aae.priors import GaussianMixture, SwissRoll
 from aae.recipes.build_data import load_data
-from aae.runs.evaluate import _label_placement, evaluate
+from aae.runs.evaluate import _label_metrics, _label_placement, evaluate, validate
 from aae.runs.plot import plot
 from aae.runs.train import read_recipe, train
+from aae.training.diagnostics import diagnose
 
 SMALL = ["model.encoder.hidden=[20]", "model.decoder.hidden=[20]", "training.epochs=1", "training.compile=false"]
 
@@ -132,3 +134,42 @@ def test_what_cannot_be_decoded_is_one_clear_error(vae, tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             run.decode(styles, labels)
+
+
+def never(logits, labels):
+    split = Split(np.zeros((len(labels), 1), np.float32), np.array(labels))
+    found = _label_metrics(torch.tensor(logits), split, True)
+    return found["validation_classes_never_predicted"], found["validation_error_percent"]
+
+
+def test_classes_that_no_validation_row_gets_are_counted():
+    zero, two = [9.0, 0.0, 0.0], [0.0, 0.0, 9.0]
+    assert never([zero, two, zero, two], [0, 1, 1, 2]) == (1, 50)
+    assert never([zero, two, zero], [0, 2, -1]) == (0, 0)  # class 1 has no row there, and unlabelled rows have none
+    assert never([zero, zero], [1, 2]) == (2, 100)
+
+
+def test_codes_off_the_prior_and_lost_classes_are_measured_while_training(tmp_path, capsys):
+    """Codes squeezed into a point are far from the prior; what is measured in training is what `evaluate` finds."""
+    settings = [*SMALL, "model.style.dim=2", "data.validation=200", "training.validate_every=1"]
+    run = train(read_recipe("demo", settings), run=tmp_path / "run", device="cpu")
+    with torch.no_grad():
+        for parameter in run.model.encoder.parameters():
+            parameter.zero_()
+    data = load_data(run.recipe)
+    found = validate(run.model, run.scaling, data.validation, run.recipe)
+    assert found["validation_code_mismatch"] > 0.2
+    assert found["validation_classes_never_predicted"] == len(np.unique(data.validation.labels)) - 1
+    logged = run.folder.read_metrics()[-1]
+    assert 0 <= logged["validation_code_mismatch"] <= 1
+    assert logged["validation_classes_never_predicted"] in range(11)
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("name", ["validation_code_mismatch", "validation_classes_never_predicted"])
+def test_a_sign_of_collapse_on_validation_rows_is_one_line_after_the_last_epoch(name):
+    assert not list(diagnose({name: 0.9}))
+    ((key, line),) = diagnose({name: 0.9}, final=True)
+    assert key == name
+    assert "\n" not in line
+    assert not list(diagnose({name: 0.0}, final=True))

@@ -69,6 +69,7 @@ def test_a_run_is_reported_with_what_its_number_is_to_be_compared_with(trained, 
 
 
 def test_rows_that_choose_sigma_are_none_of_the_references(trained, monkeypatch):
+    monkeypatch.setattr("aae.runs.reference_classifier.STEPS", 30)
     monkeypatch.setattr(likelihood, "VALIDATION_ROWS", 200)
     rows = load("digits")
     with_split = likelihood.likelihood(trained, load("digits", validation=200), rows.test, 200)

@@ -45,10 +45,9 @@ def evaluate(
     if as_json:
         print(json.dumps(reports[0] if len(reports) == 1 else {"seeds": reports, "metrics": summary}))
         return
-    paper = reports[0]["paper"]
-    table = new_table(
-        f"{runs[0].recipe.name}, {len(runs)} seed(s), {reports[0]['epochs']} epochs", "mean", "std", "paper"
-    )
+    paper = {name: value for name, value in reports[0]["paper"].items() if name in summary} or None
+    columns = [f"{runs[0].recipe.name}, {len(runs)} seed(s), {reports[0]['epochs']} epochs", "mean", "std"]
+    table = new_table(*columns, *(["paper"] if paper else []))
     add_metrics(table, summary, paper)
     print_table(table)
     matrices = [report["confusion"] for report in reports if "confusion" in report]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rich.console import Console
@@ -84,19 +84,68 @@ def write_columns(path: Path, columns: dict[str, Any], split: Any = None) -> Non
     print(path)
 
 
-def write_model_rows(run: Any, rows: Any, path: Path, split: Any = None) -> None:
-    """Write rows as a table or array, or as one sheet of images."""
-    if path.suffix.lower() != ".png":
+def write_model_rows(
+    run: Any, rows: Any, path: Path, split: Any = None, *, beside: Any = None, cols: int | None = None
+) -> None:
+    """Write rows as a table or array, or images as one sheet (``.png``) or as files in a new folder.
+
+    Rows of a folder keep the names of the files that they were made from. On a sheet of `cols` columns rows can stand `beside`
+    others, each after its own.
+    """
+    images = len(run.shape) > 1
+    if path.is_dir() or (images and not path.suffix):
+        _write_image_files(run, rows, path, split)
+    elif path.suffix.lower() == ".png":
+        _write_sheet(run, rows, path, beside, cols)
+    else:
         columns = run.metadata.get("columns") if path.suffix.lower() not in (".npy", ".npz") else None
         write_columns(path, {name: rows[:, k] for k, name in enumerate(columns)} if columns else {"rows": rows}, split)
-        return
+
+
+def _write_sheet(run: Any, rows: Any, path: Path, beside: Any, cols: int | None) -> None:
     import math
+
+    import numpy as np
 
     from aae.figures.canvas import save
     from aae.figures.figure2 import image_grid
 
     if not path.parent.is_dir():
         raise InputError(f"{path}: found no folder {str(path.parent)!r} to write to, expected an existing one")
-    cols = math.ceil(math.sqrt(len(rows)))
-    save(image_grid(run.images(rows), math.ceil(len(rows) / cols), cols), path)
+    cols = cols or math.ceil(math.sqrt(len(rows)))
+    lines = math.ceil(len(rows) / cols)
+    if beside is not None:  # each row after its own
+        rows = np.stack([np.asarray(beside, rows.dtype), rows], axis=1).reshape(-1, *run.shape)
+        cols *= 2
+    save(image_grid(run.images(rows), lines, cols), path)
     print(path)
+
+
+def _write_image_files(run: Any, rows: Any, path: Path, split: Any) -> None:
+    import numpy as np
+    from PIL import Image
+
+    from aae.files import new_folder
+
+    if len(run.shape) < 2:
+        raise InputError(f"{path}: found a folder, and rows that are no images; expected a file")
+    values = np.rint(255 * run.images(rows)).astype(np.uint8)
+    with new_folder(path) as draft:
+        for name, image in zip(_file_names(split, len(rows)), values, strict=True):
+            (draft / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(draft / name)
+    print(path)
+
+
+def _file_names(split: Any, n: int) -> list[str]:
+    """Create names of PNG files: those of the files that rows were read from, or numbers."""
+    width = len(str(n))
+    given = [""] * n if split is None or split.ids is None else [str(name) for name in split.ids]
+    names: dict[str, None] = {}
+    for number, name in enumerate(given):
+        inside = PurePosixPath(name)
+        if not name or inside.is_absolute() or ".." in inside.parts or printable(name) != name:
+            inside = PurePosixPath(f"{number:0{width}d}")
+        found = str(inside.with_suffix(".png"))
+        names[found if found not in names else f"{inside}.{number}.png"] = None
+    return list(names)

@@ -30,12 +30,24 @@ def _complete_recipe(incomplete: str) -> list[str]:
     return [name for name in names() if name.startswith(incomplete)]
 
 
-def recipes(as_json: JsonOption = False) -> None:
-    """List the recipes: name, place in the paper, data, expected numbers, rough cost.
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Recipe to print in full.", autocompletion=_complete_recipe)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the recipes: name, place in the paper, data, expected numbers, rough cost; or print one, with all its keys.
 
-    Example: aae recipes
+    Example: aae recipes classify
     """
     from aae.evaluation.metrics import describe
+
+    if name is not None:
+        from aae.recipes import dump, read
+
+        recipe = read(name)
+        print(json.dumps(recipe.model_dump(mode="json", exclude_none=True)) if as_json else dump(recipe), end="")
+        return
     from aae.recipes import overview
 
     found = overview()
@@ -81,7 +93,7 @@ def train(
         ),
     ] = False,
 ) -> None:
-    """Train a recipe into a run folder.
+    """Train a recipe into a run folder; of a task, classify, cluster, map, anomalies or generate, on your own data.
 
     Under `torchrun --nproc-per-node 2 -m -- aae train ...` every mini-batch is divided among all processes.
 

@@ -1,14 +1,22 @@
-"""Commands that use a run: predict, encode, reconstruct, sample, export."""
+"""Commands that use a run: predict, encode, score, reconstruct, interpolate, sample, export."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated
 
 import typer
 
 from aae.cli.options import MAX_COUNT, Device, DeviceOption, InputArgument, RunArgument, SeedOption, TrustOption
 from aae.cli.output import write_columns, write_model_rows
+from aae.errors import InputError
+
+RowsOutput = Annotated[
+    Path,
+    typer.Option(
+        "-o", "--output", help="npy, npz, csv or parquet; for images also png, one sheet, or a new folder of images."
+    ),
+]
 
 
 def predict(
@@ -64,11 +72,11 @@ def encode(
 def reconstruct(
     run: RunArgument,
     source: InputArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="npy, npz, csv or parquet; png for images.")],
+    output: RowsOutput,
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
 ) -> None:
-    """Encode and decode each row, and write it with what identifies it.
+    """Encode and decode each row, and write it with what identifies it; on a sheet of images beside the original.
 
     Example: aae reconstruct runs/figure2a images/ -o reconstructed.png
     """
@@ -76,12 +84,70 @@ def reconstruct(
 
     finished = load(run, device.value, trust_modules=trust)
     split = finished.read(source, labels=finished.autoencoder.decoder_classes is not None)
-    write_model_rows(finished, finished.reconstruct(split.rows, split.labels), output, split)
+    rows = finished.reconstruct(split.rows, split.labels)
+    write_model_rows(finished, rows, output, split, beside=split.rows)
+
+
+def interpolate(
+    run: RunArgument,
+    source: InputArgument,
+    output: RowsOutput,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Rows to end at, as many as in INPUT; by default each row goes on to the next one."),
+    ] = None,
+    steps: Annotated[
+        int, typer.Option(min=2, max=MAX_COUNT, help="Rows from one end to the other, both included.")
+    ] = 8,
+    label: Annotated[str | None, typer.Option(help="Class of all rows, where the decoder sees it.")] = None,
+    device: DeviceOption = Device.auto,
+    trust: TrustOption = False,
+) -> None:
+    """Decode codes on the straight lines between the codes of rows; a line of a sheet of images is one of them.
+
+    Example: aae interpolate runs/figure2a images/ --steps 10 -o between.png
+    """
+    import numpy as np
+
+    from aae.data import Split
+    from aae.runs.hub import load
+
+    finished = load(run, device.value, trust_modules=trust)
+    first = finished.read(source, labels=False)
+    last = first.take(slice(1, None)) if to is None else finished.read(to, labels=False)
+    first = first.take(slice(0, -1)) if to is None else first
+    if not len(first):
+        raise InputError(f"{source}: found one row; expected two or more to go from each to the next, or --to")
+    rows = finished.interpolate(first.rows, last.rows, steps, label)
+    ids = None
+    if first.ids is not None and last.ids is not None:
+        ends = zip(first.ids.tolist(), last.ids.tolist(), strict=True)
+        ids = np.array([f"{PurePath(str(a)).stem}-{PurePath(str(b)).stem}-{k}" for a, b in ends for k in range(steps)])
+    flat = rows.reshape(-1, *finished.shape)
+    write_model_rows(finished, flat, output, Split(flat, None, ids, "step"), cols=steps)
+
+
+def score(
+    run: RunArgument,
+    source: InputArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="npy, npz, csv or parquet file.")],
+    device: DeviceOption = Device.auto,
+    trust: TrustOption = False,
+) -> None:
+    """Write how normal each row is, with what identifies it: log p(x, z) at its code, in nats; larger is more normal.
+
+    Example: aae score runs/anomalies new.csv -o scores.csv
+    """
+    from aae.runs.hub import load
+
+    finished = load(run, device.value, trust_modules=trust)
+    split = finished.read(source, labels=False)
+    write_columns(output, {"score": finished.score_samples(split.rows)}, split)
 
 
 def sample(
     run: RunArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="npy, npz, csv or parquet; png for images.")],
+    output: RowsOutput,
     n: Annotated[int, typer.Option("-n", min=1, max=MAX_COUNT, help="Number of rows.")] = 100,
     label: Annotated[str | None, typer.Option(help="Class of all rows, by name; the style is random.")] = None,
     seed: SeedOption = 0,

@@ -81,6 +81,7 @@ def _part(
         f"{path}, key {row_key!r}",
         _read_member(path, archive, members[row_key]),
         _read_member(path, archive, members[label_key]) if label_key else None,
+        labels_where=f"{path}, key {label_key!r}",
     )
 
 

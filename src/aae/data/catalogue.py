@@ -88,6 +88,8 @@ class _IdxSet(CatalogueEntry):
     def _read_official(self, folder: Path, name: str) -> NDArray[Any]:
         file, sums = idx.find(folder, name), self.sums[name]
         assert file is not None  # is_in and fetch made sure
+        if sums.content is None and (packed := folder / f"{name}.gz").is_file():
+            file = packed  # torchvision keeps it beside the unpacked one, which cannot be verified
         if sums.content is not None:
             found, expected = hashlib.sha256(idx.read_bytes(file).data).hexdigest(), sums.content
         elif file.suffix == ".gz":
@@ -114,6 +116,7 @@ _ENTRIES: tuple[CatalogueEntry, ...] = (
     ),
     _IdxSet(
         name="mnist",
+        others=("MNIST/raw",),  # of torchvision
         description="handwritten digits, 28x28 grayscale",
         class_names=_DIGIT_NAMES,
         licence="CC BY-SA 3.0, Y. LeCun and C. Cortes",
@@ -140,6 +143,8 @@ _ENTRIES: tuple[CatalogueEntry, ...] = (
     ),
     _IdxSet(
         name="fashion-mnist",
+        others=("FashionMNIST/raw",),  # of torchvision
+        system=("/usr/share/dataset-fashion-mnist",),  # of Debian
         description="pieces of clothing, 28x28 grayscale",
         class_names=(
             "T-shirt/top",

@@ -36,6 +36,8 @@ class Part:
         What identifies each row, text or whole numbers: the name of its file, or the cell of a column of identifiers.
     id_column : str
         What these are called in results.
+    labels_where : str
+        As `where`, of the labels, if they lie elsewhere.
     """
 
     where: str
@@ -44,6 +46,7 @@ class Part:
     columns: tuple[str, ...] = ()
     ids: NDArray[Any] | None = None
     id_column: str = "id"
+    labels_where: str = ""
 
 
 def check_parts(
@@ -80,7 +83,7 @@ def check_parts(
                 f"expected {rows[0].shape[1:]} and {rows[0].dtype} like the training rows"
             )
     labels = {
-        index: check_labels(part.labels, len(part.rows), part.where, unlabelled)
+        index: check_labels(part.labels, len(part.rows), part.labels_where or part.where, unlabelled)
         for index, part in enumerate(parts)
         if part.labels is not None
     }

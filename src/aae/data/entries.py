@@ -30,6 +30,8 @@ class CatalogueEntry(ABC):
         Class k is called ``class_names[k]``.
     licence, origin : str
         The terms of use, and the address or package it comes from.
+    others, system : tuple of str
+        Where else it may lie: folders inside those of `path`, as other libraries call them; folders of the system.
     unavailable, wanted : str
         What to say where it is not on this machine: why it cannot be downloaded, empty where it can be, and which files are
         expected.
@@ -43,6 +45,8 @@ class CatalogueEntry(ABC):
     class_names: tuple[str, ...]
     licence: str
     origin: str
+    others: tuple[str, ...] = ()
+    system: tuple[str, ...] = ()
     unavailable: str = ""
     wanted: str = "its files"
 
@@ -53,18 +57,20 @@ class CatalogueEntry(ABC):
 
     @property
     def path(self) -> Path | None:
-        """Where it lies on this machine: in AAE_DATA, or else in the user's cache; None when it is in neither.
+        """Where it lies on this machine: in AAE_DATA, in the user's cache, or among the system's files; None when in none.
 
         Raises
         ------
         InputError
             When the environment variable AAE_DATA names no folder.
         """
-        folders = [cache() / self.folder]
+        roots = [cache()]
         if own := os.environ.get("AAE_DATA"):
             if not Path(own).expanduser().is_dir():
                 raise InputError(f"AAE_DATA: found {own!r}, expected an existing folder")
-            folders.insert(0, Path(own).expanduser() / self.folder)
+            roots.insert(0, Path(own).expanduser())
+        folders = [root / name for root in roots for name in (self.folder, *self.others)]
+        folders += [Path(name) for name in self.system]
         return next((folder for folder in folders if self.is_in(folder)), None)
 
     @abstractmethod

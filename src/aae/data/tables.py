@@ -18,6 +18,10 @@ from aae.data.reading import readable_name, require_memory
 from aae.errors import InputError, note, unknown
 
 DEFAULT_LABEL = "label"
+LIKELY = {  # columns of numbers that are often something else, in small letters
+    "label_column": frozenset({"label", "labels", "class", "classes", "target", "targets"}),
+    "id_column": frozenset({"id", "ids", "index", "row_id", "rowid"}),
+}
 OPTIONS = frozenset({"label_column", "id_column", "ignore_columns"})
 HINT = "data.label_column names a column of labels, data.ignore_columns leaves columns out"
 
@@ -185,6 +189,8 @@ def table_format(
     def read(path: Path, options: Options) -> Parts:
         files = _parts(path, is_file) if path.is_dir() else [path]
         first = read_file(files[0], options)
+        if not options.columns:
+            _note_likely(path, first, options)
         columns = options.columns or first.columns
         tables = [in_order(files[0], first, columns)]
         known = replace(options, columns=columns)  # which the other files have to have
@@ -209,6 +215,18 @@ def table_format(
         read=read,
         read_labels=read_labels,
     )
+
+
+def _note_likely(path: Path, table: TableFile, options: Options) -> None:
+    """Say which columns are learnt from as numbers though their names are those of labels or identifiers."""
+    for option, likely in LIKELY.items():
+        there = table.labels if option == "label_column" else table.ids
+        names = [name for name in table.columns if name.casefold() in likely]
+        if names and there is None and getattr(options, option) is None:
+            what = "labels" if option == "label_column" else "identifiers"
+            note(
+                f"{path}: column {names[0]!r} is read as numbers to learn from; data.{option}={names[0]} reads it as {what}"
+            )
 
 
 def _parts(folder: Path, is_file: Callable[[Path], bool]) -> list[Path]:

@@ -70,7 +70,7 @@ def read_table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
     base_table.pop("paper", None)  # another row's numbers are never inherited
     if _has_other_phases(base_table, table):
         training = base_table.get("training", {})
-        for name in training.keys() - {*TrainingSettings.model_fields, "phases"}:
+        for name in training.keys() - {*TrainingSettings.model_fields, "phases", "min_steps"}:
             del training[name]  # the optimizer of a phase that may not run
     return _merge(base_table, table)
 

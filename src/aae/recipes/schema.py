@@ -261,6 +261,8 @@ def _module_alone(phase: Any) -> Any:
 class RecipeTrainingSettings(TrainingSettings):
     """Training as a recipe has it: with phases of the user's own."""
 
+    min_steps: Annotated[int, Field(ge=0, le=MAX_COUNT, strict=True)] = 0
+    """Mini-batches that are made at least: of few rows there are more epochs than `epochs`, unless that is set for a run."""
     phases: list[Annotated[CustomPhaseSettings, BeforeValidator(_module_alone)]] = []
     """Phases of your own, each a table or just "module:attribute"; they run after those of the method, and one that has the
     name of another takes its place."""

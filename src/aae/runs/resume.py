@@ -18,7 +18,7 @@ from aae.training.run_directory import Record, RunDirectory
 from aae.training.trainer import Trainer
 
 START: Place = (0, 0)
-FREE = {"training.epochs", "training.validate_every", "training.checkpoint_every"}
+FREE = {"training.epochs", "training.min_steps", "training.validate_every", "training.checkpoint_every"}
 LEARNING_RATE = re.compile(r"training\.\w+\.learning_rate")  # of a phase: may change, and the change is noted
 WHERE = ("data.source", "data.labels_file")  # data can lie elsewhere; its fingerprint says whether it is the same
 

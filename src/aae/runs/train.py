@@ -80,6 +80,9 @@ def read_recipe(
     if data is not None and data != own.data.source:
         fitted = [("data.source", data), *([] if isinstance(recipe, Recipe) else _fitted(own, data))]
     changes = [*fitted, *overrides]
+    keys = {one.partition("=")[0].strip() if isinstance(one, str) else one[0] for one in overrides}
+    if "training.epochs" in keys and "training.min_steps" not in keys and own.training.min_steps:
+        changes.append(("training.min_steps", 0))  # so many epochs are meant
     found = reader.change(recipe, changes) if isinstance(recipe, Recipe) else recipes.read(recipe, changes)
     if found.data.source != own.data.source:
         name = "rows from Python" if found.data.source == SOURCE else Path(found.data.source).name
@@ -143,6 +146,9 @@ def train_seeds(
     if batched and Distributed.joined().world_size > 1:
         raise InputError("seeds are trained together by one process; expected no other processes, or seeds in turn")
     folder = Path(run or Path("runs") / recipe.name)
+    if recipe.training.min_steps:
+        dataset = dataset or load_data(recipe)
+        recipe = _with_least_steps(recipe, len(dataset.train))
     if seeds == 1:
         return [_train_one(recipe, RunDirectory(folder), device, resume, dataset, on_epoch, callbacks)]
     new = RunDirectory(folder).is_new()
@@ -166,6 +172,14 @@ def train_seeds(
             more = turn is not turns[-1]
             _train(targets, choose_device(device), resume, dataset, more=more, on_epoch=on_epoch, callbacks=callbacks)
     return [Run.load(path, device, trust_modules=True) for path in paths.values()]
+
+
+def _with_least_steps(recipe: Recipe, rows: int) -> Recipe:
+    """Copy a recipe with as many epochs over `rows` rows as it takes for ``training.min_steps`` mini-batches."""
+    training = recipe.training
+    steps = rows // min(training.batch_size, rows)
+    epochs = max(training.epochs, -(-training.min_steps // steps))
+    return recipe.model_copy(update={"training": training.model_copy(update={"epochs": epochs, "min_steps": 0})})
 
 
 def with_seeds(recipe: Recipe, seeds: int) -> list[Recipe]:

@@ -14,6 +14,7 @@ from helpers import metrics_of, outcome
 from torch import nn
 
 from aae import recipes
+from aae.cli import run as command
 from aae.errors import InputError, InterruptedTrainingError
 from aae.files import read_tensors
 from aae.noise import Noise, SharedNoise
@@ -77,6 +78,10 @@ def train_all(folder: str) -> None:
         with pytest.raises(InterruptedTrainingError, match="after 4 steps"):
             train(short(NAMES[0]), run=stopped, device="cpu")
     train(short(NAMES[0]), run=stopped, device="cpu", resume=True)
+    words = ["train", "figure2a", "--data", "digits", "--set", "training.batch_size=25", "--device", "cpu"]
+    Path(folder, f"trained-{Distributed.joined().rank}").touch()
+    torch.distributed.barrier()
+    sys.exit(command([*words, "--run", str(Path(folder) / "refused")]))
 
 
 def torchrun(*words: str, count: int = 2) -> subprocess.CompletedProcess[str]:
@@ -91,7 +96,9 @@ def torchrun(*words: str, count: int = 2) -> subprocess.CompletedProcess[str]:
 def together(tmp_path_factory):
     folder = tmp_path_factory.mktemp("together")
     done = torchrun(__file__, str(folder))
-    assert done.returncode == 0, done.stderr
+    assert all((folder / f"trained-{rank}").exists() for rank in range(2)), done.stderr
+    assert done.returncode != 0  # of the command that is refused at the end
+    (folder / "stderr").write_text(done.stderr)
     return folder
 
 
@@ -115,13 +122,10 @@ def test_a_run_of_two_processes_resumes_exactly(together):
     assert metrics_of(stopped) == metrics_of(whole)
 
 
-def test_a_mini_batch_that_cannot_be_shared_is_one_line(tmp_path):
-    words = ["train", "figure2a", "--data", "digits", "--set", "training.batch_size=25", "--run", str(tmp_path / "run")]
-    done = torchrun("-m", "--", "aae", *words, "--device", "cpu")
-    assert done.returncode != 0
-    lines = [line for line in done.stderr.splitlines() if line.startswith("aae: ")]
+def test_a_mini_batch_that_cannot_be_shared_is_one_line(together):
+    lines = [line for line in (together / "stderr").read_text().splitlines() if line.startswith("aae: ")]
     assert lines == ["aae: training.batch_size is 25; 2 processes expect a multiple of 2"]
-    assert not (tmp_path / "run").exists()
+    assert not (together / "refused").exists()
 
 
 def test_two_agents_meet_at_a_rendezvous_and_train_together(together, tmp_path):
