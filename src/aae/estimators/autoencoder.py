@@ -89,11 +89,12 @@ class AAE(OutlierMixin, AdversarialTransformer):  # type: ignore[misc]
     optimizers : dict, optional
         Changes for single phases (``"reconstruction"``, ``"discriminator"``, ``"generator"``), in the words of a recipe:
         ``{"generator": {"learning_rate": 0.0005}, "reconstruction": {"optimizer": "sgd", "momentum": 0.9}}``.
-    encoder, decoder : torch.nn.Module or "conv", optional
-        Networks in place of the fully connected ones. An encoder maps rows (batch, n_features) to features (batch, any), to which
-        a linear layer for each part of the code is added; a decoder maps codes, with what else the model decodes from, to
-        (batch, n_features). They are copied, with the weights they have. ``"conv"``: two convolutions with 32 and 64 channels
-        beside the hidden layers, for rows that are images of `image_shape`.
+    encoder : torch.nn.Module or "conv", optional
+        Network in place of the fully connected one, from rows (batch, n_features) to features (batch, any), to which a linear
+        layer for each part of the code is added. It is copied, with the weights it has. ``"conv"``: convolutions with 32 and 64
+        channels before the hidden layers, for rows that are images of `image_shape`.
+    decoder : torch.nn.Module or "conv", optional
+        The same from codes, with what else the model decodes from, to (batch, n_features).
     discriminator : torch.nn.Module, optional
         Maps codes (batch, dim) to logits (batch, 1); each part of the code gets a copy.
     image_shape : sequence of int, optional
@@ -210,6 +211,11 @@ class AAE(OutlierMixin, AdversarialTransformer):  # type: ignore[misc]
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
         callbacks: Sequence[Any] | None = None,
+        encoder: Any = None,
+        decoder: Any = None,
+        discriminator: Any = None,
+        image_shape: Sequence[int] | None = None,
+        missing: Literal["error", "mask"] = "error",
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -237,6 +243,11 @@ class AAE(OutlierMixin, AdversarialTransformer):  # type: ignore[misc]
             n_iter_no_change=n_iter_no_change,
             tol=tol,
             callbacks=callbacks,
+            encoder=encoder,
+            decoder=decoder,
+            discriminator=discriminator,
+            image_shape=image_shape,
+            missing=missing,
             precision=precision,
             device=device,
             warm_start=warm_start,
