@@ -15,7 +15,9 @@ Objective = Literal["adversarial", "least-squares", "hinge", "wasserstein"]
 """What discriminators and generator lower: the paper's, or as in Mao et al. 2017, Lim and Ye 2017, Arjovsky et al. 2017."""
 
 
-def half_squared_error(reconstruction: Tensor, rows: Tensor, reduction: Reduction = "sum") -> Tensor:
+def half_squared_error(
+    reconstruction: Tensor, rows: Tensor, reduction: Reduction = "sum", observed: Tensor | None = None
+) -> Tensor:
     """Compute half the Euclidean error, 0.5 * sum over dimensions of (x - x_hat)^2 (A.2.1, A.3), mean over the batch.
 
     Parameters
@@ -24,12 +26,17 @@ def half_squared_error(reconstruction: Tensor, rows: Tensor, reduction: Reductio
         Decoder output and the uncorrupted input.
     reduction : {"sum", "mean"}
         Sum over the dimensions of a row as the paper's learning rates need it, or mean over them.
+    observed : Tensor of bool, (batch, dim), optional
+        Which values are known; others add nothing, and the mean is over these.
 
     Returns
     -------
     Tensor, ()
         The loss.
     """
+    if observed is not None:
+        squared = torch.where(observed, reconstruction - rows, 0.0).square().sum()
+        return 0.5 * squared / (len(rows) if reduction == "sum" else observed.sum().clamp(min=1))
     count = len(rows) if reduction == "sum" else rows.numel()
     return 0.5 / count * F.mse_loss(reconstruction, rows, reduction="sum")
 

@@ -223,3 +223,12 @@ def test_wandb_writes_files_offline(tmp_path):
     logger = WandB(project="tests", mode="offline", dir=str(tmp_path))
     aae.AAE(2, epochs=2, callbacks=[logger], **TINY).fit(ROWS)
     assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
+
+
+@pytest.mark.filterwarnings("ignore::tqdm.TqdmWarning")  # without widgets it is a bar of text
+def test_a_notebook_shows_one_bar(monkeypatch, capsys):
+    monkeypatch.setattr("aae.training.progress.in_notebook", lambda: True)
+    aae.AAE(2, epochs=3, verbose=True, **TINY).fit(ROWS)
+    shown = capsys.readouterr().err
+    assert "AAE epoch 3/3: 100%" in shown
+    assert "reconstruction loss" in shown

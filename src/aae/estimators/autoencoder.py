@@ -74,6 +74,9 @@ class AAE(AdversarialTransformer):
         Maps codes (batch, dim) to logits (batch, 1); each part of the code gets a copy.
     image_shape : sequence of int, optional
         (height, width) or (height, width, channels) of the flat rows.
+    missing : {"error", "mask"}, default="error"
+        What becomes of missing values, NaN. ``"mask"``: the encoder sees the median of the column in their place, the
+        reconstruction loss leaves them out, and `impute` has them from the decoder.
     learning_rate_decay : {"auto", "none", "linear", "cosine"}, default="auto"
         How the rates fall to 0 in the course of `fit`, evenly or along half a cosine. ``"auto"``: not at all, but evenly in the
         second half where one joint update lowers all losses. Training that goes on has no end, and its rates stay.
@@ -99,7 +102,7 @@ class AAE(AdversarialTransformer):
         Whether another call of `fit` trains on, with the networks and scaling that are there, and optimizers as they were. What
         the networks are made of cannot have changed by then; rates, optimizers, noise, priors, batches and epochs can.
     verbose : bool or int, default=False
-        Whether to show progress on stderr.
+        Whether to show progress: a bar in a notebook or terminal, short lines on stderr elsewhere.
     random_state : int, RandomState or None, default=None
         Decides initial weights, order of the rows and everything drawn in training.
 
@@ -113,6 +116,8 @@ class AAE(AdversarialTransformer):
         Per epoch its number, the mean losses and what the phases log.
     n_iter_ : int
         Number of epochs, one that Ctrl-C ended early included.
+    missing_fill_ : array, (n_features_in_,)
+        With ``missing="mask"`` what the encoder sees in place of missing values.
     best_epoch_ : int
         With `early_stopping` the epoch whose weights came back.
     noise_variance_ : float

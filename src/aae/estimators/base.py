@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_consistent_length, column_or_1d, validate_data
 from torch import Tensor, nn
 
 from aae.device import choose_device, usual_state
@@ -32,9 +32,21 @@ from aae.errors import (
 )
 from aae.estimators.fitting import architecture, layer_sizes, refuse_changes
 from aae.estimators.labels import mark_unlabelled, number_labels
-from aae.estimators.sparse import as_table, take
+from aae.estimators.sparse import SparseTable, as_table, take
 from aae.estimators.splitting import hold_out
-from aae.estimators.use import BATCH, DTYPES, SHORT, FittedModel, Labels, batches, draw_seed, refuse_images, scaled
+from aae.estimators.use import (
+    BATCH,
+    DTYPES,
+    SHORT,
+    FittedModel,
+    Labels,
+    batches,
+    draw_seed,
+    filled,
+    medians,
+    refuse_images,
+    scaled,
+)
 from aae.estimators.weights import Weights, repeat, row_order
 from aae.model import AdversarialAutoencoder
 from aae.networks import ROUNDING, Corruption, Scaling
@@ -95,6 +107,7 @@ class AdversarialEstimator(FittedModel):
         "encoder": [StrOptions({"conv"}), nn.Module, None],
         "decoder": [StrOptions({"conv"}), nn.Module, None],
         "discriminator": [nn.Module, None],
+        "missing": [StrOptions({"error", "mask"})],
         "image_shape": ["array-like", None],
         "learning_rate_decay": [StrOptions({"auto", "none", "linear", "cosine"})],
         "early_stopping": ["boolean"],
@@ -120,6 +133,8 @@ class AdversarialEstimator(FittedModel):
     _interrupted: Interruption  # while fitting
     _failure: CallbackError | None  # of a callback, while fitting
     best_epoch_: int
+    missing_fill_: NDArray[np.float64]
+    _observed: NDArray[np.bool_] | None  # which values are known, while fitting
     _state: tuple[dict[str, Tensor], dict[str, Any]]  # optimizers and generators, to go on from
 
     def __init__(
@@ -149,6 +164,7 @@ class AdversarialEstimator(FittedModel):
         decoder: Any = None,
         discriminator: Any = None,
         image_shape: Sequence[int] | None = None,
+        missing: Literal["error", "mask"] = "error",
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -179,6 +195,7 @@ class AdversarialEstimator(FittedModel):
         self.decoder = decoder
         self.discriminator = discriminator
         self.image_shape = image_shape
+        self.missing = missing
         self.precision = precision
         self.device = device
         self.warm_start = warm_start
@@ -212,10 +229,26 @@ class AdversarialEstimator(FittedModel):
         refuse_images(X)
         if y is not None and not isinstance(y, str):
             y = mark_unlabelled(y, unlabelled)
+        masks = self.missing == "mask"
         checked = validate_data(
-            self, X, y, reset=not incremental, dtype=DTYPES, ensure_min_samples=2, accept_sparse="csr"
+            self,
+            X,
+            y,
+            reset=not incremental,
+            dtype=DTYPES,
+            ensure_min_samples=2,
+            accept_sparse="csr",
+            ensure_all_finite="allow-nan" if masks else True,
         )
-        return (as_table(checked[0]), checked[1]) if isinstance(checked, tuple) else as_table(checked)
+        rows, labels = checked if isinstance(checked, tuple) else (checked, None)
+        rows, self._observed = as_table(rows), None
+        if not incremental and hasattr(self, "missing_fill_"):
+            del self.missing_fill_
+        if masks:
+            if not incremental:
+                self.missing_fill_ = np.zeros(rows.shape[1]) if isinstance(rows, SparseTable) else medians(rows)
+            rows, self._observed = filled(rows, self.missing_fill_)
+        return rows if labels is None else (rows, labels)
 
     def _train(
         self,
@@ -260,6 +293,9 @@ class AdversarialEstimator(FittedModel):
         used, ordered = take(rows, index), None if labels is None else labels[index]
         learnt = self._learnt_labels(used, ordered, index, len(rows), seed, incremental=incremental, partial=partial)
         data = _training_data(used, learnt, drawn, class_weights)
+        observed, self._observed = self._observed, None
+        if observed is not None and not observed.all():
+            data = replace(data, observed=torch.from_numpy(observed[index]))
         if partial:
             data = _whole_batches(data, int(self.batch_size), Noise(seed, ORDER, len(history), 1))
         if settings.losses.neighbours is not None:
@@ -380,14 +416,15 @@ class AdversarialEstimator(FittedModel):
         try:
             if y is not None:
                 y = mark_unlabelled(y, getattr(self, "unlabelled", None))
-            labels = "no_validation" if y is None else y
-            checked = validate_data(self, X, labels, reset=False, dtype=DTYPES, accept_sparse="csr")
+            checked = self._filled(X)[0]
             if y is None:
-                return as_table(checked), None
-            numbers = number_labels(checked[1], self.classes_)
+                return checked, None
+            given = column_or_1d(y)
+            check_consistent_length(checked, given)
+            numbers = number_labels(given, self.classes_)
             if not self._scores_labels and (numbers < 0).any():
                 raise InputError("found unlabelled rows (-1), expected a label for every row")
-            return as_table(checked[0]), numbers
+            return checked, numbers
         except ValueError as error:
             raise InputError(f"validation_data: {reason(error)}") from None
 
@@ -668,6 +705,7 @@ def _whole_batches(data: TrainingData, size: int, noise: Noise) -> TrainingData:
         labelled,
         weights=weights,
         labelled_weights=labelled_weights,
+        observed=None if data.observed is None else data.observed[order],
     )
 
 

@@ -56,7 +56,7 @@ class AAEEmbedding(AdversarialTransformer):
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`; `prior` is that of the style, and by default `discriminator_layer_sizes` is (100, 100), `batch_norm`
         ``"hidden"``, `input_noise` 0.5 and `discriminator_noise` 0.3.
-    encoder, decoder, discriminator, image_shape, learning_rate_decay
+    encoder, decoder, discriminator, image_shape, missing, learning_rate_decay
         As for `AAE`.
     early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
         As for `AAE`.
@@ -128,6 +128,7 @@ class AAEEmbedding(AdversarialTransformer):
         decoder: Any = None,
         discriminator: Any = None,
         image_shape: Sequence[int] | None = None,
+        missing: Literal["error", "mask"] = "error",
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -163,6 +164,7 @@ class AAEEmbedding(AdversarialTransformer):
         self.decoder = decoder
         self.discriminator = discriminator
         self.image_shape = image_shape
+        self.missing = missing
         self.precision = precision
         self.device = device
         self.warm_start = warm_start

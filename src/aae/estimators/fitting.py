@@ -28,6 +28,7 @@ ARCHITECTURE = (
         "discriminator",
         "image_shape",
         "label_informed",
+        "missing",
     ),
 )
 
@@ -47,6 +48,7 @@ def fitting(fit: Fit) -> Fit:
             raise
         finally:
             vars(self).pop("_interrupted", None)
+            vars(self).pop("_observed", None)
             failure = vars(self).pop("_failure", None)
         if failure is not None:
             kept = f"the estimator keeps what was learnt in {self.n_iter_} epochs"

@@ -67,6 +67,7 @@ class _Labelled(AdversarialTransformer):
         decoder: Any = None,
         discriminator: Any = None,
         image_shape: Sequence[int] | None = None,
+        missing: Literal["error", "mask"] = "error",
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -98,6 +99,7 @@ class _Labelled(AdversarialTransformer):
             decoder=decoder,
             discriminator=discriminator,
             image_shape=image_shape,
+            missing=missing,
             precision=precision,
             device=device,
             warm_start=warm_start,
@@ -279,7 +281,7 @@ class SupervisedAAE(_Labelled):
         slice of the Gaussian, or what a `prior` with as many `num_labels` as there are classes gives it.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`, but `batch_norm` is ``"all"`` by default.
-    encoder, decoder, discriminator, image_shape, learning_rate_decay
+    encoder, decoder, discriminator, image_shape, missing, learning_rate_decay
         As for `AAE`.
     early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
         As for `AAE`.
@@ -352,7 +354,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         slice of the Gaussian, or what a `prior` with as many `num_labels` as there are classes gives it.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`; `prior` is that of the style, `batch_norm` is ``"hidden"`` and `discriminator_noise` 0.3 by default.
-    encoder, decoder, discriminator, image_shape, learning_rate_decay
+    encoder, decoder, discriminator, image_shape, missing, learning_rate_decay
         As for `AAE`.
     early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
         As for `AAE`.
@@ -426,6 +428,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
         decoder: Any = None,
         discriminator: Any = None,
         image_shape: Sequence[int] | None = None,
+        missing: Literal["error", "mask"] = "error",
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -458,6 +461,7 @@ class SemiSupervisedAAE(ClassifierMixin, _Labelled):  # type: ignore[misc]
             decoder=decoder,
             discriminator=discriminator,
             image_shape=image_shape,
+            missing=missing,
             precision=precision,
             device=device,
             warm_start=warm_start,

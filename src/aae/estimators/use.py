@@ -30,6 +30,7 @@ from aae.views.view import View
 
 Rows = NDArray[Any]  # float32, or float64 where the training rows were
 Labels = NDArray[np.int64]
+Values = NDArray[np.float64]
 
 PRIOR = 2000  # samples of p(z) under the codes of a plot
 BATCH = 4096  # rows pushed through the networks at once
@@ -53,6 +54,7 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = getattr(self, "missing", "error") == "mask"
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
@@ -71,7 +73,46 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
         """Check and scale rows (n, n_features_in_) for the fitted model; on the CPU."""
         check_is_fitted(self)
         refuse_images(X)
-        return scaled(self.scaler_, as_table(validate_data(self, X, reset=False, dtype=DTYPES, accept_sparse="csr")))
+        return scaled(self.scaler_, self._filled(X)[0])
+
+    def _filled(self, X: Any) -> tuple[Any, NDArray[np.bool_] | None]:
+        """Check rows for the fitted model, with medians for missing values where it takes such; tell which are known."""
+        fill = getattr(self, "missing_fill_", None)
+        finite = True if fill is None else "allow-nan"
+        X = validate_data(self, X, reset=False, dtype=DTYPES, accept_sparse="csr", ensure_all_finite=finite)
+        return (as_table(X), None) if fill is None else filled(as_table(X), fill)
+
+    def impute(self, X: Any, y: Any = None, *, rounds: int = 5) -> Rows:
+        """Put the decoder's values in the place of missing ones.
+
+        Rows are reconstructed with medians in the gaps, then again with what came out of that, and so on (Rezende et al. 2014).
+
+        Parameters
+        ----------
+        X : array-like, (n_samples, n_features)
+            Rows, NaN where something is missing; the estimator was made with ``missing="mask"``.
+        y : array-like, (n_samples,), optional
+            Labels, where the decoder sees them (section 4).
+        rounds : int, default=5
+            Reconstructions, 1 or larger.
+
+        Returns
+        -------
+        array, (n_samples, n_features)
+            Rows without gaps; known values are as they were.
+        """
+        check_is_fitted(self)
+        check_scalar(rounds, "rounds", Integral, min_val=1)
+        if not hasattr(self, "missing_fill_"):
+            raise InputError(
+                f"{type(self).__name__} was fitted with missing='error'; expected missing='mask' to impute"
+            )
+        rows, observed = self._filled(X)
+        assert observed is not None
+        for _ in range(rounds):
+            rows = np.where(observed, rows, self.reconstruct(rows, y))
+        found: Rows = rows
+        return found
 
     @usual_state()
     @torch.no_grad()
@@ -355,6 +396,24 @@ def batches(rows: Tensor) -> Iterable[Tensor]:
     """Cut scaled rows into parts that are pushed through the networks at once; sparse ones become dense one by one."""
     found: Iterable[Tensor] = rows.split(BATCH)  # type: ignore[no-untyped-call]
     return found
+
+
+def medians(X: Any) -> Values:
+    """Compute the median of the known values of each column (n, columns); InputError for a column without any."""
+    known = ~np.isnan(X)
+    empty = np.flatnonzero(~known.any(axis=0))
+    if len(empty):
+        raise InputError(f"column {empty[0]} (counted from 0) has no value in {len(X)} rows; expected some known ones")
+    found: Values = np.nanmedian(X, axis=0)
+    return found
+
+
+def filled(X: Any, fill: Values) -> tuple[Any, NDArray[np.bool_]]:
+    """Put values (columns,) in the place of missing ones of rows (n, columns); tell which are known."""
+    if isinstance(X, SparseTable):
+        raise InputError("missing is 'mask' and rows are sparse; expected dense rows, in which missing values are NaN")
+    observed = ~np.isnan(X)
+    return np.where(observed, X, fill).astype(X.dtype), observed
 
 
 def draw_seed(random_state: Any) -> int:

@@ -35,6 +35,8 @@ class TrainingData:
         How often each row is drawn, relative to the others; not given: each once in an epoch. Stays on the CPU.
     labelled_weights : Tensor, (l,), optional
         The same of the labelled subset.
+    observed : Tensor of bool, (n, ...), optional
+        Which values of the rows are known, where some are missing and something stands in for them.
     read : callable, optional
         Reads rows of given indices, an int64 array (n,), from the file that `rows` are a memory map of, for `Prefetch`.
     """
@@ -47,6 +49,7 @@ class TrainingData:
     links: Tensor | None = None
     weights: Tensor | None = None
     labelled_weights: Tensor | None = None
+    observed: Tensor | None = None
     read: Callable[[NDArray[np.int64]], object] | None = None
 
     def to(self, device: torch.device) -> TrainingData:
@@ -66,5 +69,6 @@ class TrainingData:
             labelled=labelled,
             radii=radii,
             links=links,
+            observed=move(self.observed),
             read=read,
         )

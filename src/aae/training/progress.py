@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar with the time left on a terminal, plain lines elsewhere."""
+"""Progress: a bar with the time left on a terminal or in a notebook, plain lines on stderr elsewhere."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 QUIET_SECONDS = 2  # between plain lines
+
+
+def in_notebook() -> bool:
+    """Check whether a notebook shows what the program prints."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return shell is not None and hasattr(shell, "kernel")
 
 
 class Progress:
@@ -37,7 +43,12 @@ class Progress:
         self._printed = 0.0
         self._bar: Bar | None = None
         self._visible = visible
-        if visible and sys.stderr.isatty():
+        self._widget: Any = None
+        if visible and in_notebook():
+            from tqdm.auto import tqdm  # type: ignore[import-untyped]  # a widget there
+
+            self._widget = tqdm(total=epochs * steps_per_epoch, initial=done * steps_per_epoch, desc=title, unit="step")
+        elif visible and sys.stderr.isatty():
             self._bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -61,11 +72,15 @@ class Progress:
         """Stop the display."""
         if self._bar is not None:
             self._bar.stop()
+        if self._widget is not None:
+            self._widget.close()
 
     def step(self) -> None:
         """Note one finished step."""
         if self._bar is not None:
             self._bar.advance(self._task)
+        if self._widget is not None:
+            self._widget.update()
 
     def warn(self, text: str) -> None:
         """Show a warning about the epoch just finished."""
@@ -82,6 +97,9 @@ class Progress:
         if self._bar is not None:
             self._bar.update(self._task, description=f"{self.title} epoch {self.done}/{self.epochs}")
             self._bar.console.print(f"epoch {self.done}: {text}", highlight=False)
+        elif self._widget is not None:
+            self._widget.set_description(f"{self.title} epoch {self.done}/{self.epochs}")
+            self._widget.set_postfix_str(text)
         elif self._visible and (self.done == self.epochs or time.monotonic() - self._printed > QUIET_SECONDS):
             self._printed = time.monotonic()
             each = (time.monotonic() - self._started) / (self.done - self._first)

@@ -273,6 +273,7 @@ class Trainer:
             rows=data.scaling(data.rows.index_select(0, indices)),
             labels=None if data.labels is None else data.labels[indices],
             radii=None if data.radii is None else data.radii[indices],
+            observed=None if data.observed is None else data.observed[indices],
             noise=noise,
             gather=self.distributed.gather,
         )

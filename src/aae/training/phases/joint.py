@@ -99,7 +99,9 @@ def joint_phase(
             total = total + log(batch, "classification", labelled(batch))
         if settings.reconstruction is not None:
             decoded = model.activate(model.decoder_logits(batch.codes, batch.labels, batch.noise))
-            total = total + log(batch, "reconstruction", half_squared_error(decoded, batch.rows, reduction))
+            total = total + log(
+                batch, "reconstruction", half_squared_error(decoded, batch.rows, reduction, batch.observed)
+            )
         return total
 
     parameters = model.encoder_parameters()

@@ -36,6 +36,8 @@ class Batch:
         Radius of each row for the consistency loss, where it is not the same for all.
     neighbour_rows : Tensor, (batch, inputs), optional
         A neighbour of each row, where rows are linked with some.
+    observed : Tensor of bool, (batch, inputs), optional
+        Which values of the rows are known, where some are missing.
     codes : dict of str to Tensor, optional
         Codes drawn in the regularization phase, shared by discriminators and generator: the encoder does not change
         between the two.
@@ -54,6 +56,7 @@ class Batch:
     labelled_labels: Tensor | None = None
     radii: Tensor | None = None
     neighbour_rows: Tensor | None = None
+    observed: Tensor | None = None
     codes: Codes | None = None
     weights: Mapping[str, float | Tensor] = field(default_factory=dict)
     metrics: dict[str, Tensor] = field(default_factory=dict)

@@ -40,6 +40,6 @@ def reconstruction_phase(
         with nullcontext() if statistics else frozen_statistics(model.encoder):
             codes = model.encode(batch.rows, batch.noise)
         logits = model.decoder_logits(codes, batch.labels, batch.noise)
-        return losses.half_squared_error(model.activate(logits), batch.rows, reduction)
+        return losses.half_squared_error(model.activate(logits), batch.rows, reduction, batch.observed)
 
     return Phase("reconstruction", [*model.encoder_parameters(), *model.decoder_parameters()], loss, OPTIMIZER)
