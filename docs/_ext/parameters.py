@@ -25,10 +25,15 @@ def sections(lines: list[str]) -> dict[str, list[tuple[int, int]]]:
     return found
 
 
+def named(line: str) -> list[str]:
+    """Return the names that an entry is of."""
+    return [name.strip() for name in line.split(":")[0].split(",")]
+
+
 def entries(lines: list[str]) -> dict[str, dict[str, list[str]]]:
-    """Return the lines of every entry with a single name, by section and name."""
+    """Return the lines of the entry of every name, by section and name."""
     return {
-        section: {re.split(r"[ :]", lines[a])[0]: lines[a:b] for a, b in places}
+        section: {name: lines[a:b] for a, b in places for name in named(lines[a])}
         for section, places in sections(lines).items()
     }
 
@@ -41,12 +46,14 @@ def write_out(lines: list[str], base: list[str], defaults: dict[str, Any]) -> li
     for (start, end), section in sorted(every, reverse=True):
         text = " ".join(part.strip() for part in lines[start + 1 : end])
         refers = re.match(r"As for `AAE`[.;,]?\s*(.*)", text)
-        names = [name.strip() for name in lines[start].split(":")[0].split(",")]
+        names = named(lines[start])
         if not refers or not all(name in known.get(section, {}) for name in names):
             continue
         written: list[str] = []
         for name in names:
             head, *rest = known[section][name]
+            if head in written:
+                continue  # it is of several names
             if name in defaults:
                 default = json.dumps(defaults[name]) if isinstance(defaults[name], str) else repr(defaults[name])
                 head = re.sub(r"default=.*$", lambda _, default=default: f"default={default}", head)

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.stats import multivariate_normal
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.decomposition import PCA
@@ -24,7 +23,7 @@ from sklearn.utils.estimator_checks import check_classifiers_classes, parametriz
 import aae
 from aae.errors import InputError, TrainingError
 from aae.evaluation import energy_distance, knn_accuracy_percent
-from aae.priors import FromSampler, GaussianMixture, SwissRoll, Uniform
+from aae.priors import FromSampler, GaussianMixture, Uniform
 
 TINY = {"hidden_layer_sizes": (32,), "discriminator_layer_sizes": (16,), "batch_size": 25, "learning_rate": 0.01}
 MAKERS = {
@@ -109,34 +108,6 @@ def test_samples_look_like_rows():
     shuffled = np.random.default_rng(0).permuted(rows, axis=0)  # each column right, their relations lost
     distance = energy_distance(scaler.transform(model.sample(600, random_state=0)), scaler.transform(factors(600, 1)))
     assert distance < 0.2 * energy_distance(scaler.transform(shuffled), scaler.transform(factors(600, 1)))
-
-
-def test_score_samples_is_the_log_density_of_row_and_code():
-    rows = factors()
-    model = fitted("AAE", rows)
-    codes = model.transform(rows)
-    residuals = model.scaler_.transform(rows) - model.scaler_.transform(model.inverse_transform(codes))
-    assert model.noise_variance_ == pytest.approx(np.square(residuals).mean(), rel=1e-4)
-    likelihood = multivariate_normal(np.zeros(6), model.noise_variance_ * np.eye(6)).logpdf(residuals)
-    expected = likelihood + multivariate_normal(np.zeros(2), np.eye(2)).logpdf(codes)
-    np.testing.assert_allclose(model.score_samples(rows), expected, rtol=1e-3, atol=1e-2)
-    assert model.score(rows) == pytest.approx(expected.mean(), rel=1e-4)
-
-
-@pytest.mark.parametrize("prior", [SwissRoll(), Uniform(2), lambda n: torch.rand(n, 2)])
-def test_without_a_density_the_discriminator_scores_codes(prior):
-    rows = factors()
-    model = fitted("AAE", rows, prior=prior)
-    far = rows + 100 * rows.std(0)
-    assert np.isfinite(model.score_samples(far)).all()
-    assert model.score_samples(far).max() < model.score_samples(rows).min()
-    latent = model.model_.latent("style")
-    with torch.no_grad():
-        logits = latent.discriminate(torch.from_numpy(model.transform(rows))).numpy()
-    constant = 3 * np.log(2 * np.pi * model.noise_variance_)
-    residuals = model.scaler_.transform(rows) - model.scaler_.transform(model.inverse_transform(model.transform(rows)))
-    expected = logits - np.square(residuals).sum(1) / (2 * model.noise_variance_) - constant
-    np.testing.assert_allclose(model.score_samples(rows), expected, rtol=1e-3, atol=1e-2)
 
 
 @pytest.mark.parametrize("unseen", [0, 2, 6])

@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits, make_blobs
 
 import aae
 from aae.errors import CollapseWarning, InputError, InputWarning
-from aae.priors import Prior, Uniform
+from aae.priors import Uniform
 
 ROWS, GROUPS = make_blobs(203, n_features=6, centers=4, random_state=0)
 SMALL = {"hidden_layer_sizes": (16, 8), "discriminator_layer_sizes": (16,), "random_state": 0, "epochs": 1}
@@ -52,7 +52,7 @@ def test_noise_variance_is_that_of_all_chunks():
     rows = np.concatenate([ROWS] + 3 * [hard, easy])
     scaled = model.scaler_.transform(rows)
     errors = np.square(scaled - model.scaler_.transform(model.inverse_transform(model.transform(rows)))).mean()
-    assert model.noise_variance_ == pytest.approx(errors, rel=0.1)
+    assert model.noise_variance_.mean() == pytest.approx(errors, rel=0.1)
 
 
 def test_scaling_of_an_earlier_fit_is_kept_and_far_chunks_are_told():
@@ -161,25 +161,6 @@ def test_the_decoder_mirrors_the_encoder():
     model = aae.AAE(2, **SMALL).fit(ROWS).model_
     assert [layer.linear.out_features for layer in model.encoder.layers] == [16, 8]
     assert [layer.linear.out_features for layer in model.decoder.layers] == [8, 16, 6]
-
-
-class Known(Prior):
-    """A prior of a user's own with a density."""
-
-    def _sample(self, n, labels, noise):
-        return 2 * noise.normal(n, self.dim)
-
-    def log_prob(self, codes):
-        """Compute the density of N(0, 4)."""
-        return -codes.square().sum(1) / 8
-
-
-def test_the_density_of_a_users_prior_is_used():
-    model = aae.AAE(2, **SMALL, prior=Known(2)).fit(ROWS)
-    codes = torch.from_numpy(model.transform(ROWS))
-    np.testing.assert_allclose(
-        model._log_prior(torch.from_numpy(model.scaler_.transform(ROWS))), Known(2).log_prob(codes), rtol=1e-5
-    )
 
 
 @pytest.mark.filterwarnings("ignore::aae.errors.CollapseWarning")

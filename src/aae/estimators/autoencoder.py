@@ -1,35 +1,59 @@
-"""The basic adversarial autoencoder (section 2) as a transformer."""
+"""The basic adversarial autoencoder (section 2) as a transformer and a detector of anomalies."""
 
 from __future__ import annotations
 
-from typing import Self
+import copy
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import OutlierMixin
+from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
 from aae.device import usual_state
-from aae.estimators.base import AdversarialTransformer
+from aae.estimators.base import AdversarialEstimator, AdversarialTransformer
 from aae.estimators.fitting import fitting
-from aae.estimators.use import Rows, batches
-from aae.estimators.weights import check_weights
+from aae.estimators.neighbours import (
+    AnomalyScore,
+    Neighbours,
+    code_and_reconstruction,
+    principal_dimension,
+    residual_variance,
+)
+from aae.estimators.use import BATCH, Rows, batches
+from aae.estimators.weights import Weights, check_weights, repeat
+from aae.model import AdversarialAutoencoder
+from aae.networks import Scaling
 from aae.noise import Noise
+from aae.priors import Prior
+from aae.scaling import ScalingKind
 from aae.training.trainer import ORDER
 
 KEPT_ROWS, KEPT_VALUES = (50, 1000), 2**20  # of a sample of all rows seen: 4 MiB, unless rows are very long
+COMPARED_ROWS, COMPARED_VALUES = (50, 10_000), 2**22  # of the training rows that the score compares with: 16 MiB
+PRINCIPAL_ROWS, EXPLAINED = 2000, 0.9  # latent_dim="auto": rows looked at, and share of their variance that is held
+FENCE = 1.5  # contamination="auto": so many interquartile ranges below the lower quartile
 
 
-class AAE(AdversarialTransformer):
+class AAE(OutlierMixin, AdversarialTransformer):  # type: ignore[misc]
     """Adversarial autoencoder: codes whose distribution is that of a prior (section 2).
 
     Rows become codes with `transform`, codes become rows with `inverse_transform`, samples of the prior become new rows
-    with `sample`, and `score_samples` says how normal a row is.
+    with `sample`. It is a detector of anomalies too: `score_samples` returns how normal a row is, and `predict` whether it is.
 
     Parameters
     ----------
-    latent_dim : int, default=8
-        Number of dimensions of a code.
+    latent_dim : int or "auto", default=8
+        Number of dimensions of a code. ``"auto"``: as many as principal components hold nine tenths of the variance of the
+        scaled rows, or those of a `prior` that has its own.
+    contamination : float or "auto", default="auto"
+        Fraction of anomalies among the training rows, larger than 0 and at most 0.5. `offset_` is then that quantile of their
+        scores, and as many of them, those furthest from the rest, are not compared with. ``"auto"``: all are taken for
+        normal, and `offset_` lies 1.5 interquartile ranges below the lower quartile of their scores.
     prior : "gaussian", Prior or callable, default="gaussian"
         What the distribution of the codes is matched to: N(0, I), any of `aae.priors`, or a function that is called as
         ``prior(n)`` and returns a tensor (n, latent_dim).
@@ -65,11 +89,12 @@ class AAE(AdversarialTransformer):
     optimizers : dict, optional
         Changes for single phases (``"reconstruction"``, ``"discriminator"``, ``"generator"``), in the words of a recipe:
         ``{"generator": {"learning_rate": 0.0005}, "reconstruction": {"optimizer": "sgd", "momentum": 0.9}}``.
-    encoder, decoder : torch.nn.Module or "conv", optional
-        Networks in place of the fully connected ones. An encoder maps rows (batch, n_features) to features (batch, any), to which
-        a linear layer for each part of the code is added; a decoder maps codes, with what else the model decodes from, to
-        (batch, n_features). They are copied, with the weights they have. ``"conv"``: two convolutions with 32 and 64 channels
-        beside the hidden layers, for rows that are images of `image_shape`.
+    encoder : torch.nn.Module or "conv", optional
+        Network in place of the fully connected one, from rows (batch, n_features) to features (batch, any), to which a linear
+        layer for each part of the code is added. It is copied, with the weights it has. ``"conv"``: convolutions with 32 and 64
+        channels before the hidden layers, for rows that are images of `image_shape`.
+    decoder : torch.nn.Module or "conv", optional
+        The same from codes, with what else the model decodes from, to (batch, n_features).
     discriminator : torch.nn.Module, optional
         Maps codes (batch, dim) to logits (batch, 1); each part of the code gets a copy.
     image_shape : sequence of int, optional
@@ -120,9 +145,13 @@ class AAE(AdversarialTransformer):
         With ``missing="mask"`` what the encoder sees in place of missing values.
     best_epoch_ : int
         With `early_stopping` the epoch whose weights came back.
-    noise_variance_ : float
-        Mean squared reconstruction error of the scaled training rows, per dimension; larger than 0. After `partial_fit` that of
-        a sample of up to 1000 of all rows seen, which the estimator keeps for it.
+    latent_dim_ : int
+        Number of dimensions of a code.
+    noise_variance_ : array of float, (n_features_in_,)
+        Mean squared reconstruction error of each column of the scaled training rows, or of a sample of up to 10,000; larger
+        than 0. After `partial_fit` that of a sample of up to 1000 of all rows seen, which the estimator keeps for it.
+    offset_ : float
+        Score below which a row is an anomaly.
     n_features_in_ : int
         Number of columns seen by `fit`.
     feature_names_in_ : array of str, (n_features_in_,)
@@ -145,8 +174,87 @@ class AAE(AdversarialTransformer):
     (3, 4)
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **AdversarialEstimator._parameter_constraints,
+        "latent_dim": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "contamination": [Interval(Real, 0, 0.5, closed="right"), StrOptions({"auto"})],
+    }
+
+    latent_dim_: int
+    noise_variance_: NDArray[np.float64]
+    offset_: float
     _kept: Tensor  # a sample of all scaled rows seen
     _seen: int  # of so many
+    _compared: dict[str, Tensor]  # training rows that the anomaly score compares with: a state of `Neighbours`
+
+    def __init__(
+        self,
+        latent_dim: int | Literal["auto"] = 8,
+        *,
+        contamination: float | Literal["auto"] = "auto",
+        prior: Any = "gaussian",
+        posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
+        hidden_layer_sizes: Sequence[int] = (200, 200),
+        discriminator_layer_sizes: Sequence[int] = (200, 200),
+        batch_norm: Literal["none", "hidden", "all"] = "none",
+        input_noise: float = 0.1,
+        discriminator_noise: float = 0.0,
+        scaling: ScalingKind | Scaling = "auto",
+        output: Literal["auto", "linear", "sigmoid"] = "auto",
+        epochs: int | Literal["auto"] = "auto",
+        batch_size: int = 50,
+        learning_rate: float = 0.001,
+        optimizers: dict[str, dict[str, Any]] | None = None,
+        learning_rate_decay: Literal["auto", "none", "linear", "cosine"] = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float | None = None,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        callbacks: Sequence[Any] | None = None,
+        encoder: Any = None,
+        decoder: Any = None,
+        discriminator: Any = None,
+        image_shape: Sequence[int] | None = None,
+        missing: Literal["error", "mask"] = "error",
+        precision: Literal["fp32", "bf16", "tf32"] = "fp32",
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        warm_start: bool = False,
+        verbose: bool | int = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        super().__init__(
+            latent_dim,  # type: ignore[arg-type]
+            prior=prior,
+            posterior=posterior,
+            hidden_layer_sizes=hidden_layer_sizes,
+            discriminator_layer_sizes=discriminator_layer_sizes,
+            batch_norm=batch_norm,
+            input_noise=input_noise,
+            discriminator_noise=discriminator_noise,
+            scaling=scaling,
+            output=output,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            optimizers=optimizers,
+            learning_rate_decay=learning_rate_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            callbacks=callbacks,
+            encoder=encoder,
+            decoder=decoder,
+            discriminator=discriminator,
+            image_shape=image_shape,
+            missing=missing,
+            precision=precision,
+            device=device,
+            warm_start=warm_start,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.contamination = contamination
 
     def fit(
         self,
@@ -203,10 +311,52 @@ class AAE(AdversarialTransformer):
         weights = check_weights("sample_weight", sample_weight, len(checked))
         rows = self._train(checked, weights=weights, incremental=incremental, partial=partial, validation=validation)
         self._keep_some(rows, anew=not partial or not incremental)
-        errors = self._squared_errors(self._kept if partial else rows)
-        mean = np.average(errors, weights=None if partial else weights)
-        self.noise_variance_ = max(float(mean) / rows.shape[1], float(np.finfo(np.float32).eps))
+        self._compare_with(self._kept if partial else self._some(rows, weights))
         return self
+
+    @property
+    def _style_dim(self) -> int:
+        return self.latent_dim_
+
+    def _build(self, rows: Tensor, seed: int) -> AdversarialAutoencoder:
+        wanted: Any = self.latent_dim
+        if wanted != "auto":
+            self.latent_dim_ = int(wanted)
+        elif isinstance(self.prior, Prior):
+            self.latent_dim_ = self.prior.dim
+        else:
+            size = max(COMPARED_ROWS[0], min(PRINCIPAL_ROWS, COMPARED_VALUES // rows.shape[1]))
+            which = torch.linspace(0, len(rows) - 1, min(len(rows), size)).round().long()
+            self.latent_dim_ = principal_dimension(rows[which], EXPLAINED)
+        return super()._build(rows, seed)
+
+    def _some(self, rows: Tensor, weights: Weights | None) -> Tensor:
+        """Return the scaled rows that others are compared with: all, as often as they count, or a sample where there are many."""
+        index, drawn = repeat(np.arange(len(rows)), weights)
+        random = np.random.RandomState(self._seed)
+        size = max(COMPARED_ROWS[0], min(COMPARED_ROWS[1], COMPARED_VALUES // rows.shape[1]))
+        if drawn is not None:
+            index = random.choice(index, min(size, len(index)), p=drawn / drawn.sum())
+        elif len(index) > size:
+            index = random.permutation(index)[:size]
+        return rows[torch.from_numpy(index)]
+
+    @usual_state()
+    @torch.no_grad()
+    def _compare_with(self, rows: Tensor) -> None:
+        """Set what the anomaly score needs from scaled training rows, and the threshold."""
+        model = copy.deepcopy(self.model_).double()
+        found = [code_and_reconstruction(model, batch.to(self._device).double()) for batch in batches(rows)]
+        codes, reconstructions = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
+        self.noise_variance_ = residual_variance(rows, reconstructions).numpy()
+        contamination = 0.0 if self.contamination == "auto" else float(self.contamination)
+        self._compared = dict(Neighbours.of(rows, codes, reconstructions, contamination).state_dict())
+        scores = self._scores(rows)
+        if contamination:
+            self.offset_ = float(np.quantile(scores, contamination))
+        else:
+            low, high = np.quantile(scores, [0.25, 0.75])
+            self.offset_ = float(low - FENCE * (high - low))
 
     def _keep_some(self, rows: Tensor, *, anew: bool) -> None:
         """Keep a fair sample of all scaled rows seen so far, for what `partial_fit` measures on all of them."""
@@ -247,15 +397,23 @@ class AAE(AdversarialTransformer):
         return self._draw(n, None, random_state)
 
     def score_samples(self, X: ArrayLike) -> Rows:
-        r"""Return how normal each row is: log p(x, z) at its code z, in nats; larger is more normal.
+        r"""Return how normal each row is, by the training rows that are nearest in code and residual; larger is more normal.
 
-        With z the code of the row, d the number of its columns, and s2 = `noise_variance_`, this is
+        A scaled row x with code z and residual e = x - decoded z has the point u = (z / c, e / r) of as many coordinates as the
+        code and the row have together. c is the standard deviation of the training codes, and r of a column the geometric
+        mean of the standard deviation of its residual (the square root of `noise_variance_`, at least a tenth of the root
+        mean square of all columns) and that of the rows. With d_j(u) the distance to the j-th nearest of the training
+        points, u_j, and f a hundredth of the median of such distances,
 
-        log p(x\|z) + log p(z) = - \|x - decoded z\|^2 / (2 s2) - d / 2 log(2 pi s2) + log p(z).
+        log_distance(u) = mean of log(d_j(u) + f) over j = 1, ..., 10,
 
-        A row scores low if it cannot be reconstructed, or if its code lies where the prior has little mass. x is the scaled
-        row. Where the density of the prior is not known everywhere (one that can only be sampled, or a uniform one) the
-        logit of the discriminator, which estimates log p(z) - log q(z), stands in for log p(z).
+        score(x) = mean of log_distance(u_j) / 2 over j = 1, ..., 10 - log_distance(u).
+
+        Up to its sign, a factor and a constant, the last term alone estimates log q(z, e), the likelihood of code and residual
+        under the distribution of the training rows themselves, by nearest neighbours. The first is half of what would make
+        it a local outlier factor: it lowers the bar where training rows lie far apart. The paper has no anomaly score, and this
+        is no log-likelihood in nats: neither the density of the prior nor that of a noise model is in it. Rows that training
+        saw are not their own neighbours. Training rows are sampled where there are more than 10,000.
 
         Parameters
         ----------
@@ -264,34 +422,35 @@ class AAE(AdversarialTransformer):
 
         Returns
         -------
-        array, (n_samples,)
+        array of float64, (n_samples,)
             Scores.
         """
-        rows = self._rows(X)
-        errors = self._squared_errors(rows)
-        constant = 0.5 * rows.shape[1] * np.log(2 * np.pi * self.noise_variance_)
-        scores: NDArray[np.float64] = self._log_prior(rows) - errors / (2 * self.noise_variance_) - constant
-        return scores.astype(np.float32)
+        return self._scores(self._rows(X))
+
+    def decision_function(self, X: ArrayLike) -> Rows:
+        """Return the scores of rows (n_samples, n_features) less `offset_`, (n_samples,): below 0 for an anomaly."""
+        scores: Rows = self.score_samples(X) - self.offset_
+        return scores
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return 1 for each row (n_samples, n_features) that is normal, and -1 for an anomaly, (n_samples,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """Compute the mean of `score_samples` over rows (n_samples, n_features); `y` is ignored."""
-        return float(self.score_samples(X).mean(dtype=np.float64))
+        return float(self.score_samples(X).mean())
+
+    @property
+    def _anomaly_score(self) -> AnomalyScore:
+        """The score as a module, from scaled rows (n, n_features_in_) to scores (n,); `export` can trace it."""
+        return AnomalyScore(self.model_, Neighbours(self._compared))
 
     @usual_state()
     @torch.no_grad()
-    def _squared_errors(self, rows: Tensor) -> NDArray[np.float64]:
-        """Compute the squared error of the reconstruction of each scaled row."""
-        parts = []
-        for batch in batches(rows):
-            there = batch.to(self._device)
-            parts.append((self.model_.reconstruct(there) - there).cpu().numpy())
-        return np.concatenate([np.square(part, dtype=np.float64).sum(axis=1) for part in parts])
-
-    @usual_state()
-    @torch.no_grad()
-    def _log_prior(self, rows: Tensor) -> NDArray[np.float64]:
-        latent = self.model_.latent("style")
-        codes = self._codes(rows)["style"]
-        known = latent.prior.density_everywhere
-        values: Rows = (latent.prior.log_prob(codes) if known else latent.discriminate(codes)).cpu().numpy()
-        return values.astype(np.float64)
+    def _scores(self, rows: Tensor) -> Rows:
+        """Compute the scores of scaled rows, in float64: those of a row then do not depend on its batch."""
+        score = copy.deepcopy(self._anomaly_score).double().to(self._device)
+        size = min(BATCH, score.neighbours.batch_size)
+        scores = [score(batch.to(self._device).double()).cpu() for batch in rows.split(size)]  # type: ignore[no-untyped-call]
+        found: Rows = torch.cat(scores).numpy()
+        return found

@@ -338,6 +338,7 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
             classes = known if len(known) else find_classes(given)
             labels = number_labels(given, classes)
         categories = model.label_head.num_labels if model.classifies else 0
+        shape = tuple(image_shape or getattr(self, "image_shape", None) or ())
         stored = self.scaler_.inverse(rows).numpy().astype(self._decodes_to)
         return View(
             title=self._title(),
@@ -352,7 +353,7 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
             clusters=not len(known),
             prior=None if model.cluster_heads is not None else prior,
             heads=None if model.cluster_heads is None else model.cluster_heads.weight.detach().cpu().numpy(),
-            image_shape=tuple(image_shape or ()),
+            image_shape=shape[:2] if shape[2:] == (1,) else shape,
             image_range=(float(stored.min()), float(stored.max())),
             columns=tuple(map(str, getattr(self, "feature_names_in_", ()))),
         )

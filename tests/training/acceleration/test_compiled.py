@@ -1,6 +1,7 @@
 """Compiled steps: the numbers of steps that are not, from the same random numbers, and what happens where none can be made."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -45,6 +46,7 @@ def as_traced(graph, inputs):
 
 def test_a_program_trains_as_the_step_does_from_the_same_random_numbers(monkeypatch, capsys):
     monkeypatch.setattr(compiled, "BACKEND", as_traced)
+    monkeypatch.setattr(compiled, "WORTH_A_LINE", 0.0)
     changes = [*FULLY_CONNECTED, "training.precision=fp32", "training.generator.learning_rate={ 0 = 0.1, 1 = 0.01 }"]
     own, plain = (trainer("table2-mnist-100", changes, compile) for compile in (True, False))
     for found, expected in zip(epochs(own, 2), epochs(plain, 2), strict=True):
@@ -53,7 +55,7 @@ def test_a_program_trains_as_the_step_does_from_the_same_random_numbers(monkeypa
     for phase, update in plain.optimizers.items():
         assert_alike(dict(own.optimizers[phase].entries()), dict(update.entries()), rtol=1e-3, atol=1e-6)
     assert torch.equal(own.noise.generator.get_state(), plain.noise.generator.get_state())
-    assert capsys.readouterr().err == ""  # it was compiled
+    assert re.fullmatch(r"(note: steps were compiled in \d+ s\n)+", capsys.readouterr().err)
 
 
 def test_compiled_by_torch_a_run_that_is_resumed_within_an_epoch_ends_with_the_same_bits(capsys):
@@ -70,7 +72,7 @@ def test_compiled_by_torch_a_run_that_is_resumed_within_an_epoch_ends_with_the_s
         epochs(one, 2)
     found, expected = (one.state()[0] for one in (resumed, own))
     assert all(torch.equal(found[name], value) for name, value in expected.items())
-    assert capsys.readouterr().err == ""
+    assert "not compiled" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ def test_every_kind_of_phase_is_traced(recipe, changes, monkeypatch, capsys):
     own, plain = (trainer(recipe, changes, compile) for compile in (True, False))
     for found, expected in zip(epochs(own, 2), epochs(plain, 2), strict=True):
         assert found == pytest.approx(expected, rel=1e-4, abs=1e-4)
-    assert capsys.readouterr().err == ""
+    assert "not compiled" not in capsys.readouterr().err
 
 
 def test_one_step_in_bf16_moves_the_weights_and_their_copies_alike(monkeypatch):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from aae.training.acceleration.matmul import replace_matmuls
 
 Step = Callable[[Tensor, "Tensor | None", "Noise | None", "dict[str, Tensor] | None"], Tensor]
 """From the indices of a mini-batch and a labelled one, what to draw from and the learning rate of each phase, to the metrics."""
+
+WORTH_A_LINE = 5.0  # seconds of compiling; what torch finds in its cache of compiled programs takes fewer
 
 Call = tuple[str, tuple[int, ...]]
 """A method of `Noise` and its arguments."""
@@ -151,13 +154,17 @@ class CompiledStep:
             program = self._programs[names]
             return program.run(*inputs, *_draw(self._noise, program.calls))
         draws: list[Tensor] | None = None
+        started = time.monotonic()
         try:
             with warnings.catch_warnings(action="ignore"), _compilers_undisturbed():  # warnings of torch about itself
                 program = self._programs[names] = self._trace(names, inputs)
                 draws = _draw(self._noise, program.calls)
                 metrics = program.run(*inputs, *draws)  # which compiles it first
                 self._required = False
-                return metrics
+            seconds = time.monotonic() - started
+            if seconds >= WORTH_A_LINE:
+                print(f"note: steps were compiled in {seconds:.0f} s", file=sys.stderr)
+            return metrics
         except Exception as error:  # whatever a tracer and a compiler may raise: the step runs without them
             cause = getattr(error, "inner_exception", error)
             self._give_up(str(cause).strip().partition("\n")[0] or type(cause).__name__)
