@@ -25,7 +25,7 @@ SMALL = [
     "model.decoder.hidden=[8]",
     "model.discriminator.hidden=[8]",
 ]
-ALL, CODER, CLASSIFIER = ["encoder", "decoder", "classifier"], ["encoder", "decoder"], ["classifier"]
+ALL, CODER, CLASSIFIER = ["encoder", "decoder", "classifier", "score"], ["encoder", "decoder"], ["classifier"]
 RUNS = {
     "demo": ("demo", "columns.npz", ['model.style.posterior="gaussian"'], ALL),
     "seen": (  # images of bytes, through convolutions
@@ -145,6 +145,24 @@ def test_what_the_encoder_and_decoder_do_together_is_what_reconstruct_does():
     rows = rows_for(run, 7)
     found = infer("demo-onnx/decoder.onnx", **infer("demo-onnx/encoder.onnx", rows=rows))["rows"]
     np.testing.assert_allclose(found, run.reconstruct(rows), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["demo", "clusters", "heads"])
+def test_the_score(name):
+    run = aae.load(name, "cpu")
+    rows = rows_for(run, 7)
+    np.testing.assert_allclose(infer(f"{name}-onnx/score.onnx", rows=rows)["score"], run.score_samples(rows), rtol=1e-3)
+
+
+def test_an_estimator_takes_and_gives_rows_in_their_units(tmp_path):
+    rows = np.random.default_rng(0).normal(300, [1, 20, 500], (60, 3))
+    model = aae.SemiSupervisedAAE(epochs=1, hidden_layer_sizes=(8,), random_state=0).fit(rows, np.arange(60) % 3)
+    files = model.export(tmp_path / "onnx")
+    assert [file.name for file in files] == ["encoder.onnx", "decoder.onnx", "classifier.onnx"]
+    codes = infer(files[0], rows=rows)
+    np.testing.assert_allclose(codes["style"], model.transform(rows), atol=TOLERANCE)
+    np.testing.assert_allclose(infer(files[1], **codes)["rows"], model.reconstruct(rows), rtol=1e-4)
+    np.testing.assert_allclose(infer(files[2], rows=rows)["probabilities"], model.predict_proba(rows), atol=TOLERANCE)
 
 
 # --- the files ---------------------------------------------------------------------------------------------------------

@@ -169,7 +169,7 @@ def export(
     output: Annotated[Path, typer.Option("-o", "--output", help="New or empty folder.")],
     trust: TrustOption = False,
 ) -> None:
-    """Write the encoder, decoder and classifier of a run, those that it has, as ONNX files.
+    """Write the encoder, decoder, classifier and score of a run, those that it has, as ONNX files.
 
     Example: aae export runs/demo -o demo-onnx
     """

@@ -246,6 +246,34 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         return save(self, Path(folder))
 
+    def export(self, folder: str | Path) -> list[Path]:
+        """Write encoder, decoder and classifier, those that the model has, as ONNX files that take and give unscaled rows.
+
+        Parameters
+        ----------
+        folder : str or Path
+            A new or empty folder; parents are created. Needs the extra ``export``.
+
+        Returns
+        -------
+        list of Path
+            The files; `aae.onnx` says what each takes and gives. The probabilities follow ``class_names`` in their metadata.
+
+        Raises
+        ------
+        InputError
+            If the extra is missing, or the folder holds something already or cannot be written.
+        """
+        from aae.onnx import Exported, write_onnx
+
+        check_is_fitted(self)
+        known = list(getattr(self, "classes_", ()))
+        categories = self.model_.label_head.num_labels if self.model_.classifies else 0
+        names = [str(name) for name in (known if len(known) >= categories else range(categories))]
+        dtype = np.dtype(self._decodes_to).name
+        title = {"estimator": type(self).__name__}
+        return write_onnx(Exported(self.model_, self.scaler_, (self.n_features_in_,), dtype, names, title), folder)
+
     @classmethod
     def load(cls, folder: str | Path, **parameters: Any) -> Self:
         """Read an estimator that `save` wrote; nothing in the folder is executed.

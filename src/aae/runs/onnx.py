@@ -1,53 +1,19 @@
-r"""A finished run as ONNX files, to be used without Python or torch.
-
-The scaling is part of the graphs: like `Run`, they take and give rows as they are stored (uint8 images, float32 rows).
-``n`` is any number of rows.
-
-=================== ============================================ ====================================================
-file                inputs                                       outputs
-=================== ============================================ ====================================================
-``encoder.onnx``    ``rows`` (n, \*shape)                        the code (n, dim) of every latent by its name, and
-                                                                 ``embedding`` (n, dim) of a model with cluster heads
-``decoder.onnx``    the code (n, dim) of every latent by its     ``rows`` (n, \*shape)
-                    name, and ``true_label`` (n,), int64, where
-                    the decoder sees it (section 4)
-``classifier.onnx`` ``rows`` (n, \*shape)                        ``probabilities`` and ``logits`` (n, classes) of q(y|x)
-=================== ============================================ ====================================================
-"""
+"""A finished run as ONNX files; see `aae.onnx` for what they take and give."""
 
 from __future__ import annotations
 
-import copy
-import json
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
 
-import torch
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
-
-from aae.convolution import Convolution
 from aae.errors import InputError
-from aae.files import new_folder
-from aae.model import AdversarialAutoencoder, Codes, Model
-from aae.networks import Dense, Scaling
-from aae.runs.hub import LIBRARY
+from aae.onnx import Exported, write_onnx
 from aae.runs.run import Run
-
-OPSET = 18  # ONNX 1.13; the exporter writes no lower one by itself
-EXAMPLE = 2  # rows in the batch that the graphs are traced with
 
 
 def export(run: Run, folder: str | Path) -> list[Path]:
-    """Write the encoder, decoder and classifier of a run as ONNX files, those that it has; all of them or none.
+    """Write the encoder, decoder, classifier and score of a run as ONNX files, those that it has; all of them or none.
 
-    The code that stands for each row is computed, as by ``run.encode(rows)``; nothing is drawn. The metadata of every file
-    names the ``recipe`` and, as a JSON list, the ``class_names``: the classes in the order of the probabilities, or the
-    numbers of the clusters. Needs the extra ``export``.
+    The metadata of every file names the ``recipe`` and, as a JSON list, the ``class_names``: the classes in the order of the
+    probabilities, or the numbers of the clusters. Needs the extra ``export``.
 
     Parameters
     ----------
@@ -70,114 +36,7 @@ def export(run: Run, folder: str | Path) -> list[Path]:
         raise InputError(
             f"{run.folder.path}: a {run.model.description} has no encoder, decoder or classifier; expected another run"
         )
-    try:
-        with _quiet():
-            import onnx_ir.passes.common as passes
-            import onnxscript  # noqa: F401  torch.onnx needs it
-    except ImportError:
-        raise InputError(
-            f"{folder}: ONNX files need the extra 'export'; expected: pip install '{LIBRARY}[export]'"
-        ) from None
     names = run.label_names if run.model.classifies else run.class_names
-    model, scaling = copy.deepcopy(run.model).cpu().eval(), copy.deepcopy(run.scaling).cpu()
-    _fuse_norms(model)
-    rows = {"rows": torch.zeros(EXAMPLE, *run.shape, dtype=getattr(torch, run.metadata["rows"]))}
-    written = []
-    with new_folder(Path(folder)) as draft:
-
-        def write(name: str, graph: nn.Module, inputs: dict[str, Any], outputs: Sequence[str]) -> None:
-            program = _trace(graph, inputs, outputs)
-            program.model.metadata_props.update(recipe=run.recipe.name, class_names=json.dumps(names))
-            passes.ClearMetadataAndDocStringPass()(program.model)
-            program.save(draft / name)
-            written.append(Path(folder) / name)
-
-        if run.model.encodes:
-            model = cast(AdversarialAutoencoder, model)
-            codes = {
-                latent: torch.zeros(EXAMPLE, model.latent(latent).prior.dim, dtype=torch.float32)
-                for latent in model.latents
-            }
-            embedding = [] if model.cluster_heads is None else ["embedding"]
-            write("encoder.onnx", _Encoder(model, scaling), rows, [*codes, *embedding])
-            label = {} if model.decoder_classes is None else {"true_label": torch.zeros(EXAMPLE, dtype=torch.int64)}
-            write("decoder.onnx", _Decoder(model, scaling, rows["rows"]), {"codes": codes, **label}, ["rows"])
-        if run.model.classifies:
-            write("classifier.onnx", _Classifier(model, scaling), rows, ["probabilities", "logits"])
-    return written
-
-
-def _fuse_norms(model: nn.Module) -> None:
-    """Create the batch normalization of a model in evaluation mode part of the layers before it, in place."""
-    for layer in list(model.modules()):
-        if isinstance(layer, Dense) and layer.norm is not None:
-            layer.linear, layer.norm = fuse_linear_bn_eval(layer.linear, layer.norm), None
-        if isinstance(layer, Convolution) and layer.norm is not None:
-            layer.convolution, layer.norm = fuse_conv_bn_eval(layer.convolution, layer.norm), None
-
-
-class _Encoder(nn.Module):
-    """From stored rows to codes."""
-
-    def __init__(self, model: AdversarialAutoencoder, scaling: Scaling) -> None:
-        super().__init__()
-        self.model, self.scaling = model, scaling
-
-    def forward(self, rows: Tensor) -> tuple[Tensor, ...]:
-        codes = self.model.encode(self.scaling(rows))
-        embedding = () if self.model.cluster_heads is None else (self.model.representation(codes),)
-        return (*codes.values(), *embedding)
-
-
-class _Decoder(nn.Module):
-    """From codes to rows like `example`, of the stored shape and type."""
-
-    def __init__(self, model: AdversarialAutoencoder, scaling: Scaling, example: Tensor) -> None:
-        super().__init__()
-        self.model, self.scaling, self.shape, self.dtype = model, scaling, example.shape[1:], example.dtype
-
-    def forward(self, codes: Codes, true_label: Tensor | None = None) -> Tensor:
-        rows = self.scaling.inverse(self.model.decode(codes, true_label)).reshape(-1, *self.shape)
-        if not self.dtype.is_floating_point:
-            limits = torch.iinfo(self.dtype)
-            rows = rows.round().clamp(limits.min, limits.max)
-        return rows.to(self.dtype)
-
-
-class _Classifier(nn.Module):
-    """From stored rows to q(y|x)."""
-
-    def __init__(self, model: Model, scaling: Scaling) -> None:
-        super().__init__()
-        self.model, self.scaling = model, scaling
-
-    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.model.label_logits(self.scaling(rows))
-        return torch.softmax(logits, dim=1), logits
-
-
-def _trace(graph: nn.Module, inputs: dict[str, Any], outputs: Sequence[str]) -> Any:
-    """Turn a module into an ONNX program; `inputs` are examples by argument, or by name within an argument."""
-    batch = {0: torch.export.Dim("batch")}
-    shapes = {key: batch if isinstance(value, Tensor) else dict.fromkeys(value, batch) for key, value in inputs.items()}
-    names = [name for key, value in inputs.items() for name in ([key] if isinstance(value, Tensor) else value)]
-    with _quiet(), torch.no_grad():
-        # strict, and here: torch.onnx.export would rather fix the batch size than fail
-        program = torch.export.export(graph, (), inputs, dynamic_shapes=shapes, strict=True)
-        return torch.onnx.export(
-            program, dynamo=True, input_names=names, output_names=outputs, opset_version=OPSET, verbose=False
-        )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep to itself what the exporter says about its own insides."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+    variance = run.metadata.get("noise_variance")
+    title = {"recipe": run.recipe.name}
+    return write_onnx(Exported(run.model, run.scaling, run.shape, run.metadata["rows"], names, title, variance), folder)
