@@ -41,6 +41,23 @@ def as_matrix(values: ArrayLike, name: str) -> Array:
     return array.reshape(len(array), -1)
 
 
+def finite_rows(values: Array, what: str) -> Array:
+    """Check what a model makes of rows, (n, ...), before anybody gets to see it; returns it.
+
+    Raises
+    ------
+    InputError
+        If a value is not finite.
+    """
+    broken = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1)) if values.size else np.arange(0)
+    if len(broken):
+        raise InputError(
+            f"row {broken[0] + 1}: {what} is not finite, in {len(broken)} of {len(values)} rows; expected values like those of "
+            "the training rows"
+        )
+    return values
+
+
 def as_labels(values: ArrayLike, name: str) -> Array:
     """Bring `values` to a vector (n,) of int64.
 

@@ -16,7 +16,7 @@ from joblib import Parallel, delayed
 from sklearn.datasets import load_iris
 
 import aae
-from aae.errors import CollapseWarning, InterruptedTrainingWarning
+from aae.errors import CollapseWarning, InputError, InterruptedTrainingWarning
 
 ROWS, SPECIES = load_iris(return_X_y=True)
 SMALL = {"hidden_layer_sizes": (16,), "discriminator_layer_sizes": (16,), "random_state": 0}
@@ -200,3 +200,23 @@ def test_codes_beside_the_prior_are_told():
 
 def test_healthy_training_tells_nothing():
     aae.SemiSupervisedAAE(2, random_state=0, epochs=110).fit(ROWS, SPECIES)
+
+
+@pytest.mark.parametrize("kind", [aae.SemiSupervisedAAE, aae.AAEClusterer, aae.AAE, aae.AAEEmbedding])
+def test_rows_far_from_all_others_never_come_out_as_nan(kind):
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    model = kind(epochs=1, hidden_layer_sizes=(8,), discriminator_layer_sizes=(8,), random_state=0)
+    rows = rng.normal(size=(60, 4)) + labels[:, None]
+    model.fit(rows, labels)
+    use = model.predict_proba if hasattr(model, "predict_proba") else model.transform
+    assert np.isfinite(use(1e6 * rows)).all()
+    with pytest.raises(ValueError, match=r"not finite|too large") as error:
+        use(np.vstack([rows[:1], np.full((2, 4), 3e38)]))
+    assert "\n" not in str(error.value)
+
+
+def test_masked_values_are_not_used():
+    rows = np.ma.masked_array(np.random.default_rng(0).normal(size=(30, 3)), mask=np.arange(90).reshape(30, 3) == 4)
+    with pytest.raises(InputError, match=r"^X has 1 masked values; expected none"):
+        aae.AAE(epochs=1).fit(rows)

@@ -41,10 +41,10 @@ from aae.estimators.use import (
     FittedModel,
     Labels,
     batches,
+    check_form,
     draw_seed,
     filled,
     medians,
-    refuse_images,
     scaled,
 )
 from aae.estimators.weights import Weights, repeat, row_order
@@ -226,7 +226,7 @@ class AdversarialEstimator(FittedModel):
 
     def _check_fit(self, X: Any, y: Any = "no_validation", *, incremental: bool, unlabelled: Any = None) -> Any:
         """Check rows, and labels where there are some, for training."""
-        refuse_images(X)
+        check_form(X)
         if y is not None and not isinstance(y, str):
             y = mark_unlabelled(y, unlabelled)
         masks = self.missing == "mask"

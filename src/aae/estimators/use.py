@@ -16,7 +16,7 @@ from sklearn.utils import assert_all_finite, check_array, check_random_state, ch
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from aae.arrays import between
+from aae.arrays import between, finite_rows
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, wanted_labels
@@ -72,7 +72,7 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
     def _rows(self, X: Any) -> Tensor:
         """Check and scale rows (n, n_features_in_) for the fitted model; on the CPU."""
         check_is_fitted(self)
-        refuse_images(X)
+        check_form(X)
         return scaled(self.scaler_, self._filled(X)[0])
 
     def _filled(self, X: Any) -> tuple[Any, NDArray[np.bool_] | None]:
@@ -119,7 +119,10 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
     def _codes(self, rows: Tensor) -> dict[str, Tensor]:
         """Infer the codes of scaled rows."""
         parts = [self.model_.encode(batch.to(self._device)) for batch in batches(rows)]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        codes = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        for code in codes.values():
+            finite_rows(code.cpu().numpy(), "the code")
+        return codes
 
     @usual_state()
     @torch.no_grad()
@@ -128,8 +131,7 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
         if not self.model_.classifies:
             return np.ones((len(rows), 1), np.float32)
         logits = torch.cat([self.model_.label_logits(batch.to(self._device)) for batch in batches(rows)])
-        probabilities: Rows = torch.softmax(logits, dim=1).cpu().numpy()
-        return probabilities
+        return finite_rows(torch.softmax(logits, dim=1).cpu().numpy(), "q(y|x)")
 
     @usual_state()
     @torch.no_grad()
@@ -142,7 +144,7 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
             part = {name: code[some].to(self._device) for name, code in codes.items()}
             scaled = self.model_.decode(part, None if labels is None else labels[some].to(self._device))
             rows[some] = self.scaler_.inverse(scaled.cpu()).numpy()
-        return rows
+        return finite_rows(rows, "what the decoder makes")
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -370,8 +372,12 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
         return self._draw(n, None, 0)
 
 
-def refuse_images(X: Any) -> None:
-    """Check that rows are flat."""
+def check_form(X: Any) -> None:
+    """Check that rows are flat, and that none of their values is masked."""
+    if np.ma.is_masked(X):
+        raise InputError(
+            f"X has {int(np.ma.getmaskarray(X).sum())} masked values; expected none: fill them or leave their rows out"
+        )
     if getattr(X, "ndim", 2) > 2:
         raise InputError(
             f"X has shape {tuple(X.shape)}; expected (n_samples, n_features): flatten each row, X.reshape(len(X), -1)"

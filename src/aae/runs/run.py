@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aae import recipes
-from aae.arrays import ArrayLike, as_labels, between
+from aae.arrays import ArrayLike, as_labels, between, finite_rows
 from aae.data import Dataset, Split, read_rows
 from aae.data.checks import are_images, check_finite, colours_last
 from aae.data.frames import as_rows
@@ -320,7 +320,7 @@ class Run(Plots):
         noise = None if seed is None else Noise(seed, CODES, device=self.device)
         parts = [model.encode(batch, noise) for batch in self._batches(rows)]
         codes = {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in model.latents}
-        return {name: _finite(code, "the code") for name, code in codes.items()}
+        return {name: finite_rows(code, "the code") for name, code in codes.items()}
 
     def __repr__(self) -> str:
         """Describe the run in one line."""
@@ -381,7 +381,7 @@ class Run(Plots):
         if not model.classifies:
             raise InputError(f"{self.folder.path}: the run infers no labels; expected one with a label latent")
         logits = np.concatenate([model.label_logits(batch).cpu().numpy() for batch in self._batches(rows)])
-        return _finite(logits, "q(y|x)")
+        return finite_rows(logits, "q(y|x)")
 
     def predict_proba(self, rows: ArrayLike) -> NDArray[np.float32]:
         """Compute q(y|x) (n, classes) for rows (n, *shape) as stored."""
@@ -498,7 +498,7 @@ class Run(Plots):
         if variance is None:
             raise InputError(f"{self.folder.metadata}: holds no noise_variance; expected a run of this version")
         parts = [model.log_joint(batch, variance).cpu().numpy() for batch in self._batches(rows)]
-        return _finite(np.concatenate(parts), "the score")
+        return finite_rows(np.concatenate(parts), "the score")
 
     def save(self, folder: str | Path) -> Path:
         """Write the run into a new folder that can be shared and that `aae.load` reads; see `aae.save_pretrained`."""
@@ -663,18 +663,9 @@ class Run(Plots):
 
     def _stored(self, rows: Tensor) -> NDArray[Any]:
         """Undo the scaling and give rows the type and shape they are stored with."""
-        values = _finite(self.scaling.inverse(rows).cpu().numpy().reshape(-1, *self.shape), "what the decoder makes")
+        values = finite_rows(
+            self.scaling.inverse(rows).cpu().numpy().reshape(-1, *self.shape), "what the decoder makes"
+        )
         if self.metadata["rows"] == "uint8":
             values = np.clip(np.rint(values), 0, 255)
         return np.asarray(values, self.metadata["rows"])
-
-
-def _finite(values: NDArray[Any], what: str) -> NDArray[Any]:
-    """Check what a model gives (n, ...) before anybody gets to see it."""
-    broken = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1)) if values.size else np.arange(0)
-    if len(broken):
-        raise InputError(
-            f"row {broken[0] + 1}: {what} is not finite, in {len(broken)} of {len(values)} rows; expected values like those of "
-            "the training rows"
-        )
-    return values
