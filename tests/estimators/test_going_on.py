@@ -10,6 +10,7 @@ from sklearn.datasets import load_digits, make_blobs
 import aae
 from aae.errors import CollapseWarning, InputError, InputWarning
 from aae.priors import Uniform
+from aae.training.trainer import Trainer
 
 ROWS, GROUPS = make_blobs(203, n_features=6, centers=4, random_state=0)
 SMALL = {"hidden_layer_sizes": (16, 8), "discriminator_layer_sizes": (16,), "random_state": 0, "epochs": 1}
@@ -18,13 +19,13 @@ SMALL = {"hidden_layer_sizes": (16, 8), "discriminator_layer_sizes": (16,), "ran
 def counted(monkeypatch):
     """Count how often each row is seen in training."""
     seen = []
-    batch = aae.training.trainer.Trainer._batch
+    batch = Trainer._batch
 
     def note(self, indices, labelled, noise):
         seen.append(self.data.rows[indices])
         return batch(self, indices, labelled, noise)
 
-    monkeypatch.setattr("aae.training.trainer.Trainer._batch", note)
+    monkeypatch.setattr(Trainer, "_batch", note)
     return seen
 
 

@@ -216,7 +216,9 @@ def test_a_part_that_asks_for_the_generator_itself_is_not_batched():
 def test_a_cpu_trains_seeds_in_turn_unless_told_otherwise(tmp_path, monkeypatch):
     calls = []
     together = train_together
-    monkeypatch.setattr("aae.runs.train.train_together", lambda runs: calls.append(len(runs)) or together(runs))
+    monkeypatch.setattr(
+        "aae.runs.train.train_together", lambda runs, *rest: calls.append(len(runs)) or together(runs, *rest)
+    )
     words = ["train", "figure2a", "--data", "digits", "--seeds", "2", "--device", "cpu", "--set", "training.epochs=1"]
     words += [word for change in small_networks() for word in ("--set", change)]
     assert command([*words, "--run", str(tmp_path / "turn")]) == 0
