@@ -25,7 +25,7 @@ from aae.device import describe_device
 from aae.recipes.schema import Recipe
 from aae.runs.train import read_recipe, train
 
-FREE = ("label", "style")  # latents whose adversarial loss is left out
+LATENTS = ("label", "style")  # whose adversarial loss is left out
 VARIANTS: dict[str, tuple[Sequence[str], bool]] = {  # what is left out, and whether clusters are found first
     "all losses, clusters first": ((), True),
     "without information": (("information",), True),
@@ -42,15 +42,18 @@ VARIANTS: dict[str, tuple[Sequence[str], bool]] = {  # what is left out, and whe
 
 def variant(recipe: Recipe, left_out: Sequence[str], clusters_first: bool, seed: int) -> Recipe:
     """Create the recipe without some losses."""
-    losses = recipe.training.losses
-    nothing = {name: (dict.fromkeys(FREE, 0.0) if name == "generator" else None) for name in left_out}
-    first = losses.clustering.model_copy(update=nothing) if losses.clustering and clusters_first else None
-    training = {"losses": losses.model_copy(update={**nothing, "clustering": first}), "seed": seed}
-    extra = {name: value for name, value in recipe.training.named_optimizers.items() if first or name != "clustering"}
-    changed = recipe.training.model_copy(update=training)
-    object.__setattr__(changed, "__pydantic_extra__", extra)
-    label = recipe.model.label.model_copy(update={} if first else {"clusters": None}) if recipe.model.label else None
-    return recipe.model_copy(update={"training": changed, "model": recipe.model.model_copy(update={"label": label})})
+    settings = recipe.model_dump(exclude_unset=True)
+    training = settings["training"] | {"seed": seed}
+    losses = training["losses"]
+    if not clusters_first:
+        del losses["clustering"], training["clustering"], settings["model"]["label"]["clusters"]
+    for part in (losses, losses["clustering"]) if clusters_first else (losses,):
+        for name in left_out:
+            if name == "generator":
+                part[name] = dict.fromkeys(LATENTS, 0.0)
+            else:
+                del part[name]
+    return Recipe.model_validate(settings | {"training": training})
 
 
 def main() -> None:

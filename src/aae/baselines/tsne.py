@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from aae import losses
-from aae.baselines.method import Baseline
+from aae.baselines.autoencoder import Autoencoder
 from aae.errors import InputError
 from aae.losses import Reduction
 from aae.model import AdversarialAutoencoder, Model
@@ -17,8 +17,7 @@ from aae.training.phases import Batch, Phase
 from aae.training.settings import OptimizerSettings
 
 if TYPE_CHECKING:
-    from aae.recipes.build_model import Networks
-    from aae.recipes.schema import ModelSettings, Recipe
+    from aae.recipes.schema import Recipe
 
 OPTIMIZER = OptimizerSettings(optimizer="adam", learning_rate=0.001)  # our choice, of both phases
 BISECTIONS = 25  # of the logarithm of the width of each Gaussian: to a millionth
@@ -122,20 +121,10 @@ def neighbour_phases(
     ]
 
 
-class TSNE(Baseline):
-    """Parametric t-SNE as a recipe's method."""
+class TSNE(Autoencoder):
+    """Parametric t-SNE as a recipe's method: the networks of the plain autoencoder, trained in another way."""
 
     name = "tsne"
-    maps = True
-
-    def check(self, settings: ModelSettings) -> None:
-        """Check that the style is the only latent."""
-        super().check(settings)
-        self.require_style_alone(settings)
-
-    def build(self, networks: Networks) -> AdversarialAutoencoder:
-        """Create the autoencoder without discriminators."""
-        return networks.autoencoder(discriminators=False)
 
     def phases(self, recipe: Recipe, model: Model) -> list[Phase]:
         """Create the phases of the map and of the decoder that reads it."""

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
-from aae.baselines.method import Baseline
-from aae.baselines.network import SupervisedNetwork, labelled_term
+from aae.baselines.network import Network, SupervisedNetwork, labelled_term
 from aae.model import Model
 from aae.networks import frozen_statistics
 from aae.training.phases import Batch, Phase
@@ -16,8 +15,7 @@ from aae.training.phases.consistency import consistency_term
 from aae.training.settings import ConsistencySettings, OptimizerSettings
 
 if TYPE_CHECKING:
-    from aae.recipes.build_model import Networks
-    from aae.recipes.schema import ModelSettings, Recipe
+    from aae.recipes.schema import Recipe
 
 OPTIMIZER = OptimizerSettings(optimizer="adam", learning_rate=0.002)  # of the authors' code
 
@@ -52,22 +50,13 @@ def virtual_adversarial_phases(model: SupervisedNetwork, settings: ConsistencySe
     return [Phase("joint", list(model.parameters()), loss, OPTIMIZER, needs_labels=True, weights=weights)]
 
 
-class VAT(Baseline):
-    """Virtual adversarial training as a recipe's method."""
+class VAT(Network):
+    """Virtual adversarial training as a recipe's method: the supervised network with a loss on all rows."""
 
     name = "vat"
+    labelled_only = False
     needs_labels = True
-    makes_rows = False
     losses = frozenset({"consistency"})
-
-    def check(self, settings: ModelSettings) -> None:
-        """Check that the label is the only latent."""
-        super().check(settings)
-        self.require_label_alone(settings)
-
-    def build(self, networks: Networks) -> SupervisedNetwork:
-        """Create the encoder and the label's head alone."""
-        return networks.classifier()
 
     def phases(self, recipe: Recipe, model: Model) -> list[Phase]:
         """Create the one phase."""

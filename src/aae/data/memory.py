@@ -94,8 +94,3 @@ def _labels(labels: Any) -> NDArray[Any]:
         found = found.astype(object)
         found[is_unlabelled(found)] = ""
     return found
-
-
-def is_given(source: object) -> bool:
-    """Check whether a source of data is given itself, not by its name or path."""
-    return not isinstance(source, str) and not hasattr(source, "__fspath__")

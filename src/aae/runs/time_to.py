@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,10 +14,7 @@ from aae.evaluation.metrics import describe
 from aae.recipes import Recipe
 from aae.runs.train import train
 from aae.runs.validation_metric import choose_metric
-
-
-class _ReachedError(Exception):
-    """There is no more to wait for."""
+from aae.training.callbacks import Training
 
 
 @dataclass(frozen=True)
@@ -98,29 +94,26 @@ def time_to(recipe: Recipe, metric: str, target: float, device: str = "auto") ->
     metric = choose_metric([recipe], metric)
     sign = -1.0 if describe(metric).direction == "higher" else 1.0
     found: list[float] = []
-    epochs, reached, started = 0, False, time.perf_counter()
+    epochs, started, ended = 0, time.perf_counter(), 0.0
 
-    def watch(epoch: int, metrics: Sequence[Mapping[str, float]]) -> None:
-        nonlocal epochs
-        epochs = epoch
-        value = metrics[0].get(metric)
+    def watch(training: Training) -> None:
+        nonlocal epochs, ended
+        epochs, ended = training.epoch, time.perf_counter()
+        value = training.metrics.get(metric)
         if value is not None:
             found.append(sign * value)
             if sign * value <= sign * target:
-                raise _ReachedError
+                training.stop()
 
     with TemporaryDirectory() as folder:
-        try:
-            train(recipe, run=Path(folder) / "run", device=device, on_epoch=watch)
-        except _ReachedError:
-            reached = True
+        train(recipe, run=Path(folder) / "run", device=device, callbacks=[watch])
     return TimeTo(
         recipe=recipe.name,
         metric=metric,
         target=target,
-        reached=reached,
+        reached=min(found) <= sign * target,
         epochs=epochs,
-        minutes=round((time.perf_counter() - started) / 60, 4),
+        minutes=round((ended - started) / 60, 4),
         best=sign * min(found),
         seed=recipe.training.seed,
         device=describe_device(choose_device(device)),

@@ -42,7 +42,7 @@ from aae.training.acceleration.distributed import Distributed, synchronize
 from aae.training.batched_seeds import BatchedSeeds
 from aae.training.callbacks import AnyCallback, check_callbacks
 from aae.training.checkpoints import Place, remove_older_checkpoints
-from aae.training.loop import Interruption, OnEpoch, TrainingJob, run_to_end
+from aae.training.loop import Interruption, TrainingJob, run_to_end
 from aae.training.run_directory import RunDirectory
 from aae.training.settings import MAX_SEED, MAX_SEEDS
 from aae.training.trainer import INIT, Trainer
@@ -117,7 +117,6 @@ def train_seeds(
     resume: bool = False,
     batched: bool | None = None,
     dataset: Dataset | None = None,
-    on_epoch: OnEpoch = None,
     callbacks: Sequence[AnyCallback] = (),
 ) -> list[Run]:
     """Train a recipe with several seeds, from ``training.seed`` on.
@@ -135,7 +134,7 @@ def train_seeds(
         rounding. By default together on a GPU, which one seed alone does not fill, and one after another on a CPU.
     dataset : Dataset, optional
         In place of that which the recipe names.
-    on_epoch, callbacks
+    callbacks
         As for `train`.
 
     Returns
@@ -150,7 +149,7 @@ def train_seeds(
         dataset = dataset or load_data(recipe)
         recipe = _with_least_steps(recipe, len(dataset.train))
     if seeds == 1:
-        return [_train_one(recipe, RunDirectory(folder), device, resume, dataset, on_epoch, callbacks)]
+        return [_train_one(recipe, RunDirectory(folder), device, resume, dataset, callbacks)]
     new = RunDirectory(folder).is_new()
     if not resume:
         RunDirectory(folder).require_new()
@@ -170,7 +169,7 @@ def train_seeds(
         for turn in turns:
             targets = [(one, RunDirectory(paths[one.training.seed])) for one in turn]
             more = turn is not turns[-1]
-            _train(targets, choose_device(device), resume, dataset, more=more, on_epoch=on_epoch, callbacks=callbacks)
+            _train(targets, choose_device(device), resume, dataset, more=more, callbacks=callbacks)
     return [Run.load(path, device, trust_modules=True) for path in paths.values()]
 
 
@@ -206,7 +205,6 @@ def _train(
     dataset: Dataset | None,
     *,
     more: bool = False,
-    on_epoch: OnEpoch = None,
     callbacks: Sequence[AnyCallback] = (),
 ) -> None:
     """Train a run, or several together, each under the lock on its folder; `more` says whether others are to follow."""
@@ -229,7 +227,7 @@ def _train(
         for recipe, folder in targets:
             prepared.append(prepare(recipe, folder, device, resume, dataset, place))
             BatchedSeeds.share_rows([one.job.trainer for one in prepared])
-        interruption = train_together(prepared, on_epoch, callbacks)
+        interruption = train_together(prepared, callbacks)
         if interruption.is_set and more:
             where = targets[-1][1].path
             raise InterruptedTrainingError(
@@ -237,9 +235,7 @@ def _train(
             )
 
 
-def train_together(
-    prepared: Sequence[PreparedRun], on_epoch: OnEpoch = None, callbacks: Sequence[AnyCallback] = ()
-) -> Interruption:
+def train_together(prepared: Sequence[PreparedRun], callbacks: Sequence[AnyCallback] = ()) -> Interruption:
     """Train runs of one recipe with different seeds to the end: as one batched program those that are equally far.
 
     Returns
@@ -265,12 +261,12 @@ def train_together(
             print(f"note: {name}: the seeds are trained one after another, not together: {reason}", file=sys.stderr)
             replicas = None
         if replicas is not None:
-            interruption = run_to_end(jobs, f"{name}, {len(group)} seeds", replicas.run_epoch, on_epoch, callbacks)
+            interruption = run_to_end(jobs, f"{name}, {len(group)} seeds", replicas.run_epoch, callbacks)
         for one in group:
             if replicas is None:
                 seed = one.recipe.training.seed
                 set_torch_state(one.torch_state, one.job.trainer.device)
-                interruption = run_to_end([one.job], f"{name} seed {seed}", on_epoch=on_epoch, callbacks=callbacks)
+                interruption = run_to_end([one.job], f"{name} seed {seed}", callbacks=callbacks)
             one.finish()
     return interruption
 
@@ -293,7 +289,6 @@ def train(
     epochs: int | None = ...,
     seeds: None = ...,
     batched: bool | None = ...,
-    on_epoch: OnEpoch = ...,
     callbacks: Sequence[AnyCallback] | None = ...,
     **settings: Any,
 ) -> Run: ...
@@ -308,7 +303,6 @@ def train(
     epochs: int | None = ...,
     seeds: int,
     batched: bool | None = ...,
-    on_epoch: OnEpoch = ...,
     callbacks: Sequence[AnyCallback] | None = ...,
     **settings: Any,
 ) -> list[Run]: ...
@@ -323,7 +317,6 @@ def train(
     epochs: int | None = None,
     seeds: int | None = None,
     batched: bool | None = None,
-    on_epoch: OnEpoch = None,
     callbacks: Sequence[AnyCallback] | None = None,
     **settings: Any,
 ) -> Run | list[Run]:
@@ -349,9 +342,6 @@ def train(
         How many seeds to train, from ``training.seed`` on, into folders ``seed-<seed>`` where they are several.
     batched : bool, optional
         Whether several seeds are trained together or in turn; see `train_seeds`.
-    on_epoch : callable, optional
-        Called after every epoch with its number, from 1, and a list of the metrics of the runs that are trained together; what
-        it raises ends the training.
     callbacks : sequence of Callback or callable, optional
         See `aae.callbacks`: objects with `on_train_begin`, `on_epoch_end` and `on_train_end`, or functions that are called after
         every epoch, all with the `Training` that they can read, stop and save.
@@ -406,7 +396,6 @@ def train(
         resume=resume,
         batched=batched,
         dataset=dataset,
-        on_epoch=on_epoch,
         callbacks=check_callbacks(callbacks),
     )
     return runs if seeds is not None else runs[0]
@@ -427,12 +416,11 @@ def _train_one(
     device: str,
     resume: bool,
     dataset: Dataset | None,
-    on_epoch: OnEpoch,
     callbacks: Sequence[AnyCallback],
 ) -> Run:
     """Train a run, unless it is finished and to be resumed."""
     if not (resume and is_finished(folder, recipe, dataset)):
-        _train([(recipe, folder)], choose_device(device), resume, dataset, on_epoch=on_epoch, callbacks=callbacks)
+        _train([(recipe, folder)], choose_device(device), resume, dataset, callbacks=callbacks)
     return Run.load(folder.path, device, trust_modules=True)  # those of the very recipe that was trained
 
 

@@ -15,7 +15,7 @@ from aae.recipes import Recipe
 from aae.sweeps.definition import Definition
 from aae.sweeps.space import Settings
 from aae.sweeps.trials import PrunedError, Trial, describe, note
-from aae.training.loop import OnEpoch
+from aae.training.callbacks import AnyCallback, Training
 from aae.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -111,12 +111,13 @@ def _run(study: optuna.Study, definition: Definition, folder: Path, number: int,
     epochs = trial.recipe.training.epochs
     seeds = [one.training.seed for one in trial.each]
 
-    def watch(seed: Recipe) -> OnEpoch:
+    def watch(seed: Recipe) -> AnyCallback:
         place = seeds.index(seed.training.seed)
         known = study.get_trials(deepcopy=False)[number].intermediate_values
 
-        def on_epoch(epoch: int, metrics: Sequence[Mapping[str, float]]) -> None:
-            value, step = metrics[0].get(definition.metric), place * epochs + epoch
+        def report(training: Training) -> None:
+            epoch = training.epoch
+            value, step = training.metrics.get(definition.metric), place * epochs + epoch
             if value is None:
                 return
             if step not in known:
@@ -124,7 +125,7 @@ def _run(study: optuna.Study, definition: Definition, folder: Path, number: int,
             if prune and is_behind(study, number, epochs, place, epoch, maximize=definition.maximize):
                 raise PrunedError(f"behind the median after epoch {epoch} of seed {seed.training.seed}")
 
-        return on_epoch
+        return report
 
     for one in trial.open_seeds():
         try:

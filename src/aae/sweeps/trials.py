@@ -30,7 +30,7 @@ from aae.recipes.reader import change
 from aae.recipes.schema import DataSettings
 from aae.runs.train import train, train_seeds
 from aae.sweeps.space import Settings, overrides
-from aae.training.loop import OnEpoch
+from aae.training.callbacks import AnyCallback
 from aae.training.run_directory import RunDirectory
 
 _one_at_a_time = threading.Lock()  # a training changes state of the whole process
@@ -122,7 +122,7 @@ class Trial:
         self,
         seeds: Sequence[Recipe] | None = None,
         device: str = "auto",
-        on_epoch: Callable[[Recipe], OnEpoch] | None = None,
+        watch: Callable[[Recipe], AnyCallback] | None = None,
     ) -> list[Recipe]:
         """Train what is neither finished nor failed, and write down why what fails does; several seeds on a GPU together.
 
@@ -132,8 +132,8 @@ class Trial:
             Of `each`; by default all that are open.
         device : {"auto", "cpu", "cuda"}
             Where to train.
-        on_epoch : callable, optional
-            Returns for a seed what is to be called after each of its epochs; seeds are then trained one after another.
+        watch : callable, optional
+            Returns for a seed a callback of its training; seeds are then trained one after another.
 
         Returns
         -------
@@ -145,13 +145,13 @@ class Trial:
         InterruptedTrainingError
             After a signal.
         PrunedError
-            Of `on_epoch`.
+            Of what `watch` returns.
         """
         wanted = self.open_seeds() if seeds is None else list(seeds)
         if not wanted:
             return []
         self.folder.mkdir(parents=True, exist_ok=True)
-        together = len(wanted) == self.seeds > 1 and on_epoch is None and choose_device(device).type == "cuda"
+        together = len(wanted) == self.seeds > 1 and watch is None and choose_device(device).type == "cuda"
         if together:
             busy = self._guarded(
                 wanted, lambda: train_seeds(self.recipe, self.seeds, run=self.folder, device=device, resume=True)
@@ -161,11 +161,11 @@ class Trial:
                 return list(self.each)
         busy_ones = []
         for recipe in wanted:
-            watch = None if on_epoch is None else on_epoch(recipe)
+            callbacks = [] if watch is None else [watch(recipe)]
 
-            def one(recipe: Recipe = recipe, watch: OnEpoch = watch) -> object:
+            def one(recipe: Recipe = recipe, callbacks: Sequence[AnyCallback] = callbacks) -> object:
                 run = self.run(recipe)
-                return train(recipe, _load(recipe), run=run.path, device=device, resume=True, on_epoch=watch)
+                return train(recipe, _load(recipe), run=run.path, device=device, resume=True, callbacks=callbacks)
 
             if self._guarded([recipe], one):
                 busy_ones.append(recipe)
@@ -179,9 +179,11 @@ class Trial:
                 work()
             except InUseError:
                 return True
-            except (InterruptedTrainingError, PrunedError):
+            except InterruptedTrainingError:
                 raise
             except Exception as error:
+                if isinstance(error.__cause__, PrunedError):  # of the callback that watches
+                    raise error.__cause__ from None
                 if len(seeds) == 1:
                     traceback.print_exc()
                     write_json(self.failure(seeds[0]), {"reason": _why(error)})

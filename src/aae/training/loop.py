@@ -23,7 +23,6 @@ from aae.training.trainer import Trainer
 EpochFunction = Callable[[Callable[[], bool]], list[dict[str, float]] | None]
 """Trains the rest of an epoch, as `Trainer.run_epoch` does; returns the metrics of every run."""
 
-OnEpoch = Callable[[int, Sequence[Mapping[str, float]]], None] | None
 
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGUSR1": 75}
 """Signals that stop a run after a checkpoint, with the exit status of the command: 128 + the number of the signal; of SIGUSR1,
@@ -59,7 +58,6 @@ def run_to_end(
     jobs: Sequence[TrainingJob],
     title: str,
     epoch_function: EpochFunction | None = None,
-    on_epoch: OnEpoch = None,
     callbacks: Sequence[AnyCallback] = (),
 ) -> Interruption:
     """Train to the last epoch, with metrics, checkpoints and progress.
@@ -73,8 +71,6 @@ def run_to_end(
         Shown with the progress.
     epoch_function : callable, optional
         By default it trains the one run.
-    on_epoch : callable, optional
-        Called after every epoch, whose number counts from 1, with the metrics of every run; what it raises ends the training.
     callbacks : sequence of Callback or callable
         Called for every run. Where one fails, or asks to stop, training ends after the epoch.
 
@@ -155,8 +151,6 @@ def run_to_end(
             if failure is not None:
                 where = f"the checkpoint in {_where(jobs)} goes on with --resume"
                 raise CallbackError(f"{failure}; stopped after epoch {trainer.epoch}, {where}") from failure.__cause__
-            if losses is not None and on_epoch is not None:
-                on_epoch(trainer.epoch, metrics)
             if stop and trainer.epoch < settings.epochs and not ended:
                 raise InterruptedTrainingError(
                     f"stopped in epoch {trainer.epoch + 1} after {trainer.step} steps; "
