@@ -20,7 +20,7 @@ from aae.estimators.fitting import fitting
 from aae.estimators.neighbours import (
     AnomalyScore,
     Neighbours,
-    code_and_reconstruction,
+    code_and_residual,
     principal_dimension,
     residual_variance,
 )
@@ -346,11 +346,11 @@ class AAE(OutlierMixin, AdversarialTransformer):  # type: ignore[misc]
     def _compare_with(self, rows: Tensor) -> None:
         """Set what the anomaly score needs from scaled training rows, and the threshold."""
         model = copy.deepcopy(self.model_).double()
-        found = [code_and_reconstruction(model, batch.to(self._device).double()) for batch in batches(rows)]
-        codes, reconstructions = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
-        self.noise_variance_ = residual_variance(rows, reconstructions).numpy()
+        found = [code_and_residual(model, batch.to(self._device).double()) for batch in batches(rows)]
+        codes, residuals = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
+        self.noise_variance_ = residual_variance(residuals).numpy()
         contamination = 0.0 if self.contamination == "auto" else float(self.contamination)
-        self._compared = dict(Neighbours.of(rows, codes, reconstructions, contamination).state_dict())
+        self._compared = dict(Neighbours.of(rows, codes, residuals, contamination).state_dict())
         scores = self._scores(rows)
         if contamination:
             self.offset_ = float(np.quantile(scores, contamination))

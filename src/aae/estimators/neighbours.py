@@ -48,17 +48,17 @@ class Neighbours(nn.Module):
         self.neighbours = min(neighbours, len(self.points) - 1)
 
     @classmethod
-    def of(cls, rows: Tensor, codes: Tensor, reconstructions: Tensor, contamination: float = 0.0) -> Self:
+    def of(cls, rows: Tensor, codes: Tensor, residuals: Tensor, contamination: float = 0.0) -> Self:
         """Create the score from training rows.
 
         Parameters
         ----------
-        rows, codes, reconstructions : Tensor, (m, columns), (m, dim), (m, columns)
-            Scaled training rows, two or more, and what the model makes of them.
+        rows, codes, residuals : Tensor, (m, columns), (m, dim), (m, columns)
+            Scaled training rows, two or more, their codes, and what these leave of them.
         contamination : float
             Fraction of them, from 0 to 0.5, that is left out: those furthest from their 50 nearest.
         """
-        variance = residual_variance(rows, reconstructions)
+        variance = residual_variance(residuals)
         spread = rows.double().var(0, correction=0).mean().sqrt().clamp(min=TINY)
         codes = codes.double()
         score = cls(
@@ -69,7 +69,7 @@ class Neighbours(nn.Module):
                 "points": codes,
             }
         )
-        points = score.place(rows, codes, reconstructions)
+        points = score.place(codes, residuals)
         if contamination:
             kept = len(points) - round(contamination * len(points))
             far = score._among(points, WIDER).log_distances
@@ -93,9 +93,9 @@ class Neighbours(nn.Module):
         m, width = self.points.shape
         return max(1, AT_ONCE // max(m, (self.neighbours + 1) * width))
 
-    def place(self, rows: Tensor, codes: Tensor, reconstructions: Tensor) -> Tensor:
-        """Compute the points (n, dim + columns) of scaled rows: code and residual, side by side and each in its unit."""
-        residuals = (rows.to(codes.dtype) - reconstructions.to(codes.dtype)) / self.residual_unit.to(codes.dtype)
+    def place(self, codes: Tensor, residuals: Tensor) -> Tensor:
+        """Compute the points (n, dim + columns) of rows: code and residual, side by side and each in its unit."""
+        residuals = residuals.to(codes.dtype) / self.residual_unit.to(codes.dtype)
         points = torch.cat([(codes - self.code_mean) / self.code_unit, residuals], dim=1)
         return points.nan_to_num(FURTHEST, FURTHEST, -FURTHEST).clamp(-FURTHEST, FURTHEST)
 
@@ -132,21 +132,21 @@ class AnomalyScore(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Compute the scores (n,), larger for more normal rows."""
-        points = self.neighbours.place(rows, *code_and_reconstruction(self.model, rows))
+        points = self.neighbours.place(*code_and_residual(self.model, rows))
         scores: Tensor = self.neighbours(points)
         return scores
 
 
-def code_and_reconstruction(model: AdversarialAutoencoder, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the codes (n, dim) of scaled rows (n, columns) and their reconstructions, in the type of the rows."""
+def code_and_residual(model: AdversarialAutoencoder, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the codes (n, dim) of scaled rows (n, columns) and what these leave of them, in the type of the rows."""
     codes = {name: code.to(rows.dtype) for name, code in model.encode(rows).items()}
-    return codes["style"], model.decode(codes).to(rows.dtype)
+    return codes["style"], model.residuals(codes, rows).to(rows.dtype)
 
 
-def residual_variance(rows: Tensor, reconstructions: Tensor) -> Tensor:
-    """Compute the mean squared error of each column (columns,), in float64."""
+def residual_variance(residuals: Tensor) -> Tensor:
+    """Compute the mean squared residual of each column (columns,), in float64."""
     tiny = torch.finfo(torch.float32).eps
-    return (rows.double() - reconstructions.double()).square().mean(0).clamp(min=tiny)
+    return residuals.double().square().mean(0).clamp(min=tiny)
 
 
 def principal_dimension(rows: Tensor, explained: float) -> int:
