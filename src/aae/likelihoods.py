@@ -147,9 +147,7 @@ class ColumnLikelihood(nn.Module):
         log_variance = self._log_variance
         gaussian = -0.5 * (numbers.square() * (-log_variance).exp() + log_variance + math.log(2 * math.pi))
         truth = rows.index_select(1, self.booleans)
-        bernoulli = -F.binary_cross_entropy_with_logits(
-            logits.index_select(1, self.booleans), truth, reduction="none"
-        )
+        bernoulli = -F.binary_cross_entropy_with_logits(logits.index_select(1, self.booleans), truth, reduction="none")
         parts = [gaussian, bernoulli]
         parts += [(rows[:, a] * torch.log_softmax(logits[:, a], 1)).sum(1, keepdim=True) for a in self._categories]
         if len(self.counts):

@@ -131,7 +131,12 @@ def choose_column_scaling(
         if filling is not None:
             values = np.where(np.isnan(values), filling[places], values)
         numbers = choose_scaling(values, kind, images=False)
-        for own, part in ((offset, numbers.offset), (factor, numbers.factor), (shift, numbers.shift), (gain, numbers.gain)):
+        for own, part in (
+            (offset, numbers.offset),
+            (factor, numbers.factor),
+            (shift, numbers.shift),
+            (gain, numbers.gain),
+        ):
             if part is not None:
                 own[places] = part.numpy()
         if numbers.bent is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
+from aae.errors import InputError
 from aae.model import Model
 from aae.training.phases import Phase
 
@@ -32,6 +33,8 @@ class Method(ABC):
         Whether its codes are a map of the rows that no prior shapes.
     losses : frozenset of str
         Which of ``training.losses`` it takes.
+    takes_columns : bool
+        Whether rows may have columns by kind, and covariates.
     """
 
     name: ClassVar[str]
@@ -41,6 +44,14 @@ class Method(ABC):
     makes_rows: ClassVar[bool] = True
     maps: ClassVar[bool] = False
     losses: ClassVar[frozenset[str]] = frozenset()
+    takes_columns: ClassVar[bool] = False
+
+    def check_table(self) -> None:
+        """Check that it takes columns by kind and covariates; InputError where its loss is one of its own."""
+        if not self.takes_columns:
+            raise InputError(
+                f"method {self.name!r} takes numbers alone, and no covariates; columns of other kinds need method 'aae'"
+            )
 
     @abstractmethod
     def check(self, settings: ModelSettings) -> None:
