@@ -16,9 +16,11 @@ from aae.recipes.build_data import load_data
 from aae.reproduction import results
 from aae.runs.evaluate import Report, evaluate, read_report
 from aae.runs.plot import plot
+from aae.runs.recipe import read_recipe
 from aae.runs.resume import is_finished
 from aae.runs.run import Run
-from aae.runs.train import read_recipe, train, train_seeds, with_seeds
+from aae.runs.seeds import train_seeds, with_seeds
+from aae.runs.train import train
 from aae.sweeps.execution import Execution
 from aae.sweeps.queue import train_all
 from aae.sweeps.trials import Trial
