@@ -467,8 +467,9 @@ class AdversarialAutoencoder(Model):
     def log_joint(self, rows: Tensor, noise_variance: float | Tensor) -> Tensor:
         """Compute how normal rows are: log p(x, z) at the style code z of each, in nats; larger is more normal.
 
-        It is log N(x; decoded code, noise_variance) + log p(z), or with a likelihood of columns log p(x|z) + log p(z). Where the density of the prior is not known everywhere the logit
-        of the discriminator, which estimates log p(z) - log q(z), stands in for log p(z).
+        It is log N(x; decoded code, noise_variance) + log p(z), or with a likelihood of columns log p(x|z) + log p(z). Where the
+        density of the prior is not known everywhere the logit of the discriminator, which estimates log p(z) - log q(z), stands
+        in for log p(z).
 
         Parameters
         ----------

@@ -123,7 +123,7 @@ def choose_column_scaling(
     offset, factor, shift, gain = np.zeros(count), np.ones(count), np.zeros(count), np.ones(count)
     low, high = np.zeros(count), np.ones(count)
     bent, constant = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
-    filling = _fillings(rows, kinds) if fill else None
+    filling = fillings(rows, kinds) if fill else None
     numbers = None
     if "numerical" in which:
         places = which["numerical"]
@@ -178,7 +178,7 @@ def choose_column_scaling(
     return scaling
 
 
-def _fillings(rows: Array, kinds: Sequence[str]) -> Values:
+def fillings(rows: Array, kinds: Sequence[str]) -> Values:
     """Choose what stands in for missing values of each column: the median, or the most frequent category."""
     sample = _sample(rows)
     found = np.zeros(len(kinds))

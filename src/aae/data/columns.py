@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -99,7 +99,7 @@ class Columns:
         InputError
             An unknown kind or column, or values that are none of their kind.
         """
-        names, values = _values(table, where)
+        names, values = values_of(table, where)
         wanted = _wanted(kinds, names, where)
         found = []
         for k, name in enumerate(names):
@@ -193,7 +193,7 @@ class Columns:
         InputError
             A value that is none of its kind, an unknown category, or a missing value, by column and value.
         """
-        names, values = _values(table, where)
+        names, values = values_of(table, where)
         if len(names) != len(self.columns):
             raise InputError(f"{where}: found {len(names)} columns, expected {len(self.columns)}")
         sparse = hasattr(table, "tocsc")
@@ -239,7 +239,7 @@ class Columns:
         known = column.categories or (False, True)
         places = {value: float(k) for k, value in enumerate(known)}  # 0 and 1 are False and True too
         found = np.empty(len(values))
-        for row, value in enumerate(_plain(values)):
+        for row, value in enumerate(plain_values(values)):
             number = math.nan if value is None else places.get(value)
             if number is None:
                 if column.kind == "boolean" or strict or self.handle_unknown == "error":
@@ -362,7 +362,7 @@ class NamedValues:
         return len(next(iter(self.values.values()))), len(self.values)
 
 
-def _values(table: Any, where: str) -> tuple[list[str], Any]:
+def values_of(table: Any, where: str) -> tuple[list[str], Any]:
     """Return the names of the columns of a table, and a function that reads one of them by its place."""
     if isinstance(table, NamedValues):
         columns = list(table.values.values())
@@ -408,13 +408,13 @@ def _kind(values: NDArray[Any], where: str) -> Kind:
         return "boolean"
     if values.dtype.kind != "O":
         raise InputError(f"{where}: found values of type {values.dtype}, expected numbers, true and false, or text")
-    types = {type(value) for value in _plain(values)} - {type(None)}
+    types = {type(value) for value in plain_values(values)} - {type(None)}
     if types == {bool}:
         return "boolean"
-    return "numerical" if types and types <= {int, float, bool} or not types else "categorical"
+    return "numerical" if (types and types <= {int, float, bool}) or not types else "categorical"
 
 
-def _plain(values: NDArray[Any]) -> list[Any]:
+def plain_values(values: NDArray[Any]) -> list[Any]:
     """Return values as Python has them, None for a missing one."""
     found = np.asarray(values).tolist()
     if values.dtype.kind in "buiUS":
@@ -433,7 +433,7 @@ def _as_numbers(values: NDArray[Any], where: str) -> NDArray[np.float64]:
         return np.asarray(values, np.float64)
     try:
         numbers: NDArray[np.float64] = np.array(
-            [math.nan if value is None else value for value in _plain(values)], np.float64
+            [math.nan if value is None else value for value in plain_values(values)], np.float64
         )
     except (TypeError, ValueError) as error:
         raise InputError(f"{where}: found values that are no numbers ({reason(error)}), expected numbers") from None
@@ -446,7 +446,7 @@ def _no_count(value: Any, where: str) -> InputError:
 
 def _categories(values: NDArray[Any], where: str) -> tuple[Any, ...]:
     """Find the values of a categorical column, in order."""
-    found = {value for value in _plain(values) if value is not None}
+    found = {value for value in plain_values(values) if value is not None}
     plain = {value if isinstance(value, str | int | float | bool) else str(value) for value in found}
     if plain != found:
         raise InputError(
@@ -464,7 +464,7 @@ def _categories(values: NDArray[Any], where: str) -> tuple[Any, ...]:
 
 def _check_repeats(values: NDArray[Any], where: str) -> None:
     """Check that text is no name of its row."""
-    known = [value for value in _plain(values) if value is not None]
+    known = [value for value in plain_values(values) if value is not None]
     if len(known) > FEW and len(set(known)) == len(known):
         raise InputError(
             f"{where}: found {len(known)} different values in {len(values)} rows, expected numbers, or categories that occur "
@@ -474,7 +474,7 @@ def _check_repeats(values: NDArray[Any], where: str) -> None:
 
 def _two(values: NDArray[Any], where: str) -> tuple[Any, ...]:
     """Find the two values of a column of yes and no; none where they are true and false, or 1 and 0."""
-    found = {value for value in _plain(values) if value is not None}
+    found = {value for value in plain_values(values) if value is not None}
     if found <= {0, 1}:
         return ()
     if len(found) != 2:

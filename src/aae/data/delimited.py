@@ -241,8 +241,10 @@ def find_layout(path: Path, options: Options) -> Layout:
             if place not in truth
             and (
                 options.is_text(name)
-                or (seen := {row[place].strip() for row in rest if len(row) > place} - {"", *_MISSING})
-                and all(_WORD.match(value) and not is_number(value) for value in seen)
+                or (
+                    (seen := {row[place].strip() for row in rest if len(row) > place} - {"", *_MISSING})
+                    and all(_WORD.match(value) and not is_number(value) for value in seen)
+                )
             )
         ]
     skipped = before + (first_lines if named else 0)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aae.data.anndata import as_part, is_anndata
 from aae.data.checks import Part
 from aae.data.columns import KindOption
 from aae.data.dataset import Dataset
@@ -40,20 +41,22 @@ def from_arrays(
     covariates: str | Sequence[str] = (),
     missing: Missing = "error",
     handle_unknown: HandleUnknown = "error",
+    layer: str | None = None,
 ) -> Dataset:
     """Create a data set from rows in memory.
 
     Parameters
     ----------
     rows : array-like, (n, columns), (n, height, width) or (n, height, width, colours)
-        An array, a list, a tensor, a sparse matrix of SciPy, or a data frame of pandas or polars. Images are ``uint8`` in 0..255.
+        An array, a list, a tensor, a sparse matrix of SciPy, a data frame of pandas or polars, or an AnnData object. Images are
+        ``uint8`` in 0..255.
         The columns of a data frame are read as those of a Parquet file: its index identifies rows, its column ``label``, or the
         one that `label_column` names, holds labels.
     labels : array-like, (n,), optional
         Whole numbers or text; -1, NaN, None, NA and the empty text mark unlabelled rows (see `is_unlabelled`).
     name : str
         What to call it in messages.
-    validation, test, label_column, id_column, ignore_columns, unlabelled, kinds, covariates, missing, handle_unknown
+    validation, test, label_column, id_column, ignore_columns, unlabelled, kinds, covariates, missing, handle_unknown, layer
         As for `load`.
 
     Returns
@@ -77,7 +80,12 @@ def from_arrays(
         missing=missing == "mask",
     )
     found, given = None, labels is not None
-    if is_frame(rows):
+    if is_anndata(rows):
+        part = as_part(rows, replace(options, layer=layer), name)
+        found, part = part.labels, replace(part, labels=None)
+        if given and found is not None:
+            raise InputError(f"labels: found some beside label_column {label_column!r}, expected one of both")
+    elif is_frame(rows):
         table = read_frame(rows, options)
         if given and table.labels is not None:
             column = label_column or DEFAULT_LABEL

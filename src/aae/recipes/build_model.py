@@ -156,7 +156,8 @@ class Networks:
         self.settings, self.shape, self.num_classes, self.noise = settings, tuple(shape), num_classes, noise
         if table is not None:
             METHODS[settings.method].check_table()
-            self.shape = (sum(table.levels),)
+            if math.prod(shape) != sum(table.levels):
+                self.shape = (sum(table.levels),)
         self.inputs = math.prod(self.shape)
         self.custom: list[nn.Module] = []
 
