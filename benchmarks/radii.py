@@ -2,8 +2,8 @@
 
     python benchmarks/radii.py FOLDER --output results/benchmarks/radii.json
 
-Writes an array of the shape of SVHN with its extra images (604,388 rows, 1.9 GB) into FOLDER, SVHN's crops or noise again and again
-with a little noise of their own, computes the radii of all rows from the memory map, and removes the file. The memory is what
+Writes an array of the shape of SVHN with its extra images (604,388 rows, 1.9 GB) into FOLDER, crops of SVHN again and again with
+a little noise, or noise alone, computes the radii of all rows from the memory map, and removes the file. The memory is what
 the process owns beyond the libraries (`RssAnon`), watched 50 times a second.
 """
 
