@@ -443,7 +443,7 @@ class AdversarialAutoencoder(Model):
         labels, noise
             As for `decoder_logits`.
         observed : Tensor of bool, (batch, columns), optional
-            Which values are known, where some are missing.
+            Which values are known, where some are missing; those of covariates do not matter.
 
         Returns
         -------
@@ -452,6 +452,8 @@ class AdversarialAutoencoder(Model):
         """
         inner, covariates = self.split(rows)
         logits = self.decoder_logits(codes, labels, noise, covariates)
+        if observed is not None and covariates is not None:
+            observed = observed[:, : inner.shape[1] if self.likelihood is None else len(self.likelihood.kinds)]
         if self.likelihood is None:
             return half_squared_error(self.activate(logits), inner, reduction, observed)
         return self.likelihood.loss(logits, inner, reduction, observed, self.log_totals(inner))

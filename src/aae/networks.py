@@ -223,10 +223,10 @@ class Scaling(nn.Module):
             "none": "rows are taken as they are",
             "columns": "each column by its kind",
         }.get(self.kind, "as it was given")
-        for key, text in (
-            ("bent_columns", "heavy-tailed, bent by asinh"),
-            ("constant_columns", "constant in training"),
-        ):
+        told = [("constant_columns", "constant in training")]
+        if self.kind != "columns":  # where counts are bent all the same
+            told.insert(0, ("bent_columns", "heavy-tailed, bent by asinh"))
+        for key, text in told:
             which = found[key]
             if which:
                 names = [columns[k] if k < len(columns) else str(k) for k in which[:3]]

@@ -38,7 +38,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from aae.convolution import Convolution
 from aae.data.columns import Columns
-from aae.errors import InputError
+from aae.errors import InputError, note
 from aae.files import new_folder
 from aae.model import AdversarialAutoencoder, Codes, Model
 from aae.networks import Dense, Scaling
@@ -140,7 +140,11 @@ def write_onnx(what: Exported, folder: str | Path) -> list[Path]:
             if outer:
                 label["covariates"] = torch.zeros(EXAMPLE, outer, dtype=rows["rows"].dtype)
             write("decoder.onnx", _Decoder(model, scaling, rows["rows"]), {"codes": codes, **label}, ["rows"])
-            if what.noise_variance is not None and "style" in model.latents and model.decoder_classes is None:
+            scored = what.noise_variance is not None and "style" in model.latents and model.decoder_classes is None
+            if scored and what.columns is not None and "count" in what.columns.inner.kinds:
+                note(f"{folder}: without score.onnx, as ONNX has no gamma function for the likelihood of counts")
+            elif scored:
+                assert what.noise_variance is not None
                 write("score.onnx", _Score(model, scaling, what.noise_variance), rows, ["score"])
         if model.classifies:
             write("classifier.onnx", _Classifier(model, scaling), rows, ["probabilities", "logits"])

@@ -97,6 +97,14 @@ def write_model_rows(
         _write_image_files(run, rows, path, split)
     elif path.suffix.lower() == ".png":
         _write_sheet(run, rows, path, beside, cols)
+    elif hasattr(rows, "columns"):
+        import numpy as np
+
+        values = {str(name): rows[name].to_numpy() for name in rows.columns}
+        texts = {
+            name: column.astype(np.str_) if column.dtype.kind == "O" else column for name, column in values.items()
+        }
+        write_columns(path, texts, split)
     else:
         columns = run.metadata.get("columns") if path.suffix.lower() not in (".npy", ".npz") else None
         write_columns(path, {name: rows[:, k] for k, name in enumerate(columns)} if columns else {"rows": rows}, split)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from aae.data.columns import plain_values, values_of
 from aae.data.formats import Format, Options, Parts, ends_with
 from aae.data.reading import damaged, require_memory
 from aae.errors import InputError, unknown
+from aae.files import replacing
 
 EXTRA = "adversarial-autoencoder[anndata]"
 SAMPLED_VALUES = 2**20  # that are looked at to tell counts from other numbers
@@ -74,6 +75,23 @@ def take_apart(adata: Any, layer: str | None, covariates: Any) -> tuple[Any, Any
             observation(adata, name)
         covariates = adata.obs[list(covariates)]
     return found, covariates, holds_counts(found)
+
+
+def write_codes(source: str | Path, output: Path, codes: Mapping[str, NDArray[Any]]) -> None:
+    """Copy an ``.h5ad`` file with codes (n, dim) in its ``obsm``: ``X_aae``, or ``X_aae_<name>`` where there are several.
+
+    Raises
+    ------
+    InputError
+        If the source is no such file, or the copy cannot be written.
+    """
+    if not str(source).lower().endswith(".h5ad"):
+        raise InputError(f"{source}: found a file that is not AnnData; expected .h5ad for codes in its obsm")
+    adata = open_file(source)
+    for name, code in codes.items():
+        adata.obsm["X_aae" if len(codes) == 1 else f"X_aae_{name}"] = code
+    with replacing(output) as draft:
+        adata.write_h5ad(draft)
 
 
 def _read(path: Path, options: Options) -> Parts:

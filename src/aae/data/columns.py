@@ -24,6 +24,10 @@ MAX_CATEGORIES = 1000  # more are no categories, but names of rows
 UNKNOWN = -1.0  # the number of a category that training did not see
 
 
+class CodedRows(np.ndarray):
+    """Rows (n, columns) of a table by kind whose values are numbers already, as data sets hold them."""
+
+
 @dataclass(frozen=True)
 class Column:
     """One column of a table.
@@ -380,6 +384,45 @@ def values_of(table: Any, where: str) -> tuple[list[str], Any]:
     if array.ndim != 2:
         raise InputError(f"{where}: found shape {array.shape}, expected (n, columns)")
     return [str(k) for k in range(array.shape[1])], lambda k: array[:, k]
+
+
+def as_named(covariates: Any) -> NamedValues:
+    """Return covariates of training rows by name."""
+    if isinstance(covariates, Mapping):
+        return NamedValues({str(name): np.asarray(values) for name, values in covariates.items()})
+    if hasattr(covariates, "to_frame") and not is_frame(covariates):
+        covariates = covariates.to_frame()  # a column of a data frame
+    if not is_frame(covariates):
+        covariates = np.asarray(covariates)
+        covariates = covariates[:, None] if covariates.ndim == 1 else covariates
+    names, values = values_of(covariates, "covariates")
+    return NamedValues({name: values(k) for k, name in enumerate(names)})
+
+
+def for_rows(covariates: Any, names: Sequence[str], n: int) -> dict[str, NDArray[Any]]:
+    """Return the covariates of `n` rows by name: a value of each, or one for all rows."""
+    if isinstance(covariates, Mapping):
+        given = {str(name): np.asarray(values) for name, values in covariates.items()}
+    elif is_frame(covariates) or hasattr(covariates, "to_frame"):
+        given = dict(as_named(covariates).values)
+    else:
+        array = np.asarray(covariates)
+        if array.ndim == 0:
+            array = array[None]
+        if array.ndim == 1:
+            single = len(names) == 1 and len(array) == n
+            array = array[:, None] if single else array[None]
+        given = dict(zip(names, array.T, strict=False)) if array.shape[1] == len(names) else {}
+    missing = [name for name in names if name not in given]
+    if missing:
+        raise InputError(f"covariates: found {', '.join(given) or 'none that fit'}; expected {', '.join(names)}")
+    found = {}
+    for name in names:
+        values = given[name]
+        if values.size not in (1, n):
+            raise InputError(f"covariates: {name!r} has {values.size} values; expected one, or {n}")
+        found[name] = np.repeat(values.reshape(1), n) if values.size == 1 else values.reshape(n)
+    return found
 
 
 class _Categories(np.ndarray):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from aae.data import catalogue, tfd
 from aae.data import readers as readers  # which register themselves
 from aae.data.checks import Part, check_parts
-from aae.data.columns import Columns, KindOption, NamedValues, named_places
+from aae.data.columns import CodedRows, Columns, KindOption, NamedValues, named_places
 from aae.data.dataset import Dataset, Split
 from aae.data.formats import FORMATS, Options, Parts, expected, expected_labels, find, list_some, refuse
 from aae.data.labels import Names
@@ -182,7 +182,9 @@ def by_kind(parts: Parts, options: Options, handle_unknown: HandleUnknown) -> tu
     )
     if table.is_plain and not missing:
         return parts, None
-    chosen = [column for column in table.columns if column.kind == "categorical" and not options.is_text(column.name)]
+    chosen = [
+        column for column in table.inner.columns if column.kind == "categorical" and not options.is_text(column.name)
+    ]
     if chosen:
         told = list_some(f"{column.name!r} ({column.levels})" for column in chosen)
         note(f"{train.where}: read as categories: {told}; {HINT}")
@@ -207,7 +209,7 @@ def encode_part(part: Part, table: Columns, *, missing: bool) -> Part:
     if "numerical" not in table.kinds:
         rows = rows.astype(np.float32)  # which holds all counts and numbers of categories
     columns = table.names if part.columns else ()
-    return replace(part, rows=rows, columns=columns, texts={}, missing=missing)
+    return replace(part, rows=rows.view(CodedRows), columns=columns, texts={}, missing=missing)
 
 
 def _named(part: Part) -> NamedValues:

@@ -106,8 +106,6 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
         checked = self._check_rows(X, y, covariates, reset=not incremental, ensure_min_samples=2)
         rows, labels = checked if isinstance(checked, tuple) else (checked, None)
         rows, self._observed = self._fill_in(rows, reset=not incremental)
-        if self.columns_ is not None and self._observed is not None and self.columns_.covariates:
-            self._observed = self._observed[:, : -self.columns_.covariates]
         return rows if labels is None else (rows, labels)
 
     def _train(
@@ -294,8 +292,6 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
                 y = mark_unlabelled(y, getattr(self, "unlabelled", None))
             outside = covariates is not None and not self._named_covariates
             checked, observed = self._filled(X, beside if outside else None)
-            if observed is not None and self.columns_ is not None and self.columns_.covariates:
-                observed = observed[:, : -self.columns_.covariates]
             if y is None:
                 return Validation(checked, None, observed)
             given = column_or_1d(y)
@@ -333,7 +329,7 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
             scaler = choose_scaling(X, self.scaling, bounded=self.output == "sigmoid", images=False)
         else:
             scaler = choose_column_scaling(X, columns.kinds, columns.levels, self.scaling)
-            if not columns.inner.are_numbers:
+            if self.verbose or (self.columns == "auto" and not columns.inner.are_numbers):
                 print(f"{type(self).__name__}: columns: {columns.describe()}", file=sys.stderr)
         names = [str(name) for name in getattr(self, "feature_names_in_", ())]
         if self.verbose:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,16 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from aae.data.anndata import is_anndata, take_apart
-from aae.data.columns import Columns, NamedValues, frame_like, library, named_places, values_of
+from aae.data.columns import (
+    Columns,
+    NamedValues,
+    as_named,
+    for_rows,
+    frame_like,
+    library,
+    named_places,
+    values_of,
+)
 from aae.data.frames import is_frame
 from aae.errors import InputError
 from aae.estimators.rows import DTYPES, Rows, check_form, filled, medians
@@ -98,7 +107,7 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
             found = Columns.choose(X, kinds, handle_unknown)
             outer = Columns(())
             if covariates is not None:
-                outer = Columns.choose(_as_named(covariates), where="covariates")
+                outer = Columns.choose(as_named(covariates), where="covariates")
         else:
             names, _ = values_of(X, "X")
             places = named_places(names, covariates, "covariates")
@@ -132,7 +141,7 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
         outer = self.columns_.outer
         if covariates is None:
             return np.zeros((n, len(outer)))
-        values = _for_rows(covariates, outer.names, n)
+        values = for_rows(covariates, outer.names, n)
         rows: NDArray[np.float64] = outer.encode(NamedValues(values), where="covariates")
         return rows
 
@@ -185,45 +194,6 @@ def _are_names(covariates: Any) -> bool:
     return isinstance(covariates, str) or (
         isinstance(covariates, Sequence) and all(isinstance(name, str) for name in covariates)
     )
-
-
-def _as_named(covariates: Any) -> NamedValues:
-    """Return covariates of training rows by name."""
-    if isinstance(covariates, Mapping):
-        return NamedValues({str(name): np.asarray(values) for name, values in covariates.items()})
-    if hasattr(covariates, "to_frame") and not is_frame(covariates):
-        covariates = covariates.to_frame()  # a column of a data frame
-    if not is_frame(covariates):
-        covariates = np.asarray(covariates)
-        covariates = covariates[:, None] if covariates.ndim == 1 else covariates
-    names, values = values_of(covariates, "covariates")
-    return NamedValues({name: values(k) for k, name in enumerate(names)})
-
-
-def _for_rows(covariates: Any, names: Sequence[str], n: int) -> dict[str, NDArray[Any]]:
-    """Return the covariates of `n` rows by name: a value of each, or one for all rows."""
-    if isinstance(covariates, Mapping):
-        given = {str(name): np.asarray(values) for name, values in covariates.items()}
-    elif is_frame(covariates) or hasattr(covariates, "to_frame"):
-        given = dict(_as_named(covariates).values)
-    else:
-        array = np.asarray(covariates)
-        if array.ndim == 0:
-            array = array[None]
-        if array.ndim == 1:
-            single = len(names) == 1 and len(array) == n
-            array = array[:, None] if single else array[None]
-        given = dict(zip(names, array.T, strict=False)) if array.shape[1] == len(names) else {}
-    missing = [name for name in names if name not in given]
-    if missing:
-        raise InputError(f"covariates: found {', '.join(given) or 'none that fit'}; expected {', '.join(names)}")
-    found = {}
-    for name in names:
-        values = given[name]
-        if values.size not in (1, n):
-            raise InputError(f"covariates: {name!r} has {values.size} values; expected one, or {n}")
-        found[name] = np.repeat(values.reshape(1), n) if values.size == 1 else values.reshape(n)
-    return found
 
 
 def _picked(X: Any, places: Sequence[int]) -> Any:

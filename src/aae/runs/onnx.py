@@ -39,4 +39,5 @@ def export(run: Run, folder: str | Path) -> list[Path]:
     names = run.label_names if run.model.classifies else run.class_names
     variance = run.metadata.get("noise_variance")
     title = {"recipe": run.recipe.name}
-    return write_onnx(Exported(run.model, run.scaling, run.shape, run.metadata["rows"], names, title, variance), folder)
+    what = Exported(run.model, run.scaling, run.shape, run.metadata["rows"], names, title, variance, run.table)
+    return write_onnx(what, folder)
