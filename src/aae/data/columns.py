@@ -396,6 +396,8 @@ def as_named(covariates: Any) -> NamedValues:
         covariates = np.asarray(covariates)
         covariates = covariates[:, None] if covariates.ndim == 1 else covariates
     names, values = values_of(covariates, "covariates")
+    if not is_frame(covariates):
+        names = [f"covariate {name}" for name in names]
     return NamedValues({name: values(k) for k, name in enumerate(names)})
 
 

@@ -108,6 +108,9 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
             outer = Columns(())
             if covariates is not None:
                 outer = Columns.choose(as_named(covariates), where="covariates")
+                twice = set(outer.names) & set(found.names)
+                if twice:
+                    raise InputError(f"covariates: found {min(twice)!r}, which is a column of X too; expected other names")
         else:
             names, _ = values_of(X, "X")
             places = named_places(names, covariates, "covariates")
@@ -175,9 +178,8 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
         if drawn:
             counts = [k for k, kind in enumerate(columns.kinds) if kind == "count"]
             rows[:, counts] = np.rint(rows[:, counts])
-        values = dict(zip(columns.names, columns.decode(rows), strict=True))
-        if not self._named_covariates:
-            values = dict(list(values.items())[: len(columns.inner)])
+        own = columns if self._named_covariates else columns.inner
+        values = dict(zip(own.names, own.decode(rows), strict=True))
         if frame is not None:
             return frame_like(frame[0], frame[1], [values[str(name)] for name in frame[1]])
         # The columns of an array are called by their place.
