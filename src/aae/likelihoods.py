@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -59,6 +59,8 @@ class ColumnLikelihood(nn.Module):
     count_gain: Tensor
     count_log_mean: Tensor
     log_total: Tensor
+    _order: Tensor
+    _input_order: Tensor
 
     def __init__(self, kinds: Sequence[str], levels: Sequence[int]) -> None:
         super().__init__()
@@ -82,7 +84,7 @@ class ColumnLikelihood(nn.Module):
         self.log_dispersion = nn.Parameter(torch.zeros(count, dtype=torch.float32))
 
     @torch.no_grad()
-    def measure(self, scaling: Scaling, rows: Sequence[Tensor]) -> None:
+    def measure(self, scaling: Scaling, rows: Iterable[Tensor]) -> None:
         """Set where counts lie, from parts of the scaled training rows (n, width or more) and their scaling."""
         if not len(self.counts):
             return

@@ -166,7 +166,9 @@ def choose_column_scaling(
     scaling = Scaling(
         torch.from_numpy(offset),
         torch.from_numpy(factor),
-        *((torch.from_numpy(part) for part in (bent, shift, gain)) if bent.any() else (None, None, None)),
+        torch.from_numpy(bent) if bent.any() else None,
+        torch.from_numpy(shift) if bent.any() else None,
+        torch.from_numpy(gain) if bent.any() else None,
         levels=torch.tensor(marks, dtype=torch.int64),
         fill=None if filling is None else torch.from_numpy(filling),
         kind="columns",

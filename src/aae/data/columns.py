@@ -204,9 +204,9 @@ class Columns:
         if not sparse and not is_frame(table) and set(self.kinds) == {"count"}:
             array = np.asarray(table)
             if array.dtype.kind in "buif":
-                rows = array if array.dtype.kind == "f" else array.astype(np.float64)
-                self._check_counts(rows, where)
-                return rows
+                array = array if array.dtype.kind == "f" else array.astype(np.float64)
+                self._check_counts(array, where)
+                return array
         rows = None if sparse else np.empty((_length(table), len(names)))
         for k, column in enumerate(self.columns):
             if sparse and column.kind == "numerical":
@@ -277,7 +277,7 @@ class Columns:
 
     def describe(self) -> str:
         """Describe them in one line."""
-        counts = Counter(self.inner.kinds)
+        counts: Counter[str] = Counter(self.inner.kinds)
         parts = []
         for kind in KINDS:
             if not counts[kind]:

@@ -112,8 +112,8 @@ def read_file(path: Path, options: Options) -> TableFile:
             column = table.column(index)
             if place in told:
                 block[:, index] = np.nan
-                values = [one.strip() if isinstance(one, str) else one for one in column.to_pylist()]
-                found_words[place].append(np.array(values, dtype=object))
+                cells = [one.strip() if isinstance(one, str) else one for one in column.to_pylist()]
+                found_words[place].append(np.array(cells, dtype=object))
                 continue
             if column.null_count and not options.missing:
                 row = start + int(np.argmax(column.is_null().to_numpy()))

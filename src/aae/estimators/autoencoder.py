@@ -89,8 +89,17 @@ class AAE(AnomalyDetector):
     image_shape : sequence of int, optional
         (height, width) or (height, width, channels) of the flat rows.
     missing : {"error", "mask"}, default="error"
-        What becomes of missing values, NaN. ``"mask"``: the encoder sees the median of the column in their place, the
-        reconstruction loss leaves them out, and `impute` has them from the decoder.
+        What becomes of missing values, NaN. ``"mask"``: the encoder sees the median (of categories the most frequent) of the
+        column in their place, the reconstruction loss leaves them out, and `impute` has them from the decoder.
+    columns : "auto", str or dict, default="auto"
+        What the columns are: ``"numerical"``, ``"boolean"``, ``"categorical"`` or ``"count"`` for all of them, or for those that
+        a dictionary names (of an array by their place). ``"auto"``: in a data frame text and categories are categorical, true and
+        false boolean, and the counts of an AnnData object are counts; all else is numerical, whole numbers too. Each kind has its
+        likelihood in place of half the squared error (`aae.likelihoods.ColumnLikelihood`), where not all are plain numbers.
+    handle_unknown : {"error", "unknown"}, default="error"
+        What becomes of a category that `fit` did not see: an error, or no category at all.
+    layer : str, optional
+        Layer of an AnnData object that is read in place of its ``X``.
     learning_rate_decay : {"auto", "none", "linear", "cosine"}, default="auto"
         How the rates fall to 0 in the course of `fit`, evenly or along half a cosine. ``"auto"``: not at all, but evenly in the
         second half where one joint update lowers all losses. Training that goes on has no end, and its rates stay.
@@ -130,6 +139,8 @@ class AAE(AnomalyDetector):
         Per epoch its number, the mean losses and what the phases log.
     n_iter_ : int
         Number of epochs, one that Ctrl-C ended early included.
+    columns_ : Columns or None
+        What the columns are, covariates last; None where all are plain numbers.
     missing_fill_ : array, (n_features_in_,)
         With ``missing="mask"`` what the encoder sees in place of missing values.
     best_epoch_ : int

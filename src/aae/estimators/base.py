@@ -318,9 +318,11 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
     def _make_scaler(self, X: NDArray[Any]) -> Scaling:
         """Find the scaling of rows from the training rows."""
         if isinstance(self.scaling, Scaling):
-            columns = self.scaling.offset.numel()
-            if columns not in (1, X.shape[1]):
-                raise InputError(f"scaling is for {columns} columns; expected one for the {X.shape[1]} columns of X")
+            count = self.scaling.offset.numel()
+            if count not in (1, X.shape[1]):
+                raise InputError(f"scaling is for {count} columns; expected one for the {X.shape[1]} columns of X")
+            if self.columns_ is not None and self.scaling.inputs(X.shape[1:]) != self.columns_.width:
+                raise InputError("scaling is for numbers alone; expected one for columns of these kinds, or a rule")
             return self.scaling
         columns = self.columns_
         if columns is not None and self.output == "sigmoid":

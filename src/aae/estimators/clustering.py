@@ -62,7 +62,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`; `prior` is that of the style, and by default `discriminator_layer_sizes` is (100, 100), `batch_norm`
         ``"hidden"``, `input_noise` 0.5 and `discriminator_noise` 0.3.
-    encoder, decoder, discriminator, image_shape, missing, learning_rate_decay
+    encoder, decoder, discriminator, image_shape, missing, columns, handle_unknown, layer, learning_rate_decay
         As for `AAE`.
     early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
         As for `AAE`.
@@ -353,7 +353,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         return self._probabilities(self._rows(X))
 
     @property
-    def cluster_heads_(self) -> Rows:
+    def cluster_heads_(self) -> Any:
         """What each cluster looks like, (n_clusters, n_features): its one-hot label decoded with style 0 (figure 9)."""
         check_is_fitted(self)
         categories = self.model_.latent("label").prior.dim if self.model_.classifies else 1

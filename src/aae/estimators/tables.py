@@ -102,7 +102,7 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
             return
         if getattr(X, "ndim", 2) != 2 or (not hasattr(X, "shape") and np.ndim(X) != 2):
             return  # which is said by others
-        handle_unknown = getattr(self, "handle_unknown", "error")
+        handle_unknown: Any = getattr(self, "handle_unknown", "error")
         if covariates is None or not _are_names(covariates):
             found = Columns.choose(X, kinds, handle_unknown)
             outer = Columns(())
@@ -110,7 +110,9 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
                 outer = Columns.choose(as_named(covariates), where="covariates")
                 twice = set(outer.names) & set(found.names)
                 if twice:
-                    raise InputError(f"covariates: found {min(twice)!r}, which is a column of X too; expected other names")
+                    raise InputError(
+                        f"covariates: found {min(twice)!r}, which is a column of X too; expected other names"
+                    )
         else:
             names, _ = values_of(X, "X")
             places = named_places(names, covariates, "covariates")

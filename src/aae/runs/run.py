@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -260,4 +261,4 @@ class Run(TrainedModel, Plots):
         return [self.folder.read_metrics()], title(self)
 
     def _samples(self, n: int) -> NDArray[Any]:
-        return self.sample(n)
+        return np.asarray(self.sample(n))
