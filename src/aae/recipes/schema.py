@@ -234,6 +234,9 @@ class EvaluationSettings(Settings):
     """k of the k-nearest-neighbour accuracy in the code space."""
     parzen_samples: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
     """Samples of the Parzen window that estimates the log-likelihood (section 3); 0: it is not estimated."""
+    importance_samples: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
+    """Codes of each row for the importance-weighted bound of a VAE (Burda et al. 2015); 0: it is not computed. Not in the
+    paper."""
 
 
 class ShortSettings(Settings):
@@ -337,6 +340,11 @@ class Recipe(Settings):
         if self.model.label is None and (losses.consistency is not None or losses.information is not None):
             raise ValueError(
                 "training.losses.consistency and information are about q(y|x), expected a latent [model.label]"
+            )
+        if self.evaluation.importance_samples and not method.bounds:
+            raise ValueError(
+                f"evaluation.importance_samples is {self.evaluation.importance_samples}; method {method.name!r} has no bound of "
+                "log p(x) to tighten, expected 0"
             )
         labelled = self.training.labelled_batch_size
         if labelled is not None and method.labelled_only:
