@@ -172,7 +172,7 @@ def short_profile(results: Sequence[dict[str, Any]]) -> str:
 def many_samples(estimates: Sequence[dict[str, Any]]) -> str:
     """Write what ``aae parzen --record`` measured: the likelihood of one run by the number of samples."""
     titles = ["recipe", "samples", "Parzen, nats", "standard error", "sigma", "fine sigma, nats"]
-    titles += ["seed", "epochs", "data", "minutes", "device"]
+    titles += ["folds", "seed", "epochs", "data", "minutes", "device"]
     rows = [
         [
             f"`{found['recipe']}`",
@@ -181,6 +181,7 @@ def many_samples(estimates: Sequence[dict[str, Any]]) -> str:
             f"{found['standard_error_nats']:.1f}",
             f"{found['sigma']:.3f}",
             "" if found["fine_log_likelihood_nats"] is None else f"{found['fine_log_likelihood_nats']:.1f}",
+            str(len(found["folds"])) if found.get("folds") else "",
             str(found["seed"]),
             str(found["epochs"]),
             found["data"],
