@@ -291,6 +291,8 @@ class Recipe(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
     paper: dict[str, float] = {}
     """The paper's numbers by metric name."""
+    paper_curves: dict[str, Annotated[dict[Annotated[int, Field(ge=1)], float], Field(min_length=1)]] = {}
+    """The paper's numbers in the course of training: by metric name and epoch, counted from 1."""
 
     @field_validator("name")
     @classmethod
