@@ -204,7 +204,7 @@ def _learning_curves(runs: Sequence[Run]) -> dict[str, Figure]:
     """Plot the error on validation rows by epoch, with what the paper says of test rows (A.2)."""
     first, histories = runs[0], [run.folder.read_metrics() for run in runs]
     measured = {"test_error_percent": "validation_error_percent"}
-    found = {}
+    found: dict[str, Figure] = {}
     for name, points in first.recipe.paper_curves.items():
         key = measured.get(name, name)
         if any(key in record for history in histories for record in history):
