@@ -23,7 +23,8 @@ import torch
 
 from aae.device import describe_device
 from aae.recipes.schema import Recipe
-from aae.runs.train import read_recipe, train
+from aae.runs.recipe import read_recipe
+from aae.runs.train import train
 
 LATENTS = ("label", "style")  # whose adversarial loss is left out
 VARIANTS: dict[str, tuple[Sequence[str], bool]] = {  # what is left out, and whether clusters are found first

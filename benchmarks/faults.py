@@ -43,7 +43,7 @@ from aae.errors import InputError, InterruptedTrainingError, TrainingError
 from aae.files import PART
 from aae.recipes import Recipe
 from aae.runs.evaluate import evaluate
-from aae.runs.train import load_runs, train_seeds
+from aae.runs.seeds import load_runs, train_seeds
 from aae.training.run_directory import RunDirectory
 
 KILLED, BUG, HANGS = 137, 70, -1

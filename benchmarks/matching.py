@@ -25,7 +25,8 @@ from aae.data import Dataset, load
 from aae.device import describe_device
 from aae.reproduction.results import summarize
 from aae.runs.evaluate import evaluate
-from aae.runs.train import read_recipe, train_seeds
+from aae.runs.recipe import read_recipe
+from aae.runs.seeds import train_seeds
 
 MATCHING = "training.losses.matching."
 OPTIONS: dict[str, Sequence[str]] = {

@@ -26,9 +26,9 @@ from aae import data, recipes
 from aae.cli import app, run
 from aae.evaluation.metrics import describe
 from aae.figures.canvas import mosaic
+from aae.runs.recipe import command as command_of
+from aae.runs.recipe import read_recipe
 from aae.runs.run import Run
-from aae.runs.train import command as command_of
-from aae.runs.train import read_recipe
 
 SETTINGS = [
     "training.epochs=2",

@@ -22,7 +22,7 @@ from aae.evaluation.metrics import METRICS
 from aae.recipes import Recipe
 from aae.reproduction import tables
 from aae.reproduction.reproduce import TARGETS
-from aae.runs.train import read_recipe
+from aae.runs.recipe import read_recipe
 from aae.training.diagnostics import DISCRIMINATOR_WINS, LABELS_UNUSED
 from aae.training.settings import OptimizerSettings, Settings, TrainingSettings
 

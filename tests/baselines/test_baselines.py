@@ -18,7 +18,8 @@ from aae.networks import MLP, Corruption, Scaling, initialize
 from aae.noise import Noise
 from aae.posteriors import Deterministic, GaussianPosterior
 from aae.priors import FromSampler, Gaussian, Uniform
-from aae.runs.train import read_recipe, train
+from aae.runs.recipe import read_recipe
+from aae.runs.train import train
 from aae.training.phases import Batch
 from aae.training.settings import OptimizerSettings, TrainingSettings
 from aae.training.trainer import Trainer, TrainingData

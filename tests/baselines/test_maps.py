@@ -11,7 +11,8 @@ from aae.baselines.tsne import affinities, neighbour_loss
 from aae.errors import InputError
 from aae.evaluation import fracture
 from aae.runs.evaluate import evaluate
-from aae.runs.train import read_recipe, train
+from aae.runs.recipe import read_recipe
+from aae.runs.train import train
 
 TINY = ["training.precision=fp32", "model.decoder.hidden=[64]", "training.validate_every=100"]
 

@@ -23,7 +23,8 @@ from aae.noise import Noise
 from aae.posteriors import GaussianPosterior, Softmax
 from aae.priors import Gaussian
 from aae.recipes.build_model import build_model
-from aae.runs.train import read_recipe, train
+from aae.runs.recipe import read_recipe
+from aae.runs.train import train
 from aae.training.diagnostics import diagnose
 from aae.training.phases import Batch
 from aae.training.settings import ConsistencySettings

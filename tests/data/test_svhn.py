@@ -19,7 +19,7 @@ import torch
 from aae.data import fetch, load, names, read_rows, svhn
 from aae.errors import InputError
 from aae.recipes.build_data import make_scaling
-from aae.runs.train import read_recipe
+from aae.runs.recipe import read_recipe
 
 REAL = Path(os.environ.get("AAE_DATA", "missing"))
 needs_svhn = pytest.mark.skipif(

@@ -19,7 +19,9 @@ from aae.noise import Noise
 from aae.recipes.build_model import build_model, build_phases
 from aae.runs import likelihood
 from aae.runs.evaluate import evaluate
-from aae.runs.train import read_recipe, train, train_seeds
+from aae.runs.recipe import read_recipe
+from aae.runs.seeds import train_seeds
+from aae.runs.train import train
 
 MYNET = '''
 """Parts for images, and some that do not fit."""

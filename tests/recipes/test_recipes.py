@@ -14,7 +14,8 @@ from aae.errors import InputError
 from aae.reproduction.reproduce import plan
 from aae.runs.evaluate import evaluate
 from aae.runs.plot import plot
-from aae.runs.train import read_recipe, train
+from aae.runs.recipe import read_recipe
+from aae.runs.train import train
 
 NAMES = recipes.names()
 

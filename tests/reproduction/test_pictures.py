@@ -10,7 +10,8 @@ from PIL import Image
 from aae import recipes
 from aae.errors import InputError
 from aae.reproduction import pictures
-from aae.runs.train import read_recipe, train
+from aae.runs.recipe import read_recipe
+from aae.runs.train import train
 
 ROOT = Path(__file__).parents[2]
 EVERY = [picture for group in pictures.PICTURES.values() for picture in group]

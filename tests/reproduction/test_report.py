@@ -11,7 +11,8 @@ from helpers import small_networks
 
 from aae.cli import run as command
 from aae.reproduction.report import report
-from aae.runs.train import load_runs, read_recipe, train_seeds
+from aae.runs.recipe import read_recipe
+from aae.runs.seeds import load_runs, train_seeds
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from aae.errors import InputError
 from aae.evaluation.parzen import ParzenEstimate
 from aae.reproduction import results
 from aae.runs.evaluate import evaluate
-from aae.runs.train import command, read_recipe, train
+from aae.runs.recipe import command, read_recipe
+from aae.runs.train import train
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "results").glob("*.json"))

@@ -12,7 +12,8 @@ from aae.priors import GaussianMixture, SwissRoll
 from aae.recipes.build_data import load_data
 from aae.runs.evaluate import _label_metrics, _label_placement, evaluate, validate
 from aae.runs.plot import plot
-from aae.runs.train import read_recipe, train
+from aae.runs.recipe import read_recipe
+from aae.runs.train import train
 from aae.training.diagnostics import diagnose
 
 SMALL = ["model.encoder.hidden=[20]", "model.decoder.hidden=[20]", "training.epochs=1", "training.compile=false"]

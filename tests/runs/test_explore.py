@@ -6,7 +6,8 @@ from helpers import small_networks
 
 from aae.cli import run as command
 from aae.runs.hub import load
-from aae.runs.train import read_recipe, train
+from aae.runs.recipe import read_recipe
+from aae.runs.train import train
 from aae.runs.view import title, view
 
 

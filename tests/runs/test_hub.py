@@ -21,7 +21,8 @@ from aae.data import load
 from aae.errors import InputError
 from aae.runs import hub
 from aae.runs.evaluate import evaluate
-from aae.runs.train import read_recipe, train
+from aae.runs.recipe import read_recipe
+from aae.runs.train import train
 
 SMALL = [
     "training.epochs=1",

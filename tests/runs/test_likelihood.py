@@ -16,7 +16,8 @@ from aae.reproduction import reproduce, results
 from aae.reproduction.tables import many_samples
 from aae.runs import likelihood
 from aae.runs.evaluate import evaluate
-from aae.runs.train import read_recipe, train
+from aae.runs.recipe import read_recipe
+from aae.runs.train import train
 
 DIGITS = load("digits", validation=200)
 

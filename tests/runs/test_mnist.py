@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from aae.runs.evaluate import evaluate
-from aae.runs.train import read_recipe, train
+from aae.runs.recipe import read_recipe
+from aae.runs.train import train
 
 pytestmark = pytest.mark.skipif(
     not (Path(os.environ.get("AAE_DATA", "missing")) / "mnist").is_dir(),

@@ -16,7 +16,8 @@ from PIL import Image
 import aae
 from aae.cli import run as command
 from aae.runs.onnx import export
-from aae.runs.train import read_recipe, train
+from aae.runs.recipe import read_recipe
+from aae.runs.train import train
 
 SMALL = [
     "training.epochs=1",

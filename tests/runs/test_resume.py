@@ -18,7 +18,9 @@ from aae.cli import run as command
 from aae.errors import InputError, InterruptedTrainingError
 from aae.reproduction import reproduce
 from aae.runs.hub import load
-from aae.runs.train import read_recipe, train, train_seeds
+from aae.runs.recipe import read_recipe
+from aae.runs.seeds import train_seeds
+from aae.runs.train import train
 from aae.training import loop
 from aae.training.checkpoints import latest_checkpoint
 from aae.training.run_directory import RunDirectory
@@ -114,7 +116,7 @@ def test_a_table_of_finished_and_measured_runs_needs_neither_their_device_nor_th
         raise InputError("the data is not here")
 
     monkeypatch.setattr("aae.reproduction.reproduce.load_data", gone)
-    monkeypatch.setattr("aae.runs.train.load_data", gone)
+    monkeypatch.setattr("aae.runs.prepare.load_data", gone)
     assert reproduce.reproduce("figure9", "smoke", tmp_path, note=lambda _: None) == first
 
 

@@ -28,7 +28,8 @@ from aae.posteriors import GaussianPosterior, Softmax, UniversalApproximator
 from aae.priors import Categorical, FromSampler, GaussianMixture
 from aae.recipes.build_data import load_data
 from aae.runs.evaluate import evaluate
-from aae.runs.train import read_recipe, train
+from aae.runs.recipe import read_recipe
+from aae.runs.train import train
 from aae.training import loop
 from aae.training.acceleration.precision import cast_to
 from aae.training.checkpoints import latest_checkpoint, save_checkpoint

@@ -15,7 +15,7 @@ from helpers import small_networks
 import aae
 from aae.cli import run as command
 from aae.errors import InputError, InterruptedTrainingError
-from aae.runs import train as training
+from aae.runs import seeds
 from aae.sweeps import Execution
 from aae.sweeps import queue as sweeps
 from aae.sweeps.search import is_behind
@@ -49,7 +49,7 @@ def test_a_grid_trains_all_settings_with_all_seeds_and_the_best_comes_first(fini
 
 def test_the_runs_of_a_sweep_are_those_of_their_recipe(finished, tmp_path):
     recipe = finished.best_recipe()
-    one = training.train(recipe, run=tmp_path / "alone")
+    one = aae.train(recipe, run=tmp_path / "alone")
     assert [one.folder.read_metrics()[-1]["validation_error_percent"]] == finished.best.values[:1]
     assert aae.recipes.read(finished.folder / "best.toml") == recipe
     assert finished.command().startswith("aae train demo --set ")
@@ -67,13 +67,13 @@ def test_a_sweep_leaves_a_table_and_a_figure(finished):
 
 def test_a_second_call_trains_nothing_and_more_seeds_train_those_alone(finished, monkeypatch, tmp_path):
     trained = []
-    before = training.run_to_end
+    before = seeds.run_to_end
 
     def noted(jobs, title, *more, **others):
         trained.append(title)
         return before(jobs, title, *more, **others)
 
-    monkeypatch.setattr(training, "run_to_end", noted)
+    monkeypatch.setattr(seeds, "run_to_end", noted)
     monkeypatch.chdir(tmp_path)
     again = aae.sweep(run=finished.folder)
     assert again.as_json() == finished.as_json()
@@ -121,7 +121,7 @@ def test_lack_of_memory_is_a_reason_too(tmp_path, monkeypatch):
     def hungry(*_, **__):
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
 
-    monkeypatch.setattr(training, "run_to_end", hungry)
+    monkeypatch.setattr(seeds, "run_to_end", hungry)
     found = aae.sweep("demo", tmp_path / "s", settings=TINY)
     assert found.best is None
     assert found.rows[0].failed[0].startswith("out of memory (")
@@ -323,7 +323,7 @@ def test_a_search_is_the_same_at_once_and_in_parts_and_by_several_commands(tmp_p
 
 
 def test_a_search_takes_up_the_trial_of_a_worker_that_is_gone(tmp_path, monkeypatch):
-    before = training.run_to_end
+    before = seeds.run_to_end
 
     def stopped(*_, **__):
         raise InterruptedTrainingError("stopped", 143)
@@ -331,11 +331,11 @@ def test_a_search_takes_up_the_trial_of_a_worker_that_is_gone(tmp_path, monkeypa
     def look():
         return aae.sweep("demo", tmp_path / "s", ranges={"training__batch_size": "50:100"}, search=2, settings=TINY)
 
-    monkeypatch.setattr(training, "run_to_end", stopped)
+    monkeypatch.setattr(seeds, "run_to_end", stopped)
     with pytest.raises(InterruptedTrainingError, match="the same command goes on") as raised:
         look()
     assert raised.value.status == 143
-    monkeypatch.setattr(training, "run_to_end", before)
+    monkeypatch.setattr(seeds, "run_to_end", before)
     assert len(look().rows) == 2
 
 

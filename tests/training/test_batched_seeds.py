@@ -13,7 +13,9 @@ from aae.files import read_tensors
 from aae.networks import ACTIVATIONS
 from aae.noise import Noise
 from aae.reproduction import reproduce
-from aae.runs.train import prepare, train, train_seeds, train_together
+from aae.runs.prepare import prepare
+from aae.runs.seeds import train_seeds, train_together
+from aae.runs.train import train
 from aae.training import loop
 from aae.training.acceleration.distributed import Distributed
 from aae.training.batched_seeds import BatchedNoise, BatchedSeeds
@@ -217,7 +219,7 @@ def test_a_cpu_trains_seeds_in_turn_unless_told_otherwise(tmp_path, monkeypatch)
     calls = []
     together = train_together
     monkeypatch.setattr(
-        "aae.runs.train.train_together", lambda runs, *rest: calls.append(len(runs)) or together(runs, *rest)
+        "aae.runs.seeds.train_together", lambda runs, *rest: calls.append(len(runs)) or together(runs, *rest)
     )
     words = ["train", "figure2a", "--data", "digits", "--seeds", "2", "--device", "cpu", "--set", "training.epochs=1"]
     words += [word for change in small_networks() for word in ("--set", change)]

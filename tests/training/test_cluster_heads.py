@@ -14,7 +14,8 @@ from aae.noise import Noise
 from aae.posteriors import Deterministic, Softmax
 from aae.priors import Categorical, Gaussian, SwissRoll
 from aae.runs.evaluate import evaluate
-from aae.runs.train import read_recipe, train
+from aae.runs.recipe import read_recipe
+from aae.runs.train import train
 from aae.training.diagnostics import diagnose
 from aae.training.phases import adversarial_phases
 from aae.training.settings import TrainingSettings

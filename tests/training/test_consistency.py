@@ -15,8 +15,9 @@ from aae.networks import MLP, Scaling, frozen_statistics, initialize
 from aae.noise import Noise
 from aae.posteriors import ClusteredSoftmax, Deterministic, Softmax
 from aae.priors import Categorical, Gaussian
+from aae.runs.recipe import read_recipe
 from aae.runs.run import Run
-from aae.runs.train import read_recipe, train
+from aae.runs.train import train
 from aae.training.batched_seeds import BatchedSeeds
 from aae.training.clusters import assign_clusters, merge_clusters
 from aae.training.data import TrainingData
@@ -151,6 +152,14 @@ def test_radii_are_distances_to_the_kth_neighbour(monkeypatch):
     monkeypatch.setattr("aae.training.radii.REFERENCES", 100)
     near = neighbour_radii(rows, scaling, 10).numpy()  # the fifth of a hundred drawn ones stands for the tenth
     assert abs(np.log(near / np.sort(cdist(2 * rows, 2 * rows), axis=1)[:, 10]).mean()) < 0.1
+
+
+def test_long_rows_are_compared_with_fewer(monkeypatch):
+    monkeypatch.setattr("aae.training.radii.NUMBERS", 12_000)
+    rows = Noise(3).normal(1300, 10)
+    near = neighbour_radii(rows, Scaling.identity(), 13).numpy()  # the twelfth of 1200
+    assert abs(np.log(near / np.sort(cdist(rows, rows), axis=1)[:, 13]).mean()) < 0.02
+    assert not np.allclose(near, np.sort(cdist(rows, rows), axis=1)[:, 13])
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ from aae.errors import InputError, InterruptedTrainingError
 from aae.files import read_tensors
 from aae.posteriors import Deterministic
 from aae.priors import Gaussian
-from aae.runs.train import read_recipe, train, train_seeds
+from aae.runs.recipe import read_recipe
+from aae.runs.seeds import train_seeds
+from aae.runs.train import train
 from aae.training import loop
 from aae.training.acceleration import compiled
 from aae.training.run_directory import RunDirectory

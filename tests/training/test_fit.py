@@ -16,7 +16,7 @@ from aae.evaluation import energy_distance
 from aae.posteriors import Deterministic, Softmax
 from aae.priors import Categorical, FromSampler, Gaussian
 from aae.runs.evaluate import evaluate
-from aae.runs.train import read_recipe
+from aae.runs.recipe import read_recipe
 
 
 def own_model():

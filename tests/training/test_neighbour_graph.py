@@ -14,7 +14,7 @@ from aae.noise import Noise
 from aae.posteriors import Deterministic, Softmax
 from aae.priors import Categorical, Gaussian
 from aae.recipes.build_data import load_data, training_data
-from aae.runs.train import read_recipe
+from aae.runs.recipe import read_recipe
 from aae.training.batched_seeds import BatchedSeeds
 from aae.training.data import TrainingData
 from aae.training.fit import fit

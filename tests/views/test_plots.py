@@ -9,7 +9,8 @@ from sklearn.metrics import roc_auc_score
 
 from aae.errors import InputError
 from aae.estimators import AAE, AAEClusterer, AAEEmbedding, SemiSupervisedAAE, SupervisedAAE
-from aae.runs.train import read_recipe, train
+from aae.runs.recipe import read_recipe
+from aae.runs.train import train
 
 SMALL = {"hidden_layer_sizes": (8,), "discriminator_layer_sizes": (8,), "epochs": 1, "random_state": 0}
 IRIS = load_iris()

@@ -292,7 +292,7 @@ def table(results: Sequence[dict[str, Any]]) -> Table:
 
 
 def make_trainer(recipe: Recipe, device: torch.device) -> Trainer:
-    """Create what `aae.runs.train.train` builds, on made-up rows."""
+    """Create what `aae.train` builds, on made-up rows."""
     dataset = _make_up(recipe)
     model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(recipe.training.seed, INIT)).to(
         device

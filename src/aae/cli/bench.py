@@ -38,7 +38,7 @@ def bench(
     Example: aae bench figure2a --set training.precision=fp32
     """
     from aae.bench import step as speed
-    from aae.runs.train import read_recipe
+    from aae.runs.recipe import read_recipe
 
     if names == ["parzen"]:
         if overrides:

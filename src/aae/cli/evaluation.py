@@ -32,7 +32,7 @@ def evaluate(
     """
     from aae.reproduction import results
     from aae.runs import evaluate as measure
-    from aae.runs.train import load_runs
+    from aae.runs.seeds import load_runs
 
     if record is not None:
         results.check_split(split.value)
@@ -143,7 +143,7 @@ def figure(
     Example: aae figure runs/figure2a
     """
     from aae.runs.plot import plot_seeds, plot_some
-    from aae.runs.train import load_runs
+    from aae.runs.seeds import load_runs
 
     runs = load_runs(run, device.value, trust_modules=trust)
     for path in plot_some(runs, plots, output, data) if plots else plot_seeds(runs, output, data):

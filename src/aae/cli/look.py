@@ -72,7 +72,7 @@ def report(
     Example: aae report runs/demo --latex demo.tex
     """
     from aae.reproduction import report as reporting
-    from aae.runs.train import load_runs
+    from aae.runs.seeds import load_runs
 
     runs = load_runs(run, device.value, trust_modules=trust)
     found = reporting.report(runs, data)

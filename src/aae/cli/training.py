@@ -100,7 +100,8 @@ def train(
     Example: aae train figure2a --data digits --set training.epochs=20 --run runs/first
     """
     from aae.reproduction.results import summarize
-    from aae.runs.train import read_recipe, train_seeds
+    from aae.runs.recipe import read_recipe
+    from aae.runs.seeds import train_seeds
     from aae.training.acceleration import distributed
     from aae.training.loop import leaves_on_request
 

@@ -9,8 +9,9 @@ from aae.recipes import Recipe
 from aae.recipes.build_data import load_data
 from aae.runs.evaluate import evaluate
 from aae.runs.plot import plot
+from aae.runs.recipe import read_recipe
 from aae.runs.resume import check_same_recipe
-from aae.runs.train import read_recipe, train
+from aae.runs.train import train
 from aae.training.run_directory import RunDirectory
 
 

@@ -22,8 +22,8 @@ from aae.errors import InputError
 from aae.evaluation.parzen import ParzenEstimate
 from aae.files import expand, read_object, write_json
 from aae.runs.evaluate import Report
+from aae.runs.recipe import command
 from aae.runs.run import Run
-from aae.runs.train import command
 from aae.training.acceleration.distributed import Distributed
 from aae.training.settings import Count, validation_message
 

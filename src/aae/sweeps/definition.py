@@ -12,7 +12,7 @@ from aae.evaluation.metrics import describe
 from aae.files import read_object, write_json
 from aae.recipes import Recipe
 from aae.recipes.reader import check, given
-from aae.runs.train import with_seeds
+from aae.runs.seeds import with_seeds
 from aae.sweeps.space import Choices, Range, Settings, grid
 from aae.sweeps.trials import Trial
 

@@ -14,7 +14,7 @@ from aae.errors import InputError, InterruptedTrainingError
 from aae.files import expand, write_json
 from aae.recipes import Recipe
 from aae.recipes.reader import change
-from aae.runs.train import read_recipe
+from aae.runs.recipe import read_recipe
 from aae.runs.validation_metric import choose_metric
 from aae.sweeps import search as searching
 from aae.sweeps.definition import Definition

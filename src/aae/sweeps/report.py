@@ -18,7 +18,7 @@ from aae.evaluation.metrics import describe
 from aae.figures.sweep import plot_settings
 from aae.files import write_text
 from aae.recipes import Recipe
-from aae.runs.train import command
+from aae.runs.recipe import command
 from aae.sweeps.definition import Definition
 from aae.sweeps.space import Settings, as_number
 from aae.sweeps.trials import Trial

@@ -28,7 +28,8 @@ from aae.recipes import Recipe
 from aae.recipes.build_data import load_data
 from aae.recipes.reader import change
 from aae.recipes.schema import DataSettings
-from aae.runs.train import train, train_seeds
+from aae.runs.seeds import train_seeds
+from aae.runs.train import train
 from aae.sweeps.space import Settings, overrides
 from aae.training.callbacks import AnyCallback
 from aae.training.run_directory import RunDirectory

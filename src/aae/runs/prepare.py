@@ -1,0 +1,207 @@
+"""What a run needs before its first step or to go on: model, scaling, rows, trainer, and the files that define it."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aae import recipes
+from aae._version import __version__
+from aae.data import Dataset
+from aae.data.checks import are_images
+from aae.device import describe_device
+from aae.errors import InputError
+from aae.files import pack_tensors, read_bytes, unpack_tensors, write_bytes, write_json, write_tensors
+from aae.model import Model
+from aae.networks import Scaling
+from aae.noise import Noise, seeded, torch_state
+from aae.recipes import Recipe
+from aae.recipes.build_data import fingerprint, labelled_rows, load_data, make_scaling, training_data
+from aae.recipes.build_model import build_model, build_phases
+from aae.runs.evaluate import noise_variance, validate
+from aae.runs.recipe import command
+from aae.runs.resume import check_same_data, check_same_recipe, restore
+from aae.scaling import value_range
+from aae.training.acceleration.distributed import Distributed, synchronize
+from aae.training.checkpoints import Place, remove_older_checkpoints
+from aae.training.loop import TrainingJob
+from aae.training.run_directory import RunDirectory
+from aae.training.trainer import INIT, Trainer
+
+
+@dataclass
+class PreparedRun:
+    """A run with everything ready to go on: `run_to_end` trains it, and then it can be finished."""
+
+    recipe: Recipe
+    job: TrainingJob
+    scaling: Scaling
+    rows: NDArray[Any]
+    """To train on, as stored."""
+    metadata: dict[str, Any]
+    torch_state: dict[str, Tensor]
+    """Of torch's global generators, from which custom modules may draw."""
+
+    def finish(self) -> None:
+        """Write the weights of the trained run."""
+        trainer, folder = self.job.trainer, self.job.folder
+        if trainer.distributed.is_main_process:
+            tensors = {f"model.{name}": tensor for name, tensor in trainer.result().items()}
+            tensors |= {f"scaling.{name}": tensor for name, tensor in self.scaling.state_dict().items()}
+            write_tensors(folder.weights, tensors)
+            variance = noise_variance(cast(Model, trainer.trained), self.scaling, self.rows)
+            if variance is not None:
+                self.metadata["noise_variance"] = variance
+            times = {"seconds": round(self.job.seconds, 1), "cpu_seconds": round(self.job.cpu_seconds, 1)}
+            found: dict[str, Any] = {"epochs": trainer.epoch, **times}
+            if trainer.epoch < trainer.settings.epochs:
+                found["ended_before"] = trainer.settings.epochs
+            if trainer.best.epoch:
+                found["best_epoch"] = trainer.best.epoch
+            write_json(folder.metadata, {**self.metadata, **found})
+        trainer.distributed.wait()
+
+
+def prepare(
+    recipe: Recipe,
+    folder: RunDirectory,
+    device: torch.device,
+    resume: bool = False,
+    dataset: Dataset | None = None,
+    place: Place | None = None,
+) -> PreparedRun:
+    """Create what a run needs, or what it needs to go on, and write what defines it into its folder.
+
+    Parameters
+    ----------
+    recipe, resume, dataset
+        As for `train`.
+    folder : RunDirectory
+        Locked.
+    device : torch.device
+        Where to train.
+    place : Place, optional
+        Of the checkpoint to go on from, by default the newest.
+
+    Returns
+    -------
+    PreparedRun
+        At the epoch and step to go on from.
+
+    Raises
+    ------
+    InputError
+        As for `train`.
+    """
+    distributed = Distributed.joined()
+    resume = resume and not folder.is_new()  # a run killed before its first file was complete starts afresh
+    if not resume:
+        folder.require_new()
+    dataset = dataset or load_data(recipe)
+    if recipe.training.keeps_best and dataset.validation is None:
+        key = next(key for key in ("patience", "early_stopping", "keep_best") if getattr(recipe.training, key))
+        raise InputError(f"training.{key} is set and there are no validation rows; expected data.validation above 0")
+    seed = recipe.training.seed
+    labelled = labelled_rows(recipe, dataset)
+    model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(seed, INIT))
+    model.to(device)
+    synchronize(model, distributed)
+    torch.manual_seed(seed)  # for modules and samplers of the user that draw from torch itself
+    low, high = value_range(dataset.train.rows)
+    scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows)
+    radii = _read_radii(folder) if resume and folder.radii.exists() else None
+    on_device = training_data(recipe, dataset.train, scaling, labelled, radii).to(device)
+    trainer = Trainer(model, build_phases(recipe, model), on_device, recipe.training, device, distributed)
+    complete = _with_optimizers(recipe, trainer)
+    changed = check_same_recipe(folder, complete) if resume else {}
+
+    metadata: dict[str, Any] = {
+        "recipe": recipe.name,
+        "shape": list(dataset.shape),
+        "class_names": list(dataset.class_names),
+        "columns": list(dataset.columns),
+        "rows": "uint8" if are_images(dataset.train.rows) else "float64" if scaling.needs_float64 else "float32",
+        "scaling": scaling.record(),
+        "row_range": (low, high) if low < 0 or high > 1 else (0.0, 1.0),
+        "data": fingerprint(dataset),
+        "training_rows": len(dataset.train),
+        "device": describe_device(device, distributed.world_size),
+        "version": __version__,
+        "torch": torch.__version__,
+        "command": command(recipe),
+    }
+    times = 0.0, 0.0
+    if resume:
+        check_same_data(folder, metadata)
+        times = restore(trainer, folder, place)
+        last = folder.read_metadata()
+        before = last["device"]
+        changes = [{"epoch": trainer.epoch, "key": key, "from": old, "to": new} for key, (old, new) in changed.items()]
+        if changes or "changes" in last:
+            metadata["changes"] = [*last.get("changes", []), *changes]
+        if distributed.is_main_process:
+            for one in changes:
+                print(
+                    f"note: {folder.path}: {one['key']} is {one['to']} from epoch {trainer.epoch + 1} on, {one['from']} before",
+                    file=sys.stderr,
+                )
+        if before != metadata["device"] and distributed.is_main_process:
+            print(
+                f"note: {folder.path}: was begun on {before} and goes on on {metadata['device']}, where numbers are rounded "
+                "in another way: it ends with other bits",
+                file=sys.stderr,
+            )
+    distributed.wait()  # all have seen the folder as it was
+    if distributed.is_main_process:
+        folder.keep_metrics(trainer.epoch)
+        if folder.checkpoints.exists():  # a kill may have come before they were removed
+            remove_older_checkpoints(folder.checkpoints, (trainer.epoch, trainer.step))
+        if resume and trainer.epoch < recipe.training.epochs:
+            for result in (folder.weights, folder.evaluation):  # the run is not finished (any more)
+                result.unlink(missing_ok=True)
+        if on_device.radii is not None:
+            packed = pack_tensors({"radii": on_device.radii})
+            metadata["radii"] = hashlib.sha256(packed).hexdigest()
+        folder.start(recipes.dump(complete), metadata)
+        if on_device.radii is not None and radii is None:
+            write_bytes(folder.radii, packed)
+
+    def measure() -> dict[str, float]:
+        with seeded(
+            0, device
+        ):  # custom modules may draw from torch itself; training goes on as if nothing had been measured
+            return validate(cast(Model, trainer.trained), scaling, dataset.validation, recipe)
+
+    job = TrainingJob(trainer, folder, measure, *times)
+    if distributed.is_main_process and not resume:
+        _report_scaling(recipe, scaling, dataset)
+    return PreparedRun(recipe, job, scaling, dataset.train.rows, metadata, torch_state(device))
+
+
+def _report_scaling(recipe: Recipe, scaling: Scaling, dataset: Dataset) -> None:
+    """Say on stderr how a table is scaled, and where nothing can be learnt from it like that."""
+    if scaling.spread is not None:
+        print(f"note: scaling: {scaling.describe(dataset.columns)}", file=sys.stderr)
+    concern = scaling.concern(recipe.model.encoder.input_noise)
+    if concern is not None:
+        print(f"warning: {dataset.name}: {concern}", file=sys.stderr)
+
+
+def _read_radii(folder: RunDirectory) -> Tensor:
+    """Read the radii of the rows of a run; other ones would train another model."""
+    content = read_bytes(folder.radii)
+    if hashlib.sha256(content).hexdigest() != folder.read_metadata().get("radii"):
+        raise InputError(f"{folder.radii}: damaged; remove it to have them computed again")
+    return unpack_tensors(content, folder.radii)["radii"]
+
+
+def _with_optimizers(recipe: Recipe, trainer: Trainer) -> Recipe:
+    """Complete a recipe with the optimizer of every phase that runs."""
+    optimizers = {phase.name: phase.optimizer for phase in trainer.phases}
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update=optimizers)})

@@ -1,0 +1,176 @@
+"""Rows and labels as a run stores them, to and from what its networks take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aae.arrays import ArrayLike, as_labels, finite_rows
+from aae.data import Split, read_rows
+from aae.data.checks import are_images, check_finite, colours_last
+from aae.data.frames import as_rows
+from aae.data.reading import as_text
+from aae.errors import InputError
+from aae.model import Model
+from aae.networks import Scaling
+from aae.recipes import Recipe
+from aae.training.run_directory import RunDirectory
+
+BATCH = 1000  # rows pushed through the networks at once
+
+
+class StoredRows:
+    """Base of `Run`: takes and gives rows and labels as they are stored.
+
+    Parameters are those of `Run`.
+    """
+
+    def __init__(
+        self,
+        folder: RunDirectory,
+        recipe: Recipe,
+        model: Model,
+        scaling: Scaling,
+        metadata: dict[str, Any],
+    ) -> None:
+        self.folder, self.recipe, self.model, self.scaling, self.metadata = folder, recipe, model, scaling, metadata
+        self.shape: tuple[int, ...] = tuple(metadata["shape"])
+        self.class_names: tuple[str, ...] = tuple(metadata["class_names"])
+        self.device = scaling.offset.device
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the categories of q(y|x): the classes, or numbers where no label was used and the model finds clusters.
+
+        Categories beyond the classes are called ``extra 1``, ``extra 2``, ...
+        """
+        if not self.model.classifies:
+            raise InputError(f"{self.folder.path}: the run infers no labels; expected one with a label latent")
+        categories = (self.recipe.model.label and self.recipe.model.label.categories) or len(self.class_names)
+        if self.recipe.data.labels is None:
+            return tuple(str(k) for k in range(categories))
+        extra = range(1, categories - len(self.class_names) + 1)
+        return (*self.class_names, *(f"extra {k}" for k in extra))
+
+    def label_index(self, name: str) -> int:
+        """Look up a class (or cluster) by name.
+
+        Raises
+        ------
+        InputError
+            If there is no such class.
+        """
+        names, name = self.label_names if self.model.classifies else self.class_names, as_text(name)
+        if name not in names:
+            raise InputError(
+                f"label is {name!r}; expected one of: {', '.join(names) or 'none, the run knows no labels'}"
+            )
+        return names.index(name)
+
+    def read(self, path: str | Path, labels: bool = True) -> Split:
+        """Read rows of this run's shape from a file or folder.
+
+        Parameters
+        ----------
+        path : str or Path
+            What `data.read_rows` reads.
+        labels : bool
+            Whether to read labels too, numbered as in training; otherwise whatever they are does not matter.
+
+        Raises
+        ------
+        InputError
+            If they cannot be read or have another shape.
+        """
+        data = self.recipe.data
+        try:
+            split = read_rows(
+                path,
+                shape=self.shape,
+                label_column=data.label_column,
+                id_column=data.id_column,
+                ignore_columns=data.ignore_columns,
+                header=data.header,
+                unlabelled=data.unlabelled,
+                image_size=data.image_size,
+                colour=len(self.shape) == 3,
+                class_names=self.class_names or None,
+                columns=tuple(self.metadata.get("columns", ())),
+                labels=labels,
+            )
+        except InputError as error:
+            raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+        if are_images(split.rows) and self.metadata["rows"] != "uint8":  # their values mean something else
+            raise InputError(f"{path}: found images of 8 bits, 0 to 255; the run expects {self.metadata['rows']} rows")
+        if self.metadata["rows"] == "uint8" and not are_images(split.rows) and split.rows.max() <= 1:
+            raise InputError(f"{path}: found values from 0 to 1; the run expects images with values from 0 to 255")
+        return split
+
+    def images(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        """Turn stored rows (n, *shape) into values in [0, 1] for plotting: black and white are the ends of the training rows."""
+        low, high = (0, 255) if self.metadata["rows"] == "uint8" else self.metadata.get("row_range") or (0, 1)
+        return np.clip((np.asarray(rows, np.float32) - low) / ((high - low) or 1), 0, 1)
+
+    def _rows(self, rows: ArrayLike) -> NDArray[Any]:
+        """Bring rows to an array of this run's shape (n, *shape); the columns of a data frame are taken by name."""
+        found = as_rows(rows, self.metadata.get("columns", ()))
+        if found.ndim == 4 and found.shape[1:] != self.shape:
+            found = colours_last(found, "rows")
+        if found.shape[1:] != self.shape or found.ndim == 0:
+            raise InputError(f"rows have shape {found.shape}; the run expects {('n', *self.shape)}")
+        return found
+
+    def _batches(self, rows: ArrayLike) -> Iterator[Tensor]:
+        """Scale rows batch by batch; checks that they are finite numbers."""
+        found = self._rows(rows)
+        for start in range(0, max(1, len(found)), BATCH):  # no rows are a batch too
+            batch = np.array(found[start : start + BATCH])
+            check_finite(batch, "rows", self.metadata.get("columns", ()), start)
+            yield self.scaling(torch.from_numpy(batch).to(self.device))
+
+    def _stored(self, rows: Tensor) -> NDArray[Any]:
+        """Undo the scaling and give rows the type and shape they are stored with."""
+        values = finite_rows(
+            self.scaling.inverse(rows).cpu().numpy().reshape(-1, *self.shape), "what the decoder makes"
+        )
+        if self.metadata["rows"] == "uint8":
+            values = np.clip(np.rint(values), 0, 255)
+        return np.asarray(values, self.metadata["rows"])
+
+    def _label_numbers(self, labels: Any, n: int) -> NDArray[np.int64]:
+        """Number labels (n,): names of classes, or numbers of them with -1 for none."""
+        given = np.asarray(labels)
+        if given.dtype.kind in "OUS":
+            given = np.array(
+                [self.class_names.index(name) if (name := as_text(some)) in self.class_names else -2 for some in given]
+            )
+        numbers: NDArray[np.int64] = as_labels(given, "labels")
+        if numbers.shape != (n,) or (n and not -1 <= numbers.min() <= numbers.max() < len(self.class_names)):
+            raise InputError(
+                f"labels: found {numbers.shape} labels; expected ({n},) of {', '.join(self.class_names) or 'none'}, or their "
+                "numbers, -1 where there is none"
+            )
+        return numbers
+
+    def _wanted(self, label: Any, n: int) -> NDArray[np.int64]:
+        """Number the label that `n` rows are to have, or the labels (n,) of each."""
+        given = np.asarray(label)
+        if given.shape not in ((), (n,)):
+            raise InputError(f"labels have shape {given.shape}; expected one label, or {n} of them")
+        numbers = [self._wanted_number(one) for one in given.ravel().tolist()]
+        return np.resize(np.array(numbers, np.int64), n)
+
+    def _wanted_number(self, label: Any) -> int:
+        """Number a class: by its name, or by its number where classes have names that are no numbers."""
+        names = self.label_names if self.model.encodes and self.model.classifies else self.class_names
+        if isinstance(label, str) or str(label) in names or all(name.isdecimal() for name in names):
+            return self.label_index(str(label))
+        if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < len(names):
+            raise InputError(f"label is {label!r}; expected one of: {', '.join(names)}, or 0 to {len(names) - 1}")
+        return label

@@ -1,0 +1,212 @@
+"""Training of one or several seeds of a recipe, in turn or as one batched program, each into its run folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+
+from aae.data import Dataset
+from aae.device import choose_device, usual_state
+from aae.errors import InputError, InterruptedTrainingError
+from aae.noise import seeded, set_torch_state
+from aae.recipes import Recipe
+from aae.recipes.build_data import load_data
+from aae.runs.hub import load
+from aae.runs.prepare import PreparedRun, prepare
+from aae.runs.resume import check_same_recipe, common_place, is_finished
+from aae.runs.run import Run
+from aae.training.acceleration.distributed import Distributed
+from aae.training.batched_seeds import BatchedSeeds
+from aae.training.callbacks import AnyCallback
+from aae.training.loop import Interruption, run_to_end
+from aae.training.run_directory import RunDirectory
+from aae.training.settings import MAX_SEED
+
+
+@usual_state()
+def train_seeds(
+    recipe: Recipe,
+    seeds: int,
+    *,
+    run: str | Path | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    batched: bool | None = None,
+    dataset: Dataset | None = None,
+    callbacks: Sequence[AnyCallback] = (),
+) -> list[Run]:
+    """Train a recipe with several seeds, from ``training.seed`` on.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to train.
+    seeds : int
+        How many. One trains into the run folder itself, several into ``seed-<seed>`` folders inside it.
+    run, device, resume
+        As for `train`.
+    batched : bool, optional
+        Whether the seeds are trained together as one batched program, or one after another. Each finds the same up to
+        rounding. By default together on a GPU, which one seed alone does not fill, and one after another on a CPU.
+    dataset : Dataset, optional
+        In place of that which the recipe names.
+    callbacks
+        As for `train`.
+
+    Returns
+    -------
+    list of Run
+        The finished runs, by seed.
+    """
+    if batched and Distributed.joined().world_size > 1:
+        raise InputError("seeds are trained together by one process; expected no other processes, or seeds in turn")
+    folder = Path(run or Path("runs") / recipe.name)
+    if recipe.training.min_steps:
+        dataset = dataset or load_data(recipe)
+        recipe = _with_least_steps(recipe, len(dataset.train))
+    if seeds == 1:
+        return [_train_one(recipe, RunDirectory(folder), device, resume, dataset, callbacks)]
+    new = RunDirectory(folder).is_new()
+    if not resume:
+        RunDirectory(folder).require_new()
+    elif not new and not any(folder.glob("seed-*")):
+        raise InputError(f"{folder}: no run of several seeds to go on with; expected folders seed-0, seed-1, ... in it")
+    ones = with_seeds(recipe, seeds)
+    paths = {one.training.seed: folder / f"seed-{one.training.seed}" for one in ones}
+    unfinished = [
+        one for one in ones if not (resume and is_finished(RunDirectory(paths[one.training.seed]), one, dataset))
+    ]
+    if unfinished:
+        alone = Distributed.joined().world_size == 1
+        on_gpu = choose_device(device).type == "cuda"
+        together = batched if batched is not None else on_gpu and alone
+        dataset = dataset or load_data(recipe)
+        turns = [unfinished] if together else [[one] for one in unfinished]
+        for turn in turns:
+            targets = [(one, RunDirectory(paths[one.training.seed])) for one in turn]
+            more = turn is not turns[-1]
+            _train(targets, choose_device(device), resume, dataset, more=more, callbacks=callbacks)
+    return [Run.load(path, device, trust_modules=True) for path in paths.values()]
+
+
+def _with_least_steps(recipe: Recipe, rows: int) -> Recipe:
+    """Copy a recipe with as many epochs over `rows` rows as it takes for ``training.min_steps`` mini-batches."""
+    training = recipe.training
+    steps = rows // min(training.batch_size, rows)
+    epochs = max(training.epochs, -(-training.min_steps // steps))
+    return recipe.model_copy(update={"training": training.model_copy(update={"epochs": epochs, "min_steps": 0})})
+
+
+def with_seeds(recipe: Recipe, seeds: int) -> list[Recipe]:
+    """Copy a recipe with several seeds, from ``training.seed`` on.
+
+    Raises
+    ------
+    InputError
+        If a seed would be too large.
+    """
+    first = recipe.training.seed
+    if first + seeds - 1 > MAX_SEED:
+        raise InputError(f"seeds are {first} to {first + seeds - 1}; expected none beyond {MAX_SEED}")
+    return [
+        recipe.model_copy(update={"training": recipe.training.model_copy(update={"seed": seed})})
+        for seed in range(first, first + seeds)
+    ]
+
+
+def _train_one(
+    recipe: Recipe,
+    folder: RunDirectory,
+    device: str,
+    resume: bool,
+    dataset: Dataset | None,
+    callbacks: Sequence[AnyCallback],
+) -> Run:
+    """Train a run, unless it is finished and to be resumed."""
+    if not (resume and is_finished(folder, recipe, dataset)):
+        _train([(recipe, folder)], choose_device(device), resume, dataset, callbacks=callbacks)
+    return Run.load(folder.path, device, trust_modules=True)  # those of the very recipe that was trained
+
+
+def _train(
+    targets: Sequence[tuple[Recipe, RunDirectory]],
+    device: torch.device,
+    resume: bool,
+    dataset: Dataset | None,
+    *,
+    more: bool = False,
+    callbacks: Sequence[AnyCallback] = (),
+) -> None:
+    """Train a run, or several together, each under the lock on its folder; `more` says whether others are to follow."""
+    for recipe, folder in targets:  # before there is a lock in a folder that is none of ours
+        if resume and not folder.is_new():
+            check_same_recipe(folder, recipe, complete=False)
+        else:
+            folder.require_new()
+    Distributed.joined().wait()  # all have seen the folders as they were
+    with ExitStack() as stack:
+        stack.enter_context(seeded(targets[0][0].training.seed, device))  # torch's generators are as before at the end
+        for _, folder in targets:
+            if Distributed.joined().is_main_process:
+                stack.enter_context(folder.lock())
+                folder.remove_leftovers()
+        if resume:  # others may have been here before the lock was ours
+            targets = [(recipe, folder) for recipe, folder in targets if not is_finished(folder, recipe)]
+        place = common_place([folder for _, folder in targets]) if resume and len(targets) > 1 else None
+        prepared: list[PreparedRun] = []
+        for recipe, folder in targets:
+            prepared.append(prepare(recipe, folder, device, resume, dataset, place))
+            BatchedSeeds.share_rows([one.job.trainer for one in prepared])
+        interruption = train_together(prepared, callbacks)
+        if interruption.is_set and more:
+            where = targets[-1][1].path
+            raise InterruptedTrainingError(
+                f"stopped when {where.name} was finished; {where.parent} goes on with --resume", interruption.status
+            )
+
+
+def train_together(prepared: Sequence[PreparedRun], callbacks: Sequence[AnyCallback] = ()) -> Interruption:
+    """Train runs of one recipe with different seeds to the end: as one batched program those that are equally far.
+
+    Returns
+    -------
+    Interruption
+        Whether a signal came when there was nothing to stop any more.
+    """
+    interruption = Interruption()
+    places: dict[tuple[int, int], list[PreparedRun]] = {}
+    for one in prepared:
+        trainer = one.job.trainer
+        places.setdefault((trainer.epoch, trainer.step), []).append(one)
+    for (epoch, _), group in places.items():
+        name = group[0].recipe.name
+        jobs = [one.job for one in group]
+        settings = group[0].recipe.training
+        several = len(group) > 1 and epoch < settings.epochs
+        several = several and settings.patience_epochs is None  # each seed ends where it is best
+        try:
+            replicas = BatchedSeeds([job.trainer for job in jobs]) if several else None
+        except (RuntimeError, NotImplementedError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            print(f"note: {name}: the seeds are trained one after another, not together: {reason}", file=sys.stderr)
+            replicas = None
+        if replicas is not None:
+            interruption = run_to_end(jobs, f"{name}, {len(group)} seeds", replicas.run_epoch, callbacks)
+        for one in group:
+            if replicas is None:
+                seed = one.recipe.training.seed
+                set_torch_state(one.torch_state, one.job.trainer.device)
+                interruption = run_to_end([one.job], f"{name} seed {seed}", callbacks=callbacks)
+            one.finish()
+    return interruption
+
+
+def load_runs(folder: str | Path, device: str = "auto", *, trust_modules: bool = False) -> list[Run]:
+    """Load a run, or every seed of one that was trained with several, by seed; `trust_modules` as for `Run.load`."""
+    paths = [path for path in Path(folder).glob("seed-*") if path.is_dir()]
+    runs = [load(path, device, trust_modules=trust_modules) for path in paths or [Path(folder)]]
+    return sorted(runs, key=lambda run: run.recipe.training.seed)

@@ -1,0 +1,284 @@
+"""What a finished run does with its model: codes, labels, scores and rows out of rows, and samples."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aae.arrays import ArrayLike, as_labels, between, finite_rows
+from aae.data.frames import as_rows
+from aae.device import usual_state
+from aae.errors import InputError
+from aae.model import AdversarialAutoencoder, Model
+from aae.noise import Noise, seeded
+from aae.runs.rows import BATCH, StoredRows
+from aae.training.trainer import CODES, SAMPLES
+
+
+class TrainedModel(StoredRows):
+    """Base of `Run`: what it can do with its model, all of it with rows as they are stored."""
+
+    @property
+    def autoencoder(self) -> AdversarialAutoencoder:
+        """The model of a run that has codes.
+
+        Raises
+        ------
+        InputError
+            If the model has no codes.
+        """
+        if not self.model.encodes:
+            raise InputError(
+                f"{self.folder.path}: a {self.model.description} has no codes; expected an autoencoder run"
+            )
+        return cast(AdversarialAutoencoder, self.model)
+
+    @property
+    def generative(self) -> Model:
+        """The model of a run that can be sampled.
+
+        Raises
+        ------
+        InputError
+            If it cannot.
+        """
+        if not self.model.samples:
+            raise InputError(f"{self.folder.path}: a {self.model.description} cannot be sampled; expected another run")
+        return self.model
+
+    @usual_state()
+    @torch.no_grad()
+    def encode(self, rows: ArrayLike, seed: int | None = None) -> dict[str, NDArray[np.float32]]:
+        """Infer codes.
+
+        Parameters
+        ----------
+        rows : array, (n, *shape)
+            Rows as stored.
+        seed : int, optional
+            With it a code is drawn from q(z|x); without it the code that stands for each row is given.
+
+        Returns
+        -------
+        dict of str to array
+            Codes (n, dim) by latent; the code of ``label`` is q(y|x).
+        """
+        model = self.autoencoder
+        noise = None if seed is None else Noise(seed, CODES, device=self.device)
+        parts = [model.encode(batch, noise) for batch in self._batches(rows)]
+        codes = {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in model.latents}
+        return {name: finite_rows(code, "the code") for name, code in codes.items()}
+
+    def transform(self, rows: ArrayLike) -> NDArray[np.float32]:
+        """Map rows (n, *shape) to points (n, dim): y W_C + z (section 7), or else the style code. The same as `embed`."""
+        return self.embed(rows)
+
+    @usual_state()
+    @torch.no_grad()
+    def embed(self, rows: ArrayLike) -> NDArray[np.float32]:
+        """Compute the point (n, dim) that stands for each row (n, *shape): y W_C + z (section 7), or else the style code."""
+        codes, model = self.encode(rows), self.autoencoder
+        if model.cluster_heads is None:
+            return codes["style"]
+        tensors = {name: torch.from_numpy(code).to(self.device) for name, code in codes.items()}
+        embedded: NDArray[np.float32] = model.representation(tensors).cpu().numpy()
+        return embedded
+
+    def predict(self, rows: ArrayLike) -> NDArray[Any]:
+        """Name the class, or number the cluster, of each row: (n, *shape) to (n,), whole numbers where names are some."""
+        names = np.array(self.label_names)
+        if all(name.isdecimal() and str(int(name)) == name for name in self.label_names):
+            names = names.astype(np.int64)
+        named: NDArray[Any] = names[self.predict_proba(rows).argmax(axis=1)]
+        return named
+
+    def predict_proba(self, rows: ArrayLike) -> NDArray[np.float32]:
+        """Compute q(y|x) (n, classes) for rows (n, *shape) as stored."""
+        probabilities: NDArray[np.float32] = torch.softmax(torch.from_numpy(self.label_logits(rows)), 1).numpy()
+        return probabilities
+
+    @usual_state()
+    @torch.no_grad()
+    def label_logits(self, rows: ArrayLike) -> NDArray[np.float32]:
+        """Compute the logits (n, classes) of q(y|x) for rows (n, *shape) as stored."""
+        model = self.model
+        if not model.classifies:
+            raise InputError(f"{self.folder.path}: the run infers no labels; expected one with a label latent")
+        logits = np.concatenate([model.label_logits(batch).cpu().numpy() for batch in self._batches(rows)])
+        return finite_rows(logits, "q(y|x)")
+
+    @usual_state()
+    @torch.no_grad()
+    def reconstruct(self, rows: ArrayLike, labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        """Encode and decode rows (n, *shape); `labels` (n,) where the decoder sees them. Same type and shape as stored."""
+        rows = self._rows(rows)
+        model, wanted = self.autoencoder, self._labels(labels, len(rows))
+        parts = [
+            model.reconstruct(batch, None if wanted is None else wanted[i * BATCH : (i + 1) * BATCH])
+            for i, batch in enumerate(self._batches(rows))
+        ]
+        return self._stored(torch.cat(parts))
+
+    @usual_state()
+    @torch.no_grad()
+    def decode(self, codes: dict[str, NDArray[np.float32]], labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        """Decode codes (n, dim) by latent to rows (n, *shape); `labels` (n,) where the decoder sees them.
+
+        Raises
+        ------
+        InputError
+            If a latent is missing, codes have another shape, or labels are missing or out of range.
+        """
+        model = self.autoencoder
+        if codes.keys() != set(model.latents):
+            raise InputError(
+                f"codes are of {', '.join(codes) or 'nothing'}; the run expects {', '.join(model.latents)}"
+            )
+        tensors = {name: torch.from_numpy(np.array(code, np.float32)).to(self.device) for name, code in codes.items()}
+        n = len(next(iter(tensors.values())))
+        for name, tensor in tensors.items():
+            expected = (n, model.latent(name).prior.dim)
+            if tuple(tensor.shape) != expected:
+                raise InputError(f"codes of {name} have shape {tuple(tensor.shape)}; expected {expected}")
+        wanted = self._labels(labels, n)
+        parts = []
+        for start in range(0, max(1, n), BATCH):
+            some = slice(start, start + BATCH)
+            part = {name: tensor[some] for name, tensor in tensors.items()}
+            parts.append(model.decode(part, None if wanted is None else wanted[some]))
+        return self._stored(torch.cat(parts))
+
+    def interpolate(self, first: ArrayLike, last: ArrayLike, steps: int = 8, label: Any = None) -> NDArray[Any]:
+        """Decode codes on the straight line between the codes of two rows.
+
+        Parameters
+        ----------
+        first, last : array, (*shape) or (n, *shape)
+            A row each, or as many each.
+        steps : int
+            Number of rows from the first to the last, both reconstructed; 2 or larger.
+        label : class, optional
+            Where the decoder sees the label (section 4): that of all rows, as for `sample`.
+
+        Returns
+        -------
+        array, (steps, *shape) or (n, steps, *shape)
+            Rows, of the stored type.
+
+        Raises
+        ------
+        InputError
+            If the rows are not of this run's shape or not as many, `steps` is too small, or the label is missing or unknown.
+        """
+        ends = [np.asarray(as_rows(rows, self.metadata.get("columns", ()))) for rows in (first, last)]
+        single = all(end.shape == self.shape for end in ends)
+        codes = [self.encode(end[None] if single else end) for end in ends]
+        n, m = (len(next(iter(one.values()))) for one in codes)
+        if n != m:
+            raise InputError(f"found {n} first and {m} last rows; expected as many of both")
+        path = {name: between(codes[0][name], codes[1][name], steps) for name in codes[0]}
+        flat = {name: points.reshape(n * steps, -1) for name, points in path.items()}
+        labels = None if label is None else self._wanted(label, n * steps)
+        rows = self.decode(flat, labels).reshape(n, steps, *self.shape)
+        return rows[0] if single else rows
+
+    @usual_state()
+    @torch.no_grad()
+    def score_samples(self, rows: ArrayLike) -> NDArray[np.float32]:
+        r"""Compute how normal each row is: log p(x, z) at its style code z, in nats; larger is more normal.
+
+        With d values in a row and s2 the ``noise_variance`` of run.json, measured on training rows at the end of training, it is
+
+        log p(x\|z) + log p(z) = - \|x - decoded z\|^2 / (2 s2) - d / 2 log(2 pi s2) + log p(z),
+
+        x being the scaled row. Where the density of the prior is not known everywhere the logit of the discriminator stands in
+        for log p(z).
+
+        Parameters
+        ----------
+        rows : array, (n, *shape)
+            Rows as stored.
+
+        Returns
+        -------
+        array, (n,)
+            Scores.
+
+        Raises
+        ------
+        InputError
+            If the model has no style, its decoder has to be told labels, or the run was trained before there were scores.
+        """
+        model, variance = self.autoencoder, self.metadata.get("noise_variance")
+        if "style" not in model.latents or model.decoder_classes is not None:
+            raise InputError(
+                f"{self.folder.path}: has no score; expected a model with a style whose decoder needs no label"
+            )
+        if variance is None:
+            raise InputError(f"{self.folder.metadata}: holds no noise_variance; expected a run of this version")
+        parts = [model.log_joint(batch, variance).cpu().numpy() for batch in self._batches(rows)]
+        return finite_rows(np.concatenate(parts), "the score")
+
+    @usual_state()
+    @torch.no_grad()
+    def sample(self, n: int, label: Any = None, seed: int = 0) -> NDArray[Any]:
+        """Draw rows from the model.
+
+        Parameters
+        ----------
+        n : int
+            Number of rows.
+        label : str, int or array-like of them, (n,), optional
+            Class of all rows, or of each, with random style: its name; or its number, where no class is called so.
+        seed : int
+            Decides the draw.
+
+        Returns
+        -------
+        array, (n, *shape)
+            Rows, of the stored type.
+
+        Raises
+        ------
+        InputError
+            If the model knows no labels, `label` is out of range or `n` smaller than 1.
+        """
+        model = self.generative
+        if n < 1:
+            raise InputError(f"n is {n}; expected 1 or more rows")
+        noise = Noise(seed, SAMPLES, device=self.device)
+        labels = None if label is None else torch.from_numpy(self._wanted(label, n)).to(self.device)
+        with seeded(seed, self.device):
+            return self._stored(model.sample(n, labels, noise))
+
+    @usual_state()
+    @torch.no_grad()
+    def sample_prior(self, n: int, seed: int = 0, latent: str = "style") -> NDArray[np.float32]:
+        """Draw codes (n, dim) from the prior of one latent."""
+        noise = Noise(seed, SAMPLES, device=self.device)
+        with seeded(seed, self.device):
+            codes: NDArray[np.float32] = self.autoencoder.latent(latent).prior.sample(n, None, noise).cpu().numpy()
+        return codes
+
+    def _labels(self, labels: NDArray[np.int64] | None, n: int) -> Tensor | None:
+        """Check the labels (n,) of rows to decode; None where the decoder sees none."""
+        classes = self.autoencoder.decoder_classes
+        if classes is None:
+            return None
+        if labels is not None and np.asarray(labels).dtype.kind in "OUS":
+            labels = self._label_numbers(labels, n)
+        given = np.full(n, -1) if labels is None else as_labels(labels, "labels")
+        if given.shape != (n,):
+            raise InputError(f"labels have shape {given.shape}; expected {(n,)}")
+        if (given < 0).any():
+            raise InputError(
+                f"{int((given < 0).sum())} of {n} rows have no label; the decoder of this run sees the label (section 4), "
+                "expected one for every row"
+            )
+        if n and given.max() >= classes:
+            raise InputError(f"labels are up to {given.max()}; the run expects 0 to {classes - 1}")
+        return torch.from_numpy(given).to(self.device)
