@@ -19,8 +19,8 @@ from PIL import Image
 
 from aae.errors import InputError
 from aae.files import replacing
-from aae.runs.plot import figures
 from aae.runs.hub import load
+from aae.runs.plot import figures
 
 FOLDER = "docs/images"
 QUALITY = 78  # of WebP, from 0 to 100
