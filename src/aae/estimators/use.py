@@ -327,7 +327,7 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
         known = np.asarray(getattr(self, "classes_", ()))
         labels, classes = None, known
         if y is not None:
-            given = np.asarray(mark_unlabelled(y, getattr(self, "unlabelled", None)))
+            given = np.asarray(mark_unlabelled(y, getattr(self, "unlabelled", None), known))
             if given.shape != (len(rows),):
                 raise InputError(f"y has shape {given.shape}; expected ({len(rows)},)")
             classes = known if len(known) else find_classes(given)
