@@ -211,6 +211,8 @@ class LabelledEstimator(AdversarialTransformer):
         )
         return self
 
+    classes_: NDArray[Any]
+
     @property
     def _unlabelled(self) -> Any:
         """What else stands for "no label"."""
