@@ -130,7 +130,9 @@ def ablation(path: Path = RESULTS / "benchmarks" / "ablation.json") -> str:
     for name, measures in found["results"].items():
         values, seconds = measures[found["metric"]], statistics.mean(measures["cpu_seconds"])
         summary = {"values": values, "mean": statistics.mean(values), "sd": statistics.stdev(values)}
-        rows.append([name, results.with_std(summary, metric.digits), f"{max(values):.{metric.digits}f}", f"{seconds:.0f}"])
+        rows.append(
+            [name, results.with_std(summary, metric.digits), f"{max(values):.{metric.digits}f}", f"{seconds:.0f}"]
+        )
     made = tables.markdown(["losses", metric.heading, "worst seed", "core-seconds"], rows)
     return (
         f"{made}\n\n*`{found['recipe']}`, {found['epochs']} epochs, {len(found['seeds'])} seeds, mean ± standard deviation; "
