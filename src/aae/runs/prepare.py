@@ -33,7 +33,8 @@ from aae.training.acceleration.distributed import Distributed, synchronize
 from aae.training.checkpoints import Place, remove_older_checkpoints
 from aae.training.loop import TrainingJob
 from aae.training.run_directory import RunDirectory
-from aae.training.trainer import INIT, Trainer, load_module
+from aae.training.trainer import INIT, Trainer
+from aae.training.weights import load_module
 
 
 @dataclass
