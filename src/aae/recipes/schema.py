@@ -225,6 +225,9 @@ class ModelSettings(Settings):
         return self
 
 
+SCORED = ("aae", "autoencoder", "vae")  # methods whose models can have an anomaly score
+
+
 class EvaluationSettings(Settings):
     """How a finished run is measured."""
 
@@ -237,6 +240,9 @@ class EvaluationSettings(Settings):
     importance_samples: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
     """Codes of each row for the importance-weighted bound of a VAE (Burda et al. 2015); 0: it is not computed. Not in the
     paper."""
+    contamination: Literal["auto"] | Annotated[float, Field(gt=0, le=0.5)] | None = None
+    """Fraction of anomalies among the training rows, or "auto": all are normal. With it the run has an anomaly score, and keeps
+    the training rows that it compares with, up to 10,000 of them, as codes and residuals."""
 
 
 class ShortSettings(Settings):
@@ -347,6 +353,12 @@ class Recipe(Settings):
             raise ValueError(
                 f"evaluation.importance_samples is {self.evaluation.importance_samples}; method {method.name!r} has no bound of "
                 "log p(x) to tighten, expected 0"
+            )
+        scored = self.model.style is not None and not self.model.decoder_sees_label and method.name in SCORED
+        if self.evaluation.contamination is not None and not scored:
+            raise ValueError(
+                f"evaluation.contamination does not fit the model; expected method {' or '.join(SCORED)}, the latent "
+                "[model.style], and a decoder that sees no label"
             )
         labelled = self.training.labelled_batch_size
         if labelled is not None and method.labelled_only:
