@@ -9,7 +9,7 @@ from aae.figures.figure4 import axis_walk, manifold_panels
 from aae.figures.figure5 import samples_and_neighbours
 from aae.figures.figure7 import style_and_content
 from aae.figures.figure9 import cluster_rows
-from aae.figures.roc import roc
+from aae.figures.roc import precision_recall, roc
 
 __all__ = [
     "axis_walk",
@@ -24,6 +24,7 @@ __all__ = [
     "gaussian_percentile_grid",
     "image_grid",
     "manifold_panels",
+    "precision_recall",
     "roc",
     "samples_and_neighbours",
     "save",
