@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
 
 from aae.arrays import Array, ArrayLike, as_labels, as_matrix, same_length
 from aae.errors import InputError
@@ -181,7 +182,7 @@ def cluster_sizes(
     axes.set_ylabel(kind, size=LABEL_SIZE, color=INK)
     if labels is not None:
         legend = axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=LABEL_SIZE)
-        legend.set_title("true class", prop={"size": LABEL_SIZE})
+        legend.set_title("true class", prop=FontProperties(size=LABEL_SIZE))
     if title:
         figure.suptitle(plain(title), size=TITLE_SIZE, color=INK, wrap=True)
     return figure

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import numpy as np
 
@@ -82,7 +83,7 @@ class RunReport:
     def settings(self) -> list[tuple[str, str, str]]:
         """Return the settings that differ from the recipe of that name: key, here, there."""
         changed = recipes.differences(self.runs[0].recipe)
-        return [(key, *("" if value is None else str(value) for value in both)) for key, both in changed.items()]
+        return [(key, _said(here), _said(there)) for key, (here, there) in changed.items()]
 
     def concerns(self) -> list[str]:
         """Return what looks wrong: collapsed parts, classes that are never predicted or mostly taken for others."""
@@ -241,6 +242,10 @@ def _training(run: Run, seeds: Sequence[str]) -> list[tuple[str, str]]:
     told.append(("command", str(metadata.get("command", ""))))
     told.append(("version", f"aae {metadata.get('version', '')}, torch {metadata.get('torch', '')}"))
     return told
+
+
+def _said(value: Any) -> str:
+    return "" if value is None else str(value)
 
 
 def _recipe(run: Run) -> str:
