@@ -46,7 +46,7 @@ import aae
 from aae import data
 from aae.device import describe_device
 from aae.estimators.partitions import start_partition
-from aae.estimators.use import draw_seed
+from aae.estimators.rows import draw_seed
 from aae.estimators.weights import row_order
 from aae.scaling import choose_scaling
 

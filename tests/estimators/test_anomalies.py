@@ -83,7 +83,7 @@ def test_scores_do_not_depend_on_the_batch_and_memory_is_bounded(model, monkeypa
 
 
 def test_many_rows_are_compared_with_a_sample(monkeypatch):
-    monkeypatch.setattr("aae.estimators.autoencoder.COMPARED_ROWS", (50, 100))
+    monkeypatch.setattr("aae.estimators.anomalies.COMPARED_ROWS", (50, 100))
     model = aae.AAE(2, random_state=0, **TINY).fit(ROWS)
     assert len(model._compared["points"]) == 100
     assert roc_auc_score(np.arange(400) < 300, model.score_samples(np.concatenate([ROWS, OFF]))) > 0.9

@@ -37,7 +37,7 @@ def test_nothing_but_parts_becomes_dense(monkeypatch):
         return found
 
     monkeypatch.setattr(SparseTable, "__getitem__", counted)
-    monkeypatch.setattr("aae.estimators.use.BATCH", 50)
+    monkeypatch.setattr("aae.estimators.rows.BATCH", 50)
     monkeypatch.setattr("aae.networks.BLOCK", 1000)
     monkeypatch.setattr("aae.scaling.SAMPLED_ROWS", 40)
     aae.AAE(2, batch_size=20, **TINY).fit(ss.csr_matrix(COUNTS)).partial_fit(ss.csr_matrix(COUNTS))

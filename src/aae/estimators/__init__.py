@@ -3,8 +3,9 @@
 from aae.estimators.autoencoder import AAE
 from aae.estimators.clustering import AAEClusterer
 from aae.estimators.embedding import AAEEmbedding
+from aae.estimators.semi_supervised import SemiSupervisedAAE
 from aae.estimators.splitting import LabelledKFold, labelled_accuracy
-from aae.estimators.supervised import SemiSupervisedAAE, SupervisedAAE
+from aae.estimators.supervised import SupervisedAAE
 
 __all__ = [
     "AAE",

@@ -21,7 +21,7 @@ from aae.estimators.fitting import fitting
 from aae.estimators.labels import wanted_labels
 from aae.estimators.losses import CONSISTENT, chosen_losses
 from aae.estimators.partitions import start_partition
-from aae.estimators.use import BATCH, Labels, Rows
+from aae.estimators.rows import BATCH, Labels, Rows
 from aae.estimators.weights import check_weights
 from aae.networks import Scaling
 from aae.noise import Noise

@@ -20,7 +20,7 @@ from aae.estimators.base import AdversarialEstimator, AdversarialTransformer
 from aae.estimators.fitting import fitting
 from aae.estimators.labels import find_classes, number_labels, wanted_labels
 from aae.estimators.losses import NEIGHBOURS, chosen_losses
-from aae.estimators.use import Rows
+from aae.estimators.rows import Rows
 from aae.estimators.weights import check_weights
 from aae.networks import Scaling
 from aae.recipes.schema import ClusterHeadSettings, LabelSettings

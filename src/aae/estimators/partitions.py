@@ -18,7 +18,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from aae.estimators.use import Labels, Rows
+from aae.estimators.rows import Labels, Rows
 from aae.noise import Noise
 
 ROWS, VALUES = 5000, 2**25  # of more rows so many are drawn, or of wide ones what has so many values: 256 MiB

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import assert_all_finite, check_array, check_random_state, check_scalar
+from sklearn.utils import check_array, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
@@ -20,7 +20,8 @@ from aae.arrays import between, finite_rows
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, wanted_labels
-from aae.estimators.sparse import SparseRows, SparseTable, as_table
+from aae.estimators.rows import BATCH, DTYPES, Labels, Rows, batches, check_form, draw_seed, filled, scaled
+from aae.estimators.sparse import as_table
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
 from aae.noise import Noise, seeded
@@ -28,15 +29,7 @@ from aae.training.trainer import SAMPLES
 from aae.views.methods import Plots
 from aae.views.view import View
 
-Rows = NDArray[Any]  # float32, or float64 where the training rows were
-Labels = NDArray[np.int64]
-Values = NDArray[np.float64]
-
 PRIOR = 2000  # samples of p(z) under the codes of a plot
-BATCH = 4096  # rows pushed through the networks at once
-SEEDS = np.iinfo(np.int32).max
-SHORT = (np.float32, np.float16, np.uint8, np.int8, np.int16, np.bool_)  # which float32 holds without rounding
-DTYPES = (np.float64, *SHORT)
 
 
 class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
@@ -370,59 +363,3 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
 
     def _samples(self, n: int) -> NDArray[Any]:
         return self._draw(n, None, 0)
-
-
-def check_form(X: Any) -> None:
-    """Check that rows are flat, and that none of their values is masked."""
-    if np.ma.is_masked(X):
-        raise InputError(
-            f"X has {int(np.ma.getmaskarray(X).sum())} masked values; expected none: fill them or leave their rows out"
-        )
-    if getattr(X, "ndim", 2) > 2:
-        raise InputError(
-            f"X has shape {tuple(X.shape)}; expected (n_samples, n_features): flatten each row, X.reshape(len(X), -1)"
-        )
-
-
-def scale(scaler: Scaling, X: NDArray[Any]) -> NDArray[np.float32]:
-    """Scale rows (n, columns); ValueError where one is too large for float32 then."""
-    with usual_state():
-        rows = scaler.transform(X)
-    assert_all_finite(rows, input_name="scaled X")
-    return rows
-
-
-def scaled(scaler: Scaling, X: Any) -> Tensor:
-    """Scale rows to a tensor on the CPU; sparse ones become dense when they are read."""
-    if isinstance(X, SparseTable):
-        return cast(Tensor, SparseRows(X, scaler))
-    return torch.from_numpy(scale(scaler, X))
-
-
-def batches(rows: Tensor) -> Iterable[Tensor]:
-    """Cut scaled rows into parts that are pushed through the networks at once; sparse ones become dense one by one."""
-    found: Iterable[Tensor] = rows.split(BATCH)  # type: ignore[no-untyped-call]
-    return found
-
-
-def medians(X: Any) -> Values:
-    """Compute the median of the known values of each column (n, columns); InputError for a column without any."""
-    known = ~np.isnan(X)
-    empty = np.flatnonzero(~known.any(axis=0))
-    if len(empty):
-        raise InputError(f"column {empty[0]} (counted from 0) has no value in {len(X)} rows; expected some known ones")
-    found: Values = np.nanmedian(X, axis=0)
-    return found
-
-
-def filled(X: Any, fill: Values) -> tuple[Any, NDArray[np.bool_]]:
-    """Put values (columns,) in the place of missing ones of rows (n, columns); tell which are known."""
-    if isinstance(X, SparseTable):
-        raise InputError("missing is 'mask' and rows are sparse; expected dense rows, in which missing values are NaN")
-    observed = ~np.isnan(X)
-    return np.where(observed, X, fill).astype(X.dtype), observed
-
-
-def draw_seed(random_state: Any) -> int:
-    """Draw a seed from what scikit-learn takes as a random state."""
-    return int(check_random_state(random_state).randint(SEEDS))

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae.errors import InputError, unknown
+from aae.estimators.rows import Labels
 from aae.estimators.sparse import SparseTable
-from aae.estimators.use import Labels
 
 Weights = NDArray[np.float64]
 

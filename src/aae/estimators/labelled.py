@@ -1,0 +1,258 @@
+"""What the two models with labels share: numbered labels, codes of the style, and rows of a given label."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from aae.errors import InputError
+from aae.estimators.base import AdversarialTransformer
+from aae.estimators.fitting import fitting
+from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, wanted_labels
+from aae.estimators.rows import Labels, Rows
+from aae.estimators.weights import Weights, check_weights
+from aae.networks import Scaling
+from aae.scaling import ScalingKind
+
+
+class LabelledEstimator(AdversarialTransformer):
+    """What the two models with labels share: `classes_`, style codes, and rows of a given label."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **AdversarialTransformer._parameter_constraints,
+        "label_informed": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        latent_dim: int = 2,
+        *,
+        label_informed: bool = False,
+        prior: Any = "gaussian",
+        posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
+        hidden_layer_sizes: Sequence[int] = (200, 200),
+        discriminator_layer_sizes: Sequence[int] = (200, 200),
+        batch_norm: Literal["none", "hidden", "all"] = "all",
+        input_noise: float = 0.1,
+        discriminator_noise: float = 0.0,
+        scaling: ScalingKind | Scaling = "auto",
+        output: Literal["auto", "linear", "sigmoid"] = "auto",
+        epochs: int | Literal["auto"] = "auto",
+        batch_size: int = 50,
+        learning_rate: float = 0.001,
+        optimizers: dict[str, dict[str, Any]] | None = None,
+        learning_rate_decay: Literal["auto", "none", "linear", "cosine"] = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float | None = None,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        callbacks: Sequence[Any] | None = None,
+        encoder: Any = None,
+        decoder: Any = None,
+        discriminator: Any = None,
+        image_shape: Sequence[int] | None = None,
+        missing: Literal["error", "mask"] = "error",
+        precision: Literal["fp32", "bf16", "tf32"] = "fp32",
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        warm_start: bool = False,
+        verbose: bool | int = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        super().__init__(
+            latent_dim,
+            prior=prior,
+            posterior=posterior,
+            hidden_layer_sizes=hidden_layer_sizes,
+            discriminator_layer_sizes=discriminator_layer_sizes,
+            batch_norm=batch_norm,
+            input_noise=input_noise,
+            discriminator_noise=discriminator_noise,
+            scaling=scaling,
+            output=output,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            optimizers=optimizers,
+            learning_rate_decay=learning_rate_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            callbacks=callbacks,
+            encoder=encoder,
+            decoder=decoder,
+            discriminator=discriminator,
+            image_shape=image_shape,
+            missing=missing,
+            precision=precision,
+            device=device,
+            warm_start=warm_start,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.label_informed = label_informed
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> Self:
+        """Train.
+
+        Parameters
+        ----------
+        X : array-like, (n_samples, n_features)
+            Rows; at least two.
+        y : array-like, (n_samples,)
+            Labels: whole numbers or strings. -1, NaN, None and empty text mark unlabelled rows.
+        sample_weight : array-like, (n_samples,), optional
+            How much each row counts, 0 or larger. Whole numbers (of a mean up to 10) do what as many equal rows would; other
+            weights say how often a row is drawn, relative to the others.
+        validation_data : pair of array-like, optional
+            Rows that are only measured, after every epoch: what `early_stopping` goes by, in place of a part of the rows.
+
+        Returns
+        -------
+        estimator
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, or rows and labels cannot be used.
+        TrainingError
+            If a loss or a weight is not finite.
+        """
+        return self._fit(X, y, None, sample_weight, partial=False, validation_data=validation_data)
+
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Make one pass over rows, in mini-batches; optimizers go on as the last call left them.
+
+        Parameters
+        ----------
+        X : array-like, (n_samples, n_features)
+            Rows. Scaling and networks are those of an earlier `fit`, or else set up by the first call, whose rows should then
+            be like all that are to come; a warning says where later ones are not.
+        y : array-like, (n_samples,)
+            Labels, as for `fit`.
+        classes : array-like, optional
+            All classes there will be, for the first call; without it they are those of its `y`.
+        sample_weight : array-like, (n_samples,), optional
+            As for `fit`.
+
+        Returns
+        -------
+        estimator
+            Itself. Raises as `fit` does.
+        """
+        return self._fit(X, y, classes, sample_weight, partial=True)
+
+    @fitting
+    def _fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        *,
+        partial: bool,
+        validation_data: Any = None,
+    ) -> Self:
+        incremental = self._is_incremental(partial)
+        rows, given = self._check_fit(X, y, incremental=incremental, unlabelled=self._unlabelled)
+        declared = find_classes(given if classes is None else mark_unlabelled(classes, self._unlabelled))
+        if not incremental:
+            self.classes_ = declared
+        elif classes is not None and declared.tolist() != self.classes_.tolist():
+            raise InputError(f"classes are {declared.tolist()}; the first call had {self.classes_.tolist()}")
+        labels = number_labels(given, self.classes_)
+        weights = check_weights("sample_weight", sample_weight, len(rows))
+        self._check_labels(labels if weights is None else labels[weights > 0])
+        class_weights = self._weigh_classes(labels, weights)
+        validation = self._check_validation(validation_data)
+        self._train(
+            rows,
+            labels,
+            weights,
+            class_weights,
+            incremental=incremental,
+            partial=partial,
+            validation=validation,
+        )
+        return self
+
+    @property
+    def _unlabelled(self) -> Any:
+        """What else stands for "no label"."""
+        return None
+
+    def _weigh_classes(self, labels: Labels, weights: Weights | None) -> Weights | None:
+        """Find the weights of the classes in the classification; None where there is none."""
+        return None
+
+    @abstractmethod
+    def _check_labels(self, labels: NDArray[np.int64]) -> None:
+        """Raise an error where the numbered labels or `classes_` do not do for this model."""
+
+    @property
+    def _num_classes(self) -> int:
+        return len(self.classes_)
+
+    def transform(self, X: ArrayLike) -> Rows:
+        """Map rows (n_samples, n_features) to style codes (n_samples, latent_dim): what the label does not say."""
+        styles: Rows = self._codes(self._rows(X))["style"].cpu().numpy()
+        return styles
+
+    def sample(self, n: int = 1, label: Any = None, *, random_state: int | np.random.RandomState | None = None) -> Rows:
+        """Draw rows from the model.
+
+        Parameters
+        ----------
+        n : int
+            How many, 1 or larger.
+        label : label or array-like of them, (n,), optional
+            Class of all rows, or of each; without it classes are drawn: all of them equally likely, or
+            as `class_prior` says.
+        random_state : int, RandomState or None
+            Decides the draw.
+
+        Returns
+        -------
+        array, (n, n_features)
+            Rows, in the units of the training rows.
+        """
+        check_is_fitted(self)
+        return self._draw(n, None if label is None else wanted_labels(label, n, self.classes_), random_state)
+
+    def decode(self, codes: Any, y: Any = None) -> Rows:
+        """Map style codes (n_samples, latent_dim) and labels (n_samples,) to rows (n_samples, n_features).
+
+        The style of one row with the label of another gives a row in the first one's style (figure 7). What `encode` gives, a
+        dictionary, is decoded too; it has the label in it where that is inferred.
+        """
+        if isinstance(codes, Mapping):
+            return super().decode(codes, y)
+        if y is None:
+            raise InputError("y is None; expected labels beside style codes, or all codes by latent")
+        styles = self._check_codes(codes)
+        labels = torch.from_numpy(wanted_labels(column_or_1d(y), len(styles), self.classes_)).to(self._device)
+        codes_by_latent = {"style": styles}
+        if self.model_.classifies:
+            one_hot = torch.nn.functional.one_hot(labels, len(self.classes_)).float()
+            return self._decoded({"label": one_hot, **codes_by_latent})
+        return self._decoded(codes_by_latent, labels)

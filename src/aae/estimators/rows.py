@@ -1,0 +1,104 @@
+"""Rows as they come: checked, filled, scaled, and cut into parts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils import assert_all_finite, check_random_state
+from torch import Tensor
+
+from aae.device import usual_state
+from aae.errors import InputError, InputWarning
+from aae.estimators.sparse import SparseRows, SparseTable
+from aae.networks import Scaling
+
+Rows = NDArray[Any]  # float32, or float64 where the training rows were
+Labels = NDArray[np.int64]
+Places = NDArray[np.int64]
+Values = NDArray[np.float64]
+
+BATCH = 4096  # rows pushed through the networks at once
+SEEDS = np.iinfo(np.int32).max
+SHORT = (np.float32, np.float16, np.uint8, np.int8, np.int16, np.bool_)  # which float32 holds without rounding
+DTYPES = (np.float64, *SHORT)
+ASTRAY = 0.05  # share of the values of a column that may lie far outside the rows that the scaling was made from
+
+
+def check_form(X: Any) -> None:
+    """Check that rows are flat, and that none of their values is masked."""
+    if np.ma.is_masked(X):
+        raise InputError(
+            f"X has {int(np.ma.getmaskarray(X).sum())} masked values; expected none: fill them or leave their rows out"
+        )
+    if getattr(X, "ndim", 2) > 2:
+        raise InputError(
+            f"X has shape {tuple(X.shape)}; expected (n_samples, n_features): flatten each row, X.reshape(len(X), -1)"
+        )
+
+
+def scale(scaler: Scaling, X: NDArray[Any]) -> NDArray[np.float32]:
+    """Scale rows (n, columns); ValueError where one is too large for float32 then."""
+    with usual_state():
+        rows = scaler.transform(X)
+    assert_all_finite(rows, input_name="scaled X")
+    return rows
+
+
+def scaled(scaler: Scaling, X: Any) -> Tensor:
+    """Scale rows to a tensor on the CPU; sparse ones become dense when they are read."""
+    if isinstance(X, SparseTable):
+        return cast(Tensor, SparseRows(X, scaler))
+    return torch.from_numpy(scale(scaler, X))
+
+
+def batches(rows: Tensor) -> Iterable[Tensor]:
+    """Cut scaled rows into parts that are pushed through the networks at once; sparse ones become dense one by one."""
+    found: Iterable[Tensor] = rows.split(BATCH)  # type: ignore[no-untyped-call]
+    return found
+
+
+def medians(X: Any) -> Values:
+    """Compute the median of the known values of each column (n, columns); InputError for a column without any."""
+    known = ~np.isnan(X)
+    empty = np.flatnonzero(~known.any(axis=0))
+    if len(empty):
+        raise InputError(f"column {empty[0]} (counted from 0) has no value in {len(X)} rows; expected some known ones")
+    found: Values = np.nanmedian(X, axis=0)
+    return found
+
+
+def filled(X: Any, fill: Values) -> tuple[Any, NDArray[np.bool_]]:
+    """Put values (columns,) in the place of missing ones of rows (n, columns); tell which are known."""
+    if isinstance(X, SparseTable):
+        raise InputError("missing is 'mask' and rows are sparse; expected dense rows, in which missing values are NaN")
+    observed = ~np.isnan(X)
+    return np.where(observed, X, fill).astype(X.dtype), observed
+
+
+def draw_seed(random_state: Any) -> int:
+    """Draw a seed from what scikit-learn takes as a random state."""
+    return int(check_random_state(random_state).randint(SEEDS))
+
+
+def check_place(rows: Tensor, scaler: Scaling, names: Sequence[Any]) -> None:
+    """Warn where new rows, scaled, lie far outside those that the scaling was made from."""
+    if scaler.low is None or scaler.high is None:
+        return
+    width = np.maximum(scaler.high - scaler.low, 1)
+    low, high = (torch.from_numpy(end) for end in (scaler.low - width, scaler.high + width))
+    counts = [((part < low) | (part > high)).sum(0) for part in batches(rows)]
+    shares = torch.stack(counts).sum(0).numpy() / len(rows)
+    far = np.flatnonzero(shares > ASTRAY)
+    if len(far):
+        column = int(far[0])
+        warnings.warn(
+            f"{len(far)} of {len(shares)} columns lie far outside the rows that the scaling was made from, the first of them "
+            f"is {names[column]}, {shares[column]:.0%} of it; expected a first fit on rows like all that are to come",
+            InputWarning,
+            stacklevel=2,
+        )

@@ -1,0 +1,73 @@
+"""Rows that are held out from training, and what is measured on them after every epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aae.device import usual_state
+from aae.errors import InputError
+from aae.estimators.rows import BATCH, Labels, Places
+from aae.model import AdversarialAutoencoder
+from aae.noise import Noise
+from aae.training.trainer import ORDER
+
+
+def hold_out(order: Places, labels: Labels | None, fraction: float, seed: int) -> tuple[Places, Places]:
+    """Divide rows into those to train on and those to measure on.
+
+    Parameters
+    ----------
+    order : array of int, (n,)
+        The rows.
+    labels : array of int, optional
+        Class of every row; the fraction is then that of the labelled rows of each class, and unlabelled rows are trained on.
+    fraction : float
+        How many are held out, in (0, 1).
+    seed : int
+        Decides which.
+
+    Raises
+    ------
+    InputError
+        If that leaves too few of either.
+    """
+    shuffled = order[Noise(seed, ORDER, 0, 3).permutation(len(order)).numpy()]
+    held = []
+    classes = [0] if labels is None else np.unique(labels[labels >= 0]).tolist()
+    for number in classes:
+        own = shuffled if labels is None else shuffled[labels[shuffled] == number]
+        count = max(1, round(fraction * len(own)))
+        if count < len(own):  # the only row of a class is needed
+            held.append(own[:count])
+    found = np.concatenate(held) if held else np.empty(0, np.int64)
+    rest = order[~np.isin(order, found)]
+    if not len(found) or len(rest) < 2:
+        of = f"{len(order)} rows" if labels is None else f"{int((labels >= 0).sum())} labelled rows"
+        raise InputError(
+            f"validation_fraction is {fraction:g} of {of}; expected at least one to measure on and two to train on"
+        )
+    return rest, found
+
+
+@usual_state()
+@torch.no_grad()
+def measure(
+    model: AdversarialAutoencoder, rows: Tensor, labels: Labels | None, *, scores_labels: bool
+) -> dict[str, float]:
+    """Measure a model under training on scaled validation rows: half the squared error, and the share of wrong labels."""
+    model.eval()
+    device = next(model.parameters()).device
+    squared, wrong, known = 0.0, 0, 0
+    for start in range(0, len(rows), BATCH):
+        part = rows[start : start + BATCH].to(device)
+        of_part = None if labels is None else torch.from_numpy(labels[start : start + BATCH]).to(device)
+        decoded = model.reconstruct(part, of_part if model.decoder_classes is not None else None)
+        squared += 0.5 * (decoded - part).double().square().sum().item()
+        if scores_labels and of_part is not None:
+            labelled = of_part >= 0
+            wrong += int((model.label_logits(part).argmax(1) != of_part)[labelled].sum())
+            known += int(labelled.sum())
+    metrics = {"validation_reconstruction": squared / len(rows)}
+    return metrics | ({"validation_error_percent": 100 * wrong / known} if known else {})
