@@ -19,7 +19,7 @@ from aae.errors import InputError, InterruptedTrainingError
 from aae.runs import seeds
 from aae.sweeps import Execution
 from aae.sweeps import queue as sweeps
-from aae.sweeps.search import is_behind
+from aae.sweeps.search import is_behind, open_study
 from aae.sweeps.space import Range, choices_from, grid
 from aae.training.checkpoints import checkpoint_places
 from aae.training.run_directory import LOCK, RunDirectory
@@ -117,6 +117,22 @@ def test_what_fails_is_written_down_and_the_others_go_on(tmp_path, capsys):
     assert "not finite" in bad["failed"][0] or "is inf" in bad["failed"][0] or "is nan" in bad["failed"][0]
     assert command(words("--set", "training.reconstruction.learning_rate=1e30", "--run", str(tmp_path / "t"))) == 1
     assert "no setting was trained to the end; " in capsys.readouterr().err
+
+
+def test_trainings_that_validation_rows_end_and_those_that_go_by_steps_are_finished(tmp_path):
+    early = [*TINY, "training.epochs=9", "training.patience=1", "training.tolerance=1000"]
+    found = aae.sweep("demo", tmp_path / "early", settings=early)
+    run = RunDirectory(found.best.folder / "seed-0")
+    best = run.read_metadata()["best_epoch"]
+    assert len(run.read_metrics()) < 9
+    assert found.best.values == [run.read_metrics()[best - 1]["validation_error_percent"]]
+    by_steps = [*TINY, "training.min_steps=60"]
+    found = aae.sweep(
+        "demo", tmp_path / "steps", grid={"training.batch_size": [50]}, search=1, seeds=2, settings=by_steps
+    )
+    assert len(found.best.values) == 2
+    (trial,) = open_study(found.definition, found.folder).get_trials()
+    assert list(trial.intermediate_values) == [1, 2, 3, 4, 5, 6]  # three epochs of 24 steps, for each seed
 
 
 def test_lack_of_memory_is_a_reason_too(tmp_path, monkeypatch):
@@ -328,7 +344,7 @@ def test_a_job_that_has_to_make_way_writes_a_checkpoint_and_goes_on_from_it_when
     watching.join()
     log = next((tmp_path / "s/jobs").glob("*_log.err")).read_text()
     assert "this job is preempted" in log
-    assert "Requeued job" in log
+    assert log.count("seed 0: validation_error_percent") == 1
     records = RunDirectory(found.best.folder / "seed-0").read_metrics()
     assert [record["epoch"] for record in records] == [*range(1, 13)]
     assert [record.get("mark") for record in records] == [1] + 11 * [None]  # the first epoch was trained once
@@ -366,7 +382,7 @@ def test_a_search_is_the_same_at_once_and_in_parts_and_by_several_commands(tmp_p
     text = journal.read_text()
     journal.write_text(text + '{"op_code": 8, "wor')  # what a full disk leaves
     assert len(aae.sweep(run=tmp_path / "parts").rows) == 5
-    assert journal.read_text() == text
+    assert [json.loads(line) for line in journal.read_text().splitlines()]  # nothing was joined to it
     assert "the last line was cut short, and is dropped" in capsys.readouterr().err
     journal.write_text(text.replace("\n", "\n?", 1))
     with pytest.raises(
@@ -374,7 +390,9 @@ def test_a_search_is_the_same_at_once_and_in_parts_and_by_several_commands(tmp_p
     ):
         aae.sweep(run=tmp_path / "parts")
     (tmp_path / "other").mkdir()
-    (tmp_path / "other/sweep.json").write_text((tmp_path / "parts/sweep.json").read_text().replace("0.0001:", "0.0002:"))
+    (tmp_path / "other/sweep.json").write_text(
+        (tmp_path / "parts/sweep.json").read_text().replace("0.0001:", "0.0002:")
+    )
     (tmp_path / "other/search.journal").write_text(text)
     with pytest.raises(InputError, match=r"search\.journal: storage of another search; expected a folder without one"):
         aae.sweep(run=tmp_path / "other")

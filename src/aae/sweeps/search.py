@@ -16,7 +16,7 @@ from aae.errors import InputError, InUseError
 from aae.recipes import Recipe
 from aae.sweeps.definition import Definition
 from aae.sweeps.space import Settings
-from aae.sweeps.trials import PrunedError, Trial, describe, note
+from aae.sweeps.trials import PrunedError, Trial, describe, most_epochs, note
 from aae.training.callbacks import AnyCallback, Training
 from aae.training.run_directory import RunDirectory
 
@@ -145,7 +145,7 @@ def _run(study: optuna.Study, definition: Definition, folder: Path, number: int,
         return
     active.set_user_attr("settings", settings)
     active.set_user_attr("recipe", recipe.name)
-    epochs = trial.recipe.training.epochs
+    epochs = most_epochs(trial.recipe)
     seeds = [one.training.seed for one in trial.each]
 
     def watch(seed: Recipe) -> AnyCallback:
