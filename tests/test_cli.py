@@ -41,7 +41,17 @@ RUNS = {
     "seen": ["figure7a", "--data", "digits"],
     "informed": ["figure4a", "--data", "digits", "--set", "data.labels=200"],
     "network": ["demo-supervised"],
-    "iris": ["demo", "--data", "fleurs 🌸/iris.csv", "--set", "data.label_column=species", "--set", "data.labels=all"],
+    "iris": [
+        "demo",
+        "--data",
+        "fleurs 🌸/iris.csv",
+        "--set",
+        "data.label_column=species",
+        "--set",
+        "data.labels=all",
+        "--set",
+        "evaluation.contamination=auto",
+    ],
     "shapes": ["demo", "--data", "shapes", "--set", "data.labels=9", "--set", "training.batch_size=10"],
 }
 SPECIES = ("setosa", "versicolor", "virginica")
@@ -471,8 +481,12 @@ def test_images_go_to_a_sheet_beside_their_originals_or_keep_their_names(place, 
 def test_rows_are_scored(place, tmp_path, command):
     command("score", "runs/iris", "fleurs 🌸/iris.csv", "-o", tmp_path / "scores.csv")
     finished = aae.load("runs/iris")
-    expected = finished.score_samples(finished.read("fleurs 🌸/iris.csv", labels=False).rows)
-    np.testing.assert_allclose(read_output(tmp_path / "scores.csv", "score"), expected, rtol=1e-5)
+    rows = finished.read("fleurs 🌸/iris.csv", labels=False).rows
+    np.testing.assert_allclose(read_output(tmp_path / "scores.csv", "score"), finished.score_samples(rows), rtol=1e-5)
+    flagged = np.char.lower(read_output(tmp_path / "scores.csv", "anomaly").astype(str)) == "true"
+    np.testing.assert_array_equal(flagged, finished.decision_function(rows) < 0)
+    command("score", "runs/iris", "fleurs 🌸/iris.csv", "-o", tmp_path / "scores.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), finished.score_samples(rows))
 
 
 @pytest.mark.parametrize(("name", "label"), [("demo", "3"), ("seen", "3"), ("informed", "3"), ("shapes", "dot")])

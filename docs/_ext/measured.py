@@ -120,6 +120,34 @@ class OnTables(SphinxDirective):
         return self.parse_text_to_nodes(on_tables(self.arguments[0]))
 
 
+def ablation(path: Path = RESULTS / "benchmarks" / "ablation.json") -> str:
+    """Write what ``benchmarks/ablation.py`` found as Markdown: a row for each choice of losses."""
+    if not path.exists():
+        return "Not measured yet."
+    found = json.loads(path.read_text(encoding="utf-8"))
+    metric = describe(found["metric"])
+    rows = []
+    for name, measures in found["results"].items():
+        values, seconds = measures[found["metric"]], statistics.mean(measures["cpu_seconds"])
+        summary = {"values": values, "mean": statistics.mean(values), "sd": statistics.stdev(values)}
+        rows.append(
+            [name, results.with_std(summary, metric.digits), f"{max(values):.{metric.digits}f}", f"{seconds:.0f}"]
+        )
+    made = tables.markdown(["losses", metric.heading, "worst seed", "core-seconds"], rows)
+    return (
+        f"{made}\n\n*`{found['recipe']}`, {found['epochs']} epochs, {len(found['seeds'])} seeds, mean ± standard deviation; "
+        f"{found['device']}. Made by `{found['command']}`.*"
+    )
+
+
+class Ablation(SphinxDirective):
+    """Insert the table of the ablation."""
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the Markdown of the table."""
+        return self.parse_text_to_nodes(ablation())
+
+
 class Beside(SphinxDirective):
     """Insert the table of a benchmark."""
 
@@ -151,5 +179,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("measured", Measured)
     app.add_directive("beside", Beside)
     app.add_directive("on-tables", OnTables)
+    app.add_directive("ablation", Ablation)
     app.add_directive("metrics", Metrics)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

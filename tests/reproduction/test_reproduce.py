@@ -23,10 +23,9 @@ def _few_images(monkeypatch):
 
 def test_every_number_of_the_paper_has_a_target():
     listed = set(reproduce.names("all"))
-    own = {
-        name for name in recipes.names() if not name.endswith("-consistent")
-    }  # with losses that the paper does not have
-    assert {name for name in own if recipes.read(name).paper} == {name for name in listed if recipes.read(name).paper}
+    assert {name for name in recipes.names() if recipes.read(name).paper} == {
+        name for name in listed if recipes.read(name).paper
+    }
     assert listed <= set(recipes.names())
 
 

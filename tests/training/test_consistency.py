@@ -154,6 +154,14 @@ def test_radii_are_distances_to_the_kth_neighbour(monkeypatch):
     assert abs(np.log(near / np.sort(cdist(2 * rows, 2 * rows), axis=1)[:, 10]).mean()) < 0.1
 
 
+def test_long_rows_are_compared_with_fewer(monkeypatch):
+    monkeypatch.setattr("aae.training.radii.NUMBERS", 12_000)
+    rows = Noise(3).normal(1300, 10)
+    near = neighbour_radii(rows, Scaling.identity(), 13).numpy()  # the twelfth of 1200
+    assert abs(np.log(near / np.sort(cdist(rows, rows), axis=1)[:, 13]).mean()) < 0.02
+    assert not np.allclose(near, np.sort(cdist(rows, rows), axis=1)[:, 13])
+
+
 @pytest.mark.parametrize(
     ("k", "rows", "message"),
     [

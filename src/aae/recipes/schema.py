@@ -225,6 +225,9 @@ class ModelSettings(Settings):
         return self
 
 
+SCORED = ("aae", "autoencoder", "vae")  # methods whose models can have an anomaly score
+
+
 class EvaluationSettings(Settings):
     """How a finished run is measured."""
 
@@ -234,6 +237,9 @@ class EvaluationSettings(Settings):
     """k of the k-nearest-neighbour accuracy in the code space."""
     parzen_samples: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
     """Samples of the Parzen window that estimates the log-likelihood (section 3); 0: it is not estimated."""
+    contamination: Literal["auto"] | Annotated[float, Field(gt=0, le=0.5)] | None = None
+    """Fraction of anomalies among the training rows, or "auto": all are normal. With it the run has an anomaly score, and keeps
+    the training rows that it compares with, up to 10,000 of them, as codes and residuals."""
 
 
 class ShortSettings(Settings):
@@ -337,6 +343,12 @@ class Recipe(Settings):
         if self.model.label is None and (losses.consistency is not None or losses.information is not None):
             raise ValueError(
                 "training.losses.consistency and information are about q(y|x), expected a latent [model.label]"
+            )
+        scored = self.model.style is not None and not self.model.decoder_sees_label and method.name in SCORED
+        if self.evaluation.contamination is not None and not scored:
+            raise ValueError(
+                f"evaluation.contamination does not fit the model; expected method {' or '.join(SCORED)}, the latent "
+                "[model.style], and a decoder that sees no label"
             )
         labelled = self.training.labelled_batch_size
         if labelled is not None and method.labelled_only:

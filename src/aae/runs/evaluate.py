@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aae import evaluation
+from aae.anomaly_score import AnomalyScore, compared_rows
 from aae.data import Dataset, Split
 from aae.device import usual_state
 from aae.errors import InputError
@@ -127,6 +128,18 @@ def noise_variance(model: Model, scaling: Scaling, rows: NDArray[Any]) -> float 
             count += batch.numel()
     variance = max(total / count, float(np.finfo(np.float32).eps))
     return variance if np.isfinite(variance) else None
+
+
+def anomaly_score(
+    model: Model, scaling: Scaling, rows: NDArray[Any], contamination: float | Literal["auto"]
+) -> AnomalyScore:
+    """Create the anomaly score from training rows (n, *shape) as stored, or a sample of them."""
+    device = scaling.offset.device
+    some = _some(len(rows), compared_rows(len(rows), int(np.prod(rows.shape[1:]))))
+    model.eval()
+    with seeded(0, device):  # custom modules may draw from torch itself
+        scaled = scaling(torch.from_numpy(np.array(rows[some])).to(device)).cpu()
+        return AnomalyScore.of(cast(AdversarialAutoencoder, model), scaled, contamination)
 
 
 def _label_metrics(logits: torch.Tensor, split: Split, supervised: bool) -> dict[str, float]:

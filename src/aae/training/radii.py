@@ -16,6 +16,8 @@ LIMITS = 0.3, 3.0
 """Least and largest radius, in units of the median: rows that have equals still have one, and outliers none out of proportion."""
 REFERENCES = 50_000
 """Rows among which neighbours are sought, at most: of more rows so many are drawn."""
+NUMBERS = 40_000_000
+"""Numbers that these rows hold, at most, so that long rows are fewer; but no fewer than a thousand."""
 BLOCK = 2000  # rows looked at together
 COPIES = 4  # columns of links for each neighbour, which tell their weights apart
 HALVINGS = 40  # of the interval in which the scale of a row lies
@@ -24,8 +26,9 @@ HALVINGS = 40  # of the interval in which the scale of a row lies
 def neighbour_radii(rows: Tensor, scaling: Scaling, k: int, seed: int = 0) -> Tensor:
     """Compute the Euclidean distance of each scaled row to its k-th nearest neighbour, within 0.3 to 3 times their median.
 
-    Of more than 50,000 rows, 50,000 drawn ones stand for all, and the neighbour among them is the one that is as deep in the
-    distribution: the (k m / n)-th of m drawn among n, at least the first. Memory is that of the drawn rows in float32.
+    Of more than 50,000 rows, or than 40 million numbers (13,020 images of SVHN), so many drawn ones stand for all, and the
+    neighbour among them is the one that is as deep in the distribution: the (k m / n)-th of m drawn among n, at least the first.
+    Memory is that of the drawn rows in float32.
 
     Parameters
     ----------
@@ -51,7 +54,7 @@ def neighbour_radii(rows: Tensor, scaling: Scaling, k: int, seed: int = 0) -> Te
     n = len(rows)
     if not 1 <= k < n:
         raise InputError(f"training.losses.consistency.neighbours is {k}; found {n} rows, expected 1 to {n - 1}")
-    drawn = _references(n, seed)
+    drawn = _references(rows, seed)
     depth = max(1, round(k * len(drawn) / n))
     radii = torch.cat([distances[:, depth - 1] for distances, _ in _neighbours(rows, scaling, drawn, depth)])
     median = radii.median()
@@ -89,7 +92,7 @@ def neighbour_links(rows: Tensor, scaling: Scaling, k: int, seed: int = 0) -> Te
     n = len(rows)
     if not 1 <= k < n:
         raise InputError(f"training.losses.neighbour_graph.neighbours is {k}; found {n} rows, expected 1 to {n - 1}")
-    drawn = _references(n, seed)
+    drawn = _references(rows, seed)
     blocks = []
     for distances, found in _neighbours(rows, scaling, drawn, k):
         parts = _link_weights(distances.double()).cumsum(1)
@@ -115,9 +118,11 @@ def _link_weights(distances: Tensor) -> Tensor:
     return torch.exp(-beyond / torch.maximum(high, least))
 
 
-def _references(n: int, seed: int) -> Tensor:
+def _references(rows: Tensor, seed: int) -> Tensor:
     """Choose the rows among which neighbours are sought: all, or as many as there may be."""
-    return torch.arange(n) if n <= REFERENCES else Noise(seed).permutation(n)[:REFERENCES].sort().values
+    n = len(rows)
+    most = min(REFERENCES, max(1000, NUMBERS // rows[0].numel()))
+    return torch.arange(n) if n <= most else Noise(seed).permutation(n)[:most].sort().values
 
 
 def _neighbours(rows: Tensor, scaling: Scaling, drawn: Tensor, k: int) -> Iterator[tuple[Tensor, Tensor]]:
