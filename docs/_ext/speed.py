@@ -6,7 +6,6 @@
 """
 
 import json
-import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -65,92 +64,8 @@ def peers(files: list[dict[str, Any]]) -> str:
 
 def processes(files: list[dict[str, Any]]) -> str:
     """Write what ``benchmarks/processes.py`` found."""
-    ways = {"as they are": "two processes, times one process", "as bf16": "sent as bf16", "not at all": "not sent"}
-    rows = [
-        [
-            found["recipe"],
-            found["precision"],
-            f"{found['batch_size']}",
-            *(f"{found['ratios'][way]:.2f}" for way in ways),
-        ]
-        for found in files
-    ]
-    return markdown(["recipe", "precision", "mini-batch", *ways.values()], rows)
-
-
-def estimators(files: list[dict[str, Any]]) -> str:
-    """Write what ``benchmarks/estimator_speed.py`` found."""
-    rows = []
-    for one in files[0]["results"]:
-        before, after = one["before"], one["after"]
-        rows.append(
-            [
-                f"`{one['estimator']}`",
-                one["data"],
-                *(f"{statistics.median(version['seconds']):.1f}" for version in (before, after)),
-                f"{one['times_faster']:.1f}",
-                *(f"{statistics.fmean(version['scores']):.1f}" for version in (before, after)),
-            ]
-        )
-    return markdown(["estimator", "data", "seconds before", "now", "times", "score before", "now"], rows)
-
-
-def time_to(files: list[list[dict[str, Any]]]) -> str:
-    """Write what ``aae bench RECIPE --time-to METRIC=VALUE --json`` printed."""
-    rows = [
-        [
-            f"`{one['recipe']}`",
-            f"{one['target']:g}",
-            f"{one['core_minutes']:.1f}" if one["reached"] else f"not in {one['core_minutes']:.1f}",
-            f"{one['epochs']}",
-            f"{one['best']:.2f}",
-        ]
-        for found in files
-        for one in found
-    ]
-    return markdown(["recipe", "validation error wanted, %", "core-minutes", "epochs", "error then, %"], rows)
-
-
-def sweeps(files: list[dict[str, Any]]) -> str:
-    """Write what ``benchmarks/sweep_acceptance.py`` found."""
-    rows = [
-        [
-            name,
-            f"{one['trainings']}",
-            ", ".join(map(str, one.get("finished_at_kills", []))) or "-",
-            f"{one['trained_again']}" if "trained_again" in one else "-",
-            ", ".join(f"{key.split('.')[-1]} {value}" for key, value in one["best"]["settings"].items()),
-            f"{one['best']['mean']:.2f}",
-        ]
-        for name, one in files[0]["results"].items()
-    ]
-    titles = [
-        "sweep",
-        "trainings",
-        "finished when killed",
-        "of those trained again",
-        "best setting",
-        "validation error, %",
-    ]
-    return markdown(titles, rows)
-
-
-def search(files: list[dict[str, Any]]) -> str:
-    """Write what ``benchmarks/sweep_search.py`` found."""
-    rows = [
-        [found["data"], f"{found['trials']}, {found['pruned']}", f"{found['rows_apart']}", f"{len(found['seeds'])}"]
-        + [with_std(found["results"][name], 2) for name in ("defaults", "search")]
-        for found in files
-    ]
-    titles = [
-        "data",
-        "trials, pruned",
-        "rows apart",
-        "seeds",
-        "error with the defaults, %",
-        "with the best of the search, %",
-    ]
-    return markdown(titles, rows)
+    rows = [[found["recipe"], found["precision"], f"{found['batch_size']}", f"{found['ratio']:.2f}"] for found in files]
+    return markdown(["recipe", "precision", "mini-batch", "two processes, times one process"], rows)
 
 
 def errors(files: list[dict[str, Any]]) -> str:
@@ -174,10 +89,6 @@ TABLES: dict[str, Callable[[list[Any]], str]] = {
     "peers": peers,
     "processes": processes,
     "errors": errors,
-    "estimators": estimators,
-    "time_to": time_to,
-    "sweeps": sweeps,
-    "search": search,
 }
 
 
