@@ -25,6 +25,7 @@ import aae
 from aae import data, recipes
 from aae.cli import app, run
 from aae.evaluation.metrics import describe
+from aae.figures.canvas import mosaic
 from aae.runs.recipe import command as command_of
 from aae.runs.recipe import read_recipe
 from aae.runs.run import Run
@@ -472,6 +473,18 @@ def test_images_go_to_a_sheet_beside_their_originals_or_keep_their_names(place, 
     command("interpolate", "runs/shapes", "shapes/bar", "-o", tmp_path / "steps")
     assert len(list((tmp_path / "steps").iterdir())) == 19 * 8
     command("interpolate", "runs/shapes", "shapes/bar", "-o", tmp_path / "sheet.png")
+    for name in ("walk.gif", "walk.webp"):
+        command(
+            *("interpolate", "runs/shapes", "shapes/bar", "--to", "shapes/dot", "--steps", 3, "-o", tmp_path / name)
+        )
+        with Image.open(tmp_path / name) as film:
+            assert (film.n_frames, film.info["loop"]) == (4, 0)  # there and back
+            for frame, step in enumerate((0, 1, 2, 1)):
+                film.seek(frame)
+                found = np.asarray(film.convert("L"), float)
+                wanted = 255 * mosaic(finished.images(between[:, step]), 4, 5).mean(-1)
+                assert abs(found - wanted).mean() < 6
+    assert run(["interpolate", "runs/iris", "fleurs 🌸/iris.csv", "-o", str(tmp_path / "walk.gif")]) == 2
     command("sample", "runs/shapes", "-n", 12, "-o", tmp_path / "drawn")
     assert sorted(path.name for path in (tmp_path / "drawn").iterdir())[0] == "00.png"
     assert run(["sample", "runs/shapes", "-o", str(tmp_path / "drawn")]) == 2

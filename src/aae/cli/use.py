@@ -91,7 +91,14 @@ def reconstruct(
 def interpolate(
     run: RunArgument,
     source: InputArgument,
-    output: RowsOutput,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            help="As for `aae sample`; for images also gif or webp, an animation of all lines side by side, there and back.",
+        ),
+    ],
     to: Annotated[
         Path | None,
         typer.Option(help="Rows to end at, as many as in INPUT; by default each row goes on to the next one."),
@@ -105,7 +112,7 @@ def interpolate(
 ) -> None:
     """Decode codes on the straight lines between the codes of rows; a line of a sheet of images is one of them.
 
-    Example: aae interpolate runs/figure2a images/ --steps 10 -o between.png
+    Example: aae interpolate runs/figure2a images/ --steps 10 -o between.webp
     """
     import numpy as np
 

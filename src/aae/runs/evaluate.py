@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aae import evaluation
 from aae.anomaly_score import AnomalyScore, compared_rows
+from aae.baselines.vae import importance_weighted_bound
 from aae.data import Dataset, Split
 from aae.device import usual_state
 from aae.errors import InputError
@@ -222,6 +223,8 @@ def evaluate(
         metrics[f"{split}_reconstruction"] = _reconstruction(run, held_out)
         if autoencoder.decoder_classes is not None:
             metrics |= disentanglement(run, dataset, held_out)
+    if run.recipe.evaluation.importance_samples:
+        metrics |= _bounds(run, held_out)
     if run.recipe.evaluation.parzen_samples:
         metrics |= likelihood(run, dataset, held_out, run.recipe.evaluation.parzen_samples)
     for name, value in metrics.items():
@@ -318,6 +321,18 @@ def _reconstruction(run: Run, held_out: Split) -> float:
         with torch.no_grad():
             total += 0.5 * (model.reconstruct(rows, labels) - rows).square().sum().item()
     return total / len(held_out)
+
+
+def _bounds(run: Run, held_out: Split) -> dict[str, float]:
+    """Compute two lower bounds of log p(x), mean over rows (section 2.1; Burda et al. 2015)."""
+    samples, likelihood = run.recipe.evaluation.importance_samples, run.recipe.model.likelihood
+    noise = Noise(0, 0, device=run.device)
+    found = [
+        importance_weighted_bound(run.autoencoder, rows, samples, likelihood, noise)
+        for rows, _ in _scaled(run.scaling, held_out)
+    ]
+    evidence, weighted = (float(torch.cat(parts).mean()) for parts in zip(*found, strict=True))
+    return {"elbo_nats": evidence, "importance_weighted_bound_nats": weighted}
 
 
 def _scaled(scaling: Scaling, split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
