@@ -56,7 +56,8 @@ def comparison(name: str, task: str, folder: Path = RESULTS) -> str:
         rows.append([label, *cells])
     made = tables.markdown(["method", *(describe(measure).heading for measure in measures)], rows)
     versions = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
-    seeds = f"{len(found['seeds'])} seeds, mean ± standard deviation, {found['split']} rows of the 8x8 digits"
+    rows_of = "the 8x8 digits" if found["data"] == "digits" else found["data"]
+    seeds = f"{len(found['seeds'])} seeds, mean ± standard deviation, {found['split']} rows of {rows_of}"
     return f"{made}\n\n*{seeds}; {versions}. Made by `{found['command']}`.*"
 
 

@@ -232,6 +232,12 @@ class ColumnLikelihood(nn.Module):
         if len(self.counts):
             counts, means, theta = self._counts(rows), self._log_means(logits, log_totals), self._log_dispersion
             best = counts.clamp(min=1e-6).log()
-            gap = negative_binomial_log_prob(counts, best, theta) - negative_binomial_log_prob(counts, means, theta)
+            gap = _log_kernel(counts, best, theta) - _log_kernel(counts, means, theta)
             parts.append((counts - means.exp()).sign() * (2 * gap.clamp(min=0)).sqrt())
         return torch.cat(parts, 1).index_select(1, self._input_order)
+
+
+def _log_kernel(counts: Tensor, log_means: Tensor, log_dispersion: Tensor) -> Tensor:
+    """Compute what of the negative binomial's logarithm depends on the mean."""
+    log_sum = torch.logaddexp(log_dispersion.expand_as(log_means), log_means)
+    return counts * (log_means - log_sum) - log_dispersion.exp() * log_sum

@@ -155,7 +155,7 @@ def test_counts_in_arrays_sparse_matrices_and_anndata_with_covariates_beside():
     cells.obsm["X_aae"] = model.transform(cells)
     other = aae.SemiSupervisedAAE(epochs=1, layer="more", **TINY).fit(cells, "cell")
     assert other.transform(cells).shape == (N, 2)
-    with pytest.raises(InputError, match="unknown layer of X 'less'; did you mean"):
+    with pytest.raises(InputError, match="unknown layer of X 'less'; expected one of: more"):
         aae.AAE(2, epochs=1, layer="less", **TINY).fit(cells)
 
 

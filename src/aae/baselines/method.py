@@ -31,6 +31,8 @@ class Method(ABC):
         Whether its model makes rows, so that the scaled ones have to fit ``model.output``.
     maps : bool
         Whether its codes are a map of the rows that no prior shapes.
+    bounds : bool
+        Whether its model bounds log p(x), so that importance weights can tighten the bound.
     losses : frozenset of str
         Which of ``training.losses`` it takes.
     takes_columns : bool
@@ -43,6 +45,7 @@ class Method(ABC):
     pretrains: ClassVar[bool] = False
     makes_rows: ClassVar[bool] = True
     maps: ClassVar[bool] = False
+    bounds: ClassVar[bool] = False
     losses: ClassVar[frozenset[str]] = frozenset()
     takes_columns: ClassVar[bool] = False
 

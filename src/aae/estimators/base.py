@@ -96,13 +96,20 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
         return incremental
 
     def _check_fit(
-        self, X: Any, y: Any = "no_validation", *, incremental: bool, unlabelled: Any = None, covariates: Any = None
+        self,
+        X: Any,
+        y: Any = "no_validation",
+        *,
+        incremental: bool,
+        unlabelled: Any = None,
+        classes: Any = (),
+        covariates: Any = None,
     ) -> Any:
         """Check rows, and labels where there are some, for training."""
         if isinstance(y, str) and is_anndata(X):
             y = y if y == "no_validation" else observation(X, y).to_numpy(dtype=object)
         if y is not None and not isinstance(y, str):
-            y = mark_unlabelled(y, unlabelled)
+            y = mark_unlabelled(y, unlabelled, classes)
         checked = self._check_rows(X, y, covariates, reset=not incremental, ensure_min_samples=2)
         rows, labels = checked if isinstance(checked, tuple) else (checked, None)
         rows, self._observed = self._fill_in(rows, reset=not incremental)
@@ -289,7 +296,7 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
         X, y = validation_data if labelled else (validation_data, None)
         try:
             if y is not None:
-                y = mark_unlabelled(y, getattr(self, "unlabelled", None))
+                y = mark_unlabelled(y, getattr(self, "unlabelled", None), self.classes_)
             outside = covariates is not None and not self._named_covariates
             checked, observed = self._filled(X, beside if outside else None)
             if y is None:

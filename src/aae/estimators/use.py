@@ -307,7 +307,7 @@ class FittedModel(Plots, TableRows):
         return save(self, Path(folder))
 
     def export(self, folder: str | Path) -> list[Path]:
-        """Write encoder, decoder and classifier, those that the model has, as ONNX files that take and give unscaled rows.
+        """Write encoder, decoder, classifier and anomaly score, those that there are, as ONNX files for unscaled rows.
 
         Parameters
         ----------
@@ -332,8 +332,9 @@ class FittedModel(Plots, TableRows):
         names = [str(name) for name in (known if len(known) >= categories else range(categories))]
         dtype = np.dtype(self._decodes_to).name
         title = {"estimator": type(self).__name__}
+        score = getattr(self, "_anomaly_score", None)
         shape = (self._stored_columns,)
-        exported = Exported(self.model_, self.scaler_, shape, dtype, names, title, columns=self.columns_)
+        exported = Exported(self.model_, self.scaler_, shape, dtype, names, title, score, self.columns_)
         return write_onnx(exported, folder)
 
     @classmethod
@@ -396,7 +397,7 @@ class FittedModel(Plots, TableRows):
         known = np.asarray(getattr(self, "classes_", ()))
         labels, classes = None, known
         if y is not None:
-            given = np.asarray(mark_unlabelled(y, getattr(self, "unlabelled", None)))
+            given = np.asarray(mark_unlabelled(y, getattr(self, "unlabelled", None), known))
             if given.shape != (len(rows),):
                 raise InputError(f"y has shape {given.shape}; expected ({len(rows)},)")
             classes = known if len(known) else find_classes(given)

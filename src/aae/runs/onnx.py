@@ -37,7 +37,7 @@ def export(run: Run, folder: str | Path) -> list[Path]:
             f"{run.folder.path}: a {run.model.description} has no encoder, decoder or classifier; expected another run"
         )
     names = run.label_names if run.model.classifies else run.class_names
-    variance = run.metadata.get("noise_variance")
+    score = None if run.recipe.evaluation.contamination is None else run.anomaly_score
     title = {"recipe": run.recipe.name}
-    what = Exported(run.model, run.scaling, run.shape, run.metadata["rows"], names, title, variance, run.table)
+    what = Exported(run.model, run.scaling, run.shape, run.metadata["rows"], names, title, score, run.table)
     return write_onnx(what, folder)
