@@ -269,7 +269,7 @@ class FittedModel(Plots, TableRows):
         Returns
         -------
         array, (steps, n_features) or (n_samples, steps, n_features)
-            Rows, in the units of the training rows; where `fit` was given a data frame one of n_samples * steps rows.
+            Rows, in the units of the training rows; of columns by kind in a data frame one of n_samples * steps rows.
         """
         single = all(np.ndim(rows) == 1 for rows in (first, last))
         codes = [self.encode(np.asarray(rows)[None] if single else rows) for rows in (first, last)]
@@ -278,9 +278,9 @@ class FittedModel(Plots, TableRows):
             raise InputError(f"found {n} first and {m} last rows; expected as many of both")
         path = {name: between(codes[0][name], codes[1][name], steps).reshape(n * steps, -1) for name in codes[0]}
         rows = FittedModel.decode(self, path, label, covariates=covariates)
-        if self._frame is not None:
+        if self._frame is not None and self.columns_ is not None:
             return rows
-        rows = rows.reshape(n, steps, -1)
+        rows = np.asarray(rows).reshape(n, steps, -1)
         return rows[0] if single else rows
 
     def save(self, folder: str | Path) -> Path:
