@@ -25,6 +25,7 @@ import aae
 from aae import data, recipes
 from aae.cli import app, run
 from aae.evaluation.metrics import describe
+from aae.figures.canvas import mosaic
 from aae.runs.recipe import command as command_of
 from aae.runs.recipe import read_recipe
 from aae.runs.run import Run
@@ -41,7 +42,17 @@ RUNS = {
     "seen": ["figure7a", "--data", "digits"],
     "informed": ["figure4a", "--data", "digits", "--set", "data.labels=200"],
     "network": ["demo-supervised"],
-    "iris": ["demo", "--data", "fleurs 🌸/iris.csv", "--set", "data.label_column=species", "--set", "data.labels=all"],
+    "iris": [
+        "demo",
+        "--data",
+        "fleurs 🌸/iris.csv",
+        "--set",
+        "data.label_column=species",
+        "--set",
+        "data.labels=all",
+        "--set",
+        "evaluation.contamination=auto",
+    ],
     "shapes": ["demo", "--data", "shapes", "--set", "data.labels=9", "--set", "training.batch_size=10"],
 }
 SPECIES = ("setosa", "versicolor", "virginica")
@@ -462,6 +473,18 @@ def test_images_go_to_a_sheet_beside_their_originals_or_keep_their_names(place, 
     command("interpolate", "runs/shapes", "shapes/bar", "-o", tmp_path / "steps")
     assert len(list((tmp_path / "steps").iterdir())) == 19 * 8
     command("interpolate", "runs/shapes", "shapes/bar", "-o", tmp_path / "sheet.png")
+    for name in ("walk.gif", "walk.webp"):
+        command(
+            *("interpolate", "runs/shapes", "shapes/bar", "--to", "shapes/dot", "--steps", 3, "-o", tmp_path / name)
+        )
+        with Image.open(tmp_path / name) as film:
+            assert (film.n_frames, film.info["loop"]) == (4, 0)  # there and back
+            for frame, step in enumerate((0, 1, 2, 1)):
+                film.seek(frame)
+                found = np.asarray(film.convert("L"), float)
+                wanted = 255 * mosaic(finished.images(between[:, step]), 4, 5).mean(-1)
+                assert abs(found - wanted).mean() < 6
+    assert run(["interpolate", "runs/iris", "fleurs 🌸/iris.csv", "-o", str(tmp_path / "walk.gif")]) == 2
     command("sample", "runs/shapes", "-n", 12, "-o", tmp_path / "drawn")
     assert sorted(path.name for path in (tmp_path / "drawn").iterdir())[0] == "00.png"
     assert run(["sample", "runs/shapes", "-o", str(tmp_path / "drawn")]) == 2
@@ -471,8 +494,12 @@ def test_images_go_to_a_sheet_beside_their_originals_or_keep_their_names(place, 
 def test_rows_are_scored(place, tmp_path, command):
     command("score", "runs/iris", "fleurs 🌸/iris.csv", "-o", tmp_path / "scores.csv")
     finished = aae.load("runs/iris")
-    expected = finished.score_samples(finished.read("fleurs 🌸/iris.csv", labels=False).rows)
-    np.testing.assert_allclose(read_output(tmp_path / "scores.csv", "score"), expected, rtol=1e-5)
+    rows = finished.read("fleurs 🌸/iris.csv", labels=False).rows
+    np.testing.assert_allclose(read_output(tmp_path / "scores.csv", "score"), finished.score_samples(rows), rtol=1e-5)
+    flagged = np.char.lower(read_output(tmp_path / "scores.csv", "anomaly").astype(str)) == "true"
+    np.testing.assert_array_equal(flagged, finished.decision_function(rows) < 0)
+    command("score", "runs/iris", "fleurs 🌸/iris.csv", "-o", tmp_path / "scores.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), finished.score_samples(rows))
 
 
 @pytest.mark.parametrize(("name", "label"), [("demo", "3"), ("seen", "3"), ("informed", "3"), ("shapes", "dot")])

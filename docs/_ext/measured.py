@@ -56,7 +56,8 @@ def comparison(name: str, task: str, folder: Path = RESULTS) -> str:
         rows.append([label, *cells])
     made = tables.markdown(["method", *(describe(measure).heading for measure in measures)], rows)
     versions = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
-    seeds = f"{len(found['seeds'])} seeds, mean ± standard deviation, {found['split']} rows of the 8x8 digits"
+    rows_of = "the 8x8 digits" if found["data"] == "digits" else found["data"]
+    seeds = f"{len(found['seeds'])} seeds, mean ± standard deviation, {found['split']} rows of {rows_of}"
     return f"{made}\n\n*{seeds}; {versions}. Made by `{found['command']}`.*"
 
 
@@ -130,7 +131,9 @@ def ablation(path: Path = RESULTS / "benchmarks" / "ablation.json") -> str:
     for name, measures in found["results"].items():
         values, seconds = measures[found["metric"]], statistics.mean(measures["cpu_seconds"])
         summary = {"values": values, "mean": statistics.mean(values), "sd": statistics.stdev(values)}
-        rows.append([name, results.with_std(summary, metric.digits), f"{max(values):.{metric.digits}f}", f"{seconds:.0f}"])
+        rows.append(
+            [name, results.with_std(summary, metric.digits), f"{max(values):.{metric.digits}f}", f"{seconds:.0f}"]
+        )
     made = tables.markdown(["losses", metric.heading, "worst seed", "core-seconds"], rows)
     return (
         f"{made}\n\n*`{found['recipe']}`, {found['epochs']} epochs, {len(found['seeds'])} seeds, mean ± standard deviation; "

@@ -12,7 +12,8 @@ file                inputs                                       outputs
                     name, and ``true_label`` (n,), int64, where
                     the decoder sees it (section 4)
 ``classifier.onnx`` ``rows`` (n, \*shape)                        ``probabilities`` and ``logits`` (n, classes) of q(y|x)
-``score.onnx``      ``rows`` (n, \*shape)                        ``score`` (n,), how normal a row is
+``score.onnx``      ``rows`` (n, \*shape)                        ``score`` (n,), how normal a row is, and ``decision`` (n,),
+                                                                 which is below 0 for an anomaly; both float64
 =================== ============================================ ====================================================
 """
 
@@ -32,6 +33,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from aae.anomaly_score import AnomalyScore
 from aae.convolution import Convolution
 from aae.errors import InputError
 from aae.files import new_folder
@@ -61,8 +63,8 @@ class Exported:
         The classes in the order of the probabilities, or numbers of clusters.
     title : dict of str to str
         Further metadata of every file.
-    noise_variance : float, optional
-        With it the score is written too, `AdversarialAutoencoder.log_joint`, of a model that has one.
+    score : AnomalyScore, optional
+        Of a model that has one.
     """
 
     model: Model
@@ -71,7 +73,7 @@ class Exported:
     dtype: str
     names: Sequence[str]
     title: dict[str, str]
-    noise_variance: float | None = None
+    score: AnomalyScore | None = None
 
 
 def write_onnx(what: Exported, folder: str | Path) -> list[Path]:
@@ -127,8 +129,9 @@ def write_onnx(what: Exported, folder: str | Path) -> list[Path]:
             write("encoder.onnx", _Encoder(model, scaling), rows, [*codes, *embedding])
             label = {} if model.decoder_classes is None else {"true_label": torch.zeros(EXAMPLE, dtype=torch.int64)}
             write("decoder.onnx", _Decoder(model, scaling, rows["rows"]), {"codes": codes, **label}, ["rows"])
-            if what.noise_variance is not None and "style" in model.latents and model.decoder_classes is None:
-                write("score.onnx", _Score(model, scaling, what.noise_variance), rows, ["score"])
+            if what.score is not None:
+                score = AnomalyScore(copy.deepcopy(model).double(), what.score.state())
+                write("score.onnx", _Score(score, scaling), rows, ["score", "decision"])
         if model.classifies:
             write("classifier.onnx", _Classifier(model, scaling), rows, ["probabilities", "logits"])
     return written
@@ -172,14 +175,15 @@ class _Decoder(nn.Module):
 
 
 class _Score(nn.Module):
-    """From stored rows to how normal they are."""
+    """From stored rows to how normal they are, and by how much that is above the threshold; in float64, as in Python."""
 
-    def __init__(self, model: AdversarialAutoencoder, scaling: Scaling, noise_variance: float) -> None:
+    def __init__(self, score: AnomalyScore, scaling: Scaling) -> None:
         super().__init__()
-        self.model, self.scaling, self.noise_variance = model, scaling, noise_variance
+        self.score, self.scaling = score.double(), scaling
 
-    def forward(self, rows: Tensor) -> Tensor:
-        return self.model.log_joint(self.scaling(rows), self.noise_variance)
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        scores = self.score(self.scaling(rows).double())
+        return scores, scores - self.score.offset
 
 
 class _Classifier(nn.Module):

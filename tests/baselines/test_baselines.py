@@ -10,12 +10,13 @@ from torch import nn
 from aae import losses
 from aae.baselines.gan import GenerativeAdversarialNetwork, generative_adversarial_phases
 from aae.baselines.gmmn import GeneratedPrior, SigmoidCode, moment_matching_phases
+from aae.baselines.vae import importance_weighted_bound, variational_phases
 from aae.errors import InputError, TrainingError
 from aae.evaluation import energy_distance
 from aae.model import AdversarialAutoencoder, Latent
 from aae.networks import MLP, Corruption, Scaling, initialize
 from aae.noise import Noise
-from aae.posteriors import Deterministic
+from aae.posteriors import Deterministic, GaussianPosterior
 from aae.priors import FromSampler, Gaussian, Uniform
 from aae.runs.recipe import read_recipe
 from aae.runs.train import train
@@ -316,3 +317,47 @@ def test_divergence_of_every_method_names_phase_and_epoch(tmp_path, name, phase,
     recipe = read_recipe(name, [*changes, f"training.{phase}.learning_rate=1e30"], "digits")
     with pytest.raises(TrainingError, match=message):
         train(recipe, run=tmp_path / "run", device="cpu")
+
+
+# --- bounds of the VAE ---
+
+
+def linear_vae():
+    """A VAE with linear networks, a standard normal prior and unit variance, of which log p(x) is known."""
+    encoder, decoder = MLP(3, [], 3), MLP(2, [], 3)
+    style = Latent(Gaussian(2, 1.0), GaussianPosterior(3, 2))
+    model = AdversarialAutoencoder(encoder, {"style": style}, decoder, output="linear")
+    initialize(model, Noise(5), "normal", 0.4)
+    with torch.no_grad():
+        style.posterior.layer.linear.weight *= 0.2  # near the prior, and so wider than the posterior of the decoder
+    return model.eval()
+
+
+def test_importance_weights_bring_the_bound_to_the_likelihood():
+    model, rows = linear_vae(), numbers(6, 3).float()
+    weights = model.decoder.layers[0].linear.weight
+    exact = torch.distributions.MultivariateNormal(torch.zeros(3), weights @ weights.T + torch.eye(3)).log_prob(rows)
+    found = {k: importance_weighted_bound(model, rows, k, "gaussian", Noise(1, 1)) for k in (1, 400, 4000)}
+    torch.testing.assert_close(found[1][0], found[1][1])  # one code: the bound of Eq. 2
+    evidence, tight = found[4000]
+    assert (evidence < exact).all()
+    torch.testing.assert_close(tight.float(), exact, atol=0.03, rtol=0)
+    assert evidence.mean() < found[400][1].mean() < exact.mean() + 0.03
+
+
+def test_a_bernoulli_bound_is_what_a_vae_lowers():
+    model, rows = linear_vae(), numbers(50, 3).sigmoid().float()
+    model.output = "sigmoid"
+    [phase] = variational_phases(model)
+    batch = Batch(rows, Noise(3, 3))
+    evidence, _ = importance_weighted_bound(model, rows, 2000, "bernoulli", Noise(3, 4))
+    with torch.no_grad():
+        losses_seen = [float(phase.loss(batch)) for _ in range(400)]
+    assert -float(evidence.mean()) == pytest.approx(sum(losses_seen) / 400, rel=0.01)
+
+
+def test_a_bound_is_asked_of_methods_that_have_one():
+    with pytest.raises(InputError, match=r"importance_samples is 9; method 'aae' has no bound"):
+        read_recipe("figure2a", ["evaluation.importance_samples=9"])
+    with pytest.raises(InputError, match="samples is 0; expected 1"):
+        importance_weighted_bound(linear_vae(), torch.zeros(1, 3), 0, "gaussian", Noise(0))

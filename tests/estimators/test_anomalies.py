@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 import aae
-from aae.estimators.neighbours import principal_dimension
+from aae.estimators.building import principal_dimension
 
 TINY = {"hidden_layer_sizes": (32,), "discriminator_layer_sizes": (16,), "epochs": 20, "learning_rate": 0.01}
 
@@ -77,13 +77,13 @@ def test_a_change_in_a_constant_column_and_far_rows_are_anomalies(model):
 
 def test_scores_do_not_depend_on_the_batch_and_memory_is_bounded(model, monkeypatch):
     whole = model.score_samples(OFF)
-    monkeypatch.setattr("aae.estimators.neighbours.AT_ONCE", 3000)
+    monkeypatch.setattr("aae.anomaly_score.AT_ONCE", 3000)
     assert model._anomaly_score.neighbours.batch_size == 10
     np.testing.assert_allclose(model.score_samples(OFF), whole, atol=1e-9)
 
 
 def test_many_rows_are_compared_with_a_sample(monkeypatch):
-    monkeypatch.setattr("aae.estimators.anomalies.COMPARED_ROWS", (50, 100))
+    monkeypatch.setattr("aae.anomaly_score.COMPARED_ROWS", (50, 100))
     model = aae.AAE(2, random_state=0, **TINY).fit(ROWS)
     assert len(model._compared["points"]) == 100
     assert roc_auc_score(np.arange(400) < 300, model.score_samples(np.concatenate([ROWS, OFF]))) > 0.9
@@ -100,6 +100,29 @@ def test_contamination_sets_the_fraction_and_leaves_the_furthest_rows_out(model)
     truth = np.arange(300) < 285
     assert roc_auc_score(truth, told.score_samples(mixed)) > roc_auc_score(truth, blind.score_samples(mixed))
     assert roc_auc_score(truth, told.score_samples(mixed)) > 0.95
+
+
+def test_the_threshold_of_few_rows_is_that_of_new_ones():
+    generator = np.random.default_rng(4)
+    few, new = generator.normal(size=(60, 12)), generator.normal(size=(600, 12))
+    model = aae.AAE(4, contamination=0.1, random_state=0, **{**TINY, "epochs": 150}).fit(few)
+    assert (model.predict(few) == -1).sum() == 6  # as many of the training rows as were said
+    assert (model.predict(new) == -1).mean() < 0.25
+    scores = model.score_samples(new)
+    by_own = np.quantile(model.score_samples(few), 0.1) + model._anomaly_score.optimism
+    assert (scores < by_own).mean() > 2 * (scores < model.offset_).mean()
+
+
+def test_after_partial_fit_nothing_is_measured_until_it_is_needed(monkeypatch):
+    model = aae.AAE(2, contamination=0.1, random_state=0, **TINY)
+    measured, measure = [], aae.AAE._measure
+    monkeypatch.setattr(aae.AAE, "_measure", lambda self, *given: measured.append(1) or measure(self, *given))
+    for part in np.array_split(ROWS, 3):
+        model.partial_fit(part)
+    assert not measured
+    assert (model.predict(ROWS) == -1).mean() < 0.5
+    model.decision_function(ROWS)
+    assert len(measured) == 1
 
 
 def test_the_score_is_a_module_of_tensors(model):

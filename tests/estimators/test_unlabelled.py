@@ -6,6 +6,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 import aae
+from aae.errors import InputError, InputWarning
 
 ROWS, SPECIES = load_iris(return_X_y=True)
 HIDDEN = np.arange(150) % 3 > 0
@@ -79,3 +80,19 @@ def test_true_and_false_are_labels():
     few = (SPECIES > 0).astype(object)
     few[HIDDEN] = None
     assert aae.SemiSupervisedAAE(2, **SMALL).fit(ROWS, few).classes_.tolist() == [False, True]
+
+
+@pytest.mark.parametrize("make", [aae.SemiSupervisedAAE, aae.SupervisedAAE])
+def test_labels_that_are_minus_one_and_one_alone_are_two_classes_and_a_warning_says_so(make):
+    rows, signs = ROWS[SPECIES < 2], np.where(SPECIES[SPECIES < 2] == 1, 1, -1)
+    with pytest.warns(InputWarning, match="-1 and 1 alone, and both are taken for classes"):
+        model = make(2, **{**SMALL, "epochs": 30}).fit(rows, signs, validation_data=(rows, signs))
+    assert model.classes_.tolist() == [-1, 1]
+    assert model.sample(3, -1).shape == (3, 4)
+    with pytest.raises(InputError, match="a label is missing, and -1 is one of the classes"):
+        model.partial_fit(rows, np.where(np.arange(100) < 9, np.nan, signs))
+    model.partial_fit(rows, signs, classes=[-1, 1]).partial_fit(rows[:9], signs[:9])
+    if hasattr(model, "predict"):
+        assert model.score(rows, signs) == (model.predict(rows) == signs).mean() > 0.9
+    declared = make(2, **SMALL).partial_fit(rows, signs, classes=[-1, 1])  # said outright: no warning
+    assert declared.classes_.tolist() == [-1, 1]

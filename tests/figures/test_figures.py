@@ -16,6 +16,7 @@ from aae.figures import (
     code_scatter,
     gaussian_percentile_grid,
     image_grid,
+    learning_curve,
     manifold_panels,
     save,
     style_and_content,
@@ -232,6 +233,17 @@ def test_training_curves_draw_what_is_there():
         training_curves(history, keys=["error", "device"])
     with pytest.raises(InputError, match="no numbers in 0 epochs"):
         training_curves([])
+
+
+def test_a_learning_curve_has_the_numbers_of_the_paper_on_it():
+    history = [{"epoch": epoch, "error": 20.0 / epoch} for epoch in range(1, 7)]
+    (panel,) = learning_curve([history, history], "error", {1: 16.5, 50: 3.4}).axes
+    ours, papers = panel.lines
+    np.testing.assert_allclose(ours.get_ydata(), 20 / np.arange(1, 7))
+    assert papers.get_xydata().tolist() == [[1, 16.5], [50, 3.4]]
+    assert [text.get_text() for text in panel.texts] == ["16.5", "3.4"]
+    with pytest.raises(InputError, match="no numbers for 'loss' in 6 epochs and 1 points"):
+        learning_curve(history, "loss", {1: 2.0})
 
 
 def test_training_curves_choose_their_axes():

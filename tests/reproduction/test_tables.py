@@ -70,3 +70,19 @@ def test_the_short_profile_lists_what_has_its_length_seeds_and_data():
         f"| `{other}` | test error, % | 25.80 | 20.00 ± 0.00 | 1000 | 3 | 9 |",
         "| total |  |  |  |  |  | 11 |",
     ]
+
+
+def test_folds_stand_beside_each_other():
+    folds = [{"log_likelihood_nats": 100.0 + k} for k in range(5)]
+    found = {"recipe": "table1-tfd", "samples": 10_000, "log_likelihood_nats": 102.0, "standard_error_nats": 0.71}
+    found |= {"epochs": 30, "data": "faces", "folds": folds}
+    assert tables.of_folds([found]).splitlines()[2] == (
+        "| `table1-tfd` | 10,000 | 100.0 | 101.0 | 102.0 | 103.0 | 104.0 | 102.0 | 0.7 | 30 | faces |"
+    )
+    assert tables.many_samples([found]) == tables.of_folds([]) == "Not measured yet."
+
+
+def test_rows_to_be_compared_are_no_longer_than_asked():
+    found = [result("table2-mnist-100", epochs, error) for epochs, error in ((50, 3.0), (9, 8.0))]
+    shown = tables.ResultTable("table2-.*", ("test_error_percent",), epochs=20).markdown(found)
+    assert [line.split(" | ")[2] for line in shown.splitlines()[2:]] == ["8.00"]

@@ -5,7 +5,9 @@ import math
 
 import numpy as np
 import pytest
+import scipy.io
 import torch
+from helpers import small_networks
 
 from aae.cli import run as command
 from aae.data import load
@@ -14,6 +16,7 @@ from aae.reproduction import reproduce, results
 from aae.reproduction.tables import many_samples
 from aae.runs import likelihood
 from aae.runs.evaluate import evaluate
+from aae.runs.recipe import read_recipe
 from aae.runs.train import train
 
 DIGITS = load("digits", validation=200)
@@ -104,3 +107,33 @@ def test_more_samples_of_the_training_rows_score_higher():
     test = DIGITS.test.rows.reshape(len(DIGITS.test), -1)
     few, many = (parzen_log_density(flat[:n], test, [0.2], progress=False).mean() for n in (100, 1000))
     assert many > few
+
+
+def test_folds_of_faces_are_scored_by_one_command(tmp_path, capsys):
+    """Each as a run on that fold would be scored, by the same samples."""
+    images = np.random.default_rng(6).integers(0, 256, (60, 48, 48), dtype=np.uint8)
+    folds = np.zeros((60, 5), np.uint8)
+    for fold in range(5):
+        folds[20:, fold] = np.roll(np.repeat([1, 2, 3], [28, 4, 8]), 8 * fold)
+    path = tmp_path / "TFD_48x48.mat"
+    scipy.io.savemat(path, {"images": images, "folds": folds, "labs_ex": np.ones((60, 1), np.int16)})
+    settings = [*small_networks(), "training.epochs=1", "training.batch_size=10", "training.precision=fp32"]
+    run = train(read_recipe("table1-tfd", settings, str(path)), run=tmp_path / "run", device="cpu")
+    words = ["parzen", str(run.folder.path), "-n", "50", "--all-folds"]
+    assert command([*words, "--json", "--record", str(tmp_path / "results")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    scores = [fold["log_likelihood_nats"] for fold in found["folds"]]
+    assert len(set(scores)) == 5
+    assert found["log_likelihood_nats"] == pytest.approx(np.mean(scores))
+    assert found["standard_error_nats"] == pytest.approx(np.std(scores, ddof=1) / math.sqrt(5))
+    third = load(str(path), fold=2)
+    assert scores[2] == likelihood.parzen(run, third, third.test, 50).log_likelihood_nats
+    (recorded,) = results.read(tmp_path / "results" / "parzen", results.ParzenResult)
+    assert [fold["log_likelihood_nats"] for fold in recorded["folds"]] == scores
+    assert recorded["command"].endswith("-n 50 --all-folds")
+    assert command(words) == 0
+    assert "fold 4" in capsys.readouterr().out
+    folds[0, 3] = 1  # which that fold then takes from the images that no fold uses
+    scipy.io.savemat(path, {"images": images, "folds": folds, "labs_ex": np.ones((60, 1), np.int16)})
+    assert command([*words, "--folder", str(tmp_path / "again")]) == 2
+    assert "fold 3 has other training rows" in capsys.readouterr().err

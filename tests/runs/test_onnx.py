@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -28,7 +29,7 @@ SMALL = [
 ]
 ALL, CODER, CLASSIFIER = ["encoder", "decoder", "classifier", "score"], ["encoder", "decoder"], ["classifier"]
 RUNS = {
-    "demo": ("demo", "columns.npz", ['model.style.posterior="gaussian"'], ALL),
+    "demo": ("demo", "columns.npz", ['model.style.posterior="gaussian"', "evaluation.contamination=0.1"], ALL),
     "seen": (  # images of bytes, through convolutions
         "figure7a",
         "images",
@@ -36,8 +37,8 @@ RUNS = {
         CODER,
     ),
     "network": ("table2-nn-100", "digits", [], CLASSIFIER),
-    "clusters": ("table3-16-digits", None, ['model.style.posterior="universal"'], ALL),
-    "heads": ("figure11a-digits", None, [], ALL),
+    "clusters": ("table3-16-digits", None, ['model.style.posterior="universal"'], ALL[:3]),
+    "heads": ("figure11a-digits", None, ['evaluation.contamination="auto"'], ALL),
     "gan": ("table1-mnist-gan", "digits", [], []),
 }
 TOLERANCE = 1e-5  # in what the networks see
@@ -148,11 +149,26 @@ def test_what_the_encoder_and_decoder_do_together_is_what_reconstruct_does():
     np.testing.assert_allclose(found, run.reconstruct(rows), rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["demo", "clusters", "heads"])
+@having("score")
 def test_the_score(name):
     run = aae.load(name, "cpu")
     rows = rows_for(run, 7)
-    np.testing.assert_allclose(infer(f"{name}-onnx/score.onnx", rows=rows)["score"], run.score_samples(rows), rtol=1e-3)
+    found = infer(f"{name}-onnx/score.onnx", rows=rows)
+    np.testing.assert_allclose(found["score"], run.score_samples(rows), rtol=1e-6)
+    np.testing.assert_allclose(found["decision"], run.decision_function(rows), rtol=1e-6, atol=1e-9)
+
+
+def test_a_detector_is_served_with_scaling_and_threshold(tmp_path):
+    rows = np.random.default_rng(0).normal(300, [1, 20, 500], (60, 3))
+    model = aae.AAE(2, epochs=2, hidden_layer_sizes=(8,), contamination=0.1, random_state=0).fit(rows)
+    files = model.export(tmp_path / "onnx")
+    assert [file.name for file in files] == ["encoder.onnx", "decoder.onnx", "score.onnx"]
+    for some in (rows[:1], rows, rows + np.array([0, 50, 0])):  # training rows and others
+        found = infer(files[2], rows=some)
+        np.testing.assert_allclose(found["score"], model.score_samples(some), rtol=1e-6)
+        np.testing.assert_array_equal(found["decision"] < 0, model.predict(some) == -1)
+    program = "import sys, onnxruntime; onnxruntime.InferenceSession(sys.argv[1]); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program, str(files[2])], check=True)
 
 
 def test_an_estimator_takes_and_gives_rows_in_their_units(tmp_path):

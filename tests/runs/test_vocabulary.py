@@ -30,7 +30,8 @@ def iris():
 def run(iris, tmp_path_factory):
     """Flowers, half of them without a name."""
     folder = tmp_path_factory.mktemp("vocabulary") / "iris"
-    return aae.train("demo", iris, run=folder, epochs=2, training__batch_size=np.int64(20), device="cpu", **SMALL)
+    options = {"training__batch_size": np.int64(20), "evaluation__contamination": 0.1, **SMALL}
+    return aae.train("demo", iris, run=folder, epochs=2, device="cpu", **options)
 
 
 def test_a_recipe_is_trained_on_arrays_with_settings_by_keyword(run, iris):
@@ -100,7 +101,7 @@ def test_a_run_is_used_by_the_names_of_estimators(run, iris, tmp_path):
     assert (report["split"], report["rows"]) == ("validation", 18)
 
 
-def test_scores_are_log_densities(run, iris):
+def test_log_densities_of_rows_and_codes(run, iris):
     rows = iris[0]
     scaled = run.scaling(torch.tensor(rows.to_numpy())).numpy()
     decoded = run.scaling(torch.from_numpy(run.reconstruct(rows))).numpy()
@@ -109,9 +110,28 @@ def test_scores_are_log_densities(run, iris):
     again = run.scaling(torch.from_numpy(run.reconstruct(training))) - run.scaling(torch.tensor(training))
     assert variance == pytest.approx(float(again.square().mean()), rel=1e-4)
     expected = norm(decoded, variance**0.5).logpdf(scaled).sum(1) + norm.logpdf(run.encode(rows)["style"]).sum(1)
-    np.testing.assert_allclose(run.score_samples(rows), expected, rtol=1e-3)
-    odd = rows.assign(b=30.0)
+    np.testing.assert_allclose(run.log_joint(rows), expected, rtol=1e-3)
+
+
+def test_scores_mean_the_same_in_a_run_and_in_an_estimator(run, iris):
+    rows, training = iris[0].to_numpy(), run.load_data(iris).train.rows
+    model = aae.AAE(2, epochs=1, contamination=0.1, random_state=0).fit(training, np.ones(len(training)))
+    model.model_, model.scaler_ = run.model, run.scaling  # the one score of the same model on the same rows
+    model._compare_with(run.scaling(torch.tensor(training)), at_once=True)
+    np.testing.assert_allclose(run.score_samples(rows), model.score_samples(rows), rtol=1e-6)
+    np.testing.assert_allclose(run.decision_function(rows), model.decision_function(rows), rtol=1e-6, atol=1e-9)
+    assert (run.decision_function(training) < 0).mean() == pytest.approx(0.1, abs=0.01)
+    odd = iris[0].assign(b=30.0)
     assert (run.score_samples(odd) < run.score_samples(rows).min()).all()
+
+
+def test_a_run_without_an_anomaly_score_says_how_to_get_one(iris, tmp_path):
+    other = aae.train("demo", iris, run=tmp_path / "other", epochs=1, device="cpu", **SMALL)
+    with pytest.raises(InputError, match=r"has no anomaly score; expected evaluation\.contamination"):
+        other.score_samples(iris[0])
+    with pytest.raises(InputError, match=r"evaluation\.contamination does not fit the model; expected method aae or"):
+        aae.train("figure7a", iris, run=tmp_path / "seen", evaluation__contamination="auto", device="cpu")
+    assert not (tmp_path / "seen").exists()
 
 
 def test_runs_and_priors_say_what_they_are(run):

@@ -198,3 +198,11 @@ def test_an_error_in_a_step_leaves_the_weights_in_full():
         1 / (module[0].weight.dtype != torch.bfloat16)
     assert module[0].weight.data_ptr() == weight.data_ptr()
     assert module[0].weight.dtype == torch.float32
+
+
+def test_decay_can_begin_at_a_fraction_of_the_epochs():
+    half, fifth = (OptimizerSettings(learning_rate=1.0, decay="linear", decay_from=start) for start in (0.5, 5))
+    rates = [half.learning_rate_at(epoch, 0, 10) for epoch in range(10)]
+    assert rates == [fifth.learning_rate_at(epoch, 0, 10) for epoch in range(10)]
+    assert rates[:6] == [1.0] * 6
+    assert rates[9] == pytest.approx(0.2)

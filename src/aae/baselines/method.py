@@ -32,6 +32,8 @@ class Method(ABC):
         Whether its codes are a map of the rows that no prior shapes.
     has_latents : bool
         Whether its model has latents, at least one of them.
+    bounds : bool
+        Whether its model bounds log p(x), so that importance weights can tighten the bound.
     losses : frozenset of str
         Which of ``training.losses`` it takes.
     takes : frozenset of str
@@ -45,6 +47,7 @@ class Method(ABC):
     makes_rows: ClassVar[bool] = True
     maps: ClassVar[bool] = False
     has_latents: ClassVar[bool] = True
+    bounds: ClassVar[bool] = False
     losses: ClassVar[frozenset[str]] = frozenset()
     takes: ClassVar[frozenset[str]] = frozenset()
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from aae import losses
 from aae.baselines.method import Baseline
 from aae.errors import InputError
 from aae.losses import Reduction
 from aae.model import AdversarialAutoencoder, Model
+from aae.noise import Noise
 from aae.posteriors import GaussianPosterior
 from aae.priors import Gaussian
 from aae.training.phases import Batch, Phase
@@ -92,10 +95,67 @@ def reconstruction_error(
     return lambda logits, rows: losses.bernoulli_error(logits, rows, reduction)
 
 
+@torch.no_grad()
+def importance_weighted_bound(
+    model: AdversarialAutoencoder, rows: Tensor, samples: int, likelihood: Likelihood, noise: Noise
+) -> tuple[Tensor, Tensor]:
+    r"""Compute two lower bounds of log p(x): that of Eq. 2, and the tighter one of Burda et al. (2015).
+
+    With codes z_1 .. z_K of q(z\|x) and weights w_k = p(x\|z_k) p(z_k) / q(z_k\|x) they are the means over draws of the mean of
+    log w_k, and of the log of the mean of w_k, which goes to log p(x) as K grows.
+
+    Parameters
+    ----------
+    model : AdversarialAutoencoder
+        As for `variational_phases`, in evaluation mode.
+    rows : Tensor, (batch, inputs)
+        Scaled rows.
+    samples : int
+        K, 1 or larger; memory does not grow with it.
+    likelihood : {"bernoulli", "gaussian"}
+        p(x\|z). Of pixels between 0 and 1 "bernoulli" is no density: its bounds are to be compared with each other alone.
+    noise : Noise
+        What the codes are drawn from.
+
+    Returns
+    -------
+    evidence, importance_weighted : Tensor, (batch,)
+        In nats per row.
+
+    Raises
+    ------
+    InputError
+        If `samples` is less than 1.
+    """
+    if samples < 1:
+        raise InputError(f"samples is {samples}; expected 1 or larger")
+    style = model.latent("style")
+    posterior = cast(GaussianPosterior, style.posterior)
+    mean, log_std = posterior.moments(model.features(rows, None))
+    total = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
+    log_sum = torch.full_like(total, -math.inf)
+    for _ in range(samples):
+        epsilon = noise.normal(*mean.shape)
+        codes = mean + torch.exp(log_std) * epsilon
+        log_posterior = (-0.5 * epsilon.square() - log_std - 0.5 * math.log(2 * math.pi)).sum(1)
+        log_rows = _log_likelihood(model, model.decoder_logits({"style": codes}), rows, likelihood)
+        log_weight = (log_rows + style.prior.log_prob(codes) - log_posterior).double()
+        total += log_weight
+        log_sum = torch.logaddexp(log_sum, log_weight)
+    return total / samples, log_sum - math.log(samples)
+
+
+def _log_likelihood(model: AdversarialAutoencoder, logits: Tensor, rows: Tensor, likelihood: Likelihood) -> Tensor:
+    if likelihood == "bernoulli":
+        return -F.binary_cross_entropy_with_logits(logits, rows, reduction="none").sum(1)
+    return -0.5 * ((model.activate(logits) - rows).square() + math.log(2 * math.pi)).sum(1)
+
+
 class VAE(Baseline):
     """The variational autoencoder as a recipe's method: the same networks without a discriminator."""
 
     name = "vae"
+    bounds = True
 
     def check(self, settings: ModelSettings) -> None:
         """Check that the Kullback-Leibler divergence can be had: a Gaussian posterior, a prior with a finite density."""

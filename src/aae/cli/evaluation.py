@@ -59,6 +59,9 @@ def parzen(
     run: RunArgument,
     n: Annotated[int, typer.Option("-n", min=1, max=MAX_COUNT, help="Number of samples of the model.")] = 10_000,
     split: Annotated[SplitName, typer.Option(help="Held-out rows to score.")] = SplitName.test,
+    all_folds: Annotated[
+        bool, typer.Option("--all-folds", help="Score the rows of all five official folds of TFD, and their mean.")
+    ] = False,
     folder: Annotated[
         Path | None, typer.Option(help="Keeps what was done so far; by default a folder in the run.")
     ] = None,
@@ -77,6 +80,7 @@ def parzen(
     """
     from dataclasses import asdict
 
+    from aae.evaluation.parzen import ParzenEstimate
     from aae.reproduction import results
     from aae.runs import likelihood
     from aae.runs.hub import load
@@ -86,26 +90,33 @@ def parzen(
         results.check_split(split.value)
     distributed.join()
     finished = load(run, device.value, trust_modules=trust)
-    dataset = finished.load_data(data)
-    rows = getattr(dataset, split.value)
-    if rows is None:
-        raise InputError(f"{dataset.name}: has no {split.value} split; expected one to score")
-    state = folder or finished.folder.path / "parzen" / f"{split.value}-{n}"
+    state = folder or finished.folder.path / "parzen" / (f"{split.value}-{n}" + ("-folds" if all_folds else ""))
     begun, started = state.exists(), time.perf_counter()
-    found = likelihood.parzen(finished, dataset, rows, n, state)
+    folds: list[ParzenEstimate] = []
+    if all_folds:
+        found, folds = likelihood.parzen_of_folds(finished, split.value, n, state, data)
+    else:
+        dataset = finished.load_data(data)
+        rows = getattr(dataset, split.value)
+        if rows is None:
+            raise InputError(f"{dataset.name}: has no {split.value} split; expected one to score")
+        found = likelihood.parzen(finished, dataset, rows, n, state)
     if record is not None and distributed.Distributed.joined().is_main_process:
         seconds = None if begun else round(time.perf_counter() - started, 1)
-        print(results.record_parzen(finished, found, split.value, seconds, record), file=sys.stderr)
+        print(results.record_parzen(finished, found, split.value, seconds, record, folds), file=sys.stderr)
     estimate = asdict(found)
-    if found.sigma_at_end_of_grid:
+    if any(one.sigma_at_end_of_grid for one in folds or [found]):
         print(f"note: sigma {found.sigma:.3g} is at the end of its grid; a better one may lie beyond", file=sys.stderr)
     if as_json:
-        print(json.dumps({**estimate, "caveat": likelihood.CAVEAT}))
+        of_folds = {"folds": [asdict(fold) for fold in folds]} if folds else {}
+        print(json.dumps({**estimate, **of_folds, "caveat": likelihood.CAVEAT}))
         return
-    table = new_table(f"Parzen window, {n} samples, {split.value} rows", "")
+    names = [f"fold {k}" for k in range(len(folds))]
+    table = new_table(f"Parzen window, {n} samples, {split.value} rows", "mean of folds" if folds else "", *names)
     for name, value in estimate.items():
         if not name.startswith("grid"):
-            table.add_row(name.replace("_", " "), f"{value:.6g}")
+            of_each = (getattr(fold, name) for fold in folds)
+            table.add_row(name.replace("_", " "), *(f"{number:.6g}" for number in (value, *of_each)))
     print_table(table)
     print(f"note: {likelihood.CAVEAT}", file=sys.stderr)
 

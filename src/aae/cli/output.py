@@ -90,13 +90,20 @@ def write_model_rows(
     """Write rows as a table or array, or images as one sheet (``.png``) or as files in a new folder.
 
     Rows of a folder keep the names of the files that they were made from. On a sheet of `cols` columns rows can stand `beside`
-    others, each after its own.
+    others, each after its own. Walks, each `cols` rows, can become an animation (``.gif`` or ``.webp``).
     """
+    from aae.figures.animation import FORMATS, animate
+
     images = len(run.shape) > 1
     if path.is_dir() or (images and not path.suffix):
         _write_image_files(run, rows, path, split)
     elif path.suffix.lower() == ".png":
         _write_sheet(run, rows, path, beside, cols)
+    elif cols is not None and path.suffix.lower() in FORMATS:
+        if not images:
+            raise InputError(f"{path}: found an animation, and rows that are no images; expected a file of numbers")
+        shown = run.images(rows)
+        print(animate(shown.reshape(-1, cols, *shown.shape[1:]), path))
     else:
         columns = run.metadata.get("columns") if path.suffix.lower() not in (".npy", ".npz") else None
         write_columns(path, {name: rows[:, k] for k, name in enumerate(columns)} if columns else {"rows": rows}, split)

@@ -91,7 +91,14 @@ def reconstruct(
 def interpolate(
     run: RunArgument,
     source: InputArgument,
-    output: RowsOutput,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            help="As for `aae sample`; for images also gif or webp, an animation of all lines side by side, there and back.",
+        ),
+    ],
     to: Annotated[
         Path | None,
         typer.Option(help="Rows to end at, as many as in INPUT; by default each row goes on to the next one."),
@@ -105,7 +112,7 @@ def interpolate(
 ) -> None:
     """Decode codes on the straight lines between the codes of rows; a line of a sheet of images is one of them.
 
-    Example: aae interpolate runs/figure2a images/ --steps 10 -o between.png
+    Example: aae interpolate runs/figure2a images/ --steps 10 -o between.webp
     """
     import numpy as np
 
@@ -130,11 +137,13 @@ def interpolate(
 def score(
     run: RunArgument,
     source: InputArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="npy, npz, csv or parquet file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="npy (scores alone), npz, csv or parquet file.")],
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
 ) -> None:
-    """Write how normal each row is, with what identifies it: log p(x, z) at its code, in nats; larger is more normal.
+    """Write how normal each row is, larger for a more normal one, and whether it is an anomaly, with what identifies it.
+
+    The run is one of the recipe "anomalies", or of another with evaluation.contamination.
 
     Example: aae score runs/anomalies new.csv -o scores.csv
     """
@@ -142,7 +151,9 @@ def score(
 
     finished = load(run, device.value, trust_modules=trust)
     split = finished.read(source, labels=False)
-    write_columns(output, {"score": finished.score_samples(split.rows)}, split)
+    scores = finished.score_samples(split.rows)
+    verdicts = {} if output.suffix.lower() == ".npy" else {"anomaly": scores < finished.anomaly_score.offset}
+    write_columns(output, {"score": scores, **verdicts}, split)
 
 
 def sample(

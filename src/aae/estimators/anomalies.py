@@ -2,59 +2,44 @@
 
 from __future__ import annotations
 
-import copy
+import warnings
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import OutlierMixin
+from sklearn.base import OutlierMixin, clone
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from aae.device import usual_state
+from aae.anomaly_score import AnomalyScore, compared_rows
+from aae.errors import InterruptedTrainingWarning
 from aae.estimators.base import AdversarialTransformer
-from aae.estimators.neighbours import (
-    AnomalyScore,
-    Neighbours,
-    code_and_reconstruction,
-    residual_variance,
-)
-from aae.estimators.rows import BATCH, Rows, batches
+from aae.estimators.rows import Rows
 from aae.estimators.weights import Weights, repeat
 from aae.noise import Noise
 from aae.training.trainer import ORDER
 
 KEPT_ROWS, KEPT_VALUES = (50, 1000), 2**20  # of a sample of all rows seen: 4 MiB, unless rows are very long
-COMPARED_ROWS, COMPARED_VALUES = (50, 10_000), 2**22  # of the training rows that the score compares with: 16 MiB
-FENCE = 1.5  # contamination="auto": so many interquartile ranges below the lower quartile
+FOLDS = 3  # in which few rows are scored by estimators that did not train on them
+LEAST_CROSSED, MOST_CROSSED = 30, 1000  # rows that are few, but enough for that
 
 
 class AnomalyDetector(OutlierMixin, AdversarialTransformer):  # type: ignore[misc]
     """Scores rows by the training rows that are nearest in code and residual."""
 
-    noise_variance_: NDArray[np.float64]
-    offset_: float
+    contamination: float | Literal["auto"]
     _kept: Tensor  # a sample of all scaled rows seen
     _seen: int  # of so many
-    _compared: dict[str, Tensor]  # training rows that the anomaly score compares with: a state of `Neighbours`
+    _compared: dict[str, Tensor]  # what the anomaly score needs from training rows: its state
+    _waiting: Tensor | None  # scaled training rows from which that is still to be made
 
     def score_samples(self, X: ArrayLike) -> Rows:
-        r"""Return how normal each row is, by the training rows that are nearest in code and residual; larger is more normal.
+        """Return how normal each row is, by the training rows that are nearest in code and residual; larger is more normal.
 
-        A scaled row x with code z and residual e = x - decoded z has the point u = (z / c, e / r) of as many coordinates as the
-        code and the row have together. c is the standard deviation of the training codes, and r of a column the geometric
-        mean of the standard deviation of its residual (the square root of `noise_variance_`, at least a tenth of the root
-        mean square of all columns) and that of the rows. With d_j(u) the distance to the j-th nearest of the training
-        points, u_j, and f a hundredth of the median of such distances,
-
-        log_distance(u) = mean of log(d_j(u) + f) over j = 1, ..., 10,
-
-        score(x) = mean of log_distance(u_j) / 2 over j = 1, ..., 10 - log_distance(u).
-
-        Up to its sign, a factor and a constant, the last term alone estimates log q(z, e), the likelihood of code and residual
-        under the distribution of the training rows themselves, by nearest neighbours. The first is half of what would make
-        it a local outlier factor: it lowers the bar where training rows lie far apart. The paper has no anomaly score, and this
-        is no log-likelihood in nats: neither the density of the prior nor that of a noise model is in it. Rows that training
-        saw are not their own neighbours. Training rows are sampled where there are more than 10,000.
+        The score is written out at `aae.anomaly_score`; that of a `Run` is the same. It is no log-likelihood in nats. Training
+        rows are sampled where there are more than 10,000, and rows that training saw are not their own neighbours.
 
         Parameters
         ----------
@@ -66,7 +51,8 @@ class AnomalyDetector(OutlierMixin, AdversarialTransformer):  # type: ignore[mis
         array of float64, (n_samples,)
             Scores.
         """
-        return self._scores(self._rows(X))
+        scores: Rows = self._anomaly_score.scores(self._rows(X))
+        return scores
 
     def decision_function(self, X: ArrayLike) -> Rows:
         """Return the scores of rows (n_samples, n_features) less `offset_`, (n_samples,): below 0 for an anomaly."""
@@ -83,46 +69,72 @@ class AnomalyDetector(OutlierMixin, AdversarialTransformer):  # type: ignore[mis
 
     @property
     def _anomaly_score(self) -> AnomalyScore:
-        """The score as a module, from scaled rows (n, n_features_in_) to scores (n,); `export` can trace it."""
-        return AnomalyScore(self.model_, Neighbours(self._compared))
+        """The score as a module, from scaled rows (n, n_features_in_) to scores (n,)."""
+        check_is_fitted(self)
+        if self._waiting is not None:
+            self._measure(self._waiting)
+        return AnomalyScore(self.model_, self._compared)
 
-    @usual_state()
-    @torch.no_grad()
-    def _scores(self, rows: Tensor) -> Rows:
-        """Compute the scores of scaled rows, in float64: those of a row then do not depend on its batch."""
-        score = copy.deepcopy(self._anomaly_score).double().to(self._device)
-        size = min(BATCH, score.neighbours.batch_size)
-        scores = [score(batch.to(self._device).double()).cpu() for batch in rows.split(size)]  # type: ignore[no-untyped-call]
-        found: Rows = torch.cat(scores).numpy()
-        return found
+    @property
+    def offset_(self) -> float:
+        """Score below which a row is an anomaly."""
+        return self._anomaly_score.offset
+
+    @offset_.setter
+    def offset_(self, offset: float) -> None:
+        state = self._anomaly_score.state()
+        self._compared = {**state, "offset": torch.tensor(offset, dtype=state["offset"].dtype)}
+
+    @property
+    def noise_variance_(self) -> NDArray[np.float64]:
+        """Mean squared reconstruction error of each column of the scaled training rows, (n_features_in_,)."""
+        variance: NDArray[np.float64] = self._anomaly_score.noise_variance.numpy()
+        return variance
 
     def _some(self, rows: Tensor, weights: Weights | None) -> Tensor:
         """Return the scaled rows that others are compared with: all, as often as they count, or a sample where there are many."""
         index, drawn = repeat(np.arange(len(rows)), weights)
         random = np.random.RandomState(self._seed)
-        size = max(COMPARED_ROWS[0], min(COMPARED_ROWS[1], COMPARED_VALUES // rows.shape[1]))
+        size = compared_rows(len(index), rows.shape[1])
         if drawn is not None:
-            index = random.choice(index, min(size, len(index)), p=drawn / drawn.sum())
+            index = random.choice(index, size, p=drawn / drawn.sum())
         elif len(index) > size:
             index = random.permutation(index)[:size]
         return rows[torch.from_numpy(index)]
 
-    @usual_state()
-    @torch.no_grad()
-    def _compare_with(self, rows: Tensor) -> None:
+    def _compare_with(self, rows: Tensor, *, at_once: bool, as_new: NDArray[np.float64] | None = None) -> None:
+        """Choose the scaled training rows that others are compared with, now or when a score is first asked for."""
+        self._waiting, self._compared = rows, {}
+        if at_once:
+            self._measure(rows, as_new)
+
+    def _measure(self, rows: Tensor, as_new: NDArray[np.float64] | None = None) -> None:
         """Set what the anomaly score needs from scaled training rows, and the threshold."""
-        model = copy.deepcopy(self.model_).double()
-        found = [code_and_reconstruction(model, batch.to(self._device).double()) for batch in batches(rows)]
-        codes, reconstructions = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
-        self.noise_variance_ = residual_variance(rows, reconstructions).numpy()
-        contamination = 0.0 if self.contamination == "auto" else float(self.contamination)
-        self._compared = dict(Neighbours.of(rows, codes, reconstructions, contamination).state_dict())
-        scores = self._scores(rows)
-        if contamination:
-            self.offset_ = float(np.quantile(scores, contamination))
-        else:
-            low, high = np.quantile(scores, [0.25, 0.75])
-            self.offset_ = float(low - FENCE * (high - low))
+        score = AnomalyScore.of(self.model_, rows, self.contamination, as_new)
+        self._compared, self._waiting = score.state(), None
+
+    def _scores_as_new(self, X: Any, order: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """Compute the scores of rows by estimators that did not train on them: each on two thirds, those of the last third.
+
+        None where that is not worth it, or Ctrl-C ends it. The order is one that does not depend on how the rows came.
+        """
+        if self.contamination == "auto" or not LEAST_CROSSED <= len(order) <= MOST_CROSSED or self._interrupted.is_set:
+            return None
+        shuffled = order[Noise(self._seed, ORDER, 0, 4).permutation(len(order)).numpy()]
+        scores = np.empty(len(order))
+        changes = {"callbacks": None, "warm_start": False, "verbose": False, "random_state": self._seed}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", InterruptedTrainingWarning)
+            for part in np.array_split(shuffled, FOLDS):
+                one = clone(self).set_params(**changes, latent_dim=self.latent_dim_, contamination="auto")
+                rest = np.setdiff1d(order, part)
+                try:
+                    one.fit(_safe_indexing(X, rest))
+                except InterruptedTrainingWarning:
+                    return None
+                scores[part] = one.score_samples(_safe_indexing(X, part))
+        return scores
 
     def _keep_some(self, rows: Tensor, *, anew: bool) -> None:
         """Keep a fair sample of all scaled rows seen so far, for what `partial_fit` measures on all of them."""

@@ -12,14 +12,13 @@ from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
-from aae.estimators.anomalies import COMPARED_ROWS, COMPARED_VALUES, AnomalyDetector
+from aae.anomaly_score import compared_rows
+from aae.estimators.anomalies import AnomalyDetector
 from aae.estimators.base import AdversarialEstimator
+from aae.estimators.building import principal_dimension
 from aae.estimators.fitting import fitting
-from aae.estimators.neighbours import (
-    principal_dimension,
-)
 from aae.estimators.rows import Rows
-from aae.estimators.weights import check_weights
+from aae.estimators.weights import check_weights, row_order
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
 from aae.priors import Prior
@@ -41,8 +40,10 @@ class AAE(AnomalyDetector):
         scaled rows, or those of a `prior` that has its own.
     contamination : float or "auto", default="auto"
         Fraction of anomalies among the training rows, larger than 0 and at most 0.5. `offset_` is then that quantile of their
-        scores, and as many of them, those furthest from the rest, are not compared with. ``"auto"``: all are taken for
-        normal, and `offset_` lies 1.5 interquartile ranges below the lower quartile of their scores.
+        scores, and as many of them, those furthest from the rest, are not compared with. Of 30 to 1000 rows, which the model
+        fits better than new ones, these are scores as of new rows, by three further trainings on two thirds each.
+        ``"auto"``: all are taken for normal, and `offset_` lies 1.5 interquartile ranges below the lower quartile of their
+        scores, whether they are few or not.
     prior : "gaussian", Prior or callable, default="gaussian"
         What the distribution of the codes is matched to: N(0, I), any of `aae.priors`, or a function that is called as
         ``prior(n)`` and returns a tensor (n, latent_dim).
@@ -295,7 +296,9 @@ class AAE(AnomalyDetector):
         weights = check_weights("sample_weight", sample_weight, len(checked))
         rows = self._train(checked, weights=weights, incremental=incremental, partial=partial, validation=validation)
         self._keep_some(rows, anew=not partial or not incremental)
-        self._compare_with(self._kept if partial else self._some(rows, weights))
+        once = not partial and not incremental and weights is None
+        as_new = self._scores_as_new(X, row_order(checked, None)) if once else None
+        self._compare_with(self._kept if partial else self._some(rows, weights), at_once=not partial, as_new=as_new)
         return self
 
     @property
@@ -309,8 +312,8 @@ class AAE(AnomalyDetector):
         elif isinstance(self.prior, Prior):
             self.latent_dim_ = self.prior.dim
         else:
-            size = max(COMPARED_ROWS[0], min(PRINCIPAL_ROWS, COMPARED_VALUES // rows.shape[1]))
-            which = torch.linspace(0, len(rows) - 1, min(len(rows), size)).round().long()
+            size = min(PRINCIPAL_ROWS, compared_rows(len(rows), rows.shape[1]))
+            which = torch.linspace(0, len(rows) - 1, size).round().long()
             self.latent_dim_ = principal_dimension(rows[which], EXPLAINED)
         return super()._build(rows, seed)
 

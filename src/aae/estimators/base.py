@@ -98,11 +98,13 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
             refuse_changes(self._made_with, self.get_params(deep=False))
         return incremental
 
-    def _check_fit(self, X: Any, y: Any = "no_validation", *, incremental: bool, unlabelled: Any = None) -> Any:
+    def _check_fit(
+        self, X: Any, y: Any = "no_validation", *, incremental: bool, unlabelled: Any = None, classes: Any = ()
+    ) -> Any:
         """Check rows, and labels where there are some, for training."""
         check_form(X)
         if y is not None and not isinstance(y, str):
-            y = mark_unlabelled(y, unlabelled)
+            y = mark_unlabelled(y, unlabelled, classes)
         masks = self.missing == "mask"
         checked = validate_data(
             self,
@@ -289,7 +291,7 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
         X, y = validation_data if labelled else (validation_data, None)
         try:
             if y is not None:
-                y = mark_unlabelled(y, getattr(self, "unlabelled", None))
+                y = mark_unlabelled(y, getattr(self, "unlabelled", None), self.classes_)
             checked = self._filled(X)[0]
             if y is None:
                 return checked, None

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClusterMixin
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.utils import ClassifierTags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -330,6 +331,11 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         if self.cluster_prior is None and self._shares is not None:
             return Categorical(categories, self._shares)
         return super()._label_prior(categories)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags = ClassifierTags()  # `predict_proba` has a column for each of several clusters
+        return tags
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """Find the cluster of each row: (n_samples, n_features) to (n_samples,), 0 to n_clusters - 1."""

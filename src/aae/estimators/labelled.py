@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
@@ -11,10 +12,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from aae.errors import InputError
+from aae.arrays import UNLABELLED
+from aae.errors import InputError, InputWarning
 from aae.estimators.base import AdversarialTransformer
 from aae.estimators.fitting import fitting
-from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, wanted_labels
+from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, two_classes, wanted_labels
 from aae.estimators.rows import Labels, Rows
 from aae.estimators.weights import Weights, check_weights
 from aae.networks import Scaling
@@ -174,12 +176,25 @@ class LabelledEstimator(AdversarialTransformer):
         validation_data: Any = None,
     ) -> Self:
         incremental = self._is_incremental(partial)
-        rows, given = self._check_fit(X, y, incremental=incremental, unlabelled=self._unlabelled)
-        declared = find_classes(given if classes is None else mark_unlabelled(classes, self._unlabelled))
+        both = (
+            UNLABELLED in self.classes_
+            if incremental
+            else two_classes(y if classes is None else classes, self._unlabelled)
+        )
+        known = [UNLABELLED, 1] if both else []
+        rows, given = self._check_fit(X, y, incremental=incremental, unlabelled=self._unlabelled, classes=known)
+        declared = given if classes is None else mark_unlabelled(classes, self._unlabelled, known)
+        found = find_classes(declared, both=both)
         if not incremental:
-            self.classes_ = declared
-        elif classes is not None and declared.tolist() != self.classes_.tolist():
-            raise InputError(f"classes are {declared.tolist()}; the first call had {self.classes_.tolist()}")
+            self.classes_ = found
+            if both and classes is None:
+                warnings.warn(
+                    "labels are -1 and 1 alone, and both are taken for classes; if -1 marks unlabelled rows, there is one class",
+                    InputWarning,
+                    stacklevel=4,
+                )
+        elif classes is not None and found.tolist() != self.classes_.tolist():
+            raise InputError(f"classes are {found.tolist()}; the first call had {self.classes_.tolist()}")
         labels = number_labels(given, self.classes_)
         weights = check_weights("sample_weight", sample_weight, len(rows))
         self._check_labels(labels if weights is None else labels[weights > 0])
@@ -195,6 +210,8 @@ class LabelledEstimator(AdversarialTransformer):
             validation=validation,
         )
         return self
+
+    classes_: NDArray[Any]
 
     @property
     def _unlabelled(self) -> Any:

@@ -13,7 +13,7 @@ from aae.data.labels import is_unlabelled
 from aae.errors import InputError
 
 
-def mark_unlabelled(y: Any, name: Any = None) -> Any:
+def mark_unlabelled(y: Any, name: Any = None, classes: Any = ()) -> Any:
     """Write -1 for whatever stands for "no label" among labels, so that scikit-learn's checks take them.
 
     Parameters
@@ -22,11 +22,18 @@ def mark_unlabelled(y: Any, name: Any = None) -> Any:
         Numbers, text or objects, among them -1, ``"-1"``, NaN, None, NA and the empty text (see `aae.data.is_unlabelled`).
     name : str, number or several of them, optional
         What else stands for "no label".
+    classes : sequence, optional
+        The classes, where they are known; where -1 is one of them it marks nothing.
 
     Returns
     -------
     array
         Numbers, or objects where labels are text. What is no array of labels is returned as it is.
+
+    Raises
+    ------
+    InputError
+        If labels are of several types, or one is missing where -1 is a class.
     """
     labels = np.asarray(y)
     if labels.dtype.kind not in "biufUSO" or labels.ndim not in (1, 2) or hasattr(y, "toarray"):
@@ -34,6 +41,10 @@ def mark_unlabelled(y: Any, name: Any = None) -> Any:
     if labels.dtype.kind == "b":
         return labels
     missing = is_unlabelled(labels, name)
+    if UNLABELLED in classes:
+        if (missing & (labels != UNLABELLED)).any():
+            raise InputError("a label is missing, and -1 is one of the classes; expected a label for every row")
+        return labels
     if labels.dtype.kind in "OUS":
         values = labels[~missing].tolist()
         numbers = bool(values) and all(isinstance(value, int | float | np.number) for value in values)
@@ -53,15 +64,22 @@ def mark_unlabelled(y: Any, name: Any = None) -> Any:
     return marked
 
 
-def find_classes(y: NDArray[Any]) -> NDArray[Any]:
-    """List the classes among labels (n,), sorted, without -1.
+def two_classes(y: Any, name: Any = None) -> bool:
+    """Check whether labels are the numbers -1 and 1 alone: two classes, for if -1 marked unlabelled rows there would be one."""
+    labels = np.asarray(y)
+    both = labels.dtype.kind in "if" and set(np.unique(labels).tolist()) == {UNLABELLED, 1}
+    return both and bool((is_unlabelled(labels, name) == (labels == UNLABELLED)).all())
+
+
+def find_classes(y: NDArray[Any], *, both: bool = False) -> NDArray[Any]:
+    """List the classes among labels (n,), sorted, without -1 unless `both` -1 and 1 are classes.
 
     Raises
     ------
     ValueError
         If the labels are not those of classes, such as numbers with fractions.
     """
-    labelled = y[~is_unlabelled(y)]
+    labelled = y if both else y[~is_unlabelled(y)]
     if labelled.dtype == object:
         labelled = np.array(labelled.tolist())
     if len(labelled):
@@ -78,7 +96,7 @@ def number_labels(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
     InputError
         If a label is none of the classes.
     """
-    known = ~is_unlabelled(y)
+    known = np.ones(len(y), np.bool_) if UNLABELLED in classes else ~is_unlabelled(y)
     places = {label: place for place, label in enumerate(classes.tolist())}
     numbers = np.full(len(y), UNLABELLED, dtype=np.int64)
     try:

@@ -16,7 +16,7 @@ CONSISTENT = LossSettings.model_validate(
         "joint": True,
         "reconstruction": 0.2,
         "generator": {"label": 0.1, "style": 0.1},
-        "consistency": {"radius": 0.4, "neighbours": NEIGHBOUR, "xi": None},
+        "consistency": {"radius": 0.4, "neighbours": NEIGHBOUR, "xi": "radius"},
         "information": {"weight": 0.2, "marginal": 1.5},
     }
 )

@@ -21,9 +21,9 @@ def usual_optimizers(
     adversarial = adam.model_copy(update={"betas": (0.5, 0.999)})
     if joint:
         adversarial = adversarial.model_copy(update={"learning_rate": learning_rate / 2})
-    start = 0
+    start: float = 0
     if decay == "auto":
-        decay, start = ("linear", settings.epochs // 2) if joint else ("none", 0)
+        decay, start = ("linear", 0.5) if joint else ("none", 0)
     adam, adversarial = (one.model_copy(update={"decay": decay, "decay_from": start}) for one in (adam, adversarial))
     return {"discriminator": adversarial, "generator": adversarial, "others": adam}
 

@@ -18,7 +18,7 @@ from aae.files import check_finite_tensors, new_folder, read_object, read_tensor
 from aae.networks import Scaling
 from aae.priors import Prior
 from aae.recipes.schema import ModelSettings
-from aae.training.trainer import load_module
+from aae.training.weights import load_module
 
 RECORD, WEIGHTS = "estimator.json", "model.safetensors"
 PLAIN = (bool, int, str, type(None))

@@ -72,7 +72,8 @@ class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[mis
     Notes
     -----
     -1 marks unlabelled rows, as in `sklearn.semi_supervised`; so do NaN, None, NA, the empty text, ``"-1"`` and whatever
-    `unlabelled` names, the same as in files (`aae.data.is_unlabelled`). `score` leaves such rows of `y` out.
+    `unlabelled` names, the same as in files (`aae.data.is_unlabelled`). `score` leaves such rows of `y` out. Labels that are -1
+    and 1 alone are two classes, and a warning says so: otherwise one would be left.
 
     Examples
     --------

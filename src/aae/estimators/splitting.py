@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from aae.data.labels import is_unlabelled
+from aae.data.labels import UNLABELLED, is_unlabelled
 from aae.errors import InputError
 from aae.estimators.labels import mark_unlabelled
 from aae.estimators.rows import Places
@@ -111,9 +111,9 @@ def labelled_accuracy(estimator: Any, X: Any, y: Any, sample_weight: Any = None)
     float
         In [0, 1]; NaN, which a search leaves out of its comparison, where no row has a label.
     """
-    labels = np.asarray(mark_unlabelled(y, getattr(estimator, "unlabelled", None)))
-    labels = column_or_1d(labels)
-    known = ~is_unlabelled(labels)
+    classes = np.asarray(getattr(estimator, "classes_", ()))
+    labels = column_or_1d(np.asarray(mark_unlabelled(y, getattr(estimator, "unlabelled", None), classes)))
+    known = np.ones(len(labels), np.bool_) if UNLABELLED in classes else ~is_unlabelled(labels)
     predicted = np.asarray(estimator.predict(X))
     check_consistent_length(predicted, labels)
     if not known.any():

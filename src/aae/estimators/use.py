@@ -240,7 +240,7 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
         return save(self, Path(folder))
 
     def export(self, folder: str | Path) -> list[Path]:
-        """Write encoder, decoder and classifier, those that the model has, as ONNX files that take and give unscaled rows.
+        """Write encoder, decoder, classifier and anomaly score, those that there are, as ONNX files for unscaled rows.
 
         Parameters
         ----------
@@ -265,7 +265,10 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
         names = [str(name) for name in (known if len(known) >= categories else range(categories))]
         dtype = np.dtype(self._decodes_to).name
         title = {"estimator": type(self).__name__}
-        return write_onnx(Exported(self.model_, self.scaler_, (self.n_features_in_,), dtype, names, title), folder)
+        score = getattr(self, "_anomaly_score", None)
+        return write_onnx(
+            Exported(self.model_, self.scaler_, (self.n_features_in_,), dtype, names, title, score), folder
+        )
 
     @classmethod
     def load(cls, folder: str | Path, **parameters: Any) -> Self:
@@ -327,7 +330,7 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
         known = np.asarray(getattr(self, "classes_", ()))
         labels, classes = None, known
         if y is not None:
-            given = np.asarray(mark_unlabelled(y, getattr(self, "unlabelled", None)))
+            given = np.asarray(mark_unlabelled(y, getattr(self, "unlabelled", None), known))
             if given.shape != (len(rows),):
                 raise InputError(f"y has shape {given.shape}; expected ({len(rows)},)")
             classes = known if len(known) else find_classes(given)

@@ -292,6 +292,21 @@ METRICS: dict[str, Metric] = {
     "parzen_centroids_nats": Metric(
         "centroids", "what k-means centroids score in place of samples", unit="nats", digits=1
     ),
+    "elbo_nats": Metric(
+        "evidence lower bound",
+        "of a VAE: the bound of Eq. 2 on $\\log p(\\mathbf x)$, mean over rows; gray values count as probabilities of a "
+        "Bernoulli variable, so that it compares VAEs with each other alone",
+        unit="nats",
+        direction="higher",
+        digits=1,
+    ),
+    "importance_weighted_bound_nats": Metric(
+        "importance-weighted bound",
+        "the same, tightened by the weights of several codes for each row (Burda et al. 2015)",
+        unit="nats",
+        direction="higher",
+        digits=1,
+    ),
     "frechet_distance": Metric(
         "Fréchet distance",
         "of samples from test rows, in the features of a classifier trained on the training rows",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 
 from aae.arrays import Array
 from aae.errors import InputError
@@ -90,6 +90,74 @@ def training_curves(
             panel.tick_params(labelbottom=True)
     for panel in panels[len(panels_of) :]:
         panel.remove()
+    if title:
+        figure.suptitle(plain(title), size=TITLE_SIZE, color=INK, wrap=True)
+    return figure
+
+
+def learning_curve(
+    history: History | Sequence[History],
+    key: str,
+    points: Mapping[int, float],
+    heading: str | None = None,
+    title: str | None = None,
+    point_name: str = "paper",
+) -> Figure:
+    """Plot one name by epoch with the numbers of somebody else on it, both axes logarithmic.
+
+    Parameters
+    ----------
+    history
+        As for `training_curves`; values and epochs are larger than 0.
+    key : str
+        The name to draw.
+    points : mapping of int to float
+        From epoch, counted from 1, to a number larger than 0.
+    heading, title : str, optional
+        What the name is called, and a line above all.
+    point_name : str
+        Whose numbers the points are.
+
+    Returns
+    -------
+    Figure
+        Of several seeds the line is the mean, and a band goes from the lowest to the highest.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to draw.
+    """
+    records = _merged(history)
+    values = _series(records, key)
+    if values is None or not points:
+        raise InputError(
+            f"history: found no numbers for {key!r} in {len(records)} epochs and {len(points)} points, expected both"
+        )
+    epochs = np.array([record.get("epoch", place + 1) for place, record in enumerate(records)], dtype=np.float64)
+    figure = Figure(figsize=(4.4, 3.2), dpi=DPI, layout="constrained", facecolor="white")
+    panel = figure.subplots()
+    _plot(panel, heading or _heading(key), False, epochs, {"ours": values})
+    panel.plot(list(points), list(points.values()), "o", color=PALETTE[3], markersize=5, label=point_name)
+    for epoch, value in points.items():
+        panel.annotate(
+            f"{value:g}",
+            (epoch, value),
+            (0, 6),
+            textcoords="offset points",
+            ha="center",
+            size=LABEL_SIZE - 1,
+            color=INK,
+        )
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    panel.yaxis.set_major_locator(LogLocator(10, (1, 2, 5)))
+    panel.yaxis.set_major_formatter(ScalarFormatter())
+    panel.xaxis.set_major_formatter(ScalarFormatter())
+    panel.minorticks_off()
+    panel.margins(0.08, 0.12)
+    panel.set_xlabel("epoch", size=LABEL_SIZE, color=INK)
+    panel.legend(frameon=False, fontsize=LABEL_SIZE, labelcolor=INK)
     if title:
         figure.suptitle(plain(title), size=TITLE_SIZE, color=INK, wrap=True)
     return figure

@@ -67,7 +67,8 @@ def read_table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
     if base in (*seen, str(source)):
         raise InputError(f"recipe {source}: extends itself through {base!r}")
     base_table = read_table(base, (*seen, str(source)))
-    base_table.pop("paper", None)  # another row's numbers are never inherited
+    for numbers in ("paper", "paper_curves"):  # those of another row are never inherited
+        base_table.pop(numbers, None)
     if _has_other_phases(base_table, table):
         training = base_table.get("training", {})
         for name in training.keys() - {*TrainingSettings.model_fields, "phases", "min_steps"}:

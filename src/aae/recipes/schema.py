@@ -252,6 +252,9 @@ class ModelSettings(Settings):
         return self
 
 
+SCORED = ("aae", "autoencoder", "vae")  # methods whose models can have an anomaly score
+
+
 class EvaluationSettings(Settings):
     """How a finished run is measured."""
 
@@ -261,6 +264,12 @@ class EvaluationSettings(Settings):
     """k of the k-nearest-neighbour accuracy in the code space."""
     parzen_samples: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
     """Samples of the Parzen window that estimates the log-likelihood (section 3); 0: it is not estimated."""
+    importance_samples: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
+    """Codes of each row for the importance-weighted bound of a VAE (Burda et al. 2015); 0: it is not computed. Not in the
+    paper."""
+    contamination: Literal["auto"] | Annotated[float, Field(gt=0, le=0.5)] | None = None
+    """Fraction of anomalies among the training rows, or "auto": all are normal. With it the run has an anomaly score, and keeps
+    the training rows that it compares with, up to 10,000 of them, as codes and residuals."""
 
 
 class ShortSettings(Settings):
@@ -315,6 +324,8 @@ class Recipe(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
     paper: dict[str, float] = {}
     """The paper's numbers by metric name."""
+    paper_curves: dict[str, Annotated[dict[Annotated[int, Field(ge=1)], float], Field(min_length=1)]] = {}
+    """The paper's numbers in the course of training: by metric name and epoch, counted from 1."""
 
     @field_validator("name")
     @classmethod
@@ -364,6 +375,17 @@ class Recipe(Settings):
         if self.model.label is None and (losses.consistency is not None or losses.information is not None):
             raise ValueError(
                 "training.losses.consistency and information are about q(y|x), expected a latent [model.label]"
+            )
+        if self.evaluation.importance_samples and not method.bounds:
+            raise ValueError(
+                f"evaluation.importance_samples is {self.evaluation.importance_samples}; method {method.name!r} has no bound of "
+                "log p(x) to tighten, expected 0"
+            )
+        scored = self.model.style is not None and not self.model.decoder_sees_label and method.name in SCORED
+        if self.evaluation.contamination is not None and not scored:
+            raise ValueError(
+                f"evaluation.contamination does not fit the model; expected method {' or '.join(SCORED)}, the latent "
+                "[model.style], and a decoder that sees no label"
             )
         labelled = self.training.labelled_batch_size
         if labelled is not None and method.labelled_only:

@@ -49,6 +49,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         *("table2-svhn-1000", "table2-svhn-1000-conv", "table2-svhn-nn-1000", "table2-svhn-nn-1000-conv"),
     ),
     "table3": ("table3-16", "table3-30", "table3-30-tuned", "table3-catgan-20"),
+    "posteriors": ("table1-mnist-gaussian", "table1-mnist-universal", "table1-mnist-1000-dim"),
     "figure2": ("figure2a", "figure2b", "figure2c", "figure2d"),
     "figure4": ("figure4a", "figure4c"),
     "figure5": ("table1-mnist-tuned", "table1-tfd"),

@@ -72,6 +72,7 @@ class ParzenResult(_Common):
     standard_error_nats: Number
     sigma: Number
     fine_log_likelihood_nats: Number | None
+    folds: list[dict[str, Any]] | None = None
     seconds: Number | None
 
 
@@ -182,7 +183,14 @@ def _origin(run: Run, more: str = "") -> dict[str, str]:
     return {"data": source, "command": shlex.join(words) + more}
 
 
-def record_parzen(run: Run, estimate: ParzenEstimate, split: str, seconds: float | None, folder: str | Path) -> Path:
+def record_parzen(
+    run: Run,
+    estimate: ParzenEstimate,
+    split: str,
+    seconds: float | None,
+    folder: str | Path,
+    folds: Sequence[ParzenEstimate] = (),
+) -> Path:
     """Write the likelihood of one run under so many samples as ``parzen/RECIPE.SAMPLES.HARDWARE.json``.
 
     Parameters
@@ -197,6 +205,8 @@ def record_parzen(run: Run, estimate: ParzenEstimate, split: str, seconds: float
         What that took; None if it went on with what was done before.
     folder : str or Path
         Created if needed; an earlier estimate of the same recipe and number of samples is replaced.
+    folds : sequence of ParzenEstimate
+        Of each fold, where `estimate` is the mean over folds.
 
     Returns
     -------
@@ -216,15 +226,16 @@ def record_parzen(run: Run, estimate: ParzenEstimate, split: str, seconds: float
         "epochs": run.metadata["epochs"],
         "seed": run.recipe.training.seed,
         "split": split,
-        **_origin(run, f" && aae parzen RUN -n {estimate.samples}"),
+        **_origin(run, f" && aae parzen RUN -n {estimate.samples}" + (" --all-folds" if folds else "")),
         **asdict(estimate),
+        **({"folds": [asdict(fold) for fold in folds]} if folds else {}),
         "device": device,
         "version": __version__,
         "torch": torch.__version__,
         "seconds": seconds,
         "date": datetime.now(UTC).date().isoformat(),
     }
-    path = _place(Path(folder) / "parzen", run, f"{estimate.samples}.{hardware(device)}")
+    path = _place(Path(folder) / "parzen", run, f"{estimate.samples}{'.folds' if folds else ''}.{hardware(device)}")
     if path.exists():
         before = _read(path, ParzenResult)
         for key in ("command", "data", "epochs", "seed"):

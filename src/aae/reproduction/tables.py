@@ -15,6 +15,8 @@ from typing import Any
 from aae.errors import InputError
 from aae.evaluation.metrics import describe
 from aae.files import write_text
+from aae.reproduction import claims
+from aae.reproduction.pictures import PICTURES, blocks
 from aae.reproduction.reproduce import Outcome, comparison, names, plan
 from aae.reproduction.results import ParzenResult, read, with_std
 
@@ -39,24 +41,29 @@ class ResultTable:
         Metric whose value in the paper stands beside ours.
     baseline : bool
         Whether the metric ``NAME_baseline`` stands in brackets behind each value.
+    epochs : int, optional
+        The most that a run may have, where rows are compared that were trained equally long.
     """
 
     recipes: str
     columns: tuple[str, ...]
     paper: str | None = None
     baseline: bool = False
+    epochs: int | None = None
 
     def markdown(self, results: Sequence[dict[str, Any]]) -> str:
         """Write the table; of runs that differ in length alone the longest."""
         paper = ["paper"] if self.paper else []
         headings = [describe(name).heading for name in self.columns]
         titles = ["recipe", "what", *headings, *paper, "epochs", "seeds", "core-minutes a seed", "data"]
-        longest = {(result["recipe"], result["data"]): result for result in sorted(results, key=lambda r: r["epochs"])}
-        rows = [
-            self._row(result)
-            for _, result in sorted(longest.items())
-            if re.fullmatch(self.recipes, result["recipe"]) and self.columns[0] in result["metrics"]
-        ]
+        longest = {
+            (result["recipe"], result["data"]): result
+            for result in sorted(results, key=lambda result: result["epochs"])
+            if re.fullmatch(self.recipes, result["recipe"])
+            and self.columns[0] in result["metrics"]
+            and result["epochs"] <= (self.epochs or result["epochs"])
+        }
+        rows = [self._row(result) for _, result in sorted(longest.items())]
         return markdown(titles, rows) if rows else "Not measured yet."
 
     def _row(self, result: dict[str, Any]) -> list[str]:
@@ -125,6 +132,35 @@ TABLES = {
         ),
         paper="parzen_log_likelihood_nats",
     ),
+    "posteriors": ResultTable(
+        r"table1-mnist(-gaussian|-universal)?",
+        (
+            "parzen_log_likelihood_nats",
+            "parzen_standard_error_nats",
+            "parzen_fine_log_likelihood_nats",
+            "energy_distance",
+            "frechet_distance",
+        ),
+        baseline=True,
+        epochs=15,
+    ),
+    "high-dimension": ResultTable(
+        r"table1-mnist(-1000-dim)?",
+        (
+            "parzen_log_likelihood_nats",
+            "parzen_standard_error_nats",
+            "energy_distance",
+            "sliced_wasserstein",
+            "test_reconstruction",
+            "frechet_distance",
+        ),
+        baseline=True,
+        epochs=15,
+    ),
+    "bounds": ResultTable(
+        r".*",
+        ("elbo_nats", "importance_weighted_bound_nats", "test_reconstruction"),
+    ),
     "clusters": ResultTable(
         r"table3-.*",
         (
@@ -188,8 +224,39 @@ def many_samples(estimates: Sequence[dict[str, Any]]) -> str:
             found["device"],
         ]
         for found in sorted(estimates, key=lambda found: (found["recipe"], found["samples"]))
+        if not found.get("folds")
     ]
     return markdown(titles, rows) if rows else "Not measured yet."
+
+
+def of_folds(estimates: Sequence[dict[str, Any]]) -> str:
+    """Write what ``aae parzen --all-folds --record`` measured: the likelihood of the test rows of each fold of TFD."""
+    folded = [found for found in estimates if found.get("folds")]
+    if not folded:
+        return "Not measured yet."
+    folds = max(len(found["folds"]) for found in folded)
+    titles = [
+        "recipe",
+        "samples",
+        *(f"fold {k}" for k in range(folds)),
+        "mean, nats",
+        "standard error",
+        "epochs",
+        "data",
+    ]
+    rows = [
+        [
+            f"`{found['recipe']}`",
+            f"{found['samples']:,}",
+            *(f"{fold['log_likelihood_nats']:.1f}" for fold in found["folds"]),
+            f"{found['log_likelihood_nats']:.1f}",
+            f"{found['standard_error_nats']:.1f}",
+            str(found["epochs"]),
+            found["data"],
+        ]
+        for found in folded
+    ]
+    return markdown(titles, rows)
 
 
 def renew(document: str, folder: Path) -> str:
@@ -211,7 +278,10 @@ def renew(document: str, folder: Path) -> str:
         raise InputError(f"{folder}: no such folder; expected one of result files beside the document")
     results = read(folder)
     written = {name: table.markdown(results) for name, table in TABLES.items()}
-    written |= {"short": short_profile(results), "samples": many_samples(read(folder / "parzen", ParzenResult))}
+    estimates = read(folder / "parzen", ParzenResult)
+    written |= {"short": short_profile(results), "samples": many_samples(estimates), "folds": of_folds(estimates)}
+    written |= {name: claim.markdown(written[name]) for name, claim in claims.read().items()}
+    written |= blocks(PICTURES)
     for name, table in written.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
         if begin in document and end in document:

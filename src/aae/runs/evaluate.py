@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aae import evaluation
+from aae.anomaly_score import AnomalyScore, compared_rows
+from aae.baselines.vae import importance_weighted_bound
 from aae.data import Dataset, Split
 from aae.device import usual_state
 from aae.errors import InputError
@@ -129,6 +131,18 @@ def noise_variance(model: Model, scaling: Scaling, rows: NDArray[Any]) -> float 
     return variance if np.isfinite(variance) else None
 
 
+def anomaly_score(
+    model: Model, scaling: Scaling, rows: NDArray[Any], contamination: float | Literal["auto"]
+) -> AnomalyScore:
+    """Create the anomaly score from training rows (n, *shape) as stored, or a sample of them."""
+    device = scaling.offset.device
+    some = _some(len(rows), compared_rows(len(rows), int(np.prod(rows.shape[1:]))))
+    model.eval()
+    with seeded(0, device):  # custom modules may draw from torch itself
+        scaled = scaling(torch.from_numpy(np.array(rows[some])).to(device)).cpu()
+        return AnomalyScore.of(cast(AdversarialAutoencoder, model), scaled, contamination)
+
+
 def _label_metrics(logits: torch.Tensor, split: Split, supervised: bool) -> dict[str, float]:
     """Compute on the validation split how good the labels or clusters are."""
     predicted = torch.softmax(logits, 1).argmax(1).numpy()  # ties as in `evaluate`
@@ -209,6 +223,8 @@ def evaluate(
         metrics[f"{split}_reconstruction"] = _reconstruction(run, held_out)
         if autoencoder.decoder_classes is not None:
             metrics |= disentanglement(run, dataset, held_out)
+    if run.recipe.evaluation.importance_samples:
+        metrics |= _bounds(run, held_out)
     if run.recipe.evaluation.parzen_samples:
         metrics |= likelihood(run, dataset, held_out, run.recipe.evaluation.parzen_samples)
     for name, value in metrics.items():
@@ -305,6 +321,18 @@ def _reconstruction(run: Run, held_out: Split) -> float:
         with torch.no_grad():
             total += 0.5 * (model.reconstruct(rows, labels) - rows).square().sum().item()
     return total / len(held_out)
+
+
+def _bounds(run: Run, held_out: Split) -> dict[str, float]:
+    """Compute two lower bounds of log p(x), mean over rows (section 2.1; Burda et al. 2015)."""
+    samples, likelihood = run.recipe.evaluation.importance_samples, run.recipe.model.likelihood
+    noise = Noise(0, 0, device=run.device)
+    found = [
+        importance_weighted_bound(run.autoencoder, rows, samples, likelihood, noise)
+        for rows, _ in _scaled(run.scaling, held_out)
+    ]
+    evidence, weighted = (float(torch.cat(parts).mean()) for parts in zip(*found, strict=True))
+    return {"elbo_nats": evidence, "importance_weighted_bound_nats": weighted}
 
 
 def _scaled(scaling: Scaling, split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:

@@ -1,9 +1,10 @@
 """Share a finished run: a folder in the layout of the Hugging Face Hub, and back.
 
 The folder holds ``model.safetensors`` (the weights, scaling included), ``config.json`` (the complete recipe and what else it
-takes to use the model), ``README.md`` (the model card) and, if the run was measured, ``evaluation.json``. Nothing in it is
-pickled, and reading it never executes code from it; modules of custom modules, which the recipe names, are imported only if they
-are said to be trusted. The network is needed only for repositories of the Hub.
+takes to use the model), ``README.md`` (the model card), ``evaluation.json`` if the run was measured, and
+``anomaly_score.safetensors`` if it has an anomaly score: training rows can be made again from it. Nothing in it is pickled, and
+reading it never executes code from it; modules of custom modules, which the recipe names, are imported only if they are said to
+be trusted. The network is needed only for repositories of the Hub.
 """
 
 from __future__ import annotations
@@ -218,6 +219,8 @@ def _save(run: Run, folder: Path, license: str | None, name: str) -> Path:
         write_text(draft / "README.md", _card(run, recipe, report, license, name))
         if report is not None:
             shutil.copyfile(measured, draft / measured.name)
+        if recipe.evaluation.contamination is not None:
+            shutil.copyfile(run.folder.anomaly_score, draft / run.folder.anomaly_score.name)
     return folder
 
 
@@ -273,6 +276,10 @@ def _card(run: Run, recipe: Recipe, report: dict[str, Any] | None, license: str 
         "Trained on": f"{metadata['device']}, in {metadata['seconds']:g} s",
         "Versions": f"{LIBRARY} {metadata['version']}, torch {metadata['torch']}",
     }
+    if recipe.evaluation.contamination is not None:
+        made["Holds"] = (
+            "codes and residuals of training rows, from which these can be made again, for the anomaly score"
+        )
     own = custom.named_in(recipe.model)
     if own:
         made["Needs"] = ", ".join(f"`{name}`" for name in own) + ", which are not part of this folder"
@@ -312,7 +319,7 @@ def _download(repo_id: str, revision: str | None) -> Path:
             f"{repo_id}: no such folder; expected a shared run, or a repository of the Hub as 'name/model'"
         )
     with _hub(f"{repo_id}: no such folder; ") as hub:
-        files = [CONFIG, "model.safetensors", "evaluation.json"]
+        files = [CONFIG, "model.safetensors", "evaluation.json", "anomaly_score.safetensors"]
         return Path(hub.snapshot_download(repo_id, revision=revision, allow_patterns=files))
 
 

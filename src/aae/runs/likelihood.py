@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from aae.data import Dataset, Split
+from aae.data.tfd import FOLDS
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.evaluation.parzen import ParzenEstimate, parzen_log_likelihood, reference_scores
 from aae.evaluation.quality import frechet_distance, precision_recall
 from aae.noise import Noise, seeded
+from aae.recipes.build_data import load_data
 from aae.runs.reference_classifier import ReferenceClassifier
 from aae.runs.run import Run
 from aae.training.trainer import LIKELIHOOD
@@ -83,6 +85,75 @@ def parzen(run: Run, dataset: Dataset, test: Split, samples: int, folder: str | 
         device=run.device,
         folder=folder,
     )
+
+
+def parzen_of_folds(
+    run: Run,
+    split: Literal["test", "validation"],
+    samples: int,
+    folder: str | Path | None = None,
+    data: str | Path | None = None,
+) -> tuple[ParzenEstimate, list[ParzenEstimate]]:
+    """Estimate the log-likelihood of the rows of every official fold of TFD (section 3), all by the same samples.
+
+    Parameters
+    ----------
+    run : Run
+        Trained on the rows that no fold uses.
+    split : {"test", "validation"}
+        Which rows of each fold are scored.
+    samples, folder
+        As for `parzen`; each fold has a folder of its own in `folder`.
+    data : str or Path, optional
+        Where the data is by now.
+
+    Returns
+    -------
+    mean : ParzenEstimate
+        The means over folds; its standard errors are those of a mean over folds, and its numbers of rows are sums.
+    folds : list of ParzenEstimate
+        One for each fold.
+
+    Raises
+    ------
+    InputError
+        If the data has no folds, or a fold has other training rows than the run had.
+    """
+    trained_on = run.load_data(data).train
+    found = []
+    for fold in range(FOLDS):
+        settings = run.recipe.data.model_copy(update={"fold": fold})
+        dataset = load_data(run.recipe.model_copy(update={"data": settings}), data)
+        if not np.array_equal(dataset.train.rows, trained_on.rows):
+            raise InputError(
+                f"{dataset.name}: fold {fold} has other training rows than {run.folder.path}; expected folds that share them"
+            )
+        held_out = getattr(dataset, split)
+        found.append(parzen(run, dataset, held_out, samples, None if folder is None else Path(folder) / f"fold-{fold}"))
+
+    def mean(name: str) -> float:
+        return float(np.mean([getattr(estimate, name) for estimate in found]))
+
+    def error(name: str) -> float:
+        return float(np.std([getattr(estimate, name) for estimate in found], ddof=1) / np.sqrt(len(found)))
+
+    curves = [estimate.grid_validation_log_likelihoods_nats for estimate in found]
+    return ParzenEstimate(
+        log_likelihood_nats=mean("log_likelihood_nats"),
+        standard_error_nats=error("log_likelihood_nats"),
+        sigma=mean("sigma"),
+        validation_log_likelihood_nats=mean("validation_log_likelihood_nats"),
+        fine_sigma=mean("fine_sigma"),
+        fine_log_likelihood_nats=mean("fine_log_likelihood_nats"),
+        fine_standard_error_nats=error("fine_log_likelihood_nats"),
+        fine_validation_log_likelihood_nats=mean("fine_validation_log_likelihood_nats"),
+        grid=found[0].grid,
+        grid_validation_log_likelihoods_nats=tuple(np.mean(curves, axis=0).tolist()),
+        samples=samples,
+        validation_rows=sum(estimate.validation_rows for estimate in found),
+        test_rows=sum(estimate.test_rows for estimate in found),
+        dim=found[0].dim,
+    ), found
 
 
 def likelihood(run: Run, dataset: Dataset, test: Split, samples: int) -> dict[str, float]:

@@ -37,6 +37,6 @@ def export(run: Run, folder: str | Path) -> list[Path]:
             f"{run.folder.path}: a {run.model.description} has no encoder, decoder or classifier; expected another run"
         )
     names = run.label_names if run.model.classifies else run.class_names
-    variance = run.metadata.get("noise_variance")
+    score = None if run.recipe.evaluation.contamination is None else run.anomaly_score
     title = {"recipe": run.recipe.name}
-    return write_onnx(Exported(run.model, run.scaling, run.shape, run.metadata["rows"], names, title, variance), folder)
+    return write_onnx(Exported(run.model, run.scaling, run.shape, run.metadata["rows"], names, title, score), folder)

@@ -15,7 +15,7 @@ from aae.errors import InputError, unknown
 from aae.evaluation.metrics import describe
 from aae.evaluation.neighbours import nearest_rows
 from aae.figures.canvas import save
-from aae.figures.curves import PAIRS, training_curves
+from aae.figures.curves import PAIRS, learning_curve, training_curves
 from aae.figures.figure2 import code_scatter, gaussian_percentile_grid, image_grid
 from aae.figures.figure4 import axis_walk, manifold_panels
 from aae.figures.figure5 import samples_and_neighbours
@@ -60,7 +60,8 @@ def plot(run: Run, folder: str | Path | None = None, data: Dataset | str | Path 
     Returns
     -------
     list of Path
-        The files, at least one: ``curves`` (losses and metrics by epoch); for a 2-D code ``codes`` (figures 2a to 2d, 4a,
+        The files, at least one: ``curves`` (losses and metrics by epoch); ``learning-curve`` with the paper's numbers on it
+        (A.2) where the recipe has some; for a 2-D code ``codes`` (figures 2a to 2d, 4a,
         4c), and ``grid`` (2e), ``manifold`` (4b) or ``walk`` (4d) by its prior; ``embedding`` (11) with cluster heads;
         ``clusters`` (9) where labels were found without labels; ``style-and-content`` (7) where the decoder sees a label;
         ``samples`` (5). Images are shown only where rows are images.
@@ -80,6 +81,7 @@ def figures(runs: Sequence[Run], data: Dataset | str | Path | None = None) -> di
     """Create every figure that fits the first of several seeds, by name as for `plot`; the curves are those of all seeds."""
     run = runs[0]
     made: dict[str, Figure] = {"curves": curves(runs)} if all(one.folder.read_metrics() for one in runs) else {}
+    made |= _learning_curves(runs)
     if not run.model.samples:
         return made
     dataset = run.load_data(data)
@@ -196,6 +198,20 @@ def curves(runs: Sequence[Run]) -> Figure:
     headings = {key: describe(key).heading for key in shown}
     seeds = f", {len(runs)} seeds" if len(runs) > 1 else ""
     return training_curves(histories, shown, title(first) + seeds, pairs=pairs, headings=headings)
+
+
+def _learning_curves(runs: Sequence[Run]) -> dict[str, Figure]:
+    """Plot the error on validation rows by epoch, with what the paper says of test rows (A.2)."""
+    first, histories = runs[0], [run.folder.read_metrics() for run in runs]
+    measured = {"test_error_percent": "validation_error_percent"}
+    found: dict[str, Figure] = {}
+    for name, points in first.recipe.paper_curves.items():
+        key = measured.get(name, name)
+        if any(key in record for history in histories for record in history):
+            found["learning-curve"] = learning_curve(
+                histories, key, points, describe(key).heading, title(first), f"paper, {describe(name).heading}"
+            )
+    return found
 
 
 def _codes(run: Run, held_out: Split) -> Figure:

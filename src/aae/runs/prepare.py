@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import sys
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from aae.noise import Noise, seeded, torch_state
 from aae.recipes import Recipe
 from aae.recipes.build_data import fingerprint, labelled_rows, load_data, make_scaling, training_data
 from aae.recipes.build_model import build_model, build_phases
-from aae.runs.evaluate import noise_variance, validate
+from aae.runs.evaluate import anomaly_score, noise_variance, validate
 from aae.runs.recipe import command
 from aae.runs.resume import check_same_data, check_same_recipe, restore
 from aae.scaling import value_range
@@ -33,6 +34,7 @@ from aae.training.checkpoints import Place, remove_older_checkpoints
 from aae.training.loop import TrainingJob
 from aae.training.run_directory import RunDirectory
 from aae.training.trainer import INIT, Trainer
+from aae.training.weights import load_module
 
 
 @dataclass
@@ -54,10 +56,18 @@ class PreparedRun:
         if trainer.distributed.is_main_process:
             tensors = {f"model.{name}": tensor for name, tensor in trainer.result().items()}
             tensors |= {f"scaling.{name}": tensor for name, tensor in self.scaling.state_dict().items()}
-            write_tensors(folder.weights, tensors)
-            variance = noise_variance(cast(Model, trainer.trained), self.scaling, self.rows)
+            model = cast(Model, trainer.trained)
+            if trainer.best.epoch:
+                model = copy.deepcopy(model)
+                load_module(model, trainer.result())
+            variance = noise_variance(model, self.scaling, self.rows)
             if variance is not None:
                 self.metadata["noise_variance"] = variance
+            contamination = self.recipe.evaluation.contamination
+            if contamination is not None:
+                score = anomaly_score(model, self.scaling, self.rows, contamination)
+                write_tensors(folder.anomaly_score, score.state())
+            write_tensors(folder.weights, tensors)
             times = {"seconds": round(self.job.seconds, 1), "cpu_seconds": round(self.job.cpu_seconds, 1)}
             found: dict[str, Any] = {"epochs": trainer.epoch, **times}
             if trainer.epoch < trainer.settings.epochs:

@@ -24,7 +24,8 @@ from aae.recipes.build_data import Source, fingerprint, load_data
 from aae.recipes.build_model import build_model
 from aae.runs.use import TrainedModel
 from aae.training.run_directory import RunDirectory
-from aae.training.trainer import INIT, check_sizes, load_module
+from aae.training.trainer import INIT
+from aae.training.weights import check_sizes, load_module
 from aae.views.methods import Plots
 from aae.views.view import View
 

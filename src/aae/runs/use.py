@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -9,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aae.anomaly_score import AnomalyScore
 from aae.arrays import ArrayLike, as_labels, between, finite_rows
 from aae.data.frames import as_rows
 from aae.device import usual_state
 from aae.errors import InputError
+from aae.files import check_finite_tensors, read_tensors
 from aae.model import AdversarialAutoencoder, Model
 from aae.noise import Noise, seeded
 from aae.runs.rows import BATCH, StoredRows
@@ -186,10 +190,58 @@ class TrainedModel(StoredRows):
         rows = self.decode(flat, labels).reshape(n, steps, *self.shape)
         return rows[0] if single else rows
 
+    @cached_property
+    def anomaly_score(self) -> AnomalyScore:
+        """The anomaly score as a module, of scaled rows.
+
+        Raises
+        ------
+        InputError
+            If the recipe has no ``evaluation.contamination``, or the file of the score does not fit the model.
+        """
+        path = self.folder.anomaly_score
+        if self.recipe.evaluation.contamination is None:
+            raise InputError(
+                f"{self.folder.path}: has no anomaly score; expected evaluation.contamination, which the recipe 'anomalies' has"
+            )
+        state = read_tensors(path)
+        check_finite_tensors(state, path)
+        columns, dim = math.prod(self.shape), self.autoencoder.latent("style").prior.dim
+        sizes = {"points": columns + dim, "residual_unit": columns, "code_mean": dim, "noise_variance": columns}
+        for name, size in sizes.items():
+            if name not in state or state[name].shape[-1] != size:
+                raise InputError(f"{path}: {name} does not fit the model; expected the anomaly score of this run")
+        return AnomalyScore(self.autoencoder, {name: tensor.to(self.device) for name, tensor in state.items()})
+
+    def score_samples(self, rows: ArrayLike) -> NDArray[np.float64]:
+        """Compute how normal each row is, by the training rows nearest in code and residual: the score of `aae.AAE`.
+
+        Parameters
+        ----------
+        rows : array, (n, *shape)
+            Rows as stored.
+
+        Returns
+        -------
+        array of float64, (n,)
+            Scores, larger for more normal rows; see `aae.anomaly_score`.
+
+        Raises
+        ------
+        InputError
+            If the run was trained without ``evaluation.contamination``.
+        """
+        score = self.anomaly_score
+        return finite_rows(score.scores(torch.cat(list(self._batches(rows)))), "the score")
+
+    def decision_function(self, rows: ArrayLike) -> NDArray[np.float64]:
+        """Compute the scores of rows (n, *shape) less the threshold, (n,): below 0 for an anomaly. Raises as `score_samples`."""
+        return self.score_samples(rows) - self.anomaly_score.offset
+
     @usual_state()
     @torch.no_grad()
-    def score_samples(self, rows: ArrayLike) -> NDArray[np.float32]:
-        r"""Compute how normal each row is: log p(x, z) at its style code z, in nats; larger is more normal.
+    def log_joint(self, rows: ArrayLike) -> NDArray[np.float32]:
+        r"""Compute log p(x, z) of each row at its style code z, in nats.
 
         With d values in a row and s2 the ``noise_variance`` of run.json, measured on training rows at the end of training, it is
 
@@ -206,22 +258,22 @@ class TrainedModel(StoredRows):
         Returns
         -------
         array, (n,)
-            Scores.
+            Log-densities.
 
         Raises
         ------
         InputError
-            If the model has no style, its decoder has to be told labels, or the run was trained before there were scores.
+            If the model has no style, its decoder has to be told labels, or the run was trained before there were such densities.
         """
         model, variance = self.autoencoder, self.metadata.get("noise_variance")
         if "style" not in model.latents or model.decoder_classes is not None:
             raise InputError(
-                f"{self.folder.path}: has no score; expected a model with a style whose decoder needs no label"
+                f"{self.folder.path}: has no log p(x, z); expected a model with a style whose decoder needs no label"
             )
         if variance is None:
             raise InputError(f"{self.folder.metadata}: holds no noise_variance; expected a run of this version")
         parts = [model.log_joint(batch, variance).cpu().numpy() for batch in self._batches(rows)]
-        return finite_rows(np.concatenate(parts), "the score")
+        return finite_rows(np.concatenate(parts), "log p(x, z)")
 
     @usual_state()
     @torch.no_grad()

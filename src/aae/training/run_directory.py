@@ -72,6 +72,7 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.radii = self.path / "radii.safetensors"
         self.weights = self.path / "model.safetensors"
+        self.anomaly_score = self.path / "anomaly_score.safetensors"
         self.evaluation = self.path / "evaluation.json"
         self.figures = self.path / "figures"
         self.events = self.path / "tensorboard"

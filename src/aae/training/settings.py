@@ -43,8 +43,9 @@ class OptimizerSettings(Settings):
     """Of Adam: decay of its mean of gradients, and of their squares."""
     decay: Literal["none", "linear", "cosine"] = "none"
     """How the learning rate falls from epoch `decay_from` on; not in the paper."""
-    decay_from: Epoch = 0
-    """Epoch in which the learning rate begins to fall; not before the phase runs, at whose end it has fallen."""
+    decay_from: Epoch | Annotated[float, Field(gt=0, lt=1)] = 0
+    """Epoch in which the learning rate begins to fall, or the fraction of all epochs after which it does; not before the phase
+    runs, at whose end it has fallen."""
     decay_to: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Fraction of itself that the learning rate falls to at the end of training."""
     weight_decay: NonNegative = 0.0
@@ -74,7 +75,7 @@ class OptimizerSettings(Settings):
         rate = self.learning_rate
         if isinstance(rate, dict):
             rate = rate[max(start for start in rate if start <= epoch)]
-        start = max(start, self.decay_from)
+        start = max(start, int(self.decay_from * stop) if isinstance(self.decay_from, float) else self.decay_from)
         if self.decay == "none" or epoch < start:
             return rate
         done = min(1.0, (epoch - start) / max(1, stop - start))
@@ -91,8 +92,8 @@ class ConsistencySettings(Settings):
     """Length of the perturbation of a scaled row, or what the distance to its `neighbours`-th neighbour is multiplied with."""
     neighbours: Count | None = None
     """Which neighbour's distance is taken; not set: one radius for all rows."""
-    xi: Positive | None = 10.0
-    """Length at which the divergence is probed for the direction in which it grows fastest; none: that of the perturbation."""
+    xi: Positive | Literal["radius"] = 10.0
+    """Length at which the divergence is probed for the direction in which it grows fastest, or that of the perturbation."""
     power_iterations: Count = 1
     """Steps of the power method that finds this direction."""
 

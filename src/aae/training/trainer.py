@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -20,11 +19,13 @@ from aae.training.acceleration.cuda_graphs import StepGraph, unsupported_reason
 from aae.training.acceleration.distributed import Distributed
 from aae.training.acceleration.precision import Bf16Copies, cast_to, known_weights
 from aae.training.acceleration.prefetch import Prefetch
+from aae.training.averaging import MovingAverage, running_mean
 from aae.training.data import TrainingData
 from aae.training.optimizers import Optimizer
 from aae.training.phases import Batch, Phase, configured_phases
 from aae.training.settings import TrainingSettings, weight_at
 from aae.training.stopping import BestEpoch
+from aae.training.weights import load_module
 
 # Streams of one seed: what each is for.
 INIT, SUBSET, ORDER, LABELLED_ORDER, STEPS, SAMPLES, CODES, LIKELIHOOD = range(8)
@@ -93,7 +94,7 @@ class Trainer:
         self.steps_per_epoch = len(data.rows) // self.batch_size
         self._average: AveragedModel | None = None
         if settings.average_from is not None:
-            self._average = AveragedModel(module, avg_fn=_running_mean, use_buffers=True)
+            self._average = AveragedModel(module, avg_fn=running_mean, use_buffers=True)
         self._ema = None if settings.ema_decay is None else MovingAverage(module, settings.ema_decay)
         self.weights: dict[str, dict[str, float]] = {}
         self.best = BestEpoch(settings)
@@ -428,56 +429,6 @@ class Trainer:
         self._compiled, self._graph = metadata.get("compiled"), None
 
 
-class MovingAverage:
-    """An exponential moving average of a module's weights and buffers over steps.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        What is averaged.
-    decay : float
-        How much of the average stays in every step, in (0, 1); less in the first steps, (1 + step) / (10 + step) at most, so
-        that the initial weights are soon forgotten.
-
-    Attributes
-    ----------
-    module : torch.nn.Module
-        Has the averages; in evaluation mode.
-    """
-
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self.module, self.decay = copy.deepcopy(module).eval().requires_grad_(False), decay
-        self._averaged: list[tuple[Tensor, Tensor]] = []
-        self._copied: list[tuple[Tensor, Tensor]] = []
-
-    def follow(self, module: nn.Module, full: Mapping[nn.Parameter, Tensor]) -> None:
-        """Set the module to follow; `full` has the weights of parameters that hold copies of them while they are trained."""
-        pairs = zip(self.module.parameters(), module.parameters(), strict=True)
-        parameters = [(mean.data, full.get(parameter, parameter.data)) for mean, parameter in pairs]
-        buffers = list(zip(self.module.buffers(), module.buffers(), strict=True))
-        self._averaged = parameters + [pair for pair in buffers if pair[0].is_floating_point()]
-        self._copied = [pair for pair in buffers if not pair[0].is_floating_point()]
-
-    @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Take in the weights after `step` (counted from 0)."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_([mean for mean, _ in self._averaged], [value for _, value in self._averaged], 1 - decay)
-        for mean, value in self._copied:
-            mean.copy_(value)
-
-    @torch.no_grad()
-    def give_back(self) -> None:
-        """Let the module that is followed have the averages."""
-        for mean, value in self._averaged:
-            value.copy_(mean)
-
-
-def _running_mean(mean: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
-    """Take one more value into a mean of `count`; of whole numbers, such as counts of steps, the latest is kept."""
-    return mean + (value - mean) / (count + 1) if mean.is_floating_point() else value
-
-
 def weighted_order(weights: Tensor, count: int, noise: Noise) -> Tensor:
     """Draw `count` rows in random order, each as often as its weight (n,) says, rounded up or down at random."""
     order = noise.permutation(len(weights))
@@ -485,31 +436,3 @@ def weighted_order(weights: Tensor, count: int, noise: Noise) -> Tensor:
     places = (torch.arange(count) + noise.uniform(1).double()) * (ends[-1] / count)
     drawn = order[torch.searchsorted(ends, places, right=True).clamp(max=len(weights) - 1)]
     return drawn[noise.permutation(count)]
-
-
-def load_module(module: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Load weights into a module of the same shape.
-
-    Raises
-    ------
-    InputError
-        If names or shapes differ, naming the first difference.
-    """
-    own = module.state_dict()
-    check_sizes(
-        {name: tuple(t.shape) for name, t in own.items()}, {name: tuple(t.shape) for name, t in tensors.items()}
-    )
-    for name, tensor in tensors.items():
-        if own[name].is_floating_point() != tensor.is_floating_point() or tensor.is_complex():
-            raise InputError(f"weights do not fit the model: {name} is {tensor.dtype}; expected {own[name].dtype}")
-    module.load_state_dict(tensors)
-
-
-def check_sizes(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> None:
-    """Check that tensors have the names and shapes of those of a module; raises as `load_module`."""
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            raise InputError(
-                f"weights do not fit the model: {name} is {found.get(name, 'missing')}; "
-                f"expected {expected.get(name, 'no such tensor')}"
-            )

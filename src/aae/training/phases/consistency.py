@@ -33,7 +33,7 @@ def consistency_term(model: Model, settings: ConsistencySettings) -> Callable[[B
                 batch.rows,
                 probabilities,
                 batch.noise.normal(*batch.rows.shape),
-                lengths if settings.xi is None else settings.xi,
+                lengths if isinstance(settings.xi, str) else settings.xi,
                 settings.power_iterations,
             )
             return losses.consistency_loss(probabilities, model.label_logits(batch.rows + lengths * direction))
