@@ -70,7 +70,8 @@ class MarkovChain(Model):
 
     def downward(self, k: int, above: Tensor) -> Tensor:
         """Map the units of layer k (batch, units) to the inputs of those that it stands on."""
-        return (above @ self.linear(k).weight).float() + self.down[k]
+        inputs: Tensor = (above @ self.linear(k).weight).float() + self.down[k]
+        return inputs
 
     def linear(self, k: int) -> nn.Linear:
         """Return the weights and biases of the units of layer k."""

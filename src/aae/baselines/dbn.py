@@ -44,7 +44,8 @@ class DeepBeliefNetwork(MarkovChain):
 
     def free_energy(self, k: int, visible: Tensor) -> Tensor:
         """Compute -log of the sum of exp(-energy) over the hidden units of machine k: (batch,) for visible (batch, units)."""
-        return -visible.float() @ self.down[k] - F.softplus(self.upward(k, visible)).sum(1)
+        energy: Tensor = -visible.float() @ self.down[k] - F.softplus(self.upward(k, visible)).sum(1)
+        return energy
 
     def gibbs(self, k: int, visible: Tensor, noise: Noise) -> Tensor:
         """Draw the hidden units of machine k for its visible ones (batch, units), and compute the probabilities of these anew."""
