@@ -47,8 +47,8 @@ OPTIONS: dict[str, Sequence[str]] = {
     "sliced Wasserstein": (MATCHING + 'objective="sliced-wasserstein"',),
 }
 WITHOUT_DISCRIMINATOR = ("maximum mean discrepancy", "sliced Wasserstein")  # which no label informs
-ROWS, HELD_OUT, EPOCHS = 4000, 3000, 20
-ADAM = '{{ optimizer = "adam", learning_rate = {{ 0 = 0.001, 14 = 0.0002 }}, betas = [{}, 0.999] }}'
+ROWS, HELD_OUT, EPOCHS = 4000, 3000, 15
+ADAM = '{{ optimizer = "adam", learning_rate = {{ 0 = 0.001, 10 = 0.0002 }}, betas = [{}, 0.999] }}'
 COMMON = (
     *(f"model.{part}.hidden=[200, 200]" for part in ("encoder", "decoder", "discriminator")),
     'model.init="he"',

@@ -23,6 +23,8 @@ extensions = [
     "sphinx.ext.autosummary",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
+    "architectures",
+    "dark_figures",
     "mathml",
     "measured",
     "parameters",
@@ -53,6 +55,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "remove_config_comments": True,
     "plot_gallery": True,
+    "image_scrapers": ("dark_figures.scraper",),
     "min_reported_time": 10**6,  # times belong to the machine, not to the page
     "write_computation_times": False,
     "matplotlib_animations": False,

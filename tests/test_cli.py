@@ -283,7 +283,7 @@ FIGURES = {
     "plain": {"curves", "codes", "samples", "grid"},
     "seen": {"curves", "samples", "style-and-content", "map"},
     "informed": {"curves", "codes", "samples", "manifold"},
-    "network": {"curves"},
+    "network": {"curves", "confusion"},
     "iris": {"curves", "map", "confusion", "samples", "reconstructions"},
     "shapes": {"curves", "samples", "style-and-content", "map", "confusion"},
 }
@@ -302,7 +302,7 @@ def test_figures_are_images(place, command, name):
 
 def test_figures_go_where_they_are_asked_to(place, command):
     out = command("figure", "runs/network", "-o", "drawn/here")
-    assert out == "drawn/here/curves.png\n"
+    assert out == "drawn/here/curves.png\ndrawn/here/confusion.png\n"
     with Image.open("drawn/here/curves.png") as image:
         image.verify()
 

@@ -166,6 +166,7 @@ def test_time_to_a_validation_error(target, reached, capsys):
     assert (found["reached"], found["best"] <= 60) == (reached, True)
     assert found["epochs"] < 12 if reached else found["epochs"] == 12
     assert 0 < found["minutes"] < 1
+    assert 0 < found["core_minutes"] < 2
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_confusion_counts_rows_by_class():
     np.testing.assert_allclose(axes.images[0].get_array(), [[2 / 3, 1 / 3, 0], [0, 1, 0], [0, 1, 0]])
     assert sorted(text.get_text() for text in axes.texts) == ["1", "1", "1", "2"]
     assert [text.get_text() for text in axes.get_xticklabels()] == list(CLASSES)
-    assert bar.get_ylabel() == "part of the true class"
+    assert bar.get_ylabel() == "fraction of the true class"
 
 
 def test_clusters_are_sorted_by_their_class_and_empty_ones_come_last():

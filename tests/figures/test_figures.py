@@ -22,7 +22,8 @@ from aae.figures import (
     style_and_content,
     training_curves,
 )
-from aae.figures.canvas import GAP, PALETTE, as_images, mosaic, sheet
+from aae.figures.canvas import GAP, INK, PALETTE, as_images, mosaic, sheet
+from aae.figures.dark import darkened
 
 
 def plain(values, size=8):
@@ -41,9 +42,12 @@ def cell(image, row, col, size=80, lead=0):
 
 def test_mosaic_places_images_and_leaves_the_rest_white():
     image = mosaic(plain([0.1, 0.2, 0.3]), 2, 2)
-    assert image.shape == (2 * 80 + GAP, 2 * 80 + GAP, 3)
+    assert image.shape == (2 * 80 + GAP, 2 * 80 + GAP, 4)
     assert [cell(image, *place) for place in ((0, 0), (0, 1), (1, 0), (1, 1))] == [0.1, 0.2, 0.3, 1.0]
-    assert (image[80 : 80 + GAP] == 1).all()
+    assert (image[80 : 80 + GAP] == [1, 1, 1, 0]).all()  # transparent
+    assert [image[at, at, 3] for at in (40, 80 + GAP + 40)] == [1, 0]
+    places = mosaic(plain([0.1, 0.2]), 2, 2, places=[3, 0])
+    assert [cell(places, *place) for place in ((0, 0), (0, 1), (1, 0), (1, 1))] == [0.2, 1.0, 1.0, 0.1]
 
 
 @pytest.mark.parametrize(
@@ -88,12 +92,34 @@ def test_saved_files_are_whole_exact_and_reproducible(tmp_path):
     second = save(image_grid(images, 2, 3), tmp_path / "b.png")
     assert first.read_bytes() == second.read_bytes()
     assert [path.name for path in first.parent.iterdir()] == ["a.png"]
-    pixels, wanted = imread(first)[..., :3], mosaic(images, 2, 3)
+    pixels, wanted = imread(first)[..., :3], mosaic(images, 2, 3)[..., :3]
     margin = (pixels.shape[0] - wanted.shape[0]) // 2
     inside = pixels[margin : margin + wanted.shape[0], margin : margin + wanted.shape[1]]
     assert np.abs(inside - wanted).max() <= 1 / 255  # every image pixel is drawn without resampling
     with pytest.raises(InputError, match=r"'\.jpg', expected '\.png'"):
         save(image_grid(images, 2, 3), tmp_path / "c.jpg")
+
+
+def test_a_dark_figure_has_light_letters_and_the_same_images(tmp_path):
+    images, labels = np.random.default_rng(0).uniform(size=(4, 8, 8)), [0, 9, 3, -1]
+    grid = image_grid(images, 2, 2, "title", ["a", "b"])
+    light = save(grid, tmp_path / "light.png").read_bytes()
+    dark = imread(save(grid, tmp_path / "dark.png", dark=True))[..., :3]
+    assert dark[0, 0].max() < 0.15  # the ground
+    assert dark[: dark.shape[0] // 6].max() > 0.8  # the title
+    shown_light = imread(tmp_path / "light.png")[..., :3]
+    inside = np.s_[-20 - 82 - 60 : -20 - 82 - 20, 30:90]  # of an image
+    assert (dark[inside] == shown_light[inside]).all()
+    scatter = code_scatter(np.eye(4)[:, :2], labels, np.zeros((3, 2)), "codes", heads=[[0.5, 0.5]])
+    save(scatter, tmp_path / "scatter.png", dark=True)
+    assert save(grid, tmp_path / "again.png").read_bytes() == light  # a figure is as it was afterwards
+    with darkened(scatter):
+        letters = [*scatter.axes[0].get_legend().get_texts(), scatter.axes[0].title, *scatter.axes[0].get_xticklabels()]
+        assert {min(to_rgba(text.get_color())[:3]) > 0.8 for text in letters} == {True}
+        entries = scatter.axes[0].get_legend().get_lines()
+        assert min(to_rgba(entries[3].get_markerfacecolor())[:3]) > 0.7  # nine, of dark gray
+        assert to_rgba(entries[2].get_markerfacecolor()) == to_rgba(PALETTE[3])
+    assert scatter.axes[0].title.get_color() == INK
 
 
 def test_a_failed_save_leaves_the_old_file_alone(tmp_path, monkeypatch):

@@ -35,11 +35,12 @@ def test_a_report_is_one_page_and_tables(runs, monkeypatch, capsys):
     assert capsys.readouterr().out == "seeds/report.html\nout/demo.tex\ndemo.csv\n"
     page = Path("seeds/report.html").read_text("utf-8")
     for text in (
-        "<title>Handwritten digits, five labels per class: trained on digits, 1,238 rows, 50 labels, 1 epoch</title>",
+        "<title>Handwritten digits, five labels per class, with 3 other settings of the model: trained on digits, 1,238 rows",
         "<td>training.epochs</td><td>1</td><td>100</td>",
         "<dt>classes</dt><dd>10: 0, 1, 2",
         "Measured on 359 test rows",
         "<td>test error, %</td>",
+        '<source media="(prefers-color-scheme: dark)" srcset="data:image/png;base64,',
         '<img alt="curves" src="data:image/png;base64,',
         '<img alt="confusion"',
         "Map (of seed 0)",

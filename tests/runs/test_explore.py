@@ -36,8 +36,13 @@ def test_a_page_is_written_into_the_run_or_where_one_says(runs, tmp_path, capsys
 
 
 def test_titles_say_what_was_trained_on_what(runs):
-    assert title(load(runs / "codes")) == "2-D Gaussian prior, 8x8 digits: trained on digits, 1,238 rows, 1 epoch"
-    assert title(load(runs / "table")) == "figure2a-digits: trained on table.csv, 40 rows, 1 epoch"
+    small = "with 3 other settings of the model"
+    assert (
+        title(load(runs / "codes"))
+        == f"2-D Gaussian prior, 8x8 digits, {small}: trained on digits, 1,238 rows, 1 epoch"
+    )
+    named = "figure2a-digits, adversarial autoencoder, with 5 other settings of the model"
+    assert title(load(runs / "table")) == f"{named}: trained on table.csv, 40 rows, 1 epoch"
 
 
 def test_all_rows_can_be_looked_at(runs):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from aae.errors import InputError, InterruptedTrainingError
 from aae.runs import seeds
 from aae.sweeps import Execution
 from aae.sweeps import queue as sweeps
-from aae.sweeps.search import is_behind
+from aae.sweeps.search import is_behind, open_study
 from aae.sweeps.space import Range, choices_from, grid
-from aae.training.run_directory import RunDirectory
+from aae.training.checkpoints import checkpoint_places
+from aae.training.run_directory import LOCK, RunDirectory
 
 TINY = [*small_networks(), "training.epochs=1"]
 GRID = ["training.batch_size=50,200", "training.classification.learning_rate=0.001,0.1"]
@@ -115,6 +117,22 @@ def test_what_fails_is_written_down_and_the_others_go_on(tmp_path, capsys):
     assert "not finite" in bad["failed"][0] or "is inf" in bad["failed"][0] or "is nan" in bad["failed"][0]
     assert command(words("--set", "training.reconstruction.learning_rate=1e30", "--run", str(tmp_path / "t"))) == 1
     assert "no setting was trained to the end; " in capsys.readouterr().err
+
+
+def test_trainings_that_validation_rows_end_and_those_that_go_by_steps_are_finished(tmp_path):
+    early = [*TINY, "training.epochs=9", "training.patience=1", "training.tolerance=1000"]
+    found = aae.sweep("demo", tmp_path / "early", settings=early)
+    run = RunDirectory(found.best.folder / "seed-0")
+    best = run.read_metadata()["best_epoch"]
+    assert len(run.read_metrics()) < 9
+    assert found.best.values == [run.read_metrics()[best - 1]["validation_error_percent"]]
+    by_steps = [*TINY, "training.min_steps=60"]
+    found = aae.sweep(
+        "demo", tmp_path / "steps", grid={"training.batch_size": [50]}, search=1, seeds=2, settings=by_steps
+    )
+    assert len(found.best.values) == 2
+    (trial,) = open_study(found.definition, found.folder).get_trials()
+    assert list(trial.intermediate_values) == [1, 2, 3, 4, 5, 6]  # three epochs of 24 steps, for each seed
 
 
 def test_lack_of_memory_is_a_reason_too(tmp_path, monkeypatch):
@@ -299,10 +317,48 @@ def test_dask_and_submitit_find_the_same(finished, tmp_path):
     assert best(Execution(slurm={}, cluster="local")) == before
 
 
+def test_a_job_that_has_to_make_way_writes_a_checkpoint_and_goes_on_from_it_when_it_is_its_turn_again(tmp_path):
+    settings = [*TINY, "training.epochs=12", "training.checkpoint_every=1000"]
+    signalled = []
+
+    def preempt():
+        seed = next(iter(tmp_path.glob("s/demo/*/seed-0")), None)
+        if signalled or seed is None or not (seed / "metrics.jsonl").exists():
+            return bool(signalled) and bool(checkpoint_places(seed / "checkpoints"))
+        holder = int((seed / LOCK).read_text().split()[1])
+        assert not checkpoint_places(seed / "checkpoints")
+        os.kill(holder, signal.SIGUSR2)  # as Slurm does for submitit
+        signalled.append(holder)
+        return False
+
+    def watch():
+        wait_for(preempt)
+        metrics = next(iter(tmp_path.glob("s/demo/*/seed-0/metrics.jsonl")))
+        first, *others = metrics.read_text().splitlines()
+        (tmp_path / "marked").write_text("\n".join([first.replace("{", '{"mark": 1, ', 1), *others]) + "\n")
+        (tmp_path / "marked").replace(metrics)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    found = aae.sweep("demo", tmp_path / "s", settings=settings, execution=Execution(slurm={}, cluster="local"))
+    watching.join()
+    log = next((tmp_path / "s/jobs").glob("*_log.err")).read_text()
+    assert "this job is preempted" in log
+    assert log.count("seed 0: validation_error_percent") == 1
+    records = RunDirectory(found.best.folder / "seed-0").read_metrics()
+    assert [record["epoch"] for record in records] == [*range(1, 13)]
+    assert [record.get("mark") for record in records] == [1] + 11 * [None]  # the first epoch was trained once
+    alone = aae.train(found.best_recipe(), run=tmp_path / "alone")
+    assert (tmp_path / "alone/model.safetensors").read_bytes() == (
+        found.best.folder / "seed-0/model.safetensors"
+    ).read_bytes()
+    assert len(alone.history) == 12
+
+
 # Search
 
 
-def test_a_search_is_the_same_at_once_and_in_parts_and_by_several_commands(tmp_path):
+def test_a_search_is_the_same_at_once_and_in_parts_and_by_several_commands(tmp_path, capsys):
     def look(folder, trials):
         return aae.sweep(
             "demo",
@@ -315,11 +371,31 @@ def test_a_search_is_the_same_at_once_and_in_parts_and_by_several_commands(tmp_p
 
     whole = look("whole", 5)
     assert len(whole.rows) == 5
+    with pytest.raises(InputError, match="holds another sweep; trials is 4"):
+        look("whole", 4)
     rates = [float(row.settings["training.classification.learning_rate"]) for row in whole.rows]
     assert all(1e-4 <= rate <= 1e-1 for rate in rates)
     look("parts", 2)
     parts = look("parts", 5)
     assert [(row.settings, row.values) for row in parts.rows] == [(row.settings, row.values) for row in whole.rows]
+    journal = tmp_path / "parts/search.journal"
+    text = journal.read_text()
+    journal.write_text(text + '{"op_code": 8, "wor')  # what a full disk leaves
+    assert len(aae.sweep(run=tmp_path / "parts").rows) == 5
+    assert [json.loads(line) for line in journal.read_text().splitlines()]  # nothing was joined to it
+    assert "the last line was cut short, and is dropped" in capsys.readouterr().err
+    journal.write_text(text.replace("\n", "\n?", 1))
+    with pytest.raises(
+        InputError, match=r"search\.journal: not the journal of a search, or damaged; expected a folder"
+    ):
+        aae.sweep(run=tmp_path / "parts")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/sweep.json").write_text(
+        (tmp_path / "parts/sweep.json").read_text().replace("0.0001:", "0.0002:")
+    )
+    (tmp_path / "other/search.journal").write_text(text)
+    with pytest.raises(InputError, match=r"search\.journal: storage of another search; expected a folder without one"):
+        aae.sweep(run=tmp_path / "other")
 
 
 def test_a_search_takes_up_the_trial_of_a_worker_that_is_gone(tmp_path, monkeypatch):

@@ -5,10 +5,11 @@ import pytest
 from helpers import small_networks
 from scipy.sparse import csr_array
 from sklearn.datasets import load_digits, load_iris
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from aae.errors import InputError
 from aae.estimators import AAE, AAEClusterer, AAEEmbedding, SemiSupervisedAAE, SupervisedAAE
+from aae.runs.plot import chosen, figures, plot
 from aae.runs.recipe import read_recipe
 from aae.runs.train import train
 
@@ -33,7 +34,10 @@ def test_a_run_plots_its_held_out_rows(run):
     assert texts(figure) == [*"0123456789", "place of a label"]
     assert sum(len(some.get_offsets()) for some in figure.axes[0].collections[:-1]) == 359
     title = figure.axes[0].get_title().replace("\n", " ")
-    assert title == "Handwritten digits, five labels per class: trained on digits, 1,238 rows, 50 labels, 2 epochs"
+    assert title == (
+        "Handwritten digits, five labels per class, with 3 other settings of the model: "
+        "trained on digits, 1,238 rows, 50 labels, 2 epochs"
+    )
     assert run.plot_confusion().axes[0].images[0].get_array().shape == (10, 10)
     assert run.plot_clusters().axes[0].get_xticklabels()[0].get_text() == "head"
     assert len(run.plot_history().axes) > 5
@@ -72,6 +76,30 @@ def test_a_table_gets_a_map_a_confusion_matrix_and_columns():
     assert "SemiSupervisedAAE on 4 columns, 1 epoch" in page.html
 
 
+def test_figures_of_several_seeds_say_which_is_shown(run, tmp_path):
+    names = [path.name for path in plot([run, run], tmp_path, names=["precision-recall"], dark=True)]
+    assert names == ["precision-recall.png", "precision-recall-dark.png"]
+    seen = chosen([run, run], ["history", "confusion"])
+    titles = [seen[name].get_suptitle().rpartition(", ")[2] for name in ("history", "confusion")]
+    assert titles == ["2 seeds", "seed 0 of 2 seeds"]
+    with pytest.raises(InputError, match="plot 'rok'"):
+        plot(run, tmp_path, names=["rok"])
+
+
+def test_a_network_without_codes_has_a_confusion_matrix(tmp_path):
+    small = ["data.source=digits", "data.validation=200", "model.encoder.hidden=[8]", "training.epochs=1"]
+    recipe = read_recipe("table2-nn-100", small, None)
+    network = train(recipe, run=tmp_path / "network")
+    assert list(figures([network])) == ["curves", "confusion"]
+    title = network.plot_confusion().get_suptitle()
+    assert title.startswith("table2-nn-100, supervised network, with encoder.hidden = [8]: trained on digits")
+    assert len(network.plot_roc().axes[0].lines) == 11
+    with pytest.raises(InputError, match="a supervised network has no codes; expected an autoencoder"):
+        network.plot_map()
+    with pytest.raises(InputError, match="a supervised network has no codes; expected an autoencoder"):
+        network.explore()
+
+
 def test_roc_of_classes_and_of_anomalies():
     model = SemiSupervisedAAE(**SMALL).fit(IRIS.data, np.where(np.arange(150) % 5, "", NAMES))
     axes = model.plot_roc(IRIS.data, NAMES).axes[0]
@@ -84,6 +112,10 @@ def test_roc_of_classes_and_of_anomalies():
     scores, strange = -scorer.score_samples(IRIS.data), IRIS.target > 0
     (text,) = scorer.plot_roc(IRIS.data, strange, scores=scores).axes[0].get_legend().get_texts()
     assert text.get_text() == f"anomalies: {roc_auc_score(strange, scores):.3f}"
+    axes = scorer.plot_precision_recall(IRIS.data, strange, scores=scores).axes[0]
+    (text,) = axes.get_legend().get_texts()
+    assert text.get_text() == f"anomalies: {average_precision_score(strange, scores):.3f}"
+    assert axes.lines[0].get_ydata()[0] == pytest.approx(100 / 150)  # the fraction of anomalies
     with pytest.raises(InputError, match="the model finds no classes; expected scores, larger for anomalies"):
         scorer.plot_roc(IRIS.data, strange)
     with pytest.raises(InputError, match=r"anomalies: found \[0\], expected rows of both kinds, 0 and 1"):

@@ -30,10 +30,14 @@ class Method(ABC):
         Whether its model makes rows, so that the scaled ones have to fit ``model.output``.
     maps : bool
         Whether its codes are a map of the rows that no prior shapes.
+    has_latents : bool
+        Whether its model has latents, at least one of them.
     bounds : bool
         Whether its model bounds log p(x), so that importance weights can tighten the bound.
     losses : frozenset of str
         Which of ``training.losses`` it takes.
+    takes : frozenset of str
+        Which keys of ``[model]`` are for it and its like alone.
     """
 
     name: ClassVar[str]
@@ -42,8 +46,10 @@ class Method(ABC):
     pretrains: ClassVar[bool] = False
     makes_rows: ClassVar[bool] = True
     maps: ClassVar[bool] = False
+    has_latents: ClassVar[bool] = True
     bounds: ClassVar[bool] = False
     losses: ClassVar[frozenset[str]] = frozenset()
+    takes: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def check(self, settings: ModelSettings) -> None:

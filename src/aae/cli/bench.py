@@ -77,8 +77,8 @@ def _print_times(recipes: Sequence[Recipe], wanted: str, device: str, as_json: b
         print(json.dumps([one.as_json() for one in times]))
         return
     known = describe(metric)
-    table = new_table("recipe", f"minutes to {known.heading} {known.number(target)}", "epochs", "best")
+    table = new_table("recipe", f"minutes to {known.heading} {known.number(target)}", "core-minutes", "epochs", "best")
     for one in times:
         minutes = f"{one.minutes:.2f}" if one.reached else f"not within {one.minutes:.2f}"
-        table.add_row(one.recipe, minutes, str(one.epochs), known.number(one.best))
+        table.add_row(one.recipe, minutes, f"{one.core_minutes:.2f}", str(one.epochs), known.number(one.best))
     print_table(table)

@@ -131,9 +131,11 @@ def figure(
         typer.Option(
             "--plot",
             metavar="NAME",
-            help="Only history, map, confusion, roc, clusters, samples, reconstructions or interpolation; may be repeated.",
+            help="Only history, map, confusion, roc, precision-recall, clusters, samples, reconstructions or interpolation; "
+            "may be repeated.",
         ),
     ] = None,
+    dark: Annotated[bool, typer.Option("--dark", help="Also write each for dark pages, as NAME-dark.png.")] = False,
     data: DataOption = None,
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
@@ -142,9 +144,9 @@ def figure(
 
     Example: aae figure runs/figure2a
     """
-    from aae.runs.plot import plot_seeds, plot_some
+    from aae.runs.plot import plot
     from aae.runs.seeds import load_runs
 
     runs = load_runs(run, device.value, trust_modules=trust)
-    for path in plot_some(runs, plots, output, data) if plots else plot_seeds(runs, output, data):
+    for path in plot(runs, output, data, plots or (), dark):
         print(shown(path))

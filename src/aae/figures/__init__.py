@@ -10,7 +10,7 @@ from aae.figures.figure4 import axis_walk, manifold_panels
 from aae.figures.figure5 import samples_and_neighbours
 from aae.figures.figure7 import style_and_content
 from aae.figures.figure9 import cluster_rows
-from aae.figures.roc import roc
+from aae.figures.roc import precision_recall, roc
 
 __all__ = [
     "animate",
@@ -27,6 +27,7 @@ __all__ = [
     "image_grid",
     "learning_curve",
     "manifold_panels",
+    "precision_recall",
     "roc",
     "samples_and_neighbours",
     "save",

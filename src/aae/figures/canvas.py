@@ -7,7 +7,9 @@ import io
 import os
 import textwrap
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from matplotlib import figure as matplotlib_figure
@@ -15,6 +17,7 @@ from matplotlib.axes import Axes
 
 from aae.arrays import Array, ArrayLike, as_numpy
 from aae.errors import InputError
+from aae.figures.dark import darkened
 from aae.files import replacing
 
 DPI = 200
@@ -22,6 +25,8 @@ SHOWN_DPI = 110  # in a notebook
 CELL = 84  # pixels that a small image is magnified to, about: 28 x 28 becomes exactly three times as large
 GAP = 2  # pixels between images
 MARGIN = 0.1  # inches of white around a sheet
+WIDE = 6.5  # inches of a sheet beyond which letters grow with it
+LARGEST_LETTERS = 2.2  # times their usual size, on the widest sheets
 INK, FAINT, CLOUD = "#262626", "#8a8a8a", "#dcdcdc"
 TITLE_SIZE, LABEL_SIZE = 10, 8
 GLYPH = 0.6  # mean width of a letter of a title, in units of its size
@@ -43,10 +48,14 @@ class Figure(matplotlib_figure.Figure):
     """A figure of matplotlib that a notebook shows, without the state of pyplot."""
 
     def _repr_html_(self) -> str:
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png", dpi=SHOWN_DPI, metadata={"Software": None})
-        image = base64.b64encode(buffer.getvalue()).decode()
-        return f'<img alt="figure" style="max-width: 100%" src="data:image/png;base64,{image}">'
+        return f'<img alt="figure" style="max-width: 100%" src="{data_uri(self, SHOWN_DPI)}">'
+
+
+def data_uri(figure: matplotlib_figure.Figure, dpi: float, dark: bool = False) -> str:
+    """Return a figure as PNG in the form of an address that holds it."""
+    buffer = io.BytesIO()
+    write_png(figure, buffer, dpi, dark)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def plain(text: str) -> str:
@@ -88,8 +97,8 @@ def as_images(rows: ArrayLike, name: str = "rows") -> Array:
     return np.clip(colour, 0, 1)
 
 
-def mosaic(images: ArrayLike, rows: int, cols: int, lead: int = 0) -> Array:
-    """Lay images out in a grid, row by row, with hairline white gaps; places that are left over stay white.
+def mosaic(images: ArrayLike, rows: int, cols: int, lead: int = 0, places: ArrayLike | None = None) -> Array:
+    """Lay images out in a grid, row by row, with hairline gaps.
 
     Parameters
     ----------
@@ -98,12 +107,15 @@ def mosaic(images: ArrayLike, rows: int, cols: int, lead: int = 0) -> Array:
     rows, cols : int
         Size of the grid.
     lead : int
-        Extra white pixels behind the first column.
+        Extra pixels behind the first column.
+    places : array or tensor (n,), optional
+        Where in the grid each image goes, counted row by row; by default one after the other.
 
     Returns
     -------
-    array (height, width, 3)
-        Small images are magnified by a whole number, so that every pixel stays a square.
+    array (height, width, 4)
+        Small images are magnified by a whole number, so that every pixel stays a square. Gaps and places that are left over are
+        transparent, and white where that is ignored.
 
     Raises
     ------
@@ -116,12 +128,20 @@ def mosaic(images: ArrayLike, rows: int, cols: int, lead: int = 0) -> Array:
     scale = cell_scale(cells)
     cells = cells.repeat(scale, axis=1).repeat(scale, axis=2)
     _, height, width, _ = cells.shape
-    sheet = np.ones((rows * (height + GAP) - GAP, cols * (width + GAP) - GAP + lead, 3))
-    for place, cell in enumerate(cells):
-        row, col = divmod(place, cols)
+    sheet = blank(rows * (height + GAP) - GAP, cols * (width + GAP) - GAP + lead)
+    for place, cell in zip(range(len(cells)) if places is None else as_numpy(places), cells, strict=True):
+        row, col = divmod(int(place), cols)
         top, left = row * (height + GAP), col * (width + GAP) + lead * (col > 0)
-        sheet[top : top + height, left : left + width] = cell
+        sheet[top : top + height, left : left + width, :3] = cell
+        sheet[top : top + height, left : left + width, 3] = 1
     return sheet
+
+
+def blank(height: int, width: int) -> Array:
+    """Create an empty part of a mosaic (height, width, 4): transparent white."""
+    empty = np.ones((height, width, 4))
+    empty[..., 3] = 0
+    return empty
 
 
 def cell_scale(images: Array) -> int:
@@ -142,12 +162,14 @@ def sheet(
     title: str | None = None,
     left: float = 0.0,
     top: float = 0.0,
+    across: str = "",
+    down: str = "",
 ) -> tuple[Figure, list[Axes]]:
-    """Plot mosaics side by side, one image pixel on one pixel of the figure.
+    """Plot mosaics side by side, one image pixel on one pixel of the figure; on wide sheets letters are larger.
 
     Parameters
     ----------
-    images : sequence of array (height, width, 3)
+    images : sequence of array (height, width, 3 or 4)
         The mosaics.
     titles : sequence of str
         One above each mosaic, or none.
@@ -155,6 +177,8 @@ def sheet(
         Above all.
     left, top : float
         Inches of space for labels on the left and above.
+    across, down : str
+        What the labels above each mosaic and on the left of the first stand for, or nothing.
 
     Returns
     -------
@@ -162,19 +186,21 @@ def sheet(
     axes : list of Axes
         One per mosaic, without ticks.
     """
-    between = 0.22
-    caption = 0.24 if any(titles) else 0.0
     widths = [image.shape[1] / DPI for image in images]
     heights = [image.shape[0] / DPI for image in images]
+    scale = float(np.clip(sum(widths) / WIDE, 1, LARGEST_LETTERS))
+    between = 0.22 * scale
+    caption = 0.24 * scale if any(titles) else 0.0
+    left, top = scale * (left + 0.2 * bool(down)), scale * (top + 0.2 * bool(across))
     width = 2 * MARGIN + left + sum(widths) + between * (len(images) - 1)
-    lines = textwrap.wrap(title or "", max(10, int(width * 72 / (GLYPH * TITLE_SIZE))))
-    heading = 0.1 + 0.2 * len(lines) if lines else 0.0
+    lines = textwrap.wrap(title or "", max(10, int((width - MARGIN) * 72 / (GLYPH * TITLE_SIZE * scale))))
+    heading = scale * (0.1 + 0.2 * len(lines)) if lines else 0.0
     height = 2 * MARGIN + heading + caption + top + max(heights)
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     if lines:
-        middle = (MARGIN + left + (width - 2 * MARGIN - left) / 2) / width
         top_edge = 1 - (MARGIN + 0.02) / height
-        figure.text(middle, top_edge, plain("\n".join(lines)), size=TITLE_SIZE, color=INK, ha="center", va="top")
+        size = TITLE_SIZE * scale
+        figure.text(0.5, top_edge, plain("\n".join(lines)), size=size, color=INK, ha="center", va="top")
     axes, start = [], MARGIN + left
     for place, image in enumerate(images):
         bottom = height - MARGIN - heading - caption - top - heights[place]
@@ -183,9 +209,14 @@ def sheet(
         )
         panel.imshow(image, aspect="auto")
         panel.set(xticks=[], yticks=[])
-        panel.tick_params(length=0, labelsize=LABEL_SIZE, labelcolor=INK, labeltop=True, labelbottom=False, pad=3)
+        size = LABEL_SIZE * scale
+        panel.tick_params(length=0, labelsize=size, labelcolor=INK, labeltop=True, labelbottom=False, pad=3)
+        panel.xaxis.set_label_position("top")
+        panel.set_xlabel(plain(across), size=size, color=INK)
+        if not place:
+            panel.set_ylabel(plain(down), size=size, color=INK)
         if place < len(titles):
-            panel.set_title(plain(titles[place]), size=TITLE_SIZE - 1, color=INK, pad=4)
+            panel.set_title(plain(titles[place]), size=scale * (TITLE_SIZE - 1), color=INK, pad=4 * scale)
         axes.append(panel)
         start += widths[place] + between
     return figure, axes
@@ -201,7 +232,7 @@ def fit(figure: Figure, axes: Axes, side: float) -> None:
     axes.set_position(((MARGIN - box.x0) / width, (MARGIN - box.y0) / height, side / width, side / height))
 
 
-def save(figure: matplotlib_figure.Figure, path: str | os.PathLike[str]) -> Path:
+def save(figure: matplotlib_figure.Figure, path: str | os.PathLike[str], dark: bool = False) -> Path:
     """Write a figure as PNG, whole or not at all; equal figures give equal bytes.
 
     Parameters
@@ -210,6 +241,8 @@ def save(figure: matplotlib_figure.Figure, path: str | os.PathLike[str]) -> Path
         What to write.
     path : path
         Ends in ``.png``; the folder is made if there is none.
+    dark : bool
+        For dark pages: light letters on a dark ground; images stay as they are.
 
     Returns
     -------
@@ -227,7 +260,13 @@ def save(figure: matplotlib_figure.Figure, path: str | os.PathLike[str]) -> Path
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as draft, draft.open("wb") as file:
-            figure.savefig(file, format="png", dpi=figure.dpi, metadata={"Software": None})
+            write_png(figure, file, figure.dpi, dark)
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror or error})") from None
     return target
+
+
+def write_png(figure: matplotlib_figure.Figure, file: IO[bytes], dpi: float, dark: bool = False) -> None:
+    """Write a figure into an open file, with `dpi` dots per inch, for light or dark pages."""
+    with darkened(figure) if dark else nullcontext():
+        figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
 
 from aae.arrays import Array, ArrayLike, as_labels, as_matrix, same_length
 from aae.errors import InputError
@@ -14,6 +15,7 @@ from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, PALETTE, TITLE_SIZE,
 from aae.figures.figure2 import label_style
 
 SHOWN = 12  # columns, at most
+NAME = 26  # letters of the name of a column, at most
 BINS = 30
 SCATTERED = 2000  # rows in a panel
 
@@ -131,6 +133,7 @@ def cluster_sizes(
     names: Sequence[str] = (),
     class_names: Sequence[str] = (),
     title: str | None = None,
+    kind: str = "cluster",
 ) -> Figure:
     """Plot how many rows are in each cluster, and of which classes they are, if that is known.
 
@@ -146,6 +149,8 @@ def cluster_sizes(
         One for each label; numbers by default.
     title : str, optional
         Above the plot.
+    kind : str
+        What the bars are, on the left.
 
     Returns
     -------
@@ -174,9 +179,10 @@ def cluster_sizes(
     axes.invert_yaxis()
     _dress(axes)
     axes.set_xlabel("rows", size=LABEL_SIZE, color=INK)
-    axes.set_ylabel("cluster", size=LABEL_SIZE, color=INK)
+    axes.set_ylabel(kind, size=LABEL_SIZE, color=INK)
     if labels is not None:
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=LABEL_SIZE, title="class")
+        legend = axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=LABEL_SIZE)
+        legend.set_title("true class", prop=FontProperties(size=LABEL_SIZE))
     if title:
         figure.suptitle(plain(title), size=TITLE_SIZE, color=INK, wrap=True)
     return figure
@@ -205,7 +211,7 @@ def _panels(count: int, columns: Sequence[str], title: str | None) -> tuple[Figu
     if title or note:
         figure.suptitle(plain((title or "") + note), size=TITLE_SIZE, color=INK, wrap=True)
     names = list(columns) if len(columns) == count else [f"column {k + 1}" for k in range(count)]
-    return figure, panels[:shown], [plain(name) for name in names]
+    return figure, panels[:shown], [plain(name if len(name) <= NAME else f"{name[: NAME - 1]}…") for name in names]
 
 
 def _dress(axes: Axes) -> None:

@@ -11,6 +11,8 @@ from aae.errors import InputError
 from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, TITLE_SIZE, Figure, plain
 
 CELL = 0.34  # inches
+SMALLEST = 1.8  # inches of the matrix, at least
+LETTER = 0.075  # inches of a letter below the matrix
 LARGEST = 9.0  # inches of the matrix, at most
 NUMBERS = 30  # classes or clusters up to which numbers are written into the cells
 
@@ -43,7 +45,7 @@ def confusion(
     Returns
     -------
     Figure
-        The colour of a cell is its part of the true class; its number counts rows.
+        The colour of a cell is its fraction of the true class; its number counts rows.
 
     Raises
     ------
@@ -68,16 +70,15 @@ def confusion(
 
 
 def _matrix(counts: Array, names: Sequence[str], columns: Sequence[str], title: str | None, clusters: bool) -> Figure:
-    side = min(CELL, LARGEST / max(counts.shape))
+    side = min(max(CELL, SMALLEST / max(counts.shape)), LARGEST / max(counts.shape))
     height, width = side * len(names), side * len(columns)
     figure = Figure(figsize=(max(width + 2.2, 4.5), height + 1.5), dpi=DPI, layout="constrained", facecolor="white")
     axes = figure.subplots()
     parts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(parts, cmap="Blues", vmin=0, vmax=1, aspect="equal")
     small = LABEL_SIZE if side > 0.2 else 4
-    axes.set_xticks(
-        range(len(columns)), [plain(c) for c in columns], size=small, rotation=90 if max(map(len, columns)) > 2 else 0
-    )
+    upright = max(map(len, columns)) * LETTER > side
+    axes.set_xticks(range(len(columns)), [plain(c) for c in columns], size=small, rotation=90 * upright)
     axes.set_yticks(range(len(names)), [plain(name) for name in names], size=small)
     axes.tick_params(length=2, width=0.6, color=FAINT, labelcolor=INK)
     axes.set_xlabel("cluster" if clusters else "predicted class", size=LABEL_SIZE + 1, color=INK)
@@ -91,7 +92,7 @@ def _matrix(counts: Array, names: Sequence[str], columns: Sequence[str], title: 
                 colour = "white" if parts[row, col] > 0.55 else INK
                 axes.text(col, row, str(count), size=size, color=colour, ha="center", va="center")
     bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 2.4 / max(height, 2.4)), pad=0.02)
-    bar.set_label("part of the true class", size=LABEL_SIZE, color=INK)
+    bar.set_label("fraction of the true class", size=LABEL_SIZE, color=INK)
     bar.ax.tick_params(labelsize=LABEL_SIZE - 1, labelcolor=INK, length=2, width=0.6)
     bar.outline.set_linewidth(0.4)
     if title:

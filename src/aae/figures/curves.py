@@ -203,6 +203,11 @@ def _plot(panel: Axes, heading: str, is_accuracy: bool, epochs: Array, series: M
         half = 50.0 if finite.max() > 1 else 0.5
         panel.axhline(half, color=FAINT, linewidth=0.7, linestyle=(0, (4, 3)))
         panel.set_ylim(0, 2.04 * half)
+    elif finite.min() == finite.max():  # a constant, with room around it
+        room = max(1.0, abs(finite.max()) / 2)
+        panel.set_ylim(finite.min() - room * (finite.min() != 0), finite.max() + room)
+        if float(finite.max()).is_integer():
+            panel.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     elif finite.min() > 0 and finite.max() > 50 * finite.min():
         panel.set_yscale("log")
         panel.minorticks_off()

@@ -187,7 +187,8 @@ def code_line(
     figure = Figure(figsize=(6, 3), dpi=DPI, layout="constrained", facecolor="white")
     axes = figure.subplots()
     low, high = np.quantile(points, [0.0005, 0.9995])
-    edges = np.linspace(low, high if high > low else low + 1, 81).tolist()
+    bins = int(np.clip(2 * np.sqrt(len(points)), 20, 80))
+    edges = np.linspace(low, high if high > low else low + 1, bins + 1).tolist()
     kinds = sorted(np.unique(names).tolist(), key=lambda label: (label == UNLABELLED, label))
     called = ["no label" if k == UNLABELLED else class_names[k] if class_names else str(k) for k in kinds]
     parts = [points[names == k, 0] for k in kinds]
@@ -215,19 +216,22 @@ def image_grid(
     title: str | None = None,
     across: Sequence[str] = (),
     down: Sequence[str] = (),
+    axis_names: tuple[str, str] = ("", ""),
 ) -> Figure:
     """Plot images in a grid, row by row (Figure 2e with the codes of `gaussian_percentile_grid`).
 
     Parameters
     ----------
     images : array or tensor (n, h, w) or (n, h, w, 3)
-        Values in [0, 1], at most `rows` times `cols` of them; places that are left over stay white.
+        Values in [0, 1], at most `rows` times `cols` of them; places that are left over stay empty.
     rows, cols : int
         Size of the grid.
     title : str, optional
         Above the grid.
     across, down : sequence of str
         What stands above each column and beside each row, or nothing.
+    axis_names : pair of str
+        What those stand for.
 
     Returns
     -------
@@ -247,6 +251,8 @@ def image_grid(
         title=title,
         left=0.08 + 0.062 * longest if down else 0.0,
         top=0.2 if across else 0.0,
+        across=axis_names[0],
+        down=axis_names[1],
     )
     height, width = (side * cell_scale(as_images(images)) for side in as_images(images).shape[1:3])
     if across:

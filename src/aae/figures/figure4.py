@@ -18,6 +18,7 @@ def manifold_panels(
     title: str | None = None,
     across: Sequence[str] = (),
     down: Sequence[str] = (),
+    axis_names: tuple[str, str] = ("", ""),
 ) -> Figure:
     """Plot the manifold of several mixture components side by side (Figure 4b).
 
@@ -32,6 +33,8 @@ def manifold_panels(
         Above all.
     across, down : sequence of str
         What stands above each column of every panel, and beside each row of the first, or nothing.
+    axis_names : pair of str
+        What those stand for.
 
     Returns
     -------
@@ -58,7 +61,7 @@ def manifold_panels(
                 raise InputError(f"{name}: found {len(texts)} names, expected {side}")
     longest = max((len(text) for text in down), default=0)
     room = {"left": 0.08 + 0.062 * longest if down else 0.0, "top": 0.2 if across else 0.0}
-    figure, axes = sheet(grids, titles, title, **room)
+    figure, axes = sheet(grids, titles, title, **room, across=axis_names[0], down=axis_names[1])
     for panel, rows in zip(axes, panels, strict=True):
         cells = as_images(rows, "panels")
         height, width = (size * cell_scale(cells) for size in cells.shape[1:3])
@@ -95,7 +98,7 @@ def axis_walk(images: ArrayLike, cols: int = 20, title: str | None = None) -> Fi
     if cols < 1:
         raise InputError(f"cols: found {cols}, expected at least 1")
     lines = -(-len(cells) // cols)
-    figure, (panel,) = sheet([mosaic(cells, lines, cols)], title=title, left=0.36)
+    figure, (panel,) = sheet([mosaic(cells, lines, cols)], title=title, left=0.36, down="along the roll")
     starts = [f"{100 * line * cols / len(cells):.0f} %" for line in range(lines)]
     panel.set_yticks(centres(lines, cells.shape[1] * cell_scale(cells)), starts)
     return figure

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from aae.arrays import ArrayLike
 from aae.errors import InputError
-from aae.figures.canvas import GAP, as_images, cell_scale, mosaic, sheet
+from aae.figures.canvas import GAP, as_images, blank, cell_scale, mosaic, sheet
 
 GAP_TO_NEIGHBOURS = 6 * GAP  # pixels between the samples and the column of neighbours
 
@@ -43,9 +43,9 @@ def samples_and_neighbours(
     if nearest.shape != (rows, *cells.shape[1:]):
         raise InputError(f"neighbours: found shape {nearest.shape}, expected {(rows, *cells.shape[1:])}, one per row")
     grid, column = mosaic(cells, rows, cols), mosaic(nearest, rows, 1)
-    between = np.ones((len(grid), GAP_TO_NEIGHBOURS, 3))
-    figure, (panel,) = sheet([np.concatenate([grid, between, column], axis=1)], title=title, top=0.2)
+    between = blank(len(grid), GAP_TO_NEIGHBOURS)
+    figure, (panel,) = sheet([np.concatenate([grid, between, column], axis=1)], title=title, top=0.45)
     width = cells.shape[2] * cell_scale(cells)
     middles = [grid.shape[1] / 2 - 0.5, grid.shape[1] + GAP_TO_NEIGHBOURS + width / 2 - 0.5]
-    panel.set_xticks(middles, ["samples", "nearest"])
+    panel.set_xticks(middles, ["samples", "nearest\ntraining\nimage"])
     return figure

@@ -61,7 +61,11 @@ def style_and_content(
     longest = max(len(name) for name in names)
     upright = longest > 6  # longer names do not fit side by side
     figure, (panel,) = sheet(
-        [mosaic(flat, styles, len(names), lead)], title=title, top=0.08 + 0.056 * longest if upright else 0.2
+        [mosaic(flat, styles, len(names), lead)],
+        title=title,
+        top=0.08 + 0.056 * longest if upright else 0.2,
+        across="label",
+        down="style of the source" if sources is not None else "style",
     )
     panel.set_xticks(centres(len(names), flat.shape[2] * cell_scale(flat), lead), [plain(name) for name in names])
     if upright:

@@ -20,6 +20,7 @@ def cluster_rows(
     names: Sequence[str] | None = None,
     title: str | None = None,
     seed: int = 0,
+    kind: str = "cluster",
 ) -> Figure:
     """Plot each cluster: the head, set apart, then random test images assigned to it (Figure 9).
 
@@ -32,13 +33,15 @@ def cluster_rows(
     clusters : array or tensor (n,)
         The cluster of each, in [0, k).
     per_row : int
-        Test images per cluster; places stay white where a cluster has fewer.
+        Test images per cluster; places stay empty where a cluster has fewer.
     names : sequence of str, optional
         One per cluster, on the left; their numbers by default.
     title : str, optional
         Above all.
     seed : int
         Of the choice of test images.
+    kind : str
+        What the rows of the figure are, on the left.
 
     Returns
     -------
@@ -61,15 +64,17 @@ def cluster_rows(
         raise InputError(f"names: found {len(labels)}, expected {count}, one per cluster")
 
     generator = np.random.default_rng(seed)
-    cells = np.ones((count, 1 + per_row, *first.shape[1:]))
-    cells[:, 0] = first
+    cells, places = [first], [np.arange(count) * (1 + per_row)]
     for cluster in range(count):
         members = generator.permutation(np.flatnonzero(assigned == cluster))[:per_row]
-        cells[cluster, 1 : 1 + len(members)] = images[members]
-    flat, lead = cells.reshape(-1, *first.shape[1:]), 5 * GAP
+        cells.append(images[members])
+        places.append(cluster * (1 + per_row) + 1 + np.arange(len(members)))
+    lead = 5 * GAP
+    grid = mosaic(np.concatenate(cells), count, 1 + per_row, lead, np.concatenate(places))
     left = 0.1 + 0.055 * max(len(label) for label in labels)
-    figure, (panel,) = sheet([mosaic(flat, count, 1 + per_row, lead)], title=title, left=left, top=0.2)
-    height, width = (side * cell_scale(flat) for side in first.shape[1:3])
+    figure, (panel,) = sheet([grid], title=title, left=left, top=0.2, down=kind)
+    height, width = (side * cell_scale(first) for side in first.shape[1:3])
     panel.set_yticks(centres(count, height), [plain(label) for label in labels])
-    panel.set_xticks(centres(1, width), ["head"])
+    columns = centres(1 + per_row, width, lead)
+    panel.set_xticks([columns[0], columns[1:].mean()], ["head", "rows"])
     return figure

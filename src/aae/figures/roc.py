@@ -1,19 +1,22 @@
-"""How well scores tell rows apart: true beside false positives, for every threshold."""
+"""How well scores tell rows apart, for every threshold: receiver operating characteristics, and precision beside recall."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
-from sklearn.metrics import roc_auc_score, roc_curve
+from matplotlib.axes import Axes
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from aae.arrays import ArrayLike, as_labels, as_numpy, same_length
+from aae.arrays import Array, ArrayLike, as_labels, as_numpy, same_length
 from aae.errors import InputError
 from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, TITLE_SIZE, Figure, plain
 from aae.figures.figure2 import label_style
 
+Curves = Mapping[str, tuple[ArrayLike, ArrayLike]]
 
-def roc(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str | None = None) -> Figure:
+
+def roc(curves: Curves, title: str | None = None) -> Figure:
     """Plot receiver operating characteristics.
 
     Parameters
@@ -33,36 +36,91 @@ def roc(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str | None = N
     InputError
         If there is no curve, truth and scores do not fit, or all rows are of one kind.
     """
+    figure, axes = _square(
+        "false positives, fraction of the negatives", "true positives, fraction of the positives", title
+    )
+    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)))
+    for k, (name, true, scores) in enumerate(_checked(curves)):
+        false_positives, true_positives, _ = roc_curve(true, scores)
+        area = float(roc_auc_score(true, scores))
+        colour = label_style(k)[0]
+        axes.plot(false_positives, true_positives, color=colour, linewidth=1.3, label=f"{plain(name)}: {area:.3f}")
+    _legend(axes, "area under the curve")
+    return figure
+
+
+def precision_recall(curves: Curves, title: str | None = None) -> Figure:
+    """Plot precision beside recall, which tells more than `roc` where few rows are positive.
+
+    Parameters
+    ----------
+    curves : mapping of str to (array (n,), array (n,))
+        As for `roc`.
+    title : str, optional
+        Above the plot.
+
+    Returns
+    -------
+    Figure
+        With the average precision of each curve in the legend. A dashed line of its colour is at the fraction of positives,
+        where scores tell nothing.
+
+    Raises
+    ------
+    InputError
+        As `roc` does.
+    """
+    figure, axes = _square(
+        "recall: fraction of the positives that are found", "precision: fraction of what is found", title
+    )
+    for k, (name, true, scores) in enumerate(_checked(curves)):
+        precision, recall, _ = precision_recall_curve(true, scores)
+        average = float(average_precision_score(true, scores))
+        colour = label_style(k)[0]
+        axes.axhline(float(true.mean()), color=colour, linewidth=0.7, linestyle=(0, (4, 3)), alpha=0.6)
+        axes.plot(
+            *(recall, precision),
+            color=colour,
+            linewidth=1.3,
+            drawstyle="steps-post",
+            label=f"{plain(name)}: {average:.3f}",
+        )
+    _legend(axes, "average precision")
+    return figure
+
+
+def _checked(curves: Curves) -> Iterator[tuple[str, Array, Array]]:
     if not curves:
         raise InputError("curves: found none, expected at least one")
-    figure = Figure(figsize=(5.6, 3.9), dpi=DPI, layout="constrained", facecolor="white")
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)))
-    for k, (name, (labels, scores)) in enumerate(curves.items()):
+    for name, (labels, scores) in curves.items():
         true, given = as_labels(labels, name), as_numpy(scores).astype(np.float64)
         same_length(**{name: true, "scores": given})
         if not np.isfinite(given).all():
             raise InputError(f"{name}: found scores that are not finite, expected numbers")
         if set(np.unique(true)) != {0, 1}:
             raise InputError(f"{name}: found {np.unique(true).tolist()}, expected rows of both kinds, 0 and 1")
-        false_positives, true_positives, _ = roc_curve(true, given)
-        area = float(roc_auc_score(true, given))
-        axes.plot(
-            false_positives, true_positives, color=label_style(k)[0], linewidth=1.3, label=f"{plain(name)}: {area:.3f}"
-        )
+        yield name, true, given
+
+
+def _square(across: str, up: str, title: str | None) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(5.6, 3.9), dpi=DPI, layout="constrained", facecolor="white")
+    axes = figure.subplots()
     axes.set(aspect="equal", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    axes.set_xlabel("false positives, part of the negatives", size=LABEL_SIZE, color=INK)
-    axes.set_ylabel("true positives, part of the positives", size=LABEL_SIZE, color=INK)
+    axes.set_xlabel(across, size=LABEL_SIZE, color=INK)
+    axes.set_ylabel(up, size=LABEL_SIZE, color=INK)
     axes.tick_params(length=2.5, width=0.6, color=FAINT, labelsize=LABEL_SIZE - 1, labelcolor=INK)
     axes.spines[:].set(color=FAINT, linewidth=0.6)
+    if title:
+        figure.suptitle(plain(title), size=TITLE_SIZE, color=INK, wrap=True)
+    return figure, axes
+
+
+def _legend(axes: Axes, title: str) -> None:
     axes.legend(
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
         frameon=False,
         fontsize=LABEL_SIZE,
-        title="area under the curve",
+        title=title,
         title_fontsize=LABEL_SIZE,
     )
-    if title:
-        figure.suptitle(plain(title), size=TITLE_SIZE, color=INK, wrap=True)
-    return figure

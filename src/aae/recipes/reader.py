@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from aae.errors import InputError
-from aae.recipes.files import Table, read_table, without_replaced
+from aae.recipes.files import Table, names, read_table, without_replaced
 from aae.recipes.schema import Recipe, RecipeTrainingSettings
 from aae.training.settings import OptimizerSettings
 
@@ -70,6 +70,34 @@ def given(recipe: Recipe) -> Table:
     """Return what a recipe says itself, without defaults, as plain tables; `check` makes the same recipe of it."""
     table: Table = _plain(recipe.model_dump(mode="python", exclude_none=True, exclude_unset=True))
     return table
+
+
+def differences(recipe: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Compare a recipe with that of its name in the package.
+
+    Returns
+    -------
+    dict
+        From dotted key to its value in `recipe` and in the package, None where there is none; empty if the package has no
+        recipe of that name. The seed is left out.
+    """
+    if recipe.name not in names():
+        return {}
+    here, there = _flat(recipe), _flat(read(recipe.name))
+    keys = [key for key in dict.fromkeys([*there, *here]) if key != "training.seed"]
+    return {key: (here.get(key), there.get(key)) for key in keys if here.get(key) != there.get(key)}
+
+
+def _flat(recipe: Recipe) -> dict[str, Any]:
+    """Return all settings of a recipe by their dotted keys, without those of its own description."""
+
+    def walk(value: Any, key: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            return {key: value}
+        return {k: v for name, part in value.items() for k, v in walk(part, f"{key}.{name}" if key else name).items()}
+
+    settings = recipe.model_dump(mode="json", include={"data", "model", "training", "evaluation"}, exclude_none=True)
+    return walk(settings, "")
 
 
 def dump(recipe: Recipe) -> str:

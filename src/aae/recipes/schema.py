@@ -173,6 +173,17 @@ class ClusterHeadSettings(Settings):
     """Fixes W_C to this multiple of the identity; the style then has as many dimensions as there are categories."""
 
 
+class ChainSettings(Settings):
+    """The Markov chains that the models "dbn", "cae" and "gsn" are sampled by."""
+
+    chains: Count = 500
+    """How many run side by side at most; fewer samples than that are each of a chain of its own."""
+    burn_in: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 100
+    """Steps of each, from a training row on, before its first sample."""
+    thinning: Count = 5
+    """Steps between one sample and the next of the same chain."""
+
+
 class ModelSettings(Settings):
     """Networks and latents."""
 
@@ -190,6 +201,17 @@ class ModelSettings(Settings):
     """Of parametric t-SNE: how many neighbours a row has in its mini-batch, which has to be larger."""
     denoising_weights: list[NonNegative] = []
     """Of the ladder network: weights of its denoising losses, from the row up; the last one stands for all further layers."""
+    gibbs_steps: Count = 1
+    """Of the deep belief network: steps of contrastive divergence of its uppermost machine."""
+    contraction: NonNegative = 0.1
+    """Of the contractive autoencoder: weight of the squared norm of each layer's Jacobian."""
+    walk_noise: NonNegative = 1.0
+    """Of the contractive autoencoder: standard deviation of the noise of a step of its walk."""
+    salt_and_pepper: Fraction = 0.4
+    """Of the generative stochastic network: fraction of the values of a row that become 0 or 1 before each step."""
+    walkbacks: Count = 4
+    """Of the generative stochastic network: steps of the chain in training."""
+    chain: ChainSettings = ChainSettings()
     encoder: EncoderSettings = EncoderSettings()
     decoder: DecoderSettings = DecoderSettings()
     discriminator: DiscriminatorSettings = DiscriminatorSettings()
@@ -209,14 +231,19 @@ class ModelSettings(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> ModelSettings:
-        if self.style is None and self.label is None:
+        method = METHODS[self.method]
+        if method.has_latents and self.style is None and self.label is None:
             raise ValueError("has neither a [model.style] nor a [model.label] latent; expected at least one")
         if self.encoder.channels and self.style is not None and self.style.posterior == "universal":
             raise ValueError(
                 f"model.encoder.channels is {self.encoder.channels}; a 'universal' posterior, whose noise enters beside the row, "
                 "expects none"
             )
-        METHODS[self.method].check(self)
+        method.check(self)
+        for name in frozenset().union(*(other.takes for other in METHODS.values())) - method.takes:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                takers = ", ".join(other.name for other in METHODS.values() if name in other.takes)
+                raise ValueError(f"model.{name} does not fit method {self.method!r}; expected it with: {takers}")
         if self.method != "gmmn" and self.style is not None and self.style.prior.kind == "generated":
             raise ValueError(f"model.style.prior.kind 'generated' needs method 'gmmn'; found {self.method!r}")
         fixed = None if self.style is None else self.style.prior.fixed_dim

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import html
 import io
@@ -21,8 +20,8 @@ from aae.arrays import Array
 from aae.data import Dataset
 from aae.errors import InputError
 from aae.evaluation.metrics import describe
+from aae.figures.canvas import data_uri
 from aae.files import expand, write_text
-from aae.recipes import Recipe
 from aae.reproduction.results import Summary, summarize, with_std
 from aae.runs.evaluate import Report, evaluate, read_report
 from aae.runs.plot import figures
@@ -83,12 +82,8 @@ class RunReport:
 
     def settings(self) -> list[tuple[str, str, str]]:
         """Return the settings that differ from the recipe of that name: key, here, there."""
-        recipe = self.runs[0].recipe
-        if recipe.name not in recipes.names():
-            return []
-        here, there = _flat(recipe), _flat(recipes.read(recipe.name))
-        keys = [key for key in dict.fromkeys([*there, *here]) if here.get(key) != there.get(key)]
-        return [(key, str(here.get(key, "")), str(there.get(key, ""))) for key in keys if key != "training.seed"]
+        changed = recipes.differences(self.runs[0].recipe)
+        return [(key, _said(here), _said(there)) for key, (here, there) in changed.items()]
 
     def concerns(self) -> list[str]:
         """Return what looks wrong: collapsed parts, classes that are never predicted or mostly taken for others."""
@@ -135,22 +130,16 @@ class RunReport:
             columns.remove(3)
         lines = [line[1:] for line in self.rows()]
         split, rows = self.reports[0]["split"], self.reports[0]["rows"]
-        table = _table([head[k] for k in columns], [[line[k] for k in columns] for line in lines])
+        table = _table([head[k] for k in columns], [[line[k] for k in columns] for line in lines], explained=True)
         parts.append(_section(f"Measured on {rows:,} {split} rows", table))
         pictures = figures(self.runs, data)
         for name, figure in pictures.items():
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", dpi=DOTS, metadata={"Software": None})
-            image = base64.b64encode(buffer.getvalue()).decode()
             caption = html.escape(CAPTIONS.get(name, ""))
             of = f" (of seed {seeds[0]})" if len(seeds) > 1 and name != "curves" else ""
+            dark = f'<source media="(prefers-color-scheme: dark)" srcset="{data_uri(figure, DOTS, dark=True)}">'
+            image = f'<picture>{dark}<img alt="{name}" src="{data_uri(figure, DOTS)}"></picture>'
             heading = name.replace("-", " ").capitalize() + of
-            parts.append(
-                _section(
-                    heading,
-                    f'<figure><img alt="{name}" src="data:image/png;base64,{image}"><figcaption>{caption}</figcaption></figure>',
-                )
-            )
+            parts.append(_section(heading, f"<figure>{image}<figcaption>{caption}</figcaption></figure>"))
         parts.append(
             _section("Recipe", f"<details><summary>complete settings</summary><pre>{_recipe(first)}</pre></details>")
         )
@@ -255,16 +244,8 @@ def _training(run: Run, seeds: Sequence[str]) -> list[tuple[str, str]]:
     return told
 
 
-def _flat(recipe: Recipe) -> dict[str, Any]:
-    """Return all settings of a recipe by their dotted keys, without those of its own description."""
-
-    def walk(value: Any, key: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            return {key: value}
-        return {k: v for name, part in value.items() for k, v in walk(part, f"{key}.{name}" if key else name).items()}
-
-    settings = recipe.model_dump(mode="json", include={"data", "model", "training", "evaluation"}, exclude_none=True)
-    return walk(settings, "")
+def _said(value: Any) -> str:
+    return "" if value is None else str(value)
 
 
 def _recipe(run: Run) -> str:
@@ -280,10 +261,12 @@ def _list(heading: str, entries: Sequence[tuple[str, str]]) -> str:
     return _section(heading, f"<dl>{lines}</dl>")
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def _table(head: Sequence[str], lines: Sequence[Sequence[str]], explained: bool = False) -> str:
+    """Write a table; one that is `explained` has sentences in its last column, which go below the rest on a phone."""
     first = "".join(f"<th>{html.escape(name)}</th>" for name in head)
     rest = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in line) + "</tr>" for line in lines)
-    return f'<div class="wide"><table><thead><tr>{first}</tr></thead><tbody>{rest}</tbody></table></div>'
+    kind = f' class="explained" style="--numbers: {len(head) - 2}"' if explained else ""
+    return f'<div class="wide"><table{kind}><thead><tr>{first}</tr></thead><tbody>{rest}</tbody></table></div>'
 
 
 def _text(cell: str) -> str:

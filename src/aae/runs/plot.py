@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,6 @@ from aae.figures.figure2 import code_scatter, gaussian_percentile_grid, image_gr
 from aae.figures.figure4 import axis_walk, manifold_panels
 from aae.figures.figure5 import samples_and_neighbours
 from aae.figures.figure7 import style_and_content
-from aae.figures.figure9 import cluster_rows
 from aae.files import expand
 from aae.model import AdversarialAutoencoder
 from aae.priors import Gaussian, GaussianMixture, SwissRoll
@@ -31,6 +31,7 @@ from aae.views.plots import (
     confusion_figure,
     interpolation_figure,
     map_figure,
+    precision_recall_figure,
     reconstructions_figure,
     roc_figure,
     samples_figure,
@@ -41,21 +42,32 @@ GRID = 20  # images along each side of a code grid
 PANEL = 12  # the same for one component of a mixture
 SAMPLES = 10  # rows of the samples, and images in each
 COLUMN_SAMPLES = 2000  # of the model of a table
+CODE_AXES = ("z₁", "z₂")
 STYLES = 10  # rows of the style/content figure
 
 
 @usual_state()
-def plot(run: Run, folder: str | Path | None = None, data: Dataset | str | Path | None = None) -> list[Path]:
-    """Plot every figure that fits a run.
+def plot(
+    runs: Run | Sequence[Run],
+    folder: str | Path | None = None,
+    data: Dataset | str | Path | None = None,
+    names: Sequence[str] = (),
+    dark: bool = False,
+) -> list[Path]:
+    """Plot a run, or several seeds of one: every figure that fits, or chosen plots.
 
     Parameters
     ----------
-    run : Run
-        A finished run.
+    runs : Run or sequence of Run
+        Finished runs that differ in their seed, at least one. Curves show all of them, other figures the first, and say so.
     folder : str or Path, optional
-        Where the PNG files go, by default ``figures/`` in the run folder.
+        Where the PNG files go, by default ``figures/`` of a single run, or in the folder that holds the seeds.
     data : Dataset, str or Path, optional
         The run's data, if already loaded, or where it is by now.
+    names : sequence of str
+        Which of `PLOTS`, each as the method ``plot_NAME`` of a run does it; by default all figures that fit.
+    dark : bool
+        Whether each is also written for dark pages, as ``NAME-dark.png``.
 
     Returns
     -------
@@ -69,11 +81,15 @@ def plot(run: Run, folder: str | Path | None = None, data: Dataset | str | Path 
     Raises
     ------
     InputError
-        If no figure fits the run, or there is no writing to the folder.
+        If no figure fits the run, there is no such plot or it does not fit, or there is no writing to the folder.
     """
-    out = expand(folder) if folder is not None else run.folder.figures
+    seeds = [runs] if isinstance(runs, Run) else list(runs)
+    for name in names:
+        if name not in PLOTS and name != "history":
+            raise unknown("plot", name, ["history", *PLOTS])
+    out = expand(folder) if folder is not None else _folder(seeds)
     _make(out)
-    return _save(figures([run], data), out)
+    return _save(chosen(seeds, names, data) if names else figures(seeds, data), out, dark)
 
 
 @usual_state()
@@ -82,86 +98,49 @@ def figures(runs: Sequence[Run], data: Dataset | str | Path | None = None) -> di
     run = runs[0]
     made: dict[str, Figure] = {"curves": curves(runs)} if all(one.folder.read_metrics() for one in runs) else {}
     made |= _learning_curves(runs)
-    if not run.model.samples:
+    if not run.model.samples and not run.model.classifies:
         return made
     dataset = run.load_data(data)
-    if len(run.shape) >= 2:
-        made["samples"] = _samples(run, dataset.train)
-    if run.model.encodes:
-        model, held_out = run.autoencoder, dataset.test or dataset.validation or dataset.train
-        if "style" in model.latents:
-            seen = view(run, rows=held_out)
-            if model.cluster_heads is not None:
-                made["embedding"] = _embedding(run, model, held_out)
-            elif model.latent("style").prior.dim == 2:
-                made["codes"] = _codes(run, held_out)
-            if model.cluster_heads is None and (model.classifies or model.latent("style").prior.dim != 2):
-                made["map"] = map_figure(seen)
-            if seen.labelled and seen.predicted is not None:
-                made["confusion"] = confusion_figure(seen)
-            if not seen.image_shape:
-                made |= _columns(run, seen)
-        if len(run.shape) >= 2:
-            made |= _images(run, model, held_out)
+    held_out = dataset.test or dataset.validation or dataset.train
+    seen = _of_seed(runs, view(run, rows=held_out, needs_codes=False))
+    if run.model.samples and seen.image_shape:
+        made["samples"] = _samples(run, dataset.train, seen.title)
+    if seen.has_style:
+        model = run.autoencoder
+        if model.cluster_heads is not None:
+            made["embedding"] = _embedding(model, seen)
+        elif model.latent("style").prior.dim == 2:
+            made["codes"] = _codes(run, seen)
+        if model.cluster_heads is None and (model.classifies or model.latent("style").prior.dim != 2):
+            made["map"] = map_figure(seen)
+        if not seen.image_shape:
+            made |= _columns(run, seen)
+    if seen.labelled and seen.predicted is not None:
+        made["confusion"] = confusion_figure(seen)
+    if run.model.encodes and seen.image_shape:
+        made |= _images(run, run.autoencoder, seen)
     return made
 
 
 @usual_state()
-def plot_seeds(
-    runs: Sequence[Run], folder: str | Path | None = None, data: Dataset | str | Path | None = None
-) -> list[Path]:
-    """Plot several seeds of one recipe: the curves of all in one figure, and every other figure of the first.
+def chosen(runs: Sequence[Run], names: Sequence[str], data: Dataset | str | Path | None = None) -> dict[str, Figure]:
+    """Create chosen plots of the first of several seeds; the history is that of all seeds."""
+    seen = _of_seed(runs, view(runs[0], data=data, needs_codes=False)) if set(names) - {"history"} else None
+    return {name: curves(runs) if seen is None or name == "history" else PLOTS[name](runs[0], seen) for name in names}
 
-    Parameters
-    ----------
-    runs : sequence of Run
-        Finished runs that differ in their seed, at least one.
-    folder : str or Path, optional
-        Where the PNG files go, by default ``figures/`` of a single run, or in the folder that holds the seeds.
-    data : Dataset, str or Path, optional
-        As for `plot`.
 
-    Raises
-    ------
-    InputError
-        As `plot` does.
-    """
+def _of_seed(runs: Sequence[Run], seen: View) -> View:
+    """Say in the title which of several seeds is shown."""
     if len(runs) == 1:
-        return plot(runs[0], folder, data)
-    out = expand(folder) if folder is not None else _folder(runs)
-    _make(out)
-    return _save(figures(runs, data), out)
-
-
-@usual_state()
-def plot_some(
-    runs: Sequence[Run],
-    names: Sequence[str],
-    folder: str | Path | None = None,
-    data: Dataset | str | Path | None = None,
-) -> list[Path]:
-    """Plot chosen plots, each as the method ``plot_NAME`` of a run does it; parameters otherwise as for `plot_seeds`.
-
-    Raises
-    ------
-    InputError
-        If there is no such plot, or it does not fit the run.
-    """
-    for name in names:
-        if name not in PLOTS and name != "history":
-            raise unknown("plot", name, ["history", *PLOTS])
-    first = runs[0]
-    seen = view(first, data=data) if set(names) - {"history"} else None
-    made = {name: curves(runs) if seen is None or name == "history" else PLOTS[name](first, seen) for name in names}
-    out = expand(folder) if folder is not None else _folder(runs)
-    _make(out)
-    return _save(made, out)
+        return seen
+    return replace(seen, title=f"{seen.title}, seed {runs[0].recipe.training.seed} of {len(runs)} seeds")
 
 
 PLOTS: dict[str, Callable[[Run, View], Figure]] = {
     "map": lambda _, seen: map_figure(seen),
     "confusion": lambda _, seen: confusion_figure(seen),
     "roc": lambda _, seen: roc_figure(seen),
+    "precision-recall": lambda _, seen: precision_recall_figure(seen),
     "clusters": lambda _, seen: clusters_figure(seen),
     "samples": lambda run, seen: samples_figure(seen, run.sample(100 if seen.image_shape else COLUMN_SAMPLES)),
     "reconstructions": lambda _, seen: reconstructions_figure(seen),
@@ -180,12 +159,17 @@ def _make(folder: Path) -> None:
         raise InputError(f"{folder}: cannot make the folder ({error.strerror})") from None
 
 
-def _save(figures: dict[str, Figure], folder: Path) -> list[Path]:
+def _save(figures: dict[str, Figure], folder: Path, dark: bool) -> list[Path]:
     if not figures:
         raise InputError(
             f"{folder}: no figure fits this run, whose rows are no images and which has no metrics and no 2-D code"
         )
-    return [save(figure, folder / f"{name}.png") for name, figure in figures.items()]
+    paths = []
+    for name, figure in figures.items():
+        paths.append(save(figure, folder / f"{name}.png"))
+        if dark:
+            paths.append(save(figure, folder / f"{name}-dark.png", dark=True))
+    return paths
 
 
 def curves(runs: Sequence[Run]) -> Figure:
@@ -214,64 +198,50 @@ def _learning_curves(runs: Sequence[Run]) -> dict[str, Figure]:
     return found
 
 
-def _codes(run: Run, held_out: Split) -> Figure:
-    codes = run.encode(held_out.rows, seed=0)["style"]
-    prior = run.sample_prior(2000)
-    return code_scatter(codes, held_out.labels, prior, title(run), run.class_names or None)
+def _codes(run: Run, seen: View) -> Figure:
+    codes = run.encode(seen.rows, seed=0)["style"]
+    return code_scatter(codes, seen.labels, seen.prior, seen.title, seen.class_names or None)
 
 
-def _embedding(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:
+def _embedding(model: AdversarialAutoencoder, seen: View) -> Figure:
     """Plot the embedding; more than two dimensions are mapped to the plane so that the heads come to lie on a circle."""
-    assert model.cluster_heads is not None
-    heads = model.cluster_heads.weight.detach().cpu().numpy()
-    points = run.embed(held_out.rows)
+    heads, points = seen.heads, seen.points
+    assert heads is not None
+    names = ("dimension 1", "dimension 2")
     if heads.shape[1] != 2:
         angles = 2 * np.pi * np.arange(len(heads)) / len(heads)
         circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
         plane = np.linalg.lstsq(heads, np.linalg.norm(heads, axis=1).mean() * circle, rcond=None)[0]
+        names = tuple(f"{name} of a plane through {heads.shape[1]}" for name in names)  # type: ignore[assignment]
         heads, points = heads @ plane, points @ plane
-    return code_scatter(
-        points, held_out.labels, None, title(run), run.class_names or None, heads, ("dimension 1", "dimension 2")
-    )
+    return code_scatter(points, seen.labels, None, seen.title, seen.class_names or None, heads, names)
 
 
-def _clusters(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:
-    """Plot the head of each cluster, decoded with the style at zero, and held-out images in the cluster (figure 9)."""
-    categories = model.label_head.num_labels
-    codes = {"label": _label_codes(model, np.arange(categories))}
-    if "style" in model.latents:
-        codes["style"] = np.zeros((categories, model.latent("style").prior.dim), np.float32)
-    clusters = run.label_logits(held_out.rows).argmax(1)
-    heads, rows = run.images(run.decode(codes)), run.images(held_out.rows)
-    return cluster_rows(heads, rows, clusters, names=run.label_names, title=title(run))
-
-
-def _samples(run: Run, train: Split) -> Figure:
+def _samples(run: Run, train: Split, name: str) -> Figure:
     """Plot samples, and beside the last of each row the training image nearest to it (figure 5)."""
     samples = run.sample(SAMPLES * SAMPLES)
     nearest, _ = nearest_rows(samples[SAMPLES - 1 :: SAMPLES], train.rows)
-    return samples_and_neighbours(run.images(samples), run.images(train.rows[nearest]), SAMPLES, SAMPLES, title(run))
+    return samples_and_neighbours(run.images(samples), run.images(train.rows[nearest]), SAMPLES, SAMPLES, name)
 
 
-def _images(run: Run, model: AdversarialAutoencoder, held_out: Split) -> dict[str, Figure]:
+def _images(run: Run, model: AdversarialAutoencoder, seen: View) -> dict[str, Figure]:
     figures: dict[str, Figure] = {}
     if list(model.latents) == ["style"] and model.decoder_classes is None:
         prior = model.latent("style").prior
         if isinstance(prior, Gaussian) and prior.dim == 2:
             codes = gaussian_percentile_grid(GRID, prior.std)
-            across = [f"{value:.1f}" if k % 2 else "" for k, value in enumerate(codes[:GRID, 0])]
-            down = [f"{value:.1f}" if k % 2 == 0 else "" for k, value in enumerate(codes[::GRID, 1])]
-            name = f"{title(run)}; across z1, up z2"
-            figures["grid"] = image_grid(_decode(run, codes), GRID, GRID, name, across, down)
+            across = [f"{value:.1f}".replace("-", "−") if k % 2 else "" for k, value in enumerate(codes[:GRID, 0])]
+            down = [f"{value:.1f}".replace("-", "−") if k % 2 == 0 else "" for k, value in enumerate(codes[::GRID, 1])]
+            figures["grid"] = image_grid(_decode(run, codes), GRID, GRID, seen.title, across, down, CODE_AXES)
         elif isinstance(prior, GaussianMixture):
-            figures["manifold"] = _manifold(run, prior)
+            figures["manifold"] = _manifold(run, prior, seen)
         elif isinstance(prior, SwissRoll):
             steps = prior.spiral((torch.arange(100) + 0.5) / 100).numpy()
-            figures["walk"] = axis_walk(_decode(run, steps), title=title(run))
-    if model.classifies and run.recipe.data.labels is None:
-        figures["clusters"] = _clusters(run, model, held_out)
-    if "style" in model.latents and (model.classifies or model.decoder_classes is not None):
-        figures["style-and-content"] = _style_and_content(run, model, held_out)
+            figures["walk"] = axis_walk(_decode(run, steps), title=seen.title)
+    if seen.clusters and seen.predicted is not None:
+        figures["clusters"] = clusters_figure(seen)
+    if seen.has_style and (model.classifies or model.decoder_classes is not None):
+        figures["style-and-content"] = _style_and_content(run, model, seen)
     return figures
 
 
@@ -285,7 +255,7 @@ def _columns(run: Run, seen: View) -> dict[str, Figure]:
     return figures
 
 
-def _manifold(run: Run, prior: GaussianMixture) -> Figure:
+def _manifold(run: Run, prior: GaussianMixture, seen: View) -> Figure:
     """Plot the first three components over their own percentiles (figure 4b)."""
     assert prior.num_labels is not None
     local = torch.from_numpy(np.asarray(gaussian_percentile_grid(PANEL), np.float32))
@@ -293,31 +263,27 @@ def _manifold(run: Run, prior: GaussianMixture) -> Figure:
     panels = [_decode(run, prior.place(torch.full((len(local),), k), local).numpy()) for k in components]
     percentiles = [f"{100 * (k + 0.5) / PANEL:.0f} %" if k % 3 == 1 else "" for k in range(PANEL)]
     names = [f"component {k + 1}" for k in components]
-    return manifold_panels(panels, names, title(run), percentiles, percentiles[::-1])
+    if run.autoencoder.latent("style").label_informed:
+        names = [f"component of {seen.class_names[k]}" for k in components]
+    axes = ("percentile along its first axis", "percentile along its second axis")
+    return manifold_panels(panels, names, seen.title, percentiles, percentiles[::-1], axes)
 
 
-def _style_and_content(run: Run, model: AdversarialAutoencoder, held_out: Split) -> Figure:
+def _style_and_content(run: Run, model: AdversarialAutoencoder, seen: View) -> Figure:
     """Plot every label (columns) in the styles of ten held-out images (rows)."""
     labels = model.decoder_classes or model.label_head.num_labels
-    sources = held_out.rows[view(run, rows=held_out).spread(STYLES)]
+    sources = seen.rows[seen.spread(STYLES)]
     styles = np.repeat(run.encode(sources)["style"], labels, axis=0)
     wanted = np.tile(np.arange(labels), len(sources))
     codes = {"style": styles}
     if model.classifies:
-        codes["label"] = _label_codes(model, wanted)
+        device = next(model.parameters()).device
+        codes["label"] = model.label_head.label_codes(torch.from_numpy(wanted).to(device)).cpu().numpy()
     images = run.images(run.decode(codes, wanted if model.decoder_classes else None))
-    names = run.class_names if model.decoder_classes else run.label_names
+    names = seen.class_names if model.decoder_classes else seen.category_names
     return style_and_content(
-        images.reshape(len(sources), labels, *images.shape[1:]), run.images(sources), names, title(run)
+        images.reshape(len(sources), labels, *images.shape[1:]), run.images(sources), names, seen.title
     )
-
-
-def _label_codes(model: AdversarialAutoencoder, labels: np.ndarray) -> np.ndarray:
-    """Compute the codes (n, dim) that stand for labels (n,)."""
-    codes: np.ndarray = (
-        model.label_head.label_codes(torch.from_numpy(labels).to(next(model.parameters()).device)).cpu().numpy()
-    )
-    return codes
 
 
 def _decode(run: Run, codes: np.ndarray) -> np.ndarray:

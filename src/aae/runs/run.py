@@ -247,9 +247,10 @@ class Run(TrainedModel, Plots):
         from aae.runs.view import view
 
         if X is None:
-            return view(self)
+            return view(self, needs_codes=False)
         rows = self._rows(X)
-        return view(self, rows=Split(rows, None if y is None else self._label_numbers(y, len(rows))))
+        labels = None if y is None else self._label_numbers(y, len(rows))
+        return view(self, rows=Split(rows, labels), needs_codes=False)
 
     def _histories(self) -> tuple[list[Sequence[Mapping[str, Any]]], str]:
         from aae.runs.view import title

@@ -67,7 +67,7 @@ def train_seeds(
     folder = Path(run or Path("runs") / recipe.name)
     if recipe.training.min_steps:
         dataset = dataset or load_data(recipe)
-        recipe = _with_least_steps(recipe, len(dataset.train))
+        recipe = with_least_steps(recipe, len(dataset.train))
     if seeds == 1:
         return [_train_one(recipe, RunDirectory(folder), device, resume, dataset, callbacks)]
     new = RunDirectory(folder).is_new()
@@ -93,7 +93,7 @@ def train_seeds(
     return [Run.load(path, device, trust_modules=True) for path in paths.values()]
 
 
-def _with_least_steps(recipe: Recipe, rows: int) -> Recipe:
+def with_least_steps(recipe: Recipe, rows: int) -> Recipe:
     """Copy a recipe with as many epochs over `rows` rows as it takes for ``training.min_steps`` mini-batches."""
     training = recipe.training
     steps = rows // min(training.batch_size, rows)

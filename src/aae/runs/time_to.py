@@ -33,6 +33,8 @@ class TimeTo:
         Epochs trained until then, or all of them.
     minutes : float
         From the start, reading of the data and validation included.
+    core_minutes : float
+        The same on one core that does nothing else: the time that processors spent on it, whatever else they did meanwhile.
     best : float
         The best value that was found.
     seed : int
@@ -45,6 +47,7 @@ class TimeTo:
     reached: bool
     epochs: int
     minutes: float
+    core_minutes: float
     best: float
     seed: int
     device: str
@@ -94,11 +97,11 @@ def time_to(recipe: Recipe, metric: str, target: float, device: str = "auto") ->
     metric = choose_metric([recipe], metric)
     sign = -1.0 if describe(metric).direction == "higher" else 1.0
     found: list[float] = []
-    epochs, started, ended = 0, time.perf_counter(), 0.0
+    epochs, started, ended = 0, _clocks(), (0.0, 0.0)
 
     def watch(training: Training) -> None:
         nonlocal epochs, ended
-        epochs, ended = training.epoch, time.perf_counter()
+        epochs, ended = training.epoch, _clocks()
         value = training.metrics.get(metric)
         if value is not None:
             found.append(sign * value)
@@ -113,8 +116,14 @@ def time_to(recipe: Recipe, metric: str, target: float, device: str = "auto") ->
         target=target,
         reached=min(found) <= sign * target,
         epochs=epochs,
-        minutes=round((ended - started) / 60, 4),
+        minutes=round((ended[0] - started[0]) / 60, 4),
+        core_minutes=round((ended[1] - started[1]) / 60, 4),
         best=sign * min(found),
         seed=recipe.training.seed,
         device=describe_device(choose_device(device)),
     )
+
+
+def _clocks() -> tuple[float, float]:
+    """Read the seconds of the clock, and those that processors spent on this process."""
+    return time.perf_counter(), time.process_time()

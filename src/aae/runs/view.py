@@ -13,16 +13,26 @@ from aae.errors import InputError
 from aae.runs.run import Run
 from aae.views.view import View
 
+NAMED = 2  # settings that differ from the recipe's, in a title
 PRIOR = 2000  # samples of p(z) under the codes
 SplitChoice = Literal["auto", "train", "validation", "test", "all"]
 
 
 def title(run: Run) -> str:
     """Return what was trained on what, in one line."""
-    recipe, metadata = run.recipe, run.metadata
-    name = recipe.title
-    if recipe.name in recipes.names() and recipes.read(recipe.name).data.source != recipe.data.source:
-        name = recipe.name  # the title of a recipe speaks of its own data
+    recipe, metadata, changed = run.recipe, run.metadata, recipes.differences(run.recipe)
+    name = (
+        f"{recipe.name}, {kind(run)}" if "data.source" in changed else recipe.title
+    )  # which speaks of the recipe's data
+    others = [
+        f"{key.removeprefix('model.')} = {_short(here)}"
+        for key, (here, _) in changed.items()
+        if key.startswith("model.")
+    ]
+    if others:
+        name += (
+            f", with {' and '.join(others) if len(others) <= NAMED else f'{len(others)} other settings of the model'}"
+        )
     labels = recipe.data.labels
     known = "" if labels is None else f", {labels} labels"
     rows, epochs = metadata.get("training_rows"), metadata.get("epochs")
@@ -30,6 +40,27 @@ def title(run: Run) -> str:
     parts += [f"{rows:,} rows{known}"] if rows else []
     parts += [f"{epochs} epoch{'s' * (epochs != 1)}"] if epochs else []
     return f"{name}: {', '.join(parts)}"
+
+
+def kind(run: Run) -> str:
+    """Return what kind of model a run trained, in the paper's words."""
+    model = run.model
+    if run.recipe.model.method != "aae" or not model.encodes:
+        return model.description if model.description != "autoencoder" else run.recipe.model.method.upper()
+    autoencoder = run.autoencoder
+    if autoencoder.cluster_heads is not None:
+        what = "dimensionality reduction with an"
+    elif model.classifies:
+        what = "clustering" if run.recipe.data.labels is None else "semi-supervised"
+    elif autoencoder.decoder_classes is not None:
+        what = "supervised"
+    else:
+        what = "label-informed" if any(one.label_informed for one in autoencoder.latents.values()) else ""
+    return f"{what} adversarial autoencoder".strip()
+
+
+def _short(value: object) -> str:
+    return "none" if value is None else str(value)
 
 
 def held_out(run: Run, dataset: Dataset, split: str = "auto") -> Split:
@@ -59,31 +90,41 @@ def held_out(run: Run, dataset: Dataset, split: str = "auto") -> Split:
     return rows
 
 
-def view(run: Run, split: str = "auto", data: Dataset | str | Path | None = None, rows: Split | None = None) -> View:
+def view(
+    run: Run,
+    split: str = "auto",
+    data: Dataset | str | Path | None = None,
+    rows: Split | None = None,
+    needs_codes: bool = True,
+) -> View:
     """Create the view of a run: its held-out rows, or given ones, with their codes.
 
     Parameters
     ----------
     run : Run
-        A finished run that has codes.
+        A finished run.
     split : {"auto", "train", "validation", "test", "all"}
         Which rows of the run's data.
     data : Dataset, str or Path, optional
         The run's data, if already loaded, or where it is by now.
     rows : Split, optional
         Other rows, in place of those of the run's data.
+    needs_codes : bool
+        Whether what is to be shown needs a continuous code.
 
     Raises
     ------
     InputError
-        If the run has no continuous code, or the data has no such rows.
+        If the run has no continuous code where one is needed, or the data has no such rows.
     """
-    model = run.autoencoder
-    if "style" not in model.latents:
+    if needs_codes and "style" not in run.autoencoder.latents:
         raise InputError(f"{run.folder.path}: the code is a label alone; expected a run with a style to look at")
+    model = run.model
+    has_style = model.encodes and "style" in run.autoencoder.latents
     split_rows = rows if rows is not None else held_out(run, run.load_data(data), split)
     clusters = run.recipe.data.labels is None
-    heads = None if model.cluster_heads is None else model.cluster_heads.weight.detach().cpu().numpy()
+    cluster_heads = run.autoencoder.cluster_heads if has_style else None
+    heads = None if cluster_heads is None else cluster_heads.weight.detach().cpu().numpy()
     images = len(run.shape) >= 2
     low, high = (0, 255) if run.metadata["rows"] == "uint8" else run.metadata.get("row_range") or (0, 1)
     return View(
@@ -91,13 +132,13 @@ def view(run: Run, split: str = "auto", data: Dataset | str | Path | None = None
         model=model,
         scaling=run.scaling,
         rows=split_rows.rows,
-        points=run.embed(split_rows.rows),
+        points=run.embed(split_rows.rows) if has_style else np.zeros((len(split_rows), 0), np.float32),
         labels=split_rows.labels,
         class_names=run.class_names,
         predicted=run.label_logits(split_rows.rows).argmax(1) if model.classifies else None,
         category_names=run.label_names if model.classifies else (),
         clusters=clusters,
-        prior=run.sample_prior(PRIOR) if heads is None else None,
+        prior=run.sample_prior(PRIOR) if has_style and heads is None else None,
         heads=heads,
         image_shape=run.shape if images else (),
         image_range=(float(low), float(high)),

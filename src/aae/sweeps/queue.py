@@ -246,6 +246,7 @@ class Seek:
 def _search(definition: Definition, folder: Path, device: str, execution: Execution, prune: bool) -> SweepResult:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="optuna")
+        searching.open_study(definition, folder)  # which says what is wrong before anything is trained
         execution.run(Seek(definition, folder, device, prune), folder)
         study = searching.open_study(definition, folder)
         trials = searching.trials_of(study, definition, folder)

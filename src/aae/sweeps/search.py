@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -14,7 +16,7 @@ from aae.errors import InputError, InUseError
 from aae.recipes import Recipe
 from aae.sweeps.definition import Definition
 from aae.sweeps.space import Settings
-from aae.sweeps.trials import PrunedError, Trial, describe, note
+from aae.sweeps.trials import PrunedError, Trial, describe, most_epochs, note
 from aae.training.callbacks import AnyCallback, Training
 from aae.training.run_directory import RunDirectory
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     import optuna
 
 JOURNAL = "search.journal"
+SEARCH = "search"  # attribute of a study: digest of what is searched for
 STARTUP = 10  # trials drawn at random before the sampler has an opinion
 BEFORE_PRUNING = 5  # trials that are trained to the end before any is pruned
 DOUBT = 2.0  # standard errors by which a trial has to be behind
@@ -44,18 +47,52 @@ def require_optuna() -> Any:
 
 
 def open_study(definition: Definition, folder: Path) -> optuna.Study:
-    """Open the search in a folder, or begin it."""
+    """Open the search in a folder, or begin it.
+
+    Raises
+    ------
+    InputError
+        If what is stored there belongs to another search, or is no journal.
+    """
     library = require_optuna()
     journal = importlib.import_module("optuna.storages.journal")
     path = str(folder / JOURNAL)
-    storage = library.storages.JournalStorage(
-        journal.JournalFileBackend(path, lock_obj=journal.JournalFileOpenLock(path))
-    )
     direction = "maximize" if definition.maximize else "minimize"
-    study: optuna.Study = library.create_study(
-        storage=storage, study_name="aae", direction=direction, load_if_exists=True, pruner=library.pruners.NopPruner()
-    )
+    lock = journal.JournalFileOpenLock(path)
+    _drop_cut_line(Path(path), lock)
+    try:
+        storage = library.storages.JournalStorage(journal.JournalFileBackend(path, lock_obj=lock))
+        study: optuna.Study = library.create_study(
+            storage=storage,
+            study_name="aae",
+            direction=direction,
+            load_if_exists=True,
+            pruner=library.pruners.NopPruner(),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError):
+        raise InputError(f"{path}: not the journal of a search, or damaged; expected a folder without it") from None
+    asked = {key: value for key, value in definition.as_json().items() if key != "trials"}
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    if not study.user_attrs and not study.get_trials(deepcopy=False):
+        study.set_user_attr(SEARCH, digest)
+    elif study.user_attrs.get(SEARCH) != digest:
+        raise InputError(f"{path}: storage of another search; expected a folder without one")
     return study
+
+
+def _drop_cut_line(path: Path, lock: Any) -> None:
+    """Drop a last line of the journal that a full disk or a power failure cut short: the next one would be joined to it."""
+    if not path.exists():
+        return
+    lock.acquire()
+    try:
+        content = path.read_bytes()
+        if not content.endswith(b"\n") and b"\n" in content:
+            with path.open("rb+") as file:
+                file.truncate(content.rindex(b"\n") + 1)
+            note(f"{path}: the last line was cut short, and is dropped")
+    finally:
+        lock.release()
 
 
 def search(definition: Definition, folder: Path, device: str, *, prune: bool = True) -> None:
@@ -108,7 +145,7 @@ def _run(study: optuna.Study, definition: Definition, folder: Path, number: int,
         return
     active.set_user_attr("settings", settings)
     active.set_user_attr("recipe", recipe.name)
-    epochs = trial.recipe.training.epochs
+    epochs = most_epochs(trial.recipe)
     seeds = [one.training.seed for one in trial.each]
 
     def watch(seed: Recipe) -> AnyCallback:

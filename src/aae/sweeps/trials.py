@@ -28,7 +28,7 @@ from aae.recipes import Recipe
 from aae.recipes.build_data import load_data
 from aae.recipes.reader import change
 from aae.recipes.schema import DataSettings
-from aae.runs.seeds import train_seeds
+from aae.runs.seeds import train_seeds, with_least_steps
 from aae.runs.train import train
 from aae.sweeps.space import Settings, overrides
 from aae.training.callbacks import AnyCallback
@@ -98,14 +98,25 @@ class Trial:
         return str(read_object(path).get("reason", "")) if path.exists() else None
 
     def values(self, metric: str) -> list[float]:
-        """Read the metric after the last epoch of every finished seed."""
+        """Read the metric of every finished seed after its last epoch, or after that whose weights it kept."""
         found = []
         for recipe in self.each:
-            folder = self.run(recipe)
-            if folder.finished_epochs() == recipe.training.epochs and (records := folder.read_metrics()):
-                value = records[-1].get(metric)
+            if self.is_finished(recipe):
+                about = self.run(recipe).read_metadata()
+                last = about.get("best_epoch") or about["epochs"]
+                value = next((r.get(metric) for r in self.run(recipe).read_metrics() if r["epoch"] == last), None)
                 found += [] if value is None else [float(value)]
         return found
+
+    def is_finished(self, recipe: Recipe) -> bool:
+        """Check whether a seed was trained as long as it is to be, or until early stopping ended it."""
+        folder = self.run(recipe)
+        done = folder.finished_epochs()
+        if not done:
+            return False
+        about = folder.read_metadata()
+        asked = with_least_steps(recipe, about["training_rows"]).training.epochs
+        return asked in (done, about.get("ended_before"))
 
     def failures(self) -> list[str]:
         """List why seeds failed."""
@@ -113,11 +124,7 @@ class Trial:
 
     def open_seeds(self) -> list[Recipe]:
         """List the recipes of the seeds that are neither finished nor failed."""
-        return [
-            recipe
-            for recipe in self.each
-            if not self.failure(recipe).exists() and self.run(recipe).finished_epochs() != recipe.training.epochs
-        ]
+        return [recipe for recipe in self.each if not self.failure(recipe).exists() and not self.is_finished(recipe)]
 
     def train(
         self,
@@ -205,6 +212,12 @@ def _load(recipe: Recipe) -> Dataset:
     if _loaded is None or _loaded[0] != recipe.data:
         _loaded = recipe.data, load_data(recipe)
     return _loaded[1]
+
+
+def most_epochs(recipe: Recipe) -> int:
+    """Count the epochs of a training that nothing ends early; what it takes for ``training.min_steps`` depends on the rows."""
+    training = recipe.training
+    return with_least_steps(recipe, len(_load(recipe).train)).training.epochs if training.min_steps else training.epochs
 
 
 def describe(trial: Trial, recipe: Recipe, metric: str) -> str:

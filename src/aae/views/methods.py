@@ -127,6 +127,19 @@ class Plots:
 
         return roc_figure(self._view(X, y, None), None if scores is None else np.asarray(scores, np.float64))
 
+    def plot_precision_recall(self, X: Any = None, y: Any = None, *, scores: Any = None) -> Figure:
+        """Plot precision beside recall for every threshold, which tells more than `plot_roc` where few rows are positive.
+
+        Parameters as for `plot_roc`.
+        """
+        import numpy as np
+
+        from aae.views.plots import precision_recall_figure
+
+        return precision_recall_figure(
+            self._view(X, y, None), None if scores is None else np.asarray(scores, np.float64)
+        )
+
     def explore(
         self, X: Any = None, y: Any = None, *, rows: int = 10_000, image_shape: tuple[int, ...] | None = None
     ) -> Explorer:

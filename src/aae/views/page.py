@@ -110,6 +110,7 @@ def explorer(view: View, rows: int = ROWS, label: int = 0) -> Explorer:
     """
     if not 1 <= rows <= MAX_ROWS:
         raise InputError(f"rows is {rows}; expected 1 to {MAX_ROWS}")
+    view.require_style()
     total = len(view.points)
     if not total:
         raise InputError("there are no rows to explore; expected some")
@@ -192,7 +193,7 @@ def _arrays(view: View) -> dict[str, NDArray[Any]]:
 
 def _label_codes(view: View) -> NDArray[np.float32] | None:
     """Compute what the decoder is given for each label (labels, size); None where it sees no label of its own."""
-    model = view.model
+    model = view.autoencoder
     if model.decoder_classes is not None:
         return np.eye(model.decoder_classes, dtype=np.float32)
     if not model.classifies or model.cluster_heads is not None:
@@ -205,7 +206,7 @@ def _label_codes(view: View) -> NDArray[np.float32] | None:
 def _label_names(view: View, labels: NDArray[np.float32] | None) -> tuple[str, ...]:
     if labels is None:
         return ()
-    names = view.class_names if view.model.decoder_classes is not None else view.category_names
+    names = view.class_names if view.autoencoder.decoder_classes is not None else view.category_names
     return names if len(names) == len(labels) else tuple(map(str, range(len(labels))))
 
 
@@ -213,7 +214,7 @@ def _decoder(
     view: View, labels: NDArray[np.float32] | None, arrays: dict[str, NDArray[Any]]
 ) -> tuple[dict[str, Any], bool]:
     """Describe the decoder and put its weights among the arrays; or, if it cannot run in the page, what it made on a grid."""
-    model, dim = view.model, view.points.shape[1]
+    model, dim = view.autoencoder, view.points.shape[1]
     layers = decoder_layers(model.decoder)
     if layers is None:
         return _grid(view, labels, arrays), False
@@ -233,7 +234,7 @@ def _decoder(
 
 def _grid(view: View, labels: NDArray[np.float32] | None, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     """Decode a grid in the plane of the first two axes, for each label, as the network gives rows."""
-    model, dim, size = view.model, view.points.shape[1], int(np.prod(view.rows.shape[1:]))
+    model, dim, size = view.autoencoder, view.points.shape[1], int(np.prod(view.rows.shape[1:]))
     kinds = 1 if labels is None else len(labels)
     side = int(np.clip(math.isqrt(GRID_VALUES // (size * kinds)), 2, GRID_SIDE))
     around = np.concatenate([view.points] + ([] if view.prior is None else [view.prior]))

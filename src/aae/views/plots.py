@@ -15,7 +15,7 @@ from aae.figures.columns import cluster_sizes, column_histograms, column_scatter
 from aae.figures.confusion import confusion
 from aae.figures.figure2 import code_line, code_scatter, image_grid
 from aae.figures.figure9 import cluster_rows
-from aae.figures.roc import roc
+from aae.figures.roc import precision_recall, roc
 from aae.views.view import View
 
 SHOWN = 10  # rows of a sheet of images, and images in each
@@ -28,13 +28,17 @@ def map_figure(view: View) -> Figure:
     A code of one dimension is a line; more than two are seen along their principal axes. Where a label is a part of the code,
     each label has a place on a circle, and a row lies at y W_C + z, as in section 7.
     """
+    model = view.require_style()
     points, heads, prior = view.points.astype(np.float64), view.heads, view.prior
     head_name = "cluster head"
     names = ("$z_1$", "$z_2$") if heads is None else ("dimension 1", "dimension 2")
-    if view.model.classifies and view.model.cluster_heads is None and view.predicted is not None:
+    if model.classifies and model.cluster_heads is None and view.predicted is not None:
         probabilities = view.codes()["label"].cpu().numpy()
         points, heads = _on_circle(points, probabilities, view)
-        prior, names, head_name = None, ("", ""), f"place of a {'cluster' if view.clusters else 'label'}"
+        prior, names = None, ("place of the label + style, across", "place of the label + style, up")
+        head_name = f"place of a {'cluster' if view.clusters else 'label'}"
+        if view.clusters:
+            names = (names[0].replace("label", "cluster"), names[1].replace("label", "cluster"))
     elif points.shape[1] > 2:
         mean = points.mean(axis=0)
         spread, axes = np.linalg.eigh(np.cov((points - mean).T))
@@ -62,7 +66,7 @@ def _on_circle(points: Array, probabilities: Array, view: View) -> tuple[Array, 
     labels = len(codes)
     members = codes.cpu().numpy()
     if labels < probabilities.shape[1]:  # several clusters have one label
-        members = view.model.label_head.label_probabilities(torch.eye(probabilities.shape[1])).T.numpy()
+        members = view.autoencoder.label_head.label_probabilities(torch.eye(probabilities.shape[1])).T.numpy()
     centred = points - points.mean(axis=0)
     if centred.shape[1] > 2:
         centred = centred @ np.linalg.eigh(np.cov(centred.T))[1][:, ::-1][:, :2]
@@ -88,17 +92,20 @@ def confusion_figure(view: View) -> Figure:
 
 def clusters_figure(view: View) -> Figure:
     """Plot what is in each cluster: images beside its head (figure 9), or the number of rows by class of a table."""
-    codes = view.label_codes()
-    if view.predicted is None or codes is None:
+    if view.predicted is None:
         raise InputError(f"{view.title}: the model infers no label; expected one that finds clusters or classes")
+    kind = "cluster" if view.clusters else "predicted class"
     if not view.image_shape:
         labels = view.labels if view.labelled else None
-        return cluster_sizes(view.predicted, labels, view.category_names, view.class_names, view.title)
+        return cluster_sizes(view.predicted, labels, view.category_names, view.class_names, view.title, kind)
+    model, codes = view.autoencoder, view.label_codes()
+    assert codes is not None
     both = {"label": codes}
-    if "style" in view.model.latents:
-        both["style"] = codes.new_zeros(len(codes), view.model.latent("style").prior.dim)
-    heads = view.images(view.decode({name: both[name] for name in view.model.latents}))
-    return cluster_rows(heads, view.images(view.rows), view.predicted, names=view.category_names, title=view.title)
+    if view.has_style:
+        both["style"] = codes.new_zeros(len(codes), model.latent("style").prior.dim)
+    heads = view.images(view.decode({name: both[name] for name in model.latents}))
+    names = view.category_names
+    return cluster_rows(heads, view.images(view.rows), view.predicted, names=names, title=view.title, kind=kind)
 
 
 def samples_figure(view: View, samples: Array) -> Figure:
@@ -158,10 +165,20 @@ def interpolation_figure(view: View, pairs: Sequence[tuple[int, int]] | None = N
     }
     labels = ends.decoder_labels()
     made = view.decode(way, None if labels is None else np.repeat(labels[::2], steps))
-    title = f"from row to row, {view.title}"
+    groups, names = _groups(ends)
+    ways = (
+        []
+        if groups is None
+        else [f"{_name(a, names)} to {_name(b, names)}" for a, b in zip(groups[::2], groups[1::2], strict=True)]
+    )
+    title = f"from row A to row B, {view.title}"
     if not view.image_shape:
+        title = f"from row A ({ways[0].replace(' to ', ') to row B (')}), {view.title}" if ways else title
         return column_walk(made[:steps].reshape(steps, -1), view.columns, title)
-    return image_grid(view.images(made), len(pairs), steps, title, ["A", *[""] * (steps - 2), "B"])
+    across = ["A", *[""] * (steps - 2), "B"]
+    return image_grid(
+        view.images(made), len(pairs), steps, title, across, ways if max(map(len, ways), default=99) < 30 else ()
+    )
 
 
 def roc_figure(view: View, scores: Array | None = None) -> Figure:
@@ -172,21 +189,34 @@ def roc_figure(view: View, scores: Array | None = None) -> Figure:
     InputError
         If rows have no labels, or the model neither finds classes nor scores rows.
     """
+    return roc(_rankings(view, scores), view.title)
+
+
+def precision_recall_figure(view: View, scores: Array | None = None) -> Figure:
+    """Plot precision beside recall of q(y|x) for each class, or of `scores` (n,); errors as of `roc_figure`."""
+    return precision_recall(_rankings(view, scores), view.title)
+
+
+def _rankings(view: View, scores: Array | None) -> dict[str, tuple[Array, Array]]:
     if not view.labelled:
         raise InputError(f"{view.title}: no row has a label; expected some to compare with")
     assert view.labels is not None
     known = view.labels >= 0
     if scores is not None:
-        return roc({"anomalies": (view.labels[known] > 0, scores[known])}, view.title)
+        return {"anomalies": (view.labels[known] > 0, scores[known])}
     if view.predicted is None or view.clusters:
         raise InputError(f"{view.title}: the model finds no classes; expected scores, larger for anomalies")
     probabilities, true = view.probabilities()[known], view.labels[known]
     seen = [k for k in range(len(view.class_names)) if 0 < (true == k).sum() < len(true)]
-    return roc({view.class_names[k]: (true == k, probabilities[:, k]) for k in seen}, view.title)
+    return {view.class_names[k]: (true == k, probabilities[:, k]) for k in seen}
 
 
 def _names(view: View) -> list[str]:
     groups, names = _groups(view)
     if groups is None or names is None or max(map(len, names)) > 6:
         return []
-    return [names[group] if group >= 0 else "" for group in groups]
+    return [_name(group, names) for group in groups]
+
+
+def _name(group: int, names: Sequence[str] | None) -> str:
+    return "no label" if group < 0 else names[group] if names else str(group)

@@ -1,9 +1,9 @@
-"""A trained autoencoder and the rows that it is looked at with."""
+"""A trained model and the rows that it is looked at with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from aae.device import usual_state
 from aae.errors import InputError
-from aae.model import AdversarialAutoencoder
+from aae.model import AdversarialAutoencoder, Model
 from aae.networks import Scaling
 
 BATCH = 1000  # rows pushed through the networks at once
@@ -20,20 +20,20 @@ BATCH = 1000  # rows pushed through the networks at once
 
 @dataclass(frozen=True)
 class View:
-    """A trained autoencoder and the rows, held out or new, that plots and explorers show.
+    """A trained model and the rows, held out or new, that plots and explorers show.
 
     Attributes
     ----------
     title : str
         What was trained on what.
-    model : AdversarialAutoencoder
-        In evaluation mode.
+    model : Model
+        In evaluation mode. Most of what is shown needs codes, and so an autoencoder.
     scaling : Scaling
         From stored rows to network rows.
     rows : array, (n, *shape)
         As stored.
     points : array, (n, dim)
-        Where each row lies: its style code, or y W_C + z (section 7).
+        Where each row lies: its style code, or y W_C + z (section 7). Without a style there are no dimensions.
     labels : int array, (n,), or None
         True labels, -1 where there is none.
     class_names : tuple of str
@@ -59,7 +59,7 @@ class View:
     """
 
     title: str
-    model: AdversarialAutoencoder
+    model: Model
     scaling: Scaling
     rows: NDArray[Any]
     points: NDArray[np.float32]
@@ -104,6 +104,37 @@ class View:
         return images
 
     @property
+    def autoencoder(self) -> AdversarialAutoencoder:
+        """The model, if it has codes.
+
+        Raises
+        ------
+        InputError
+            If it has none.
+        """
+        if not self.model.encodes:
+            raise InputError(f"{self.title}: a {self.model.description} has no codes; expected an autoencoder")
+        return cast(AdversarialAutoencoder, self.model)
+
+    @property
+    def has_style(self) -> bool:
+        """Whether a part of the code is continuous."""
+        return self.model.encodes and "style" in self.autoencoder.latents
+
+    def require_style(self) -> AdversarialAutoencoder:
+        """Return the model, if a part of its code is continuous.
+
+        Raises
+        ------
+        InputError
+            If it has no codes, or a label alone.
+        """
+        model = self.autoencoder
+        if "style" not in model.latents:
+            raise InputError(f"{self.title}: the code is a label alone; expected a style to look at")
+        return model
+
+    @property
     def labelled(self) -> bool:
         """Whether some row has a label."""
         return self.labels is not None and bool((self.labels >= 0).any())
@@ -112,7 +143,7 @@ class View:
     @torch.no_grad()
     def codes(self) -> dict[str, Tensor]:
         """Infer the codes of the rows by latent; that of the label is q(y|x)."""
-        parts = [self.model.encode(self._scaled(some)) for some in self._parts(len(self.rows))]
+        parts = [self.autoencoder.encode(self._scaled(some)) for some in self._parts(len(self.rows))]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     @usual_state()
@@ -131,7 +162,7 @@ class View:
         wanted = None if labels is None else torch.from_numpy(labels).to(self._device)
         for some in self._parts(n):
             part = {name: code[some].to(self._device) for name, code in codes.items()}
-            made.append(self.model.decode(part, None if wanted is None else wanted[some]))
+            made.append(self.autoencoder.decode(part, None if wanted is None else wanted[some]))
         values: NDArray[Any] = self.scaling.inverse(torch.cat(made)).cpu().numpy()
         return values.reshape(n, *self.rows.shape[1:])
 
@@ -143,7 +174,7 @@ class View:
         InputError
             If a row has none.
         """
-        if self.model.decoder_classes is None:
+        if self.autoencoder.decoder_classes is None:
             return None
         if self.labels is None or (self.labels < 0).any():
             raise InputError("the decoder sees the label (section 4); expected a label for every row")
@@ -153,7 +184,7 @@ class View:
         """Compute what stands for each label, (labels, size); None where the decoder is given no label as a code."""
         if not self.model.classifies:
             return None
-        head = self.model.label_head
+        head = self.autoencoder.label_head
         return head.label_codes(torch.arange(head.num_labels, device=self._device))
 
     def spread(self, count: int) -> NDArray[np.int64]:
