@@ -20,7 +20,7 @@ import aae
 folder, generator = Path(tempfile.mkdtemp()), np.random.default_rng(0)
 for number, (image, digit) in enumerate(zip(*load_digits(return_X_y=True), strict=True)):
     (folder / str(digit)).mkdir(exist_ok=True)
-    ink, paper = generator.integers(0, 256, (2, 3))
+    paper, ink = generator.integers([[0], [130]], [[100], [256]], (2, 3))
     colours = image.reshape(8, 8, 1) / 16 * (ink - paper) + paper
     Image.fromarray(colours.astype(np.uint8)).save(folder / str(digit) / f"{number}.png")
 
@@ -28,7 +28,7 @@ for number, (image, digit) in enumerate(zip(*load_digits(return_X_y=True), stric
 images = aae.data.load(folder, colour=True).train
 rows, digits = images.rows.reshape(len(images), -1), images.labels
 convolutions = {"encoder": "conv", "decoder": "conv", "image_shape": (8, 8, 3)}
-model = aae.SupervisedAAE(12, **convolutions, epochs=15, batch_size=100, random_state=0).fit(rows, digits)
+model = aae.SupervisedAAE(12, **convolutions, epochs=40, learning_rate=0.002, random_state=0).fit(rows, digits)
 
 # %%
 model.plot_samples(rows, n=60)
