@@ -363,13 +363,12 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
                 which = np.union1d(which, np.flatnonzero(labels >= 0))
                 some, known = rows[torch.from_numpy(which)], labels[which]
             predicted = self._probabilities(some).argmax(axis=1)
-            signs += diagnose_labels(predicted, self._label_names, known, "estimator")
+            signs += diagnose_labels(predicted, self._label_names(), known, "estimator")
         for sign, advice in signs:
             if sign not in self._warned:
                 warnings.warn(advice, CollapseWarning, stacklevel=2)
         self._warned |= {sign for sign, _ in signs}
 
-    @property
     def _label_names(self) -> list[Any]:
         """What the categories of q(y|x) are called."""
         classes = list(getattr(self, "classes_", ()))
