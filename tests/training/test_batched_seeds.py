@@ -32,6 +32,8 @@ NAMES = [
     "table1-mnist-vae",
     "table1-mnist-gan",
     "table1-mnist-gmmn-ae",
+    "table1-mnist-dbn",
+    "table1-mnist-gsn",
     "table2-nn-1000",  # own rows for every seed
 ]
 

@@ -2,9 +2,12 @@
 
 from aae.baselines.adgm import ADGM, AuxiliaryDeepGenerativeModel
 from aae.baselines.autoencoder import Autoencoder
+from aae.baselines.cae import CAE, StackedContractiveAutoencoder, contractive_phases
 from aae.baselines.catgan import CategoricalGAN, CatGAN, categorical_adversarial_phases
+from aae.baselines.dbn import DBN, DeepBeliefNetwork, contrastive_phases
 from aae.baselines.gan import GAN, GenerativeAdversarialNetwork, generative_adversarial_phases
 from aae.baselines.gmmn import GMMN, GeneratedPrior, SigmoidCode, moment_matching_phases
+from aae.baselines.gsn import GSN, GenerativeStochasticNetwork, walkback_phases
 from aae.baselines.ladder import Ladder, LadderNetwork, ladder_phases
 from aae.baselines.m1_tsvm import M1TSVM, CodesWithMachine, transductive_phases
 from aae.baselines.m1m2 import M1M2, StackedGenerativeModel, stacked_phases
@@ -16,8 +19,11 @@ from aae.baselines.vat import VAT, virtual_adversarial_phases
 
 __all__ = [
     "ADGM",
+    "CAE",
+    "DBN",
     "GAN",
     "GMMN",
+    "GSN",
     "M1M2",
     "M1TSVM",
     "M2",
@@ -29,16 +35,21 @@ __all__ = [
     "CatGAN",
     "CategoricalGAN",
     "CodesWithMachine",
+    "DeepBeliefNetwork",
     "DeepGenerativeModel",
     "GeneratedPrior",
     "GenerativeAdversarialNetwork",
+    "GenerativeStochasticNetwork",
     "Ladder",
     "LadderNetwork",
     "Network",
     "SigmoidCode",
+    "StackedContractiveAutoencoder",
     "StackedGenerativeModel",
     "SupervisedNetwork",
     "categorical_adversarial_phases",
+    "contractive_phases",
+    "contrastive_phases",
     "generative_adversarial_phases",
     "generative_phases",
     "ladder_phases",
@@ -49,4 +60,5 @@ __all__ = [
     "transductive_phases",
     "variational_phases",
     "virtual_adversarial_phases",
+    "walkback_phases",
 ]

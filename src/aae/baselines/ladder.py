@@ -192,6 +192,7 @@ class Ladder(Baseline):
     """The ladder network as a recipe's method."""
 
     name = "ladder"
+    takes = frozenset({"denoising_weights"})
     needs_labels = True
     makes_rows = False
 

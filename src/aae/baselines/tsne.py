@@ -125,6 +125,7 @@ class TSNE(Autoencoder):
     """Parametric t-SNE as a recipe's method: the networks of the plain autoencoder, trained in another way."""
 
     name = "tsne"
+    takes = frozenset({"perplexity"})
 
     def phases(self, recipe: Recipe, model: Model) -> list[Phase]:
         """Create the phases of the map and of the decoder that reads it."""

@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from aae.baselines import ADGM, GAN, GMMN, M1M2, M1TSVM, M2, TSNE, VAE, VAT, Autoencoder, CatGAN, Ladder, Network
+from aae.baselines import (
+    ADGM,
+    CAE,
+    DBN,
+    GAN,
+    GMMN,
+    GSN,
+    M1M2,
+    M1TSVM,
+    M2,
+    TSNE,
+    VAE,
+    VAT,
+    Autoencoder,
+    CatGAN,
+    Ladder,
+    Network,
+)
 from aae.baselines.method import Method
 from aae.model import AdversarialAutoencoder, Model
 from aae.training.phases import Phase, adversarial_phases
@@ -19,6 +36,7 @@ class Adversarial(Method):
     """The adversarial autoencoder in all its forms."""
 
     name = "aae"
+    takes_columns = True
     losses = frozenset(LossSettings.model_fields)
 
     def check(self, settings: ModelSettings) -> None:
@@ -53,7 +71,7 @@ class Adversarial(Method):
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        *(Adversarial(), Autoencoder(), VAE(), GAN(), GMMN(), TSNE()),
+        *(Adversarial(), Autoencoder(), VAE(), GAN(), GMMN(), DBN(), CAE(), GSN(), TSNE()),
         *(Network(), VAT(), Ladder(), CatGAN(), M1TSVM(), M2(), M1M2(), ADGM()),
     )
 }

@@ -24,6 +24,7 @@ from aae.training.settings import (
     TrainingSettings,
 )
 
+ColumnKind = Literal["auto", "numerical", "boolean", "categorical", "count"]
 NAME = re.compile(r"(?!\.)[^/\\:\x00-\x1f\x7f-\x9f]+")
 """One component of a path, on any system, that is not hidden."""
 
@@ -57,6 +58,17 @@ class DataSettings(Settings):
     """Which of the five official folds of TFD validates and tests; the first by default."""
     colour: bool = False
     """Whether images of a folder are read in colour, (height, width, 3), instead of grayscale."""
+    columns: ColumnKind | dict[str, ColumnKind] = "auto"
+    """What the columns of a table are: numerical, boolean, categorical or count for all, or for those that are named; auto: text
+    is categorical, true and false boolean, the counts of AnnData are counts, and all else is numerical."""
+    covariates: ColumnName | list[ColumnName] = []
+    """Columns, such as a batch or donor, that the decoder sees beside the code, and the encoder does not."""
+    missing: Literal["error", "mask"] = "error"
+    """Whether values of a table may be missing: they are filled for the encoder, and left out of the loss."""
+    handle_unknown: Literal["error", "unknown"] = "error"
+    """What becomes of a category that training did not see: an error, or no category at all."""
+    layer: str | None = None
+    """Layer of an AnnData file that is read in place of its X."""
     scaling: ScalingKind = "auto"
     """auto: images as pixels, to [0, 1] by one factor; other rows by their spread: one scale for columns that share a unit
     (common), otherwise each column by itself (standardize; to [0, 1] where the output is a sigmoid), heavy tails bent."""
@@ -173,6 +185,17 @@ class ClusterHeadSettings(Settings):
     """Fixes W_C to this multiple of the identity; the style then has as many dimensions as there are categories."""
 
 
+class ChainSettings(Settings):
+    """The Markov chains that the models "dbn", "cae" and "gsn" are sampled by."""
+
+    chains: Count = 500
+    """How many run side by side at most; fewer samples than that are each of a chain of its own."""
+    burn_in: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 100
+    """Steps of each, from a training row on, before its first sample."""
+    thinning: Count = 5
+    """Steps between one sample and the next of the same chain."""
+
+
 class ModelSettings(Settings):
     """Networks and latents."""
 
@@ -190,6 +213,17 @@ class ModelSettings(Settings):
     """Of parametric t-SNE: how many neighbours a row has in its mini-batch, which has to be larger."""
     denoising_weights: list[NonNegative] = []
     """Of the ladder network: weights of its denoising losses, from the row up; the last one stands for all further layers."""
+    gibbs_steps: Count = 1
+    """Of the deep belief network: steps of contrastive divergence of its uppermost machine."""
+    contraction: NonNegative = 0.1
+    """Of the contractive autoencoder: weight of the squared norm of each layer's Jacobian."""
+    walk_noise: NonNegative = 1.0
+    """Of the contractive autoencoder: standard deviation of the noise of a step of its walk."""
+    salt_and_pepper: Fraction = 0.4
+    """Of the generative stochastic network: fraction of the values of a row that become 0 or 1 before each step."""
+    walkbacks: Count = 4
+    """Of the generative stochastic network: steps of the chain in training."""
+    chain: ChainSettings = ChainSettings()
     encoder: EncoderSettings = EncoderSettings()
     decoder: DecoderSettings = DecoderSettings()
     discriminator: DiscriminatorSettings = DiscriminatorSettings()
@@ -209,14 +243,19 @@ class ModelSettings(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> ModelSettings:
-        if self.style is None and self.label is None:
+        method = METHODS[self.method]
+        if method.has_latents and self.style is None and self.label is None:
             raise ValueError("has neither a [model.style] nor a [model.label] latent; expected at least one")
         if self.encoder.channels and self.style is not None and self.style.posterior == "universal":
             raise ValueError(
                 f"model.encoder.channels is {self.encoder.channels}; a 'universal' posterior, whose noise enters beside the row, "
                 "expects none"
             )
-        METHODS[self.method].check(self)
+        method.check(self)
+        for name in frozenset().union(*(other.takes for other in METHODS.values())) - method.takes:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                takers = ", ".join(other.name for other in METHODS.values() if name in other.takes)
+                raise ValueError(f"model.{name} does not fit method {self.method!r}; expected it with: {takers}")
         if self.method != "gmmn" and self.style is not None and self.style.prior.kind == "generated":
             raise ValueError(f"model.style.prior.kind 'generated' needs method 'gmmn'; found {self.method!r}")
         fixed = None if self.style is None else self.style.prior.fixed_dim

@@ -32,6 +32,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "table1": (
         *("table1-mnist", "table1-mnist-tuned", "table1-tfd"),
         *("table1-mnist-gan", "table1-mnist-gmmn-ae", "table1-mnist-vae"),
+        *("table1-mnist-dbn", "table1-mnist-cae", "table1-mnist-gsn"),
     ),
     "table2": (
         *("table2-mnist-100", "table2-mnist-1000", "table2-mnist-all"),
