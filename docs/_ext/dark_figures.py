@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from aae.figures.canvas import SHOWN_DPI, Figure, data_uri, save
+from aae.figures.canvas import SHOWN_DPI, Figure, data_uri
+from aae.figures.dark import darkened
+
+DPI = 130  # of figures of pyplot; those of a column of text are about 700 pixels wide
 
 
 def scraper(block: tuple[str, str, int], variables: dict[str, Any], settings: dict[str, Any]) -> str:
@@ -17,13 +21,13 @@ def scraper(block: tuple[str, str, int], variables: dict[str, Any], settings: di
         figure = pyplot.figure(number)
         path = Path(next(variables["image_path_iterator"]))
         figure.set_facecolor("white")
-        save(figure, path)
-        save(figure, path.with_name(f"{path.stem}-dark.png"), dark=True)
-        place = path.relative_to(settings["src_dir"]).as_posix()
-        for name, theme in ((place, "only-light"), (place.removesuffix(".png") + "-dark.png", "only-dark")):
-            texts.append(
-                f".. image:: /{name}\n   :alt: figure of the code above\n   :class: sphx-glr-single-img {theme}\n"
-            )
+        for dark, theme in ((False, "only-light"), (True, "only-dark")):
+            target = path.with_name(f"{path.stem}-dark.png") if dark else path
+            with darkened(figure) if dark else nullcontext():
+                figure.savefig(target, dpi=DPI, bbox_inches="tight")
+            place = target.relative_to(settings["src_dir"]).as_posix()
+            shown = f":alt: figure of the code above\n   :class: sphx-glr-single-img {theme}"
+            texts.append(f".. image:: /{place}\n   {shown}\n")
     pyplot.close("all")
     return "\n".join(texts)
 

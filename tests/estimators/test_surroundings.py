@@ -222,3 +222,10 @@ def test_masked_values_are_not_used():
     rows = np.ma.masked_array(np.random.default_rng(0).normal(size=(30, 3)), mask=np.arange(90).reshape(30, 3) == 4)
     with pytest.raises(InputError, match=r"^X has 1 masked values; expected none"):
         aae.AAE(epochs=1).fit(rows)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_notebook_shows_fitted_estimators(name):
+    model = MAKERS[name](epochs=1)
+    assert name in model._repr_html_()
+    assert all(hasattr(model, attribute) for attribute in dir(model))

@@ -80,5 +80,6 @@ def _turned(old: Any) -> Any:
     if isinstance(old, np.ndarray):
         return np.array([on_dark(colour) for colour in to_rgba_array(old)]).reshape(-1, 4)
     if callable(old):  # a map from numbers to colours
-        return LinearSegmentedColormap.from_list(f"{old.name} on dark", [on_dark(old(0.0)), old(0.55)])
+        last = on_dark(old(1.0)) if np.ptp(old(1.0)[:3]) < COLOURLESS else old(0.55)
+        return LinearSegmentedColormap.from_list(f"{old.name} on dark", [on_dark(old(0.0)), last])
     return old if isinstance(old, str) and old in ("none", "auto") else on_dark(old)

@@ -11,7 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from aae.errors import InputError
-from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, PALETTE, plain
+from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, PALETTE, TITLE_SIZE, plain
+
+FEW = 5  # numbers of a key that are written out below its panel
 
 
 def plot_settings(
@@ -21,6 +23,7 @@ def plot_settings(
     importance: Mapping[str, float] | None = None,
     logarithmic: Collection[str] = (),
     cols: int = 3,
+    title: str | None = None,
 ) -> Figure:
     """Plot results by each key in turn, with their mean for each value.
 
@@ -38,6 +41,8 @@ def plot_settings(
         Keys whose numbers have a logarithmic axis.
     cols : int
         Panels side by side.
+    title : str, optional
+        Above all.
 
     Returns
     -------
@@ -59,16 +64,19 @@ def plot_settings(
     keys = sorted(columns, key=lambda key: -known.get(key, 0.0))
     cols = min(cols, len(keys))
     lines = math.ceil(len(keys) / cols)
-    figure = Figure(figsize=(2.6 * cols, 2.0 * lines), dpi=DPI, layout="constrained", facecolor="white")
+    width, height = max(2.6 * cols, 4.5 if title else 0.0), 2.0 * lines + (0.4 if title else 0.0)
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
     panels = figure.subplots(lines, cols, squeeze=False, sharey=True).ravel()
     for place, (panel, key) in enumerate(zip(panels, keys, strict=False)):
         _plot(panel, columns[key], values, key in logarithmic)
-        share = f" ({100 * known[key]:.0f} %)" if key in known else ""
+        share = f": explains {100 * known[key]:.0f} %" if key in known else ""
         panel.set_title(plain(key.split(".", 1)[-1] + share), size=LABEL_SIZE, color=INK, loc="left")
         if place % cols == 0:
             panel.set_ylabel(metric, size=LABEL_SIZE, color=INK)
     for panel in panels[len(keys) :]:
         panel.remove()
+    if title:
+        figure.suptitle(plain(title), size=TITLE_SIZE, color=INK, wrap=True)
     return figure
 
 
@@ -83,6 +91,9 @@ def _plot(panel: Axes, column: Sequence[Any], results: np.ndarray[Any, Any], log
         panel.plot(shared, means, color=PALETTE[0], linewidth=1.3)
     if is_number and logarithmic:
         panel.set_xscale("log")
+    if is_number and len(shared) <= FEW:
+        panel.set_xticks(shared, [f"{place:g}" for place in shared])
+        panel.set_xticks([], minor=True)
     if not is_number:
         panel.set_xticks(range(len(names)), [plain(name.strip('"')) for name in names])
         panel.set_xlim(-0.5, len(names) - 0.5)

@@ -130,7 +130,7 @@ class RunReport:
             columns.remove(3)
         lines = [line[1:] for line in self.rows()]
         split, rows = self.reports[0]["split"], self.reports[0]["rows"]
-        table = _table([head[k] for k in columns], [[line[k] for k in columns] for line in lines])
+        table = _table([head[k] for k in columns], [[line[k] for k in columns] for line in lines], explained=True)
         parts.append(_section(f"Measured on {rows:,} {split} rows", table))
         pictures = figures(self.runs, data)
         for name, figure in pictures.items():
@@ -261,10 +261,12 @@ def _list(heading: str, entries: Sequence[tuple[str, str]]) -> str:
     return _section(heading, f"<dl>{lines}</dl>")
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def _table(head: Sequence[str], lines: Sequence[Sequence[str]], explained: bool = False) -> str:
+    """Write a table; one that is `explained` has sentences in its last column, which go below the rest on a phone."""
     first = "".join(f"<th>{html.escape(name)}</th>" for name in head)
     rest = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in line) + "</tr>" for line in lines)
-    return f'<div class="wide"><table><thead><tr>{first}</tr></thead><tbody>{rest}</tbody></table></div>'
+    kind = f' class="explained" style="--numbers: {len(head) - 2}"' if explained else ""
+    return f'<div class="wide"><table{kind}><thead><tr>{first}</tr></thead><tbody>{rest}</tbody></table></div>'
 
 
 def _text(cell: str) -> str:

@@ -141,7 +141,16 @@ class SweepResult:
             describe(self.definition.metric).heading,
             self.importance,
             logarithmic,
+            title=self._title(len(finished)),
         )
+
+    def _title(self, settings: int) -> str:
+        """Return what was trained on what, how often."""
+        recipes, seeds = self.definition.recipes, self.definition.seeds
+        names = " and ".join(recipe.name for recipe in recipes)
+        sources = " and ".join(dict.fromkeys(Path(recipe.data.source).name for recipe in recipes))
+        times = f", {seeds} seeds each" if seeds > 1 else ""
+        return f"{names}: trained on {sources}, {settings} setting{'s' * (settings > 1)}{times}"
 
     def write(self) -> list[Path]:
         """Write table, figure and best recipe into the folder; returns the files."""
