@@ -167,7 +167,7 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
         inputs: Tensor = torch.from_numpy(self.scaler_.transform(np.hstack([blank, stored])))
         return inputs[:, -self.columns_.outer.width :]
 
-    def _encoded_part(self, rows: Tensor, scaler: Scaling | None = None) -> Tensor:
+    def _encoded_part(self, rows: Any, scaler: Scaling | None = None) -> Any:
         """Leave the covariates of scaled rows out; rows that are all counts are brought to one total, with their scaling."""
         columns = self.columns_
         if columns is None:
