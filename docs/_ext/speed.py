@@ -6,6 +6,7 @@
 """
 
 import json
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -68,6 +69,81 @@ def processes(files: list[dict[str, Any]]) -> str:
     return markdown(["recipe", "precision", "mini-batch", "two processes, times one process"], rows)
 
 
+def estimators(files: list[dict[str, Any]]) -> str:
+    """Write what ``benchmarks/estimator_speed.py`` found."""
+    rows = []
+    for one in files[0]["results"]:
+        before, after = one["before"], one["after"]
+        rows.append(
+            [
+                f"`{one['estimator']}`",
+                one["data"],
+                *(f"{statistics.median(version['seconds']):.1f}" for version in (before, after)),
+                f"{one['times_faster']:.1f}",
+                *(f"{statistics.fmean(version['scores']):.1f}" for version in (before, after)),
+            ]
+        )
+    return markdown(["estimator", "data", "seconds before", "now", "times", "score before", "now"], rows)
+
+
+def time_to(files: list[list[dict[str, Any]]]) -> str:
+    """Write what ``aae bench RECIPE --time-to METRIC=VALUE --json`` printed, or what histories of runs say."""
+    rows = [
+        [
+            f"`{one['recipe']}`",
+            f"{one['target']:g}",
+            ("" if one["reached"] else "not in ") + f"{one.get('core_minutes', one['minutes']):.1f}",
+            f"{one['epochs']}",
+            f"{one['best']:.2f}",
+        ]
+        for found in files
+        for one in found
+    ]
+    return markdown(["recipe", "validation error wanted, %", "minutes on one core", "epochs", "error then, %"], rows)
+
+
+def sweeps(files: list[dict[str, Any]]) -> str:
+    """Write what ``benchmarks/sweep_acceptance.py`` found."""
+    rows = [
+        [
+            name,
+            f"{one['trainings']}",
+            ", ".join(map(str, one.get("finished_at_kills", []))) or "-",
+            f"{one['trained_again']}" if "trained_again" in one else "-",
+            ", ".join(f"{key.split('.')[-1]} {value}" for key, value in one["best"]["settings"].items()),
+            f"{one['best']['mean']:.2f}",
+        ]
+        for name, one in files[0]["results"].items()
+    ]
+    titles = [
+        "sweep",
+        "trainings",
+        "finished when killed",
+        "of those trained again",
+        "best setting",
+        "validation error, %",
+    ]
+    return markdown(titles, rows)
+
+
+def search(files: list[dict[str, Any]]) -> str:
+    """Write what ``benchmarks/sweep_search.py`` found."""
+    rows = [
+        [found["data"], f"{found['trials']}, {found['pruned']}", f"{found['rows_apart']}", f"{len(found['seeds'])}"]
+        + [with_std(found["results"][name], 2) for name in ("defaults", "search")]
+        for found in files
+    ]
+    titles = [
+        "data",
+        "trials, pruned",
+        "rows apart",
+        "seeds",
+        "error with the defaults, %",
+        "with the best of the search, %",
+    ]
+    return markdown(titles, rows)
+
+
 def errors(files: list[dict[str, Any]]) -> str:
     """Write the error of semi-supervised results, by the precision they were trained in."""
     rows = [
@@ -89,6 +165,10 @@ TABLES: dict[str, Callable[[list[Any]], str]] = {
     "peers": peers,
     "processes": processes,
     "errors": errors,
+    "estimators": estimators,
+    "time_to": time_to,
+    "sweeps": sweeps,
+    "search": search,
 }
 
 
