@@ -46,8 +46,8 @@ def cells(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw counts (cells, genes), types and batches."""
     random = np.random.default_rng(seed)
     base = random.normal(0, 1.2, GENES)
-    types = base + 0.7 * random.normal(size=(TYPES, GENES)) * (random.uniform(size=(TYPES, GENES)) < 0.15)
-    batches = 0.3 * random.normal(size=(BATCHES, GENES))
+    types = base + 0.9 * random.normal(size=(TYPES, GENES)) * (random.uniform(size=(TYPES, GENES)) < 0.3)
+    batches = 0.2 * random.normal(size=(BATCHES, GENES))
     kind, batch = random.integers(TYPES, size=CELLS), random.integers(BATCHES, size=CELLS)
     log_mean = types[kind] + batches[batch] + 0.15 * random.normal(size=(CELLS, GENES))
     mean = np.exp(log_mean + random.normal(-0.3, 0.6, (CELLS, 1)))

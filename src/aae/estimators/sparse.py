@@ -78,10 +78,8 @@ class SparseRows:
             row: Tensor = self[[which]][0]
             return row
         with usual_state():
-            single = isinstance(which, int | np.integer)
-            dense = self.table[[which] if single else which.cpu().numpy() if isinstance(which, Tensor) else which]
-            rows = torch.from_numpy(self.scaler.transform(dense)).to(self.device)
-            return rows[0] if single else rows
+            dense = self.table[which.cpu().numpy() if isinstance(which, Tensor) else which]
+            return torch.from_numpy(self.scaler.transform(dense)).to(self.device)
 
     def index_select(self, dim: int, indices: Tensor) -> Tensor:
         """Read the rows of the given indices."""

@@ -192,7 +192,7 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
             return frame_like(frame[0], frame[1], [rows[:, k] for k in range(rows.shape[1])])
         if drawn:
             counts = [k for k, kind in enumerate(columns.kinds) if kind == "count"]
-            rows[:, counts] = np.rint(rows[:, counts])
+            rows[:, counts] = np.rint(rows[:, counts]) + 0.0  # no minus zero
         own = columns if self._named_covariates else columns.inner
         values = dict(zip(own.names, own.decode(rows), strict=True))
         if frame is not None:

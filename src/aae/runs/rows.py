@@ -192,7 +192,7 @@ class StoredRows:
             return numbers
         if drawn:
             counts = [k for k, kind in enumerate(self.table.kinds) if kind == "count"]
-            numbers[:, counts] = np.rint(numbers[:, counts])
+            numbers[:, counts] = np.rint(numbers[:, counts]) + 0.0  # no minus zero
         values = self.table.decode(numbers)
         try:
             return frame_like("pandas", self.table.names, values)
