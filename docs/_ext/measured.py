@@ -149,6 +149,57 @@ class Ablation(SphinxDirective):
         return self.parse_text_to_nodes(ablation())
 
 
+COLUMNS = {
+    "log_likelihood": ("log-likelihood, nats a gene", 3),
+    "knn_type_percent": ("type, nearest neighbours, %", 1),
+    "knn_batch_percent": ("batch, nearest neighbours, %", 1),
+    "clusters_ari": ("clusters, ARI", 2),
+    "accuracy_percent": ("classes, five labels each, %", 1),
+    "imputed_categories_percent": ("imputed categories, %", 1),
+    "imputed_numbers_rmse": ("imputed numbers, RMSE", 2),
+    "seconds": ("core-seconds", 0),
+}
+
+
+def of_columns(cells: bool, path: Path = RESULTS / "benchmarks" / "columns.json") -> str:
+    """Write what ``benchmarks/columns.py`` found as Markdown, of cells or of mixed tables."""
+    if not path.exists():
+        return "Not measured yet."
+    found = json.loads(path.read_text(encoding="utf-8"))
+    rows, measures = [], []
+    for task, methods in found["results"].items():
+        if (task == "cells") != cells:
+            continue
+        measures = list(next(iter(methods.values())))
+        for method, values in methods.items():
+            shown = [
+                f"{statistics.mean(values[m]):.{COLUMNS[m][1]}f}"
+                + (
+                    f" ± {statistics.stdev(values[m]):.{COLUMNS[m][1]}f}"
+                    if len(values[m]) > 1 and m != "seconds"
+                    else ""
+                )
+                for m in measures
+            ]
+            rows.append([*([] if cells else [task]), method, *shown])
+    heads = [*([] if cells else ["table"]), "columns", *(COLUMNS[m][0] for m in measures)]
+    versions = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
+    return (
+        f"{tables.markdown(heads, rows)}\n\n*{len(found['seeds'])} seeds, mean ± standard deviation, rows that were not trained "
+        f"on; {versions}; one core. Made by `{found['command']}`.*"
+    )
+
+
+class OfColumns(SphinxDirective):
+    """Insert the table of ``cells``, or of ``mixed`` tables, from ``benchmarks/columns.py``."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the Markdown of the table."""
+        return self.parse_text_to_nodes(of_columns(self.arguments[0] == "cells"))
+
+
 class Beside(SphinxDirective):
     """Insert the table of a benchmark."""
 
@@ -178,6 +229,7 @@ class Measured(SphinxDirective):
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("measured", Measured)
+    app.add_directive("of-columns", OfColumns)
     app.add_directive("beside", Beside)
     app.add_directive("on-tables", OnTables)
     app.add_directive("ablation", Ablation)

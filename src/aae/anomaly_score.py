@@ -1,7 +1,8 @@
 """The anomaly score of estimators and runs: how near a row lies to training rows by its code and its residual.
 
 A scaled row x with code z and residual e = x - decoded z has the point u = (z / c, e / r) of as many coordinates as the code
-and the row have together. c is the standard deviation of the training codes, and r of a column the geometric mean of the
+and the row have together; of columns by kind the residuals are those of the deviance, whose squares add up to -2 log p(x|z) but
+for a constant. c is the standard deviation of the training codes, and r of a column the geometric mean of the
 standard deviation of its residual (at least a tenth of the root mean square of all columns) and that of the rows. With d_j(u)
 the distance to the j-th nearest of the training points, u_j, and f a hundredth of the median of such distances,
 
@@ -72,17 +73,17 @@ class Neighbours(nn.Module):
         self.neighbours = min(neighbours, len(self.points) - 1)
 
     @classmethod
-    def of(cls, rows: Tensor, codes: Tensor, reconstructions: Tensor, contamination: float = 0.0) -> Self:
+    def of(cls, rows: Tensor, codes: Tensor, residuals: Tensor, contamination: float = 0.0) -> Self:
         """Create the score from training rows.
 
         Parameters
         ----------
-        rows, codes, reconstructions : Tensor, (m, columns), (m, dim), (m, columns)
-            Scaled training rows, two or more, and what the model makes of them.
+        rows, codes, residuals : Tensor, (m, columns), (m, dim), (m, columns)
+            Scaled training rows, two or more, their codes, and what these leave of them.
         contamination : float
             Fraction of them, from 0 to 0.5, that is left out: those furthest from their 50 nearest.
         """
-        variance = residual_variance(rows, reconstructions)
+        variance = residual_variance(residuals)
         spread = rows.double().var(0, correction=0).mean().sqrt().clamp(min=TINY)
         codes = codes.double()
         score = cls(
@@ -94,7 +95,7 @@ class Neighbours(nn.Module):
                 "left_out": codes[:0],
             }
         )
-        points = score.place(rows, codes, reconstructions)
+        points = score.place(codes, residuals)
         if contamination:
             kept = len(points) - round(contamination * len(points))
             order = score._among(points, WIDER).log_distances.argsort()
@@ -120,9 +121,9 @@ class Neighbours(nn.Module):
         m, width = self.points.shape
         return max(1, AT_ONCE // max(m, (self.neighbours + 1) * width))
 
-    def place(self, rows: Tensor, codes: Tensor, reconstructions: Tensor) -> Tensor:
-        """Compute the points (n, dim + columns) of scaled rows: code and residual, side by side and each in its unit."""
-        residuals = (rows.to(codes.dtype) - reconstructions.to(codes.dtype)) / self.residual_unit.to(codes.dtype)
+    def place(self, codes: Tensor, residuals: Tensor) -> Tensor:
+        """Compute the points (n, dim + columns) of rows: code and residual, side by side and each in its unit."""
+        residuals = residuals.to(codes.dtype) / self.residual_unit.to(codes.dtype)
         points = torch.cat([(codes - self.code_mean) / self.code_unit, residuals], dim=1)
         return points.nan_to_num(FURTHEST, FURTHEST, -FURTHEST).clamp(-FURTHEST, FURTHEST)
 
@@ -210,14 +211,14 @@ class AnomalyScore(nn.Module):
         """
         device = next(model.parameters()).device
         double = copy.deepcopy(model).double()
-        found = [code_and_reconstruction(double, part.to(device).double()) for part in torch.split(rows, PART)]
-        codes, reconstructions = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
+        found = [code_and_residual(double, part.to(device).double()) for part in torch.split(rows, PART)]
+        codes, residuals = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
         fraction = 0.0 if contamination == "auto" else float(contamination)
-        neighbours = Neighbours.of(rows, codes, reconstructions, fraction)
+        neighbours = Neighbours.of(rows, codes, residuals, fraction)
         own = {
             "offset": torch.tensor(0.0),
             "optimism": torch.tensor(0.0),
-            "noise_variance": residual_variance(rows, reconstructions),
+            "noise_variance": residual_variance(residuals),
         }
         score = cls(model, {**neighbours.state_dict(), **own})
         own_offset = threshold(score.scores(rows), contamination)
@@ -233,7 +234,7 @@ class AnomalyScore(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Compute the scores (n,), larger for more normal rows."""
-        points = self.neighbours.place(rows, *code_and_reconstruction(self.model, rows))
+        points = self.neighbours.place(*code_and_residual(self.model, rows))
         scores: Tensor = self.neighbours(points)
         return scores - self.optimism * self.neighbours.seen(points).to(scores.dtype) if self.optimism else scores
 
@@ -263,13 +264,13 @@ def threshold(scores: NDArray[np.float64], contamination: float | Literal["auto"
     return float(low - FENCE * (high - low))
 
 
-def code_and_reconstruction(model: AdversarialAutoencoder, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the codes (n, dim) of scaled rows (n, columns) and their reconstructions, in the type of the rows."""
+def code_and_residual(model: AdversarialAutoencoder, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the codes (n, dim) of scaled rows (n, columns) and what these leave of them, in the type of the rows."""
     codes = {name: code.to(rows.dtype) for name, code in model.encode(rows).items()}
-    return codes["style"], model.decode(codes).to(rows.dtype)
+    return codes["style"], model.residuals(codes, rows).to(rows.dtype)
 
 
-def residual_variance(rows: Tensor, reconstructions: Tensor) -> Tensor:
-    """Compute the mean squared error of each column (columns,), in float64."""
+def residual_variance(residuals: Tensor) -> Tensor:
+    """Compute the mean squared residual of each column (columns,), in float64."""
     tiny = torch.finfo(torch.float32).eps
-    return (rows.double() - reconstructions.double()).square().mean(0).clamp(min=tiny)
+    return residuals.double().square().mean(0).clamp(min=tiny)

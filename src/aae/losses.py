@@ -62,6 +62,29 @@ def bernoulli_error(logits: Tensor, rows: Tensor, reduction: Reduction = "sum") 
     return cross_entropy.sum(1).mean() if reduction == "sum" else cross_entropy.mean()
 
 
+def negative_binomial_log_prob(counts: Tensor, log_means: Tensor, log_dispersion: Tensor) -> Tensor:
+    """Compute the logarithm of the negative binomial distribution, whose variance is mean + mean^2 / theta.
+
+    Parameters
+    ----------
+    counts : Tensor, (batch, columns)
+        0 or larger.
+    log_means : Tensor, (batch, columns)
+        Logarithms of the means.
+    log_dispersion : Tensor, (columns,)
+        Logarithm of theta.
+
+    Returns
+    -------
+    Tensor, (batch, columns)
+        In nats.
+    """
+    theta = log_dispersion.exp()
+    log_sum = torch.logaddexp(log_dispersion.expand_as(log_means), log_means)
+    log_choices = torch.lgamma(counts + theta) - torch.lgamma(theta) - torch.lgamma(counts + 1)
+    return log_choices + theta * (log_dispersion - log_sum) + counts * (log_means - log_sum)
+
+
 def discriminator_loss(prior_logits: Tensor, code_logits: Tensor) -> Tensor:
     """Compute -E[log D(prior sample)] - E[log(1 - D(code))] (section 1.1), both logits (batch,)."""
     return F.softplus(-prior_logits).mean() + F.softplus(code_logits).mean()

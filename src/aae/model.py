@@ -26,6 +26,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aae.errors import InputError
+from aae.likelihoods import ColumnLikelihood
+from aae.losses import Reduction, half_squared_error
 from aae.networks import Corruption
 from aae.noise import Noise
 from aae.posteriors import ClusteredSoftmax, Posterior, Softmax
@@ -203,6 +205,10 @@ class AdversarialAutoencoder(Model):
         Number of classes K if the decoder sees the true label (section 4).
     cluster_heads : ClusterHeads, optional
         For dimensionality reduction (section 7); the latents are then `label` and `style`.
+    likelihood : ColumnLikelihood, optional
+        p(x|z) of the columns of a table by their kinds, in place of half the squared error; `output` is then ``"linear"``.
+    covariates : int
+        How many inputs at the end of a row are covariates: the decoder sees them beside the code, and the encoder does not.
 
     Raises
     ------
@@ -224,6 +230,8 @@ class AdversarialAutoencoder(Model):
         corruption: Corruption | None = None,
         decoder_classes: int | None = None,
         cluster_heads: ClusterHeads | None = None,
+        likelihood: ColumnLikelihood | None = None,
+        covariates: int = 0,
     ) -> None:
         super().__init__()
         if not latents:
@@ -242,6 +250,8 @@ class AdversarialAutoencoder(Model):
         self.corruption = corruption or Corruption()
         self.decoder_classes = decoder_classes
         self.cluster_heads = cluster_heads
+        self.likelihood = likelihood
+        self.covariates = covariates
         self._encoder_takes_noise = takes_noise(encoder)
         self._decoder_takes_noise = takes_noise(decoder)
 
@@ -286,20 +296,29 @@ class AdversarialAutoencoder(Model):
         return [*self.encoder.parameters(), *self.latent("label").posterior.parameters()]
 
     def decoder_parameters(self) -> list[nn.Parameter]:
-        """List the parameters that turn codes into rows: the decoder and, where they are learned, the cluster heads."""
-        heads = [] if self.cluster_heads is None else list(self.cluster_heads.parameters())
-        return [*self.decoder.parameters(), *heads]
+        """List the parameters that turn codes into rows: the decoder and, where there are some, heads and likelihood."""
+        further = [module for module in (self.cluster_heads, self.likelihood) if module is not None]
+        return [*self.decoder.parameters(), *(p for module in further for p in module.parameters())]
 
     def discriminator_parameters(self) -> list[nn.Parameter]:
         """List the parameters of all discriminators."""
         discriminators = [self.latent(name).discriminator for name in self.latents]
         return [p for d in discriminators if d is not None for p in d.parameters()]
 
+    def split(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Cut scaled rows (batch, inputs) into what is encoded and covariates (batch, covariates); None where there are none."""
+        if not self.covariates:
+            return rows, None
+        return rows[:, : -self.covariates], rows[:, -self.covariates :]
+
     def features(self, rows: Tensor, noise: Noise | None = None, *, corrupt: bool = True) -> Tensor:
         """Map rows (batch, inputs) to encoder features (batch, features); in training mode `noise` corrupts the input.
 
         Without `corrupt` the noise serves the hidden layers and the posterior alone.
         """
+        rows = self.split(rows)[0]
+        if self.likelihood is not None and self.likelihood.sized:
+            rows = self.likelihood.relative(rows)
         x = self.corruption(rows, noise) if corrupt else rows
         for name in self.latents:
             width = self.latent(name).posterior.noise_inputs
@@ -347,9 +366,19 @@ class AdversarialAutoencoder(Model):
             return heads
         return torch.cat([codes[name] for name in self.latents], dim=1)
 
-    def decoder_logits(self, codes: Codes, labels: Tensor | None = None, noise: Noise | None = None) -> Tensor:
-        """Decode without the output activation; parameters as for `decode`."""
+    def decoder_logits(
+        self,
+        codes: Codes,
+        labels: Tensor | None = None,
+        noise: Noise | None = None,
+        covariates: Tensor | None = None,
+    ) -> Tensor:
+        """Decode without the output activation, and without the covariates; parameters as for `decode`."""
         x = self.representation(codes)
+        if self.covariates:
+            if covariates is None:
+                raise InputError("the decoder of this model sees covariates; expected some")
+            x = torch.cat([covariates.to(x.dtype), x], dim=1)
         if self.decoder_classes is not None:
             if labels is None:
                 raise InputError("the decoder of this model sees the true label; expected labels")
@@ -357,11 +386,13 @@ class AdversarialAutoencoder(Model):
         rows: Tensor = self.decoder(x, noise) if self._decoder_takes_noise else self.decoder(x)
         return rows.float()
 
-    def activate(self, logits: Tensor) -> Tensor:
-        """Apply the output activation."""
+    def activate(self, logits: Tensor, log_totals: Tensor | None = None) -> Tensor:
+        """Apply the output activation: the mean of p(x|z), for counts of a total (batch, 1)."""
+        if self.likelihood is not None:
+            return self.likelihood.mean(logits, log_totals)
         return torch.sigmoid(logits) if self.output == "sigmoid" else logits
 
-    def decode(self, codes: Codes, labels: Tensor | None = None) -> Tensor:
+    def decode(self, codes: Codes, labels: Tensor | None = None, covariates: Tensor | None = None) -> Tensor:
         """Decode codes to rows (batch, inputs).
 
         Parameters
@@ -370,23 +401,79 @@ class AdversarialAutoencoder(Model):
             Codes (batch, dim) of every latent.
         labels : Tensor of int64, (batch,), optional
             True labels, needed where the decoder sees them (section 4).
+        covariates : Tensor, (batch, covariates), optional
+            Needed where the decoder sees them; they are the last columns of what is returned.
 
         Returns
         -------
         Tensor, (batch, inputs)
             Mean of p(x|z).
         """
-        return self.activate(self.decoder_logits(codes, labels))
+        rows = self.activate(self.decoder_logits(codes, labels, None, covariates))
+        return rows if covariates is None else torch.cat([rows, covariates], dim=1)
 
     def reconstruct(self, rows: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Encode and decode rows (batch, inputs); `labels` as for `decode`."""
-        return self.decode(self.encode(rows), labels)
+        """Encode and decode rows (batch, inputs), at their covariates and totals; `labels` as for `decode`."""
+        inner, covariates = self.split(rows)
+        logits = self.decoder_logits(self.encode(rows), labels, None, covariates)
+        made = self.activate(logits, self.log_totals(inner))
+        return made if covariates is None else torch.cat([made, covariates], dim=1)
+
+    def log_totals(self, inner: Tensor) -> Tensor | None:
+        """Compute the logarithms of the totals (batch, 1) of rows without covariates, where the likelihood depends on them."""
+        return self.likelihood.totals(inner) if self.likelihood is not None and self.likelihood.sized else None
+
+    def reconstruction_loss(
+        self,
+        codes: Codes,
+        rows: Tensor,
+        reduction: Reduction = "sum",
+        labels: Tensor | None = None,
+        noise: Noise | None = None,
+        observed: Tensor | None = None,
+    ) -> Tensor:
+        """Compute half the squared error of what is decoded, or -log p(x|z) where there is a likelihood of columns.
+
+        Parameters
+        ----------
+        codes : dict of str to Tensor
+            Codes (batch, dim) of every latent.
+        rows : Tensor, (batch, inputs)
+            Scaled rows.
+        reduction : {"sum", "mean"}
+            Over the columns; the mean over the batch is taken.
+        labels, noise
+            As for `decoder_logits`.
+        observed : Tensor of bool, (batch, columns), optional
+            Which values are known, where some are missing; those of covariates do not matter.
+
+        Returns
+        -------
+        Tensor, ()
+            The loss.
+        """
+        inner, covariates = self.split(rows)
+        logits = self.decoder_logits(codes, labels, noise, covariates)
+        if observed is not None and covariates is not None:
+            observed = observed[:, : inner.shape[1] if self.likelihood is None else len(self.likelihood.kinds)]
+        if self.likelihood is None:
+            return half_squared_error(self.activate(logits), inner, reduction, observed)
+        return self.likelihood.loss(logits, inner, reduction, observed, self.log_totals(inner))
+
+    def residuals(self, codes: Codes, rows: Tensor) -> Tensor:
+        """Compute what codes leave of scaled rows, (batch, inputs without covariates); see `ColumnLikelihood.residuals`."""
+        inner, covariates = self.split(rows)
+        logits = self.decoder_logits(codes, None, None, covariates)
+        if self.likelihood is None:
+            return inner - self.activate(logits)
+        return self.likelihood.residuals(logits, inner, self.log_totals(inner))
 
     def log_joint(self, rows: Tensor, noise_variance: float | Tensor) -> Tensor:
         """Compute how normal rows are: log p(x, z) at the style code z of each, in nats; larger is more normal.
 
-        It is log N(x; decoded code, noise_variance) + log p(z). Where the density of the prior is not known everywhere the logit
-        of the discriminator, which estimates log p(z) - log q(z), stands in for log p(z).
+        It is log N(x; decoded code, noise_variance) + log p(z), or with a likelihood of columns log p(x|z) + log p(z). Where the
+        density of the prior is not known everywhere the logit of the discriminator, which estimates log p(z) - log q(z), stands
+        in for log p(z).
 
         Parameters
         ----------
@@ -401,12 +488,15 @@ class AdversarialAutoencoder(Model):
             Scores.
         """
         codes, style = self.encode(rows), self.latent("style")
-        variance = torch.as_tensor(noise_variance, dtype=rows.dtype, device=rows.device)
-        squares = (rows - self.decode(codes)).square() / variance + (2 * math.pi * variance).log()
         z = codes["style"]
-        return (
-            style.prior.log_prob(z) if style.prior.density_everywhere else style.discriminate(z)
-        ) - 0.5 * squares.sum(1)
+        log_prior = style.prior.log_prob(z) if style.prior.density_everywhere else style.discriminate(z)
+        inner, covariates = self.split(rows)
+        if self.likelihood is not None:
+            logits = self.decoder_logits(codes, None, None, covariates)
+            return log_prior + self.likelihood.log_prob(logits, inner, self.log_totals(inner)).sum(1)
+        variance = torch.as_tensor(noise_variance, dtype=rows.dtype, device=rows.device)
+        squares = self.residuals(codes, rows).square() / variance + (2 * math.pi * variance).log()
+        return log_prior - 0.5 * squares.sum(1)
 
     def sample_codes(self, n: int, labels: Tensor | None = None, noise: Noise | None = None) -> Codes:
         """Draw `n` codes from the priors; with `labels` (n,) from the regions of the priors that belong to them.
@@ -425,8 +515,10 @@ class AdversarialAutoencoder(Model):
             codes[name] = latent.prior.sample(n, labels if per_label else None, noise)
         return codes
 
-    def sample(self, n: int, labels: Tensor | None = None, noise: Noise | None = None) -> Tensor:
-        """Draw `n` rows from the model p(x), decoding samples of the prior.
+    def sample(
+        self, n: int, labels: Tensor | None = None, noise: Noise | None = None, covariates: Tensor | None = None
+    ) -> Tensor:
+        """Draw `n` rows from the model p(x), decoding samples of the prior; of columns by kind drawn from p(x|z).
 
         Parameters
         ----------
@@ -436,6 +528,8 @@ class AdversarialAutoencoder(Model):
             Label of each row, for models that know labels; without it labels are drawn too.
         noise : Noise, optional
             Source of randomness.
+        covariates : Tensor, (n, covariates), optional
+            As for `decode`.
 
         Returns
         -------
@@ -454,7 +548,24 @@ class AdversarialAutoencoder(Model):
         if labels is None and self.decoder_classes is not None:
             noise = noise or Noise(int(torch.randint(2**31, ()).item()))
             labels = noise.integers(self.decoder_classes, n)
-        return self.decode(self.sample_codes(n, labels, noise), labels)
+        return self.draw(self.sample_codes(n, labels, noise), labels, noise, covariates)
+
+    def draw(
+        self,
+        codes: Codes,
+        labels: Tensor | None = None,
+        noise: Noise | None = None,
+        covariates: Tensor | None = None,
+    ) -> Tensor:
+        """Draw rows (batch, inputs) from p(x|z), and their totals too where they have some; without a likelihood as `decode`."""
+        if self.likelihood is None:
+            return self.decode(codes, labels, covariates)
+        noise = noise or Noise(int(torch.randint(2**31, ()).item()))
+        logits = self.decoder_logits(codes, labels, None, covariates)
+        mean, std = self.likelihood.log_total
+        log_totals = mean + std * noise.normal(len(logits), 1) if self.likelihood.sized else None
+        rows = self.likelihood.draw(logits, log_totals, noise.seed())
+        return rows if covariates is None else torch.cat([rows, covariates], dim=1)
 
 
 def takes_noise(module: nn.Module) -> bool:

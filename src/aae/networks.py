@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -40,7 +40,8 @@ class Scaling(nn.Module):
     """Map from stored rows to what the network sees, and back.
 
     Column by column it is ``u = (row - offset) * factor``, and in a bent column ``(asinh(u) - shift) * gain``, which is a
-    logarithm for large values and has an exact inverse.
+    logarithm for large values and has an exact inverse. A column of categories, whose numbers are stored, becomes as many as
+    there are categories, one-hot.
 
     Parameters
     ----------
@@ -51,6 +52,11 @@ class Scaling(nn.Module):
         Which columns are bent.
     shift, gain : Tensor, (inputs,), optional
         Their further numbers; gains are not 0.
+    levels : Tensor of int64, (columns,), optional
+        How many categories a column has, 0 for a column of numbers and -1 for one of 0 and 1. A stored number that is no category
+        is 0 in all of its inputs. Without it there are as many inputs as columns.
+    fill : Tensor, (columns,), optional
+        What stands in for a missing value, NaN, of each column.
     kind : str
         The rule it follows, for messages and records.
 
@@ -71,6 +77,10 @@ class Scaling(nn.Module):
     bent: Tensor | None
     shift: Tensor | None
     gain: Tensor | None
+    levels: Tensor | None
+    fill: Tensor | None
+    _column: Tensor
+    _category: Tensor
 
     def __init__(
         self,
@@ -79,6 +89,8 @@ class Scaling(nn.Module):
         bent: Tensor | None = None,
         shift: Tensor | None = None,
         gain: Tensor | None = None,
+        levels: Tensor | None = None,
+        fill: Tensor | None = None,
         *,
         kind: str = "given",
     ) -> None:
@@ -89,6 +101,15 @@ class Scaling(nn.Module):
         self.register_buffer("bent", bent)
         self.register_buffer("shift", None if shift is None else shift.to(exact))
         self.register_buffer("gain", None if gain is None else gain.to(exact))
+        self.register_buffer("levels", levels)
+        self.register_buffer("fill", None if fill is None else fill.to(exact))
+        self._levels: list[int] = [] if levels is None else levels.tolist()
+        self._widths = [max(1, count) for count in self._levels]
+        if levels is not None:  # of each input: its column, and the category that it stands for
+            column = [place for place, width in enumerate(self._widths) for _ in range(width)]
+            category = [k if count > 0 else -1 for count in self._levels for k in range(max(1, count))]
+            self.register_buffer("_column", torch.tensor(column), persistent=False)
+            self.register_buffer("_category", torch.tensor(category, dtype=torch.float32), persistent=False)
         self.kind = kind
         self.constant: npt.NDArray[np.int64] = np.empty(0, np.int64)
         self.low: Values | None = None
@@ -108,7 +129,7 @@ class Scaling(nn.Module):
             if name not in tensors:
                 raise InputError(f"holds no scaling ({name} is missing); expected the weights of a run")
         further = {"bent", "shift", "gain"}
-        unknown = tensors.keys() - further - {"offset", "factor"}
+        unknown = tensors.keys() - further - {"offset", "factor", "levels", "fill"}
         if unknown or (further & tensors.keys() and not further <= tensors.keys()):
             found = ", ".join(sorted(tensors))
             raise InputError(
@@ -118,16 +139,41 @@ class Scaling(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Flatten rows (batch, ...) of any dtype and scale them: (batch, inputs), float32."""
-        scaled = (rows.flatten(1).to(self.offset.dtype) - self.offset) * self.factor
+        rows = rows.flatten(1).to(self.offset.dtype)
+        if self.fill is not None:
+            rows = torch.where(rows.isnan(), self.fill, rows)
+        scaled = (rows - self.offset) * self.factor
         if self.bent is not None and self.shift is not None and self.gain is not None:
             # asinh, in operations that ONNX runtimes have in float64 too
             bent = scaled.sign() * (scaled.abs() + (scaled.square() + 1).sqrt()).log()
             scaled = torch.where(self.bent, (bent - self.shift) * self.gain, scaled)
-        return scaled.float()
+        scaled = scaled.float()
+        if self.levels is None:
+            return scaled
+        inputs = scaled.index_select(1, self._column)
+        return torch.where(self._category < 0, inputs, (inputs == self._category).to(inputs.dtype))
+
+    def inputs(self, shape: Sequence[int]) -> int:
+        """Count what the network sees of a row of a shape."""
+        return sum(self._widths) if self._widths else math.prod(shape)
+
+    def _columns(self, inputs: Tensor) -> Tensor:
+        """Bring inputs (batch, inputs) back to columns: the most likely category, and 0 or 1 where a column has no other."""
+        if self.levels is None:
+            return inputs
+        ends = list(accumulate(self._widths, initial=0))
+        found, places = [inputs], ends[:-1]
+        for column, count in enumerate(self._levels):
+            if count > 0:
+                some = inputs[:, ends[column] : ends[column + 1]]
+                found.append(some.argmax(1, keepdim=True).to(inputs.dtype))
+                places[column] = ends[-1] + len(found) - 2
+        columns = torch.cat(found, 1).index_select(1, torch.tensor(places, device=inputs.device))
+        return torch.where(self.levels < 0, (columns >= 0.5).to(columns.dtype), columns)
 
     def inverse(self, rows: Tensor) -> Tensor:
         """Undo the scaling of flat rows (batch, inputs); float64 where the scaling is."""
-        rows = rows.to(self.offset.dtype)
+        rows = self._columns(rows).to(self.offset.dtype)
         if self.bent is not None and self.shift is not None and self.gain is not None:
             bent = (rows / self.gain + self.shift).clamp(-80, 80)  # what a decoder makes up stays finite
             rows = torch.where(self.bent, (bent.exp() - (-bent).exp()) / 2, rows)
@@ -135,14 +181,14 @@ class Scaling(nn.Module):
 
     def transform(self, rows: Array) -> npt.NDArray[np.float32]:
         """Scale rows (n, columns), an array of any type: (n, columns), float32."""
-        out = np.empty(rows.shape, np.float32)
+        out = np.empty((len(rows), self.inputs(rows.shape[1:])) if self._widths else rows.shape, np.float32)
         for some in parts(rows):
             out[some] = self(_tensor(rows[some]).to(self.offset.device)).cpu().numpy()
         return out
 
     def inverse_transform(self, rows: Array) -> Values:
         """Undo the scaling of rows (n, columns): (n, columns), float64."""
-        out = np.empty(rows.shape, np.float64)
+        out = np.empty((len(rows), len(self._widths)) if self._widths else rows.shape, np.float64)
         for some in parts(rows):
             out[some] = self.inverse(_tensor(rows[some]).to(self.offset.device)).cpu().numpy()
         return out
@@ -175,11 +221,12 @@ class Scaling(nn.Module):
             "minmax": "each column to the range 0 to 1",
             "common minmax": f"each column from 0, all times {float(self.factor.max()):.4g}, as they share a unit",
             "none": "rows are taken as they are",
+            "columns": "each column by its kind",
         }.get(self.kind, "as it was given")
-        for key, text in (
-            ("bent_columns", "heavy-tailed, bent by asinh"),
-            ("constant_columns", "constant in training"),
-        ):
+        told = [("constant_columns", "constant in training")]
+        if self.kind != "columns":  # where counts are bent all the same
+            told.insert(0, ("bent_columns", "heavy-tailed, bent by asinh"))
+        for key, text in told:
             which = found[key]
             if which:
                 names = [columns[k] if k < len(columns) else str(k) for k in which[:3]]

@@ -10,11 +10,15 @@ file                inputs                                       outputs
                                                                  ``embedding`` (n, dim) of a model with cluster heads
 ``decoder.onnx``    the code (n, dim) of every latent by its     ``rows`` (n, \*shape)
                     name, and ``true_label`` (n,), int64, where
-                    the decoder sees it (section 4)
+                    the decoder sees it (section 4); so
+                    ``covariates`` (n, m)
 ``classifier.onnx`` ``rows`` (n, \*shape)                        ``probabilities`` and ``logits`` (n, classes) of q(y|x)
 ``score.onnx``      ``rows`` (n, \*shape)                        ``score`` (n,), how normal a row is, and ``decision`` (n,),
                                                                  which is below 0 for an anomaly; both float64
 =================== ============================================ ====================================================
+
+Rows of a table by kind hold numbers: 1 for true, and of a category its place in the list that ``columns`` in the metadata has of
+it, JSON of the name, kind and categories of each column, covariates last.
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from aae.anomaly_score import AnomalyScore
 from aae.convolution import Convolution
+from aae.data.columns import Columns
 from aae.errors import InputError
 from aae.files import new_folder
 from aae.model import AdversarialAutoencoder, Codes, Model
@@ -65,6 +70,8 @@ class Exported:
         Further metadata of every file.
     score : AnomalyScore, optional
         Of a model that has one.
+    columns : Columns, optional
+        What the columns are, where they are not all numbers.
     """
 
     model: Model
@@ -74,6 +81,7 @@ class Exported:
     names: Sequence[str]
     title: dict[str, str]
     score: AnomalyScore | None = None
+    columns: Columns | None = None
 
 
 def write_onnx(what: Exported, folder: str | Path) -> list[Path]:
@@ -115,6 +123,8 @@ def write_onnx(what: Exported, folder: str | Path) -> list[Path]:
         def write(name: str, graph: nn.Module, inputs: dict[str, Any], outputs: Sequence[str]) -> None:
             program = _trace(graph, inputs, outputs)
             program.model.metadata_props.update(**what.title, class_names=json.dumps(list(what.names)))
+            if what.columns is not None:
+                program.model.metadata_props["columns"] = json.dumps(what.columns.record()["columns"])
             passes.ClearMetadataAndDocStringPass()(program.model)
             program.save(draft / name)
             written.append(Path(folder) / name)
@@ -128,6 +138,9 @@ def write_onnx(what: Exported, folder: str | Path) -> list[Path]:
             embedding = [] if model.cluster_heads is None else ["embedding"]
             write("encoder.onnx", _Encoder(model, scaling), rows, [*codes, *embedding])
             label = {} if model.decoder_classes is None else {"true_label": torch.zeros(EXAMPLE, dtype=torch.int64)}
+            outer = 0 if what.columns is None else what.columns.covariates
+            if outer:
+                label["covariates"] = torch.zeros(EXAMPLE, outer, dtype=rows["rows"].dtype)
             write("decoder.onnx", _Decoder(model, scaling, rows["rows"]), {"codes": codes, **label}, ["rows"])
             if what.score is not None:
                 score = AnomalyScore(copy.deepcopy(model).double(), what.score.state())
@@ -166,8 +179,12 @@ class _Decoder(nn.Module):
         super().__init__()
         self.model, self.scaling, self.shape, self.dtype = model, scaling, example.shape[1:], example.dtype
 
-    def forward(self, codes: Codes, true_label: Tensor | None = None) -> Tensor:
-        rows = self.scaling.inverse(self.model.decode(codes, true_label)).reshape(-1, *self.shape)
+    def forward(self, codes: Codes, true_label: Tensor | None = None, covariates: Tensor | None = None) -> Tensor:
+        seen = None
+        if covariates is not None:
+            blank = covariates.new_zeros(covariates.shape[0], self.shape[0] - covariates.shape[1])
+            seen = self.model.split(self.scaling(torch.cat([blank, covariates], dim=1)))[1]
+        rows = self.scaling.inverse(self.model.decode(codes, true_label, seen)).reshape(-1, *self.shape)
         if not self.dtype.is_floating_point:
             limits = torch.iinfo(self.dtype)
             rows = rows.round().clamp(limits.min, limits.max)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -85,6 +85,118 @@ def choose_scaling(
     deviations = scaling.transform(sample)[:, columns.varies].std(0, dtype=np.float64)
     scaling.spread = _root_mean_square(deviations)
     return scaling
+
+
+def choose_column_scaling(
+    rows: Array, kinds: Sequence[str], levels: Sequence[int], kind: ScalingKind | str = "auto", *, fill: bool = False
+) -> Scaling:
+    """Find the scaling of the columns of a table by their kinds, from the training rows alone.
+
+    Numbers are scaled by one of the rules of `choose_scaling`; counts get mean 0 and variance 1 after an asinh, which is a
+    logarithm for large counts; truth is 0 and 1, and categories become one-hot.
+
+    Parameters
+    ----------
+    rows : array, (n, columns)
+        Training rows: numbers, counts, 0 and 1, and numbers of categories from 0. NaN is a missing value.
+    kinds : sequence of str
+        Of each column, one of `aae.likelihoods.KINDS`.
+    levels : sequence of int
+        How many categories each column has, 0 for other kinds.
+    kind : {"auto", "common", "standardize", "minmax", "none"}
+        The rule for numbers.
+    fill : bool
+        Whether missing values are filled: with the median, or with what is there most often.
+
+    Returns
+    -------
+    Scaling
+        From rows to network rows.
+
+    Raises
+    ------
+    InputError
+        If there is no such rule.
+    """
+    which = {name: np.array([k for k, own in enumerate(kinds) if own == name], np.int64) for name in set(kinds)}
+    count = len(kinds)
+    offset, factor, shift, gain = np.zeros(count), np.ones(count), np.zeros(count), np.ones(count)
+    low, high = np.zeros(count), np.ones(count)
+    bent, constant = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+    filling = fillings(rows, kinds) if fill else None
+    numbers = None
+    if "numerical" in which:
+        places = which["numerical"]
+        values = _select(rows, places)
+        if filling is not None:
+            values = np.where(np.isnan(values), filling[places], values)
+        numbers = choose_scaling(values, kind, images=False)
+        for own, part in (
+            (offset, numbers.offset),
+            (factor, numbers.factor),
+            (shift, numbers.shift),
+            (gain, numbers.gain),
+        ):
+            if part is not None:
+                own[places] = part.numpy()
+        if numbers.bent is not None:
+            bent[places] = numbers.bent.numpy()
+        constant[places[numbers.constant]] = True
+        assert numbers.low is not None
+        assert numbers.high is not None
+        low[places], high[places] = numbers.low, numbers.high
+    if "count" in which:
+        places = which["count"]
+        found, total = np.zeros((2, len(places))), 0
+        ends = np.zeros(len(places))
+        for block in _blocks(rows):
+            values = block[:, places]
+            if filling is not None:
+                values = np.where(np.isnan(values), filling[places], values)
+            logs = np.arcsinh(values)
+            found += np.stack([logs.sum(0), np.square(logs).sum(0)])
+            ends, total = np.maximum(ends, logs.max(0)), total + len(block)
+        mean = found[0] / total
+        std = np.sqrt(np.maximum(found[1] / total - np.square(mean), 0))
+        bent[places], shift[places], gain[places] = True, mean, 1 / np.where(std > 1e-6, std, 1.0)
+        constant[places] = std <= 1e-6
+        low[places], high[places] = -mean * gain[places], (ends - mean) * gain[places]
+    counted = [max(1, one) for one in levels]
+    marks = [own if own else -(name == "boolean") for own, name in zip(levels, kinds, strict=True)]
+    scaling = Scaling(
+        torch.from_numpy(offset),
+        torch.from_numpy(factor),
+        torch.from_numpy(bent) if bent.any() else None,
+        torch.from_numpy(shift) if bent.any() else None,
+        torch.from_numpy(gain) if bent.any() else None,
+        levels=torch.tensor(marks, dtype=torch.int64),
+        fill=None if filling is None else torch.from_numpy(filling),
+        kind="columns",
+    )
+    scaling.constant = constant.nonzero()[0]
+    scaling.low, scaling.high = np.repeat(low, counted), np.repeat(high, counted)
+    scaling.needs_float64 = numbers is not None and numbers.needs_float64
+    scaling.spread = numbers.spread if numbers is not None and len(which) == 1 else 1.0
+    return scaling
+
+
+def fillings(rows: Array, kinds: Sequence[str]) -> Values:
+    """Choose what stands in for missing values of each column: the median, or the most frequent category."""
+    sample = _sample(rows)
+    found = np.zeros(len(kinds))
+    for k, kind in enumerate(kinds):
+        known = sample[:, k][~np.isnan(sample[:, k])]
+        if not len(known):
+            continue
+        values, counts = np.unique(known, return_counts=True)
+        found[k] = values[counts.argmax()] if kind in ("boolean", "categorical") else np.median(known)
+    return found
+
+
+def _select(rows: Any, places: NDArray[np.int64]) -> Values:
+    """Read some columns of rows, part by part."""
+    blocks = [block[:, places] for block in _blocks(rows)]
+    return np.concatenate(blocks)
 
 
 def value_range(rows: Array) -> tuple[float, float]:

@@ -367,7 +367,7 @@ BAD = {
     ),
     "only labels": (text("t.csv", "label\nx\n"), "t.csv", {}, "no columns"),
     "half label": (text("t.csv", "a,label\n1,1\n2,1.5\n"), "t.csv", {}, "label of row 1 .*found 1.5"),
-    "parquet text": (parquet(a=["x"]), "t.parquet", {}, "column 'a': found values of type string"),
+    "parquet text": (parquet(a=[f"x{k}" for k in range(30)]), "t.parquet", {}, "column 'a': found 30 different values"),
     "parquet list label": (parquet(a=[1], label=[{"x": 1}]), "t.parquet", {}, "found labels of type struct"),
     "parquet null": (parquet(a=[1, None]), "t.parquet", {}, "column 'a': found a missing value in row 1"),
     "not parquet": (text("t.parquet", "hello"), "t.parquet", {}, "cannot be read"),

@@ -76,7 +76,7 @@ def test_images_with_colours_first_are_turned_round_and_it_is_said():
 BAD = {
     "labels twice": ((FRAME.assign(label=NAMES), NAMES), {}, "found some beside a data frame with a column 'label'"),
     "labels twice by name": ((FRAME, NAMES), {"label_column": "x"}, "with a column 'x'"),
-    "text": ((FRAME.assign(v=NAMES),), {}, r"data frame: column 'v': found values of type .*string"),
+    "dates": ((FRAME.assign(v=pd.Timestamp(0)),), {}, r"data frame: column 'v': found values of type timestamp"),
     "no table": ((pd.DataFrame({"a": [1, "x"] * 5}),), {}, "data frame: found what is no table"),
     "missing": ((FRAME.where(FRAME < 5),), {}, "column 'w': found a missing value in row 9"),
     "an option of tables": ((ROWS,), {"label_column": "x"}, "label_column: found this option for <arrays>"),

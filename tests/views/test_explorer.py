@@ -232,6 +232,7 @@ def test_colours_and_themes_change(show):
     ]
     tab.locator("#colour").select_option("2")
     assert tab.locator("#legend button").all_inner_texts() == ["right", "wrong", "no label"]
+    assert tab.locator("#legend span").all_inner_texts() == ["prior"]
     tab.locator("#legend button").first.click()
     assert tab.evaluate("explorer.state().near") == 3  # the one row that is not hidden
     light = drawn(tab, "scatter")[5, 5].mean()

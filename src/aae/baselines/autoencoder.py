@@ -18,6 +18,7 @@ class Autoencoder(Baseline):
 
     name = "autoencoder"
     maps = True
+    takes_columns = True
 
     def check(self, settings: ModelSettings) -> None:
         """Check that the style is the only latent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
+from aae.errors import InputError
 from aae.model import Model
 from aae.training.phases import Phase
 
@@ -36,6 +37,8 @@ class Method(ABC):
         Whether its model bounds log p(x), so that importance weights can tighten the bound.
     losses : frozenset of str
         Which of ``training.losses`` it takes.
+    takes_columns : bool
+        Whether rows may have columns by kind, and covariates.
     takes : frozenset of str
         Which keys of ``[model]`` are for it and its like alone.
     """
@@ -50,6 +53,14 @@ class Method(ABC):
     bounds: ClassVar[bool] = False
     losses: ClassVar[frozenset[str]] = frozenset()
     takes: ClassVar[frozenset[str]] = frozenset()
+    takes_columns: ClassVar[bool] = False
+
+    def check_table(self) -> None:
+        """Check that it takes columns by kind and covariates; InputError where its loss is one of its own."""
+        if not self.takes_columns:
+            raise InputError(
+                f"method {self.name!r} takes numbers alone, and no covariates; columns of other kinds need method 'aae'"
+            )
 
     @abstractmethod
     def check(self, settings: ModelSettings) -> None:

@@ -99,6 +99,14 @@ def write_model_rows(
         _write_image_files(run, rows, path, split)
     elif path.suffix.lower() == ".png":
         _write_sheet(run, rows, path, beside, cols)
+    elif hasattr(rows, "columns"):
+        import numpy as np
+
+        values = {str(name): rows[name].to_numpy() for name in rows.columns}
+        texts = {
+            name: column.astype(np.str_) if column.dtype.kind == "O" else column for name, column in values.items()
+        }
+        write_columns(path, texts, split)
     elif cols is not None and path.suffix.lower() in FORMATS:
         if not images:
             raise InputError(f"{path}: found an animation, and rows that are no images; expected a file of numbers")

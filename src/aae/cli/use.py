@@ -18,6 +18,21 @@ RowsOutput = Annotated[
     ),
 ]
 
+CovariateOption = Annotated[
+    list[str] | None,
+    typer.Option("--covariate", metavar="NAME=VALUE", help="Covariate of all rows, where the decoder sees some."),
+]
+
+
+def _covariates(given: list[str] | None) -> dict[str, str] | None:
+    """Read covariates of the form NAME=VALUE."""
+    if not given:
+        return None
+    for one in given:
+        if "=" not in one:
+            raise InputError(f"--covariate is {one!r}; expected NAME=VALUE")
+    return dict(one.split("=", 1) for one in given)
+
 
 def predict(
     run: RunArgument,
@@ -49,12 +64,17 @@ def encode(
     run: RunArgument,
     source: InputArgument,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="npy (one latent, or the embedding), npz, csv or parquet file.")
+        Path,
+        typer.Option(
+            "-o", "--output", help="npy (one latent, or the embedding), npz, csv, parquet, or h5ad for AnnData."
+        ),
     ],
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
 ) -> None:
     """Write the codes of each row, with what identifies it; of a dimensionality reduction (section 7) the embedding too.
+
+    Of an AnnData file the codes can be written into a copy, as obsm X_aae, or X_aae_LATENT of several.
 
     Example: aae encode runs/figure2a images/ -o codes.npz
     """
@@ -66,6 +86,12 @@ def encode(
     if finished.autoencoder.cluster_heads is not None:
         codes = columns if output.suffix.lower() != ".npy" else {}
         columns = {"embedding": finished.embed(split.rows), **codes}
+    if output.suffix.lower() == ".h5ad":
+        from aae.data.anndata import write_codes
+
+        write_codes(source, output, columns)
+        print(output)
+        return
     write_columns(output, columns, split)
 
 
@@ -73,6 +99,7 @@ def reconstruct(
     run: RunArgument,
     source: InputArgument,
     output: RowsOutput,
+    covariate: CovariateOption = None,
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
 ) -> None:
@@ -84,7 +111,7 @@ def reconstruct(
 
     finished = load(run, device.value, trust_modules=trust)
     split = finished.read(source, labels=finished.autoencoder.decoder_classes is not None)
-    rows = finished.reconstruct(split.rows, split.labels)
+    rows = finished.reconstruct(split.rows, split.labels, covariates=_covariates(covariate))
     write_model_rows(finished, rows, output, split, beside=split.rows)
 
 
@@ -107,6 +134,7 @@ def interpolate(
         int, typer.Option(min=2, max=MAX_COUNT, help="Rows from one end to the other, both included.")
     ] = 8,
     label: Annotated[str | None, typer.Option(help="Class of all rows, where the decoder sees it.")] = None,
+    covariate: CovariateOption = None,
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
 ) -> None:
@@ -125,12 +153,12 @@ def interpolate(
     first = first.take(slice(0, -1)) if to is None else first
     if not len(first):
         raise InputError(f"{source}: found one row; expected two or more to go from each to the next, or --to")
-    rows = finished.interpolate(first.rows, last.rows, steps, label)
+    rows = finished.interpolate(first.rows, last.rows, steps, label, covariates=_covariates(covariate))
     ids = None
     if first.ids is not None and last.ids is not None:
         ends = zip(first.ids.tolist(), last.ids.tolist(), strict=True)
         ids = np.array([f"{PurePath(str(a)).stem}-{PurePath(str(b)).stem}-{k}" for a, b in ends for k in range(steps)])
-    flat = rows.reshape(-1, *finished.shape)
+    flat = rows if finished.table is not None else rows.reshape(-1, *finished.shape)
     write_model_rows(finished, flat, output, Split(flat, None, ids, "step"), cols=steps)
 
 
@@ -162,6 +190,7 @@ def sample(
     n: Annotated[int, typer.Option("-n", min=1, max=MAX_COUNT, help="Number of rows.")] = 100,
     label: Annotated[str | None, typer.Option(help="Class of all rows, by name; the style is random.")] = None,
     seed: SeedOption = 0,
+    covariate: CovariateOption = None,
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
 ) -> None:
@@ -172,7 +201,7 @@ def sample(
     from aae.runs.hub import load
 
     finished = load(run, device.value, trust_modules=trust)
-    write_model_rows(finished, finished.sample(n, label, seed), output)
+    write_model_rows(finished, finished.sample(n, label, seed, covariates=_covariates(covariate)), output)
 
 
 def export(

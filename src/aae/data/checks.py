@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,12 @@ class Part:
         What these are called in results.
     labels_where : str
         As `where`, of the labels, if they lie elsewhere.
+    texts : dict of str to array (n,)
+        The columns whose values are no numbers; in `rows` there is NaN in their place.
+    kinds : dict of str to str
+        What the format knows of its columns.
+    missing : bool
+        Whether values may be missing.
     """
 
     where: str
@@ -47,6 +53,9 @@ class Part:
     ids: NDArray[Any] | None = None
     id_column: str = "id"
     labels_where: str = ""
+    texts: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    missing: bool = False
 
 
 def check_parts(
@@ -137,7 +146,7 @@ def check_rows(part: Part) -> NDArray[Any]:
     if rows.dtype != final:
         require_memory(rows.size * final.itemsize, part.where)
         rows = np.asarray(rows).astype(final)
-    check_finite(rows, part.where, part.columns)
+    check_finite(rows, part.where, part.columns, missing=part.missing)
     return rows
 
 
@@ -170,7 +179,9 @@ def are_images(rows: NDArray[Any]) -> bool:
     return rows.dtype == np.uint8 and rows.ndim > 2
 
 
-def check_finite(rows: NDArray[Any], where: str, columns: Sequence[str] = (), start: int = 0) -> None:
+def check_finite(
+    rows: NDArray[Any], where: str, columns: Sequence[str] = (), start: int = 0, *, missing: bool = False
+) -> None:
     """Check that rows (n, ...) are finite and within ``float32``, in which networks compute.
 
     Parameters
@@ -183,6 +194,8 @@ def check_finite(rows: NDArray[Any], where: str, columns: Sequence[str] = (), st
         The names of their columns, where they have some.
     start : int
         The number of the first row.
+    missing : bool
+        Whether values may be missing, NaN.
 
     Raises
     ------
@@ -195,7 +208,7 @@ def check_finite(rows: NDArray[Any], where: str, columns: Sequence[str] = (), st
     for first in range(0, len(rows), step):
         block = rows[first : first + step]
         with np.errstate(over="ignore", invalid="ignore"):
-            finite = np.isfinite(block.astype(np.float32, copy=False))
+            finite = np.isfinite(block.astype(np.float32, copy=False)) | (missing & np.isnan(block))
         if not finite.all():
             row, *place = (int(i) for i in np.unravel_index(np.argmin(finite), finite.shape))
             raise _not_finite(block[(row, *place)], where, columns, start + first + row, place)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from aae.data.columns import Columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +80,9 @@ class Dataset:
         Class k is called ``class_names[k]``; empty when there are no labels.
     columns : tuple of str
         The names of the columns of a table, without that of the labels; otherwise empty.
+    table : Columns or None
+        What the columns are, where not all of them are numbers, or some are covariates, which are the last ones then. Rows hold
+        numbers all the same: those of categories, and 1 for true.
     """
 
     name: str
@@ -86,3 +92,4 @@ class Dataset:
     shape: tuple[int, ...]
     class_names: tuple[str, ...]
     columns: tuple[str, ...] = ()
+    table: Columns | None = None

@@ -20,7 +20,7 @@ import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
 from aae.data.formats import Options
-from aae.data.header import has_names
+from aae.data.header import has_names, is_number
 from aae.data.reading import damaged, require_memory
 from aae.data.tables import HINT, OPTIONS, TableFile, assign, table_format
 from aae.errors import InputError, note
@@ -34,6 +34,8 @@ _HEAD_LINES, _HEAD_CELLS = 100, 400_000  # by which the layout is found out
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _DECIMAL_COMMA, _DECIMAL_POINT = re.compile(r"\s*[+-]?\d+,\d+\s*"), re.compile(r"\s*[+-]?\d+\.\d+\s*")
 _TRUTH = frozenset({"true", "false", "True", "False", "TRUE", "FALSE"})
+_MISSING = ("NA", "N/A", "NaN", "nan", "NULL", "null", "None", "?")  # beside nothing, where values may be missing
+_WORD = re.compile(r"[^\W\d_]")
 _ROW_NAMES = frozenset({"", "Unnamed: 0"})  # what pandas and R call the column in which they write names of rows
 _END, _LINE_END = re.compile(rb"\r\n|\n|\r"), re.compile(r"\r\n|\n|\r")
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*(?:\r\n|\n|\r)')
@@ -60,8 +62,8 @@ class Layout:
         The column of names of rows, if there is one.
     longest : int
         Bytes of the longest line that was looked at.
-    truth : frozenset of int
-        The columns of true and false.
+    truth, words : frozenset of int
+        The columns of true and false, and of text.
     """
 
     encoding: str
@@ -72,6 +74,7 @@ class Layout:
     row_names: tuple[int, ...]
     longest: int
     truth: frozenset[int]
+    words: frozenset[int]
 
 
 def read_file(path: Path, options: Options) -> TableFile:
@@ -94,17 +97,25 @@ def read_file(path: Path, options: Options) -> TableFile:
     roles = assign(path, layout.names, options, layout.row_names)
     texts = [place for place in (roles.label, roles.ids) if place is not None]
     used = [*roles.features, *texts]
+    words = [place for place in roles.features if place in layout.words]
+    told = {place for place in roles.features if place in layout.truth} | set(words)
     blocks: list[NDArray[Any]] = []
     found_texts: dict[int, list[NDArray[Any]]] = {place: [] for place in texts}
+    found_words: dict[int, list[NDArray[Any]]] = {place: [] for place in sorted(told)}
     start = 0
     for content, lines in _chunks(path, layout) if used else []:
         with _explained(path, layout, lines):
-            table = _parse(content, layout, used, texts)
+            table = _parse(content, layout, used, [*texts, *words], missing=options.missing)
         block = np.empty((len(table), len(roles.features)))
         require_memory(block.nbytes, str(path))
         for index, place in enumerate(roles.features):
             column = table.column(index)
-            if column.null_count:
+            if place in told:
+                block[:, index] = np.nan
+                cells = [one.strip() if isinstance(one, str) else one for one in column.to_pylist()]
+                found_words[place].append(np.array(cells, dtype=object))
+                continue
+            if column.null_count and not options.missing:
                 row = start + int(np.argmax(column.is_null().to_numpy()))
                 raise InputError(
                     f"{path}: column {layout.names[place]!r}: found a missing value in row {row} (counted from 0), "
@@ -121,10 +132,13 @@ def read_file(path: Path, options: Options) -> TableFile:
     labels, ids = (None if place is None else done[place] for place in (roles.label, roles.ids))
     id_column = "id" if roles.ids is None or roles.ids in layout.row_names else layout.names[roles.ids]
     columns = tuple(layout.names[place] for place in roles.features)
-    return TableFile(rows, columns, labels, None if ids is None else _numbered(ids), id_column)
+    values = {layout.names[place]: np.concatenate(parts) for place, parts in found_words.items() if parts}
+    return TableFile(rows, columns, labels, None if ids is None else _numbered(ids), id_column, values)
 
 
-def _parse(content: bytes, layout: Layout, used: Sequence[int], texts: Sequence[int]) -> pa.Table:
+def _parse(
+    content: bytes, layout: Layout, used: Sequence[int], texts: Sequence[int], *, missing: bool = False
+) -> pa.Table:
     """Read the used columns of some lines."""
     names = [str(place) for place in range(len(layout.names))]  # names of the file could be anything
     types = {name: pa.bool_() if place in layout.truth else pa.float64() for place, name in enumerate(names)}
@@ -139,7 +153,7 @@ def _parse(content: bytes, layout: Layout, used: Sequence[int], texts: Sequence[
         convert_options=pa_csv.ConvertOptions(
             include_columns=[names[place] for place in used],
             column_types=types,
-            null_values=[""],
+            null_values=["", *_MISSING] if missing else [""],
             strings_can_be_null=True,
             decimal_point=layout.decimal,
         ),
@@ -220,8 +234,23 @@ def find_layout(path: Path, options: Options) -> Layout:
             for place in range(len(names))
             if (seen := {row[place].strip() for row in rest if len(row) > place} - {""}) and seen <= _TRUTH
         ]
+        # Text is what holds words alone: one among numbers is a mistake, and dates and decimal commas are no words.
+        words = [
+            place
+            for place, name in enumerate(names)
+            if place not in truth
+            and (
+                options.is_text(name)
+                or (
+                    (seen := {row[place].strip() for row in rest if len(row) > place} - {"", *_MISSING})
+                    and all(_WORD.match(value) and not is_number(value) for value in seen)
+                )
+            )
+        ]
     skipped = before + (first_lines if named else 0)
-    return Layout(encoding, separator, decimal, skipped, tuple(names), row_names, longest, frozenset(truth))
+    return Layout(
+        encoding, separator, decimal, skipped, tuple(names), row_names, longest, frozenset(truth), frozenset(words)
+    )
 
 
 def _name(

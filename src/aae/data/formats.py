@@ -6,7 +6,7 @@ are asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,14 @@ class Options:
         Read all rows as one part, to apply a model to, and leave options that do not fit aside.
     labels_only : bool
         Read a file as one column of labels.
+    kinds : str or mapping
+        What columns of a table are, ``"auto"`` or as for `aae.data.columns.Columns.choose`.
+    covariates : tuple of str
+        Columns that the decoder sees beside the code.
+    missing : bool
+        Whether values may be missing.
+    layer : str, optional
+        Of an AnnData file, in place of its ``X``.
     """
 
     label_column: str | None = None
@@ -48,6 +56,15 @@ class Options:
     columns: tuple[str, ...] = ()
     whole: bool = False
     labels_only: bool = False
+    kinds: str | Mapping[Any, str] = "auto"
+    covariates: tuple[str, ...] = ()
+    missing: bool = False
+    layer: str | None = None
+
+    def is_text(self, name: str) -> bool:
+        """Check whether a column is said to hold categories, which may be text."""
+        kind = self.kinds if isinstance(self.kinds, str) else self.kinds.get(name, "auto")
+        return kind in ("categorical", "boolean")
 
     def __post_init__(self) -> None:
         for option in ("label_column", "id_column"):
@@ -145,7 +162,7 @@ def expected_labels() -> str:
 
 def refuse(source: object, options: Options, applying: Iterable[str]) -> None:
     """Check that no option is given but the `applying` ones; InputError for the first that is."""
-    allowed = {*applying, "columns", "whole", "labels_only", "unlabelled"}
+    allowed = {*applying, "columns", "whole", "labels_only", "unlabelled", "kinds", "covariates", "missing"}
     for option in fields(Options):
         value = getattr(options, option.name)
         if option.name not in allowed and not (value is None or value is False or value == ()):

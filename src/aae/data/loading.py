@@ -6,19 +6,25 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 from aae.data import catalogue, tfd
 from aae.data import readers as readers  # which register themselves
-from aae.data.checks import check_parts
+from aae.data.checks import Part, check_parts
+from aae.data.columns import CodedRows, Columns, KindOption, NamedValues, named_places
 from aae.data.dataset import Dataset, Split
-from aae.data.formats import FORMATS, Options, Parts, expected, expected_labels, find, refuse
+from aae.data.formats import FORMATS, Options, Parts, expected, expected_labels, find, list_some, refuse
 from aae.data.labels import Names
 from aae.data.reading import check_regular, damaged, local_path
 from aae.data.splits import hold_out
-from aae.errors import InputError, unknown
+from aae.data.tables import HINT
+from aae.errors import InputError, note, unknown
+
+Missing: TypeAlias = Literal["error", "mask"]
+HandleUnknown: TypeAlias = Literal["error", "unknown"]
 
 
 def load(
@@ -36,6 +42,11 @@ def load(
     colour: bool = False,
     fold: int | None = None,
     download: bool = True,
+    kinds: KindOption = "auto",
+    covariates: str | Sequence[str] = (),
+    missing: Missing = "error",
+    handle_unknown: HandleUnknown = "error",
+    layer: str | None = None,
 ) -> Dataset:
     """Load a data set by name or from a path.
 
@@ -77,6 +88,17 @@ def load(
         Which of the official folds of TFD gives the validation and test images, 0 to 4; by default the first.
     download : bool
         Whether a known data set may be downloaded when it is not on this machine.
+    kinds : str or mapping
+        What the columns of a table are: ``"auto"``, a kind for all (``"numerical"``, ``"boolean"``, ``"categorical"``,
+        ``"count"``), or a mapping from names of columns to kinds; see `aae.data.columns.Columns.choose`.
+    covariates : str or sequence of str
+        Columns that the decoder sees beside the code, and the encoder does not.
+    missing : {"error", "mask"}
+        Whether values may be missing; they are NaN then.
+    handle_unknown : {"error", "unknown"}
+        What becomes of a category that training did not see.
+    layer : str, optional
+        Of an AnnData file, in place of its ``X``.
 
     Returns
     -------
@@ -104,6 +126,10 @@ def load(
         image_size=image_size,
         colour=colour,
         fold=fold,
+        kinds=kinds,
+        covariates=(covariates,) if isinstance(covariates, str) else tuple(covariates),
+        missing=missing == "mask",
+        layer=layer,
     )
     if isinstance(source, str) and source in catalogue.NAMES:
         has_folds = source in [entry.name for entry in tfd.ENTRIES]
@@ -123,11 +149,83 @@ def load(
                 f"labels: found {labels!r} for {path}, expected none, as that has its own labels or test rows"
             )
         train = replace(train, labels=_read_labels(local_path(labels), options))
-    return hold_out_splits(name, replace(parts, train=train), validation=validation, test=test, unlabelled=unlabelled)
+    parts, table = by_kind(replace(parts, train=train), options, handle_unknown)
+    return hold_out_splits(name, parts, table, validation=validation, test=test, unlabelled=unlabelled)
+
+
+def by_kind(parts: Parts, options: Options, handle_unknown: HandleUnknown) -> tuple[Parts, Columns | None]:
+    """Find out what the columns of a source are, and bring them to numbers; None where there is nothing but numbers."""
+    train, wanted = parts.train, options.kinds
+    missing = options.missing
+    if train.rows.ndim != 2:
+        if wanted != "auto" or options.covariates or missing:
+            option = "covariates" if options.covariates else "missing" if missing else "columns"
+            raise InputError(f"{train.where}: found images, expected a table for data.{option}")
+        return parts, None
+    if wanted == "auto" and not train.texts and not options.covariates and not missing and not train.kinds:
+        return parts, None
+    if isinstance(wanted, str):
+        kinds: KindOption = wanted if wanted != "auto" else (dict(train.kinds) or "auto")
+    else:
+        kinds = {**train.kinds, **wanted}
+    values = _named(train)
+    names = list(values.values)
+    outer = named_places(names, options.covariates, f"{train.where}: covariates")
+    if isinstance(kinds, str) and kinds != "auto":
+        kinds = {name: kind for k, name in enumerate(names) for kind in [kinds] if k not in outer}
+    found = Columns.choose(values, kinds, handle_unknown, where=train.where)
+    inner = [k for k in range(len(names)) if k not in outer]
+    if not inner:
+        raise InputError(f"{train.where}: all columns are covariates, expected others too")
+    table = replace(found, columns=tuple(found.columns[k] for k in inner)).with_covariates(
+        replace(found, columns=tuple(found.columns[k] for k in outer))
+    )
+    if table.is_plain and not missing:
+        return parts, None
+    chosen = [
+        column for column in table.inner.columns if column.kind == "categorical" and not options.is_text(column.name)
+    ]
+    if chosen:
+        told = list_some(f"{column.name!r} ({column.levels})" for column in chosen)
+        note(f"{train.where}: read as categories: {told}; {HINT}")
+    encoded = {
+        split: None if part is None else encode_part(part, table, missing=missing)
+        for split, part in (("train", train), ("validation", parts.validation), ("test", parts.test))
+    }
+    return replace(parts, **encoded), table  # type: ignore[arg-type]
+
+
+def encode_part(part: Part, table: Columns, *, missing: bool) -> Part:
+    """Bring the values of a part to numbers, in the order of the columns."""
+    values = _named(part).values
+    names = list(values)
+    for column in table.columns:
+        if column.name not in values:
+            raise InputError(
+                f"{part.where}: found no column {column.name!r}, expected the columns of the training data"
+            )
+    ordered = NamedValues({names[k]: values[names[k]] for k in table.order(names)})
+    rows = table.encode(ordered, missing=missing, where=part.where)
+    if "numerical" not in table.kinds:
+        rows = rows.astype(np.float32)  # which holds all counts and numbers of categories
+    columns = table.names if part.columns else ()
+    return replace(part, rows=rows.view(CodedRows), columns=columns, texts={}, missing=missing)
+
+
+def _named(part: Part) -> NamedValues:
+    """Return the columns of a part by name, or by place where they have none."""
+    names = part.columns or tuple(str(k) for k in range(part.rows.shape[1]))
+    return NamedValues({name: part.texts.get(name, part.rows[:, k]) for k, name in enumerate(names)})
 
 
 def hold_out_splits(
-    name: str, parts: Parts, *, validation: int | float, test: int | float, unlabelled: Names
+    name: str,
+    parts: Parts,
+    table: Columns | None = None,
+    *,
+    validation: int | float,
+    test: int | float,
+    unlabelled: Names,
 ) -> Dataset:
     """Check what a source holds, and hold out of it the splits that it has not; options as for `load`."""
     given = {"train": parts.train, "validation": parts.validation, "test": parts.test}
@@ -139,7 +237,7 @@ def hold_out_splits(
         kept, test_split = hold_out(kept, test, option="test", where=name, last=parts.last)
     if held is None:
         kept, held = hold_out(kept, validation, option="validation", where=name, last=parts.last)
-    return Dataset(name, kept, held, test_split, kept.rows.shape[1:], class_names, parts.train.columns)
+    return Dataset(name, kept, held, test_split, kept.rows.shape[1:], class_names, parts.train.columns, table)
 
 
 def read_rows(
@@ -156,6 +254,9 @@ def read_rows(
     class_names: tuple[str, ...] | None = None,
     columns: tuple[str, ...] = (),
     labels: bool = True,
+    table: Columns | None = None,
+    missing: Missing = "error",
+    layer: str | None = None,
 ) -> Split:
     """Read all rows of one file or folder, to encode, reconstruct or predict.
 
@@ -176,6 +277,10 @@ def read_rows(
         columns beyond those are not read, but for those of labels and identifiers.
     labels : bool
         Whether labels are of interest; otherwise there are none in what is returned, and any will do.
+    table : Columns, optional
+        What the columns of the training data are, where they are not all numbers.
+    missing, layer
+        As for `load`.
 
     Returns
     -------
@@ -201,11 +306,21 @@ def read_rows(
         colour=colour,
         columns=columns,
         whole=True,
+        kinds="auto" if table is None else dict(zip(table.names, table.kinds, strict=True)),
+        covariates=() if table is None else table.outer.names,
+        missing=missing == "mask",
+        layer=layer,
     )
     parts = _read(path, options)
     if parts.test is not None:
         raise InputError(f"{path}: found training and test rows, expected one set of rows")
     part = parts.train if labels else replace(parts.train, labels=None)
+    if table is not None:
+        part = encode_part(part, table, missing=options.missing)
+    elif part.texts:
+        raise InputError(
+            f"{part.where}: column {next(iter(part.texts))!r}: found text, expected numbers as in the training data"
+        )
     if shape is not None and part.rows.ndim == 2 and part.rows.shape[1] == math.prod(shape):
         part = replace(part, rows=part.rows.reshape(-1, *shape), columns=part.columns if len(shape) == 1 else ())
     (split,), _ = check_parts([part], class_names or parts.class_names, unlabelled)

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aae.data.anndata import as_part, is_anndata
 from aae.data.checks import Part
+from aae.data.columns import KindOption
 from aae.data.dataset import Dataset
 from aae.data.formats import Options, Parts, refuse
 from aae.data.frames import as_rows, is_frame
 from aae.data.labels import Names, is_unlabelled
-from aae.data.loading import hold_out_splits
+from aae.data.loading import HandleUnknown, Missing, by_kind, hold_out_splits
 from aae.data.parquet import read_frame
 from aae.data.tables import DEFAULT_LABEL, finish_labels
 from aae.errors import InputError
@@ -35,20 +37,26 @@ def from_arrays(
     id_column: str | None = None,
     ignore_columns: str | Sequence[str] = (),
     unlabelled: Names = None,
+    kinds: KindOption = "auto",
+    covariates: str | Sequence[str] = (),
+    missing: Missing = "error",
+    handle_unknown: HandleUnknown = "error",
+    layer: str | None = None,
 ) -> Dataset:
     """Create a data set from rows in memory.
 
     Parameters
     ----------
     rows : array-like, (n, columns), (n, height, width) or (n, height, width, colours)
-        An array, a list, a tensor, a sparse matrix of SciPy, or a data frame of pandas or polars. Images are ``uint8`` in 0..255.
+        An array, a list, a tensor, a sparse matrix of SciPy, a data frame of pandas or polars, or an AnnData object. Images are
+        ``uint8`` in 0..255.
         The columns of a data frame are read as those of a Parquet file: its index identifies rows, its column ``label``, or the
         one that `label_column` names, holds labels.
     labels : array-like, (n,), optional
         Whole numbers or text; -1, NaN, None, NA and the empty text mark unlabelled rows (see `is_unlabelled`).
     name : str
         What to call it in messages.
-    validation, test, label_column, id_column, ignore_columns, unlabelled
+    validation, test, label_column, id_column, ignore_columns, unlabelled, kinds, covariates, missing, handle_unknown, layer
         As for `load`.
 
     Returns
@@ -63,17 +71,29 @@ def from_arrays(
         options that do not apply.
     """
     options = Options(
-        label_column=label_column, id_column=id_column, ignore_columns=ignore_columns, unlabelled=unlabelled
+        label_column=label_column,
+        id_column=id_column,
+        ignore_columns=ignore_columns,
+        unlabelled=unlabelled,
+        kinds=kinds,
+        covariates=(covariates,) if isinstance(covariates, str) else tuple(covariates),
+        missing=missing == "mask",
     )
     found, given = None, labels is not None
-    if is_frame(rows):
+    if is_anndata(rows):
+        part = as_part(rows, replace(options, layer=layer), name)
+        found, part = part.labels, replace(part, labels=None)
+        if given and found is not None:
+            raise InputError(f"labels: found some beside label_column {label_column!r}, expected one of both")
+    elif is_frame(rows):
         table = read_frame(rows, options)
         if given and table.labels is not None:
             column = label_column or DEFAULT_LABEL
             raise InputError(
                 f"labels: found some beside a data frame with a column {column!r} of labels, expected one of both"
             )
-        part, found = Part(name, table.rows, None, table.columns, table.ids, table.id_column), table.labels
+        part = Part(name, table.rows, None, table.columns, table.ids, table.id_column, texts=table.texts)
+        found = table.labels
     else:
         refuse(name, options, ())
         part = Part(name, as_rows(rows))
@@ -81,8 +101,8 @@ def from_arrays(
         found = _labels(labels)
     if found is not None and found.ndim == 1:
         found = finish_labels([found], unlabelled, name)
-    part = replace(part, labels=found)
-    return hold_out_splits(name, Parts(part), validation=validation, test=test, unlabelled=unlabelled)
+    parts, by_kinds = by_kind(Parts(replace(part, labels=found)), options, handle_unknown)
+    return hold_out_splits(name, parts, by_kinds, validation=validation, test=test, unlabelled=unlabelled)
 
 
 def _labels(labels: Any) -> NDArray[Any]:

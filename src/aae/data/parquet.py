@@ -82,11 +82,21 @@ def _read(
     wanted = None if len(used) == len(names) else [own_names[place] for place in used]
     step = max(1, _BLOCK // max(1, len(used)))
     blocks, label_parts, id_parts, start = [], [], [], 0
+    text_parts: dict[str, list[NDArray[Any]]] = {}
+    about = (schema.pandas_metadata or {}).get("columns", [])
+    categories = {str(one.get("field_name")).strip() for one in about if one.get("pandas_type") == "categorical"}
     columns = tuple(names[place] for place in roles.features)
     for batch in batches(wanted, step):
         column_of = dict(zip(batch.schema.names, batch.columns, strict=True))
         parts = {place: column_of[own_names[place]] for place in used}
-        found = [_numbers(parts[place], f"{where}: column {names[place]!r}", start) for place in roles.features]
+        found = []
+        for place in roles.features:
+            name, column = names[place], parts[place]
+            if _is_told(column, options.is_text(name) or name in categories):
+                text_parts.setdefault(name, []).append(np.array(_plain(column).to_pylist(), dtype=object))
+                found.append(np.full(len(batch), np.nan, np.float32))
+            else:
+                found.append(_numbers(column, f"{where}: column {name!r}", start, missing=options.missing))
         if not start:
             columns = tuple(_expand([names[place] for place in roles.features], found))
         blocks.append(_join(found, len(batch)))
@@ -103,7 +113,8 @@ def _read(
     labels = None if roles.label is None else np.concatenate(label_parts or [np.empty(0, np.int64)])
     ids = None if roles.ids is None else np.concatenate(id_parts or [np.empty(0, np.str_)])
     name = "id" if roles.ids is None or _INDEX.fullmatch(names[roles.ids]) else names[roles.ids]
-    return TableFile(rows, columns, labels, ids, name)
+    texts = {name: np.concatenate(found) for name, found in text_parts.items()}
+    return TableFile(rows, columns, labels, ids, name, texts)
 
 
 def _row_names(schema: pa.Schema) -> list[int]:
@@ -137,12 +148,24 @@ def _join(found: Sequence[NDArray[Any]], total: int) -> NDArray[Any]:
     return block
 
 
-def _numbers(column: Any, where: str, start: int) -> NDArray[Any]:
+def _is_told(column: Any, said: bool) -> bool:
+    """Check whether a column holds categories, or true and false."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return said or text or pa.types.is_boolean(kind)
+
+
+def _numbers(column: Any, where: str, start: int, *, missing: bool = False) -> NDArray[Any]:
     """Read a column (n,), or lists of numbers (n, k)."""
     column = _plain(column)
     kind = column.type
     listed = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    if column.null_count:
+    if missing and column.null_count and not listed and not pa.types.is_string(kind):
+        column = column.cast(pa.float64())
+        kind = column.type
+    elif column.null_count:
         row = start + int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
         raise InputError(f"{where}: found a missing value in row {row} (counted from 0), expected a number")
     if listed:

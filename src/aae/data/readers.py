@@ -1,6 +1,6 @@
 """The readers, in the order in which they are asked whether a source is theirs. A new format is one more line here."""
 
-from aae.data import arrays, delimited, idx, images, parquet, svhn, tfd
+from aae.data import anndata, arrays, delimited, idx, images, parquet, svhn, tfd
 from aae.data.formats import register
 
 register(*idx.FORMATS)
@@ -10,3 +10,4 @@ register(*arrays.FORMATS)
 register(*images.FORMATS)
 register(*delimited.FORMATS)
 register(*parquet.FORMATS)
+register(*anndata.FORMATS)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,10 @@ class TableFile:
         Text, or numbers where the format has types.
     id_column : str
         The name of the column of identifiers.
+    texts : dict of str to array (n,)
+        The columns whose values are no numbers, by name, None for a missing one; in `rows` there is NaN in their place.
+    kinds : dict of str to str
+        What the format knows of its columns.
     """
 
     rows: NDArray[Any]
@@ -64,6 +68,8 @@ class TableFile:
     labels: NDArray[Any] | None
     ids: NDArray[Any] | None
     id_column: str
+    texts: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
 
 def assign(path: Path | str, names: Sequence[str], options: Options, row_names: Sequence[int] = ()) -> Roles:
@@ -260,16 +266,28 @@ def _join(path: Path, files: Sequence[Path], tables: Sequence[TableFile], option
     parts = [table.labels for table in tables if table.labels is not None]
     labels = finish_labels(parts, options.unlabelled, str(path)) if parts else None
     if not path.is_dir():
-        return Part(str(path), first.rows, labels, first.columns, first.ids, first.id_column)
+        further: dict[str, Any] = {"texts": first.texts, "kinds": first.kinds, "missing": options.missing}
+        return Part(str(path), first.rows, labels, first.columns, first.ids, first.id_column, **further)
     require_memory(sum(table.rows.nbytes for table in tables), str(path))
     rows = np.concatenate([table.rows for table in tables])
+    for file, table in zip(files, tables, strict=True):
+        if table.texts.keys() != first.texts.keys():
+            name = min(table.texts.keys() ^ first.texts.keys())
+            raise InputError(
+                f"{file}: column {name!r}: found other values than in {files[0].name}, expected the same kind"
+            )
+    further = {
+        "texts": {name: np.concatenate([table.texts[name] for table in tables]) for name in first.texts},
+        "kinds": first.kinds,
+        "missing": options.missing,
+    }
     found = [as_ids(table.ids) for table in tables if table.ids is not None]
     if found:
-        return Part(str(path), rows, labels, first.columns, np.concatenate(found), first.id_column)
+        return Part(str(path), rows, labels, first.columns, np.concatenate(found), first.id_column, **further)
     names = [readable_name(Path(file.name)) for file in files]
     ids = [f"{name}:{row}" for name, table in zip(names, tables, strict=True) for row in range(len(table.rows))]
     return Part(
-        str(path), rows, labels, first.columns, np.array(ids, np.str_), "row"
+        str(path), rows, labels, first.columns, np.array(ids, np.str_), "row", **further
     )  # its file, and its place in it from 0
 
 

@@ -35,7 +35,7 @@ class AnomalyDetector(OutlierMixin, AdversarialTransformer):  # type: ignore[mis
     _compared: dict[str, Tensor]  # what the anomaly score needs from training rows: its state
     _waiting: Tensor | None  # scaled training rows from which that is still to be made
 
-    def score_samples(self, X: ArrayLike) -> Rows:
+    def score_samples(self, X: ArrayLike, *, covariates: Any = None) -> Rows:
         """Return how normal each row is, by the training rows that are nearest in code and residual; larger is more normal.
 
         The score is written out at `aae.anomaly_score`; that of a `Run` is the same. It is no log-likelihood in nats. Training
@@ -45,27 +45,31 @@ class AnomalyDetector(OutlierMixin, AdversarialTransformer):  # type: ignore[mis
         ----------
         X : array-like, (n_samples, n_features)
             Rows.
+        covariates : optional
+            As for `decode`, where they are no columns of `X`.
 
         Returns
         -------
         array of float64, (n_samples,)
             Scores.
         """
-        scores: Rows = self._anomaly_score.scores(self._rows(X))
+        check_is_fitted(self)
+        self._require_covariates(covariates)
+        scores: Rows = self._anomaly_score.scores(self._rows(X, covariates))
         return scores
 
-    def decision_function(self, X: ArrayLike) -> Rows:
+    def decision_function(self, X: ArrayLike, *, covariates: Any = None) -> Rows:
         """Return the scores of rows (n_samples, n_features) less `offset_`, (n_samples,): below 0 for an anomaly."""
-        scores: Rows = self.score_samples(X) - self.offset_
+        scores: Rows = self.score_samples(X, covariates=covariates) - self.offset_
         return scores
 
-    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+    def predict(self, X: ArrayLike, *, covariates: Any = None) -> NDArray[np.int64]:
         """Return 1 for each row (n_samples, n_features) that is normal, and -1 for an anomaly, (n_samples,)."""
-        return np.where(self.decision_function(X) < 0, -1, 1)
+        return np.where(self.decision_function(X, covariates=covariates) < 0, -1, 1)
 
-    def score(self, X: ArrayLike, y: object = None) -> float:
+    def score(self, X: ArrayLike, y: object = None, *, covariates: Any = None) -> float:
         """Compute the mean of `score_samples` over rows (n_samples, n_features); `y` is ignored."""
-        return float(self.score_samples(X).mean())
+        return float(self.score_samples(X, covariates=covariates).mean())
 
     @property
     def _anomaly_score(self) -> AnomalyScore:
@@ -119,6 +123,8 @@ class AnomalyDetector(OutlierMixin, AdversarialTransformer):  # type: ignore[mis
         None where that is not worth it, or Ctrl-C ends it. The order is one that does not depend on how the rows came.
         """
         if self.contamination == "auto" or not LEAST_CROSSED <= len(order) <= MOST_CROSSED or self._interrupted.is_set:
+            return None
+        if self.columns_ is not None:  # a third may have categories that the rest has not
             return None
         shuffled = order[Noise(self._seed, ORDER, 0, 4).permutation(len(order)).numpy()]
         scores = np.empty(len(order))

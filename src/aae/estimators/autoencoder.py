@@ -90,8 +90,17 @@ class AAE(AnomalyDetector):
     image_shape : sequence of int, optional
         (height, width) or (height, width, channels) of the flat rows.
     missing : {"error", "mask"}, default="error"
-        What becomes of missing values, NaN. ``"mask"``: the encoder sees the median of the column in their place, the
-        reconstruction loss leaves them out, and `impute` has them from the decoder.
+        What becomes of missing values, NaN. ``"mask"``: the encoder sees the median (of categories the most frequent) of the
+        column in their place, the reconstruction loss leaves them out, and `impute` has them from the decoder.
+    columns : "auto", str or dict, default="auto"
+        What the columns are: ``"numerical"``, ``"boolean"``, ``"categorical"`` or ``"count"`` for all of them, or for those that
+        a dictionary names (of an array by their place). ``"auto"``: in a data frame text and categories are categorical, true and
+        false boolean, and the counts of an AnnData object are counts; all else is numerical, whole numbers too. Each kind has its
+        likelihood in place of half the squared error (`aae.likelihoods.ColumnLikelihood`), where not all are plain numbers.
+    handle_unknown : {"error", "unknown"}, default="error"
+        What becomes of a category that `fit` did not see: an error, or no category at all.
+    layer : str, optional
+        Layer of an AnnData object that is read in place of its ``X``.
     learning_rate_decay : {"auto", "none", "linear", "cosine"}, default="auto"
         How the rates fall to 0 in the course of `fit`, evenly or along half a cosine. ``"auto"``: not at all, but evenly in the
         second half where one joint update lowers all losses. Training that goes on has no end, and its rates stay.
@@ -131,6 +140,8 @@ class AAE(AnomalyDetector):
         Per epoch its number, the mean losses and what the phases log.
     n_iter_ : int
         Number of epochs, one that Ctrl-C ended early included.
+    columns_ : Columns or None
+        What the columns are, covariates last; None where all are plain numbers.
     missing_fill_ : array, (n_features_in_,)
         With ``missing="mask"`` what the encoder sees in place of missing values.
     best_epoch_ : int
@@ -201,6 +212,9 @@ class AAE(AnomalyDetector):
         discriminator: Any = None,
         image_shape: Sequence[int] | None = None,
         missing: Literal["error", "mask"] = "error",
+        columns: str | dict[Any, str] = "auto",
+        handle_unknown: Literal["error", "unknown"] = "error",
+        layer: str | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -233,6 +247,9 @@ class AAE(AnomalyDetector):
             discriminator=discriminator,
             image_shape=image_shape,
             missing=missing,
+            columns=columns,
+            handle_unknown=handle_unknown,
+            layer=layer,
             precision=precision,
             device=device,
             warm_start=warm_start,
@@ -247,7 +264,8 @@ class AAE(AnomalyDetector):
         y: object = None,
         sample_weight: ArrayLike | None = None,
         *,
-        validation_data: ArrayLike | None = None,
+        validation_data: Any = None,
+        covariates: Any = None,
     ) -> Self:
         """Train.
 
@@ -262,6 +280,9 @@ class AAE(AnomalyDetector):
             weights say how often a row is drawn, relative to the others.
         validation_data : array-like, (n_validation, n_features), optional
             Rows that are only measured, after every epoch: what `early_stopping` goes by, in place of a part of the rows.
+        covariates : str, sequence of str, data frame, mapping or array-like, (n_samples, m), optional
+            What the decoder sees beside the code, and the encoder does not, such as a batch or donor: names of columns of `X` (of
+            ``obs``, where that is an AnnData object), or their values, which then go as a last part into `validation_data` too.
 
         Returns
         -------
@@ -275,24 +296,26 @@ class AAE(AnomalyDetector):
         TrainingError
             If a loss or a weight is not finite.
         """
-        return self._fit(X, sample_weight, validation_data, partial=False)
+        return self._fit(X, sample_weight, validation_data, partial=False, covariates=covariates)
 
-    def partial_fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+    def partial_fit(
+        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None, *, covariates: Any = None
+    ) -> Self:
         """Make one pass over rows (n_samples, n_features), in mini-batches.
 
         Scaling and networks are those of an earlier `fit`, or else set up by the first call, whose rows should then be like all
         that are to come; a warning says where later ones are not. Optimizers go on as the last call left them. Raises as
         `fit` does.
         """
-        return self._fit(X, sample_weight, None, partial=True)
+        return self._fit(X, sample_weight, None, partial=True, covariates=covariates)
 
     @fitting
     def _fit(
-        self, X: ArrayLike, sample_weight: ArrayLike | None, validation_data: ArrayLike | None, *, partial: bool
+        self, X: Any, sample_weight: ArrayLike | None, validation_data: Any, *, partial: bool, covariates: Any = None
     ) -> Self:
         incremental = self._is_incremental(partial)
-        checked = self._check_fit(X, incremental=incremental)
-        validation = self._check_validation(validation_data)
+        checked = self._check_fit(X, incremental=incremental, covariates=covariates)
+        validation = self._check_validation(validation_data, covariates)
         weights = check_weights("sample_weight", sample_weight, len(checked))
         rows = self._train(checked, weights=weights, incremental=incremental, partial=partial, validation=validation)
         self._keep_some(rows, anew=not partial or not incremental)
@@ -314,7 +337,7 @@ class AAE(AnomalyDetector):
         else:
             size = min(PRINCIPAL_ROWS, compared_rows(len(rows), rows.shape[1]))
             which = torch.linspace(0, len(rows) - 1, size).round().long()
-            self.latent_dim_ = principal_dimension(rows[which], EXPLAINED)
+            self.latent_dim_ = principal_dimension(self._encoded_part(rows[which]), EXPLAINED)
         return super()._build(rows, seed)
 
     def transform(self, X: ArrayLike) -> Rows:
@@ -322,12 +345,18 @@ class AAE(AnomalyDetector):
         codes: Rows = self._codes(self._rows(X))["style"].cpu().numpy()
         return codes
 
-    def inverse_transform(self, X: ArrayLike) -> Rows:
-        """Map codes (n_samples, latent_dim) to rows (n_samples, n_features), in the units of the training rows."""
-        return self._decoded({"style": self._check_codes(X)})
+    def inverse_transform(self, X: ArrayLike, *, covariates: Any = None) -> Any:
+        """Map codes (n_samples, latent_dim) to rows (n_samples, n_features), as `decode`."""
+        return self._decoded({"style": self._check_codes(X)}, None, covariates)
 
-    def sample(self, n: int = 1, *, random_state: int | np.random.RandomState | None = None) -> Rows:
-        """Draw rows from the model: decoded samples of the prior.
+    def sample(
+        self,
+        n: int = 1,
+        *,
+        random_state: int | np.random.RandomState | None = None,
+        covariates: Any = None,
+    ) -> Any:
+        r"""Draw rows from the model: decoded samples of the prior.
 
         Parameters
         ----------
@@ -335,10 +364,12 @@ class AAE(AnomalyDetector):
             How many, 1 or larger.
         random_state : int, RandomState or None
             Decides the draw.
+        covariates
+            As for `decode`.
 
         Returns
         -------
-        array, (n, n_features)
-            Rows, in the units of the training rows.
+        array or data frame, (n, n_features)
+            Rows, in the units of the training rows; columns by kind are drawn from p(x\|z), others are its mean.
         """
-        return self._draw(n, None, random_state)
+        return self._draw(n, None, random_state, covariates)

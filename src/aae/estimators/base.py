@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_consistent_length, column_or_1d, validate_data
+from sklearn.utils.validation import check_consistent_length, column_or_1d
 from torch import Tensor
 
+from aae.data.anndata import is_anndata, observation
 from aae.device import choose_device
 from aae.errors import (
     CallbackError,
@@ -31,25 +32,22 @@ from aae.estimators.fitting import architecture, refuse_changes
 from aae.estimators.labels import mark_unlabelled, number_labels
 from aae.estimators.optimizers import usual_optimizers, with_optimizers
 from aae.estimators.rows import (
-    DTYPES,
     SHORT,
     Labels,
-    check_form,
+    batches,
     check_place,
     draw_seed,
-    filled,
-    medians,
     scaled,
 )
-from aae.estimators.sparse import SparseTable, as_table, take
+from aae.estimators.sparse import take
 from aae.estimators.training_data import links, radii, training_data, whole_batches
 from aae.estimators.use import FittedModel
-from aae.estimators.validation import hold_out, measure
+from aae.estimators.validation import Validation, hold_out, measure
 from aae.estimators.weights import Weights, repeat, row_order
 from aae.model import AdversarialAutoencoder
 from aae.networks import Scaling
 from aae.noise import Noise, seeded, torch_state
-from aae.scaling import choose_scaling
+from aae.scaling import choose_column_scaling, choose_scaling
 from aae.training.callbacks import AnyCallback, Training, call, check_callbacks
 from aae.training.diagnostics import diagnose, diagnose_codes, diagnose_labels
 from aae.training.loop import Interruption
@@ -84,7 +82,6 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
     _interrupted: Interruption  # while fitting
     _failure: CallbackError | None  # of a callback, while fitting
     best_epoch_: int
-    missing_fill_: NDArray[np.float64]
     _observed: NDArray[np.bool_] | None  # which values are known, while fitting
     _state: tuple[dict[str, Tensor], dict[str, Any]]  # optimizers and generators, to go on from
 
@@ -99,31 +96,23 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
         return incremental
 
     def _check_fit(
-        self, X: Any, y: Any = "no_validation", *, incremental: bool, unlabelled: Any = None, classes: Any = ()
+        self,
+        X: Any,
+        y: Any = "no_validation",
+        *,
+        incremental: bool,
+        unlabelled: Any = None,
+        classes: Any = (),
+        covariates: Any = None,
     ) -> Any:
         """Check rows, and labels where there are some, for training."""
-        check_form(X)
+        if isinstance(y, str) and is_anndata(X):
+            y = y if y == "no_validation" else observation(X, y).to_numpy(dtype=object)
         if y is not None and not isinstance(y, str):
             y = mark_unlabelled(y, unlabelled, classes)
-        masks = self.missing == "mask"
-        checked = validate_data(
-            self,
-            X,
-            y,
-            reset=not incremental,
-            dtype=DTYPES,
-            ensure_min_samples=2,
-            accept_sparse="csr",
-            ensure_all_finite="allow-nan" if masks else True,
-        )
+        checked = self._check_rows(X, y, covariates, reset=not incremental, ensure_min_samples=2)
         rows, labels = checked if isinstance(checked, tuple) else (checked, None)
-        rows, self._observed = as_table(rows), None
-        if not incremental and hasattr(self, "missing_fill_"):
-            del self.missing_fill_
-        if masks:
-            if not incremental:
-                self.missing_fill_ = np.zeros(rows.shape[1]) if isinstance(rows, SparseTable) else medians(rows)
-            rows, self._observed = filled(rows, self.missing_fill_)
+        rows, self._observed = self._fill_in(rows, reset=not incremental)
         return rows if labels is None else (rows, labels)
 
     def _train(
@@ -135,7 +124,7 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
         *,
         incremental: bool,
         partial: bool = False,
-        validation: tuple[NDArray[Any], Labels | None] | None = None,
+        validation: Validation | None = None,
     ) -> Tensor:
         """Train on checked rows (n, n_features_in_), with labels (n,), -1 where unlabelled; returns the scaled rows.
 
@@ -150,7 +139,8 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
         if not partial and validation is None and (self.early_stopping or self.validation_fraction is not None):
             fraction = 0.1 if self.validation_fraction is None else float(self.validation_fraction)
             index, held = hold_out(index, labels if self._scores_labels else None, fraction, seed)
-            validation = take(X, held), None if labels is None else labels[held]
+            known = None if self._observed is None else self._observed[held]
+            validation = Validation(take(X, held), None if labels is None else labels[held], known)
         index, drawn = repeat(index, weights)
         if len(index) < 2:
             raise InputError("sample_weight leaves one row; expected at least two with a weight above zero")
@@ -163,11 +153,12 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
         rows = scaled(scaler, X)
         measured = None
         if validation is not None:
-            measured = scaled(scaler, validation[0]), validation[1]
+            measured = replace(validation, rows=scaled(scaler, validation.rows))
         if incremental:
-            check_place(rows, scaler, getattr(self, "feature_names_in_", range(X.shape[1])))
+            check_place(rows, scaler, self._input_names(X.shape[1]))
         used, ordered = take(rows, index), None if labels is None else labels[index]
-        learnt = self._learnt_labels(used, ordered, index, len(rows), seed, incremental=incremental, partial=partial)
+        seen = self._encoded_part(used, scaler)
+        learnt = self._learnt_labels(seen, ordered, index, len(rows), seed, incremental=incremental, partial=partial)
         data = training_data(used, learnt, drawn, class_weights)
         observed, self._observed = self._observed, None
         if observed is not None and not observed.all():
@@ -175,12 +166,14 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
         if partial:
             data = whole_batches(data, int(self.batch_size), Noise(seed, ORDER, len(history), 1))
         if settings.losses.neighbours is not None:
-            data = replace(data, radii=radii(data.rows, settings.losses.neighbours))
+            data = replace(data, radii=radii(self._encoded_part(data.rows, scaler), settings.losses.neighbours))
         if settings.losses.linked is not None:
-            data = replace(data, links=links(data.rows, settings.losses.linked))
+            data = replace(data, links=links(self._encoded_part(data.rows, scaler), settings.losses.linked))
         data = data.to(device)
         with seeded(seed, device):
             model = copy.deepcopy(self.model_) if incremental else self._build(rows, seed)
+            if model.likelihood is not None and not incremental:
+                model.likelihood.measure(scaler, batches(rows))
             self._set_changeable(model)
             model.to(device)
             classify = data.labelled is not None and len(data.labelled) > 0
@@ -240,7 +233,7 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
         trainer: Trainer,
         epochs: int,
         callbacks: Sequence[AnyCallback],
-        validation: tuple[Tensor, Labels | None] | None,
+        validation: Validation | None,
     ) -> Iterator[dict[str, float]]:
         """Train for a number of epochs, with progress if asked for; returns the metrics of each."""
         first, last = trainer.epoch, trainer.epoch + epochs
@@ -258,7 +251,7 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
                 assert metrics is not None
                 if validation is not None:
                     assert isinstance(trainer.trained, AdversarialAutoencoder)
-                    metrics |= measure(trainer.trained, *validation, scores_labels=self._scores_labels)
+                    metrics |= measure(trainer.trained, validation, scores_labels=self._scores_labels)
                     trainer.best.update(trainer.epoch, metrics, trainer.trained)
                 watched.metrics = metrics
                 self._failure = call("on_epoch_end", callbacks, watched)
@@ -281,26 +274,39 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
         """Whether it is the labels of validation rows that count, rather than the rows themselves."""
         return False
 
-    def _check_validation(self, validation_data: Any) -> tuple[NDArray[Any], Labels | None] | None:
-        """Check validation rows, or rows and labels, given to `fit`."""
+    def _input_names(self, columns: int) -> Sequence[Any]:
+        """Name the inputs of the networks, those of a category by its column."""
+        if self.columns_ is None:
+            names: Sequence[Any] = getattr(self, "feature_names_in_", range(columns))
+            return names
+        return [column.name for column in self.columns_.columns for _ in range(max(1, column.levels))]
+
+    def _check_validation(self, validation_data: Any, covariates: Any = None) -> Validation | None:
+        """Check validation rows, or rows and labels, given to `fit`, the last of them covariates where these are not columns."""
         if validation_data is None:
             return None
-        labelled = bool(self._num_classes)
+        labelled, beside = bool(self._num_classes), None
+        if covariates is not None and not self._named_covariates:
+            if not isinstance(validation_data, tuple) or len(validation_data) != 2 + labelled:
+                raise InputError("validation_data: expected a tuple whose last part are the covariates of its rows")
+            *rest, beside = validation_data
+            validation_data = tuple(rest) if labelled else rest[0]
         if labelled != (isinstance(validation_data, tuple | list) and len(validation_data) == 2):
             raise InputError(f"validation_data: expected {'a pair of rows and labels' if labelled else 'rows'}")
         X, y = validation_data if labelled else (validation_data, None)
         try:
             if y is not None:
                 y = mark_unlabelled(y, getattr(self, "unlabelled", None), self.classes_)
-            checked = self._filled(X)[0]
+            outside = covariates is not None and not self._named_covariates
+            checked, observed = self._filled(X, beside if outside else None)
             if y is None:
-                return checked, None
+                return Validation(checked, None, observed)
             given = column_or_1d(y)
             check_consistent_length(checked, given)
             numbers = number_labels(given, self.classes_)
             if not self._scores_labels and (numbers < 0).any():
                 raise InputError("found unlabelled rows (-1), expected a label for every row")
-            return checked, numbers
+            return Validation(checked, numbers, observed)
         except ValueError as error:
             raise InputError(f"validation_data: {reason(error)}") from None
 
@@ -319,11 +325,21 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
     def _make_scaler(self, X: NDArray[Any]) -> Scaling:
         """Find the scaling of rows from the training rows."""
         if isinstance(self.scaling, Scaling):
-            columns = self.scaling.offset.numel()
-            if columns not in (1, X.shape[1]):
-                raise InputError(f"scaling is for {columns} columns; expected one for the {X.shape[1]} columns of X")
+            count = self.scaling.offset.numel()
+            if count not in (1, X.shape[1]):
+                raise InputError(f"scaling is for {count} columns; expected one for the {X.shape[1]} columns of X")
+            if self.columns_ is not None and self.scaling.inputs(X.shape[1:]) != self.columns_.width:
+                raise InputError("scaling is for numbers alone; expected one for columns of these kinds, or a rule")
             return self.scaling
-        scaler = choose_scaling(X, self.scaling, bounded=self.output == "sigmoid", images=False)
+        columns = self.columns_
+        if columns is not None and self.output == "sigmoid":
+            raise InputError("output is 'sigmoid'; columns by kind have outputs of their own, expected 'auto'")
+        if columns is None:
+            scaler = choose_scaling(X, self.scaling, bounded=self.output == "sigmoid", images=False)
+        else:
+            scaler = choose_column_scaling(X, columns.kinds, columns.levels, self.scaling)
+            if self.verbose or (self.columns == "auto" and not columns.inner.are_numbers):
+                print(f"{type(self).__name__}: columns: {columns.describe()}", file=sys.stderr)
         names = [str(name) for name in getattr(self, "feature_names_in_", ())]
         if self.verbose:
             print(f"{type(self).__name__}: scaling: {scaler.describe(names)}", file=sys.stderr)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from aae.data.columns import Columns
 from aae.errors import InputError
 from aae.estimators.fitting import layer_sizes
 from aae.estimators.parameters import Parameters
@@ -17,7 +18,7 @@ from aae.model import AdversarialAutoencoder
 from aae.networks import ROUNDING, Corruption
 from aae.noise import Noise
 from aae.priors import Categorical, FromSampler, Gaussian, Prior
-from aae.recipes.build_model import build_model
+from aae.recipes.build_model import TableInputs, build_model
 from aae.recipes.prior_settings import GaussianSettings
 from aae.recipes.schema import DecoderSettings, DiscriminatorSettings, EncoderSettings, ModelSettings, StyleSettings
 from aae.training.trainer import INIT
@@ -28,6 +29,7 @@ CHANNELS = [32, 64]  # of the convolutions of "conv", each of which halves an im
 class ModelBuilder(Parameters):
     """Creates the model; a subclass says with `_parts` what it is made of."""
 
+    columns_: Columns | None
     _built_from: str  # settings of the model, as JSON
 
     def _parts(self) -> dict[str, Any]:
@@ -57,6 +59,7 @@ class ModelBuilder(Parameters):
                 f"scaling is {self.scaling!r} and leaves values outside [0, 1], which output 'sigmoid' cannot reproduce; "
                 "expected scaling 'minmax' or output 'linear'"
             )
+        inside &= self.columns_ is None
         output = ("sigmoid" if inside else "linear") if self.output == "auto" else self.output
         hidden = layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
         channels = {name: CHANNELS if getattr(self, name) == "conv" else [] for name in ("encoder", "decoder")}
@@ -92,7 +95,9 @@ class ModelBuilder(Parameters):
             for name in ("encoder", "decoder", "discriminator")
             if isinstance(module := getattr(self, name), nn.Module)
         }
-        model = build_model(settings, self._image_shape(columns), self._num_classes, Noise(seed, INIT), given)
+        table = None if self.columns_ is None else TableInputs.of(self.columns_)
+        shape = self._image_shape(columns - (table.covariates if table is not None else 0))
+        model = build_model(settings, shape, self._num_classes, Noise(seed, INIT), given, table)
         assert isinstance(model, AdversarialAutoencoder)
         return model
 

@@ -63,7 +63,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`; `prior` is that of the style, and by default `discriminator_layer_sizes` is (100, 100), `batch_norm`
         ``"hidden"``, `input_noise` 0.5 and `discriminator_noise` 0.3.
-    encoder, decoder, discriminator, image_shape, missing, learning_rate_decay
+    encoder, decoder, discriminator, image_shape, missing, columns, handle_unknown, layer, learning_rate_decay
         As for `AAE`.
     early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
         As for `AAE`.
@@ -138,6 +138,9 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         discriminator: Any = None,
         image_shape: Sequence[int] | None = None,
         missing: Literal["error", "mask"] = "error",
+        columns: str | dict[Any, str] = "auto",
+        handle_unknown: Literal["error", "unknown"] = "error",
+        layer: str | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -170,6 +173,9 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
             discriminator=discriminator,
             image_shape=image_shape,
             missing=missing,
+            columns=columns,
+            handle_unknown=handle_unknown,
+            layer=layer,
             precision=precision,
             device=device,
             warm_start=warm_start,
@@ -187,7 +193,8 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         y: object = None,
         sample_weight: ArrayLike | None = None,
         *,
-        validation_data: ArrayLike | None = None,
+        validation_data: Any = None,
+        covariates: Any = None,
     ) -> Self:
         """Find clusters.
 
@@ -202,6 +209,9 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
             weights say how often a row is drawn, relative to the others.
         validation_data : array-like, (n_validation, n_features), optional
             Rows that are only measured, after every epoch: what `early_stopping` goes by, in place of a part of the rows.
+        covariates : str, sequence of str, data frame, mapping or array-like, (n_samples, m), optional
+            What the decoder sees beside the code, and the encoder does not, such as a batch or donor: names of columns of `X` (of
+            ``obs``, where that is an AnnData object), or their values, which then go as a last part into `validation_data` too.
 
         Returns
         -------
@@ -215,9 +225,11 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         TrainingError
             If a loss or a weight is not finite.
         """
-        return self._fit(X, sample_weight, validation_data, partial=False)
+        return self._fit(X, sample_weight, validation_data, partial=False, covariates=covariates)
 
-    def partial_fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+    def partial_fit(
+        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None, *, covariates: Any = None
+    ) -> Self:
         """Make one pass over rows (n_samples, n_features), in mini-batches.
 
         Scaling and networks are those of an earlier `fit`, or else set up by the first call, whose rows should then be like all
@@ -225,17 +237,17 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         120 mini-batches learn: rows of later calls have the cluster of the nearest row of the first. Optimizers go on as the
         last call left them; `labels_` are those of these rows. Raises as `fit` does.
         """
-        return self._fit(X, sample_weight, None, partial=True)
+        return self._fit(X, sample_weight, None, partial=True, covariates=covariates)
 
     @fitting
     def _fit(
-        self, X: ArrayLike, sample_weight: ArrayLike | None, validation_data: ArrayLike | None, *, partial: bool
+        self, X: Any, sample_weight: ArrayLike | None, validation_data: Any, *, partial: bool, covariates: Any = None
     ) -> Self:
         incremental = self._is_incremental(partial)
-        checked = self._check_fit(X, incremental=incremental)
+        checked = self._check_fit(X, incremental=incremental, covariates=covariates)
         if not incremental and len(checked) < self.n_clusters:
             raise InputError(f"n_samples={len(checked)} should be >= n_clusters={self.n_clusters}.")
-        validation = self._check_validation(validation_data)
+        validation = self._check_validation(validation_data, covariates)
         weights = check_weights("sample_weight", sample_weight, len(checked))
         rows = self._train(checked, weights=weights, incremental=incremental, partial=partial, validation=validation)
         self.labels_ = self._probabilities(rows).argmax(axis=1)
@@ -347,7 +359,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         return self._probabilities(self._rows(X))
 
     @property
-    def cluster_heads_(self) -> Rows:
+    def cluster_heads_(self) -> Any:
         """What each cluster looks like, (n_clusters, n_features): its one-hot label decoded with style 0 (figure 9)."""
         check_is_fitted(self)
         categories = self.model_.latent("label").prior.dim if self.model_.classifies else 1
@@ -355,9 +367,14 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         return self._decoded({"label": torch.eye(categories, dtype=torch.float32), "style": styles})
 
     def sample(
-        self, n: int = 1, cluster: ArrayLike | None = None, *, random_state: int | np.random.RandomState | None = None
-    ) -> Rows:
-        """Draw rows from the model.
+        self,
+        n: int = 1,
+        cluster: ArrayLike | None = None,
+        *,
+        random_state: int | np.random.RandomState | None = None,
+        covariates: Any = None,
+    ) -> Any:
+        r"""Draw rows from the model.
 
         Parameters
         ----------
@@ -367,13 +384,17 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
             Cluster of all rows, or of each; without it clusters are drawn by their shares, see `cluster_prior`.
         random_state : int, RandomState or None
             Decides the draw.
+        covariates
+            As for `decode`.
 
         Returns
         -------
-        array, (n, n_features)
-            Rows, in the units of the training rows.
+        array or data frame, (n, n_features)
+            Rows, in the units of the training rows; columns by kind are drawn from p(x\|z), others are its mean.
         """
         check_is_fitted(self)
         if cluster is None or not self.model_.classifies:
-            return self._draw(n, None, random_state)
-        return self._draw(n, wanted_labels(cluster, n, np.arange(self.model_.latent("label").prior.dim)), random_state)
+            return self._draw(n, None, random_state, covariates)
+        return self._draw(
+            n, wanted_labels(cluster, n, np.arange(self.model_.latent("label").prior.dim)), random_state, covariates
+        )

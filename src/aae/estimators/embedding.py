@@ -56,7 +56,7 @@ class AAEEmbedding(AdversarialTransformer):
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`; `prior` is that of the style, and by default `discriminator_layer_sizes` is (100, 100), `batch_norm`
         ``"hidden"``, `input_noise` 0.5 and `discriminator_noise` 0.3.
-    encoder, decoder, discriminator, image_shape, missing, learning_rate_decay
+    encoder, decoder, discriminator, image_shape, missing, columns, handle_unknown, layer, learning_rate_decay
         As for `AAE`.
     early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
         As for `AAE`.
@@ -129,6 +129,9 @@ class AAEEmbedding(AdversarialTransformer):
         discriminator: Any = None,
         image_shape: Sequence[int] | None = None,
         missing: Literal["error", "mask"] = "error",
+        columns: str | dict[Any, str] = "auto",
+        handle_unknown: Literal["error", "unknown"] = "error",
+        layer: str | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -165,6 +168,9 @@ class AAEEmbedding(AdversarialTransformer):
         self.discriminator = discriminator
         self.image_shape = image_shape
         self.missing = missing
+        self.columns = columns
+        self.handle_unknown = handle_unknown
+        self.layer = layer
         self.precision = precision
         self.device = device
         self.warm_start = warm_start
@@ -179,6 +185,7 @@ class AAEEmbedding(AdversarialTransformer):
         sample_weight: ArrayLike | None = None,
         *,
         validation_data: Any = None,
+        covariates: Any = None,
     ) -> Self:
         """Train.
 
@@ -194,6 +201,9 @@ class AAEEmbedding(AdversarialTransformer):
             weights say how often a row is drawn, relative to the others.
         validation_data : array-like, or with labels a pair of rows and labels, optional
             Rows that are only measured, after every epoch: what `early_stopping` goes by, in place of a part of the rows.
+        covariates : str, sequence of str, data frame, mapping or array-like, (n_samples, m), optional
+            What the decoder sees beside the code, and the encoder does not, such as a batch or donor: names of columns of `X` (of
+            ``obs``, where that is an AnnData object), or their values, which then go as a last part into `validation_data` too.
 
         Returns
         -------
@@ -210,10 +220,12 @@ class AAEEmbedding(AdversarialTransformer):
         incremental = self._is_incremental(partial=False)
         labels = None
         if y is None:
-            rows = self._check_fit(X, incremental=incremental)
+            rows = self._check_fit(X, incremental=incremental, covariates=covariates)
             given = np.full(len(rows), -1)
         else:
-            rows, given = self._check_fit(X, y, incremental=incremental, unlabelled=self.unlabelled)
+            rows, given = self._check_fit(
+                X, y, incremental=incremental, unlabelled=self.unlabelled, covariates=covariates
+            )
         weights = check_weights("sample_weight", sample_weight, len(rows))
         if not incremental:
             self.classes_ = find_classes(given)
@@ -223,7 +235,7 @@ class AAEEmbedding(AdversarialTransformer):
             )
         if len(self.classes_):
             labels = number_labels(given, self.classes_)
-        validation = self._check_validation(validation_data)
+        validation = self._check_validation(validation_data, covariates)
         self.embedding_ = self._places(
             self._train(rows, labels, weights, incremental=incremental, validation=validation)
         )
@@ -261,17 +273,19 @@ class AAEEmbedding(AdversarialTransformer):
         """Map rows (n_samples, n_features) to places (n_samples, n_components)."""
         return self._places(self._rows(X))
 
-    def inverse_transform(self, X: ArrayLike) -> Rows:
-        """Map places (n_samples, n_components) to rows (n_samples, n_features), in the units of the training rows."""
+    def inverse_transform(self, X: ArrayLike, *, covariates: Any = None) -> Any:
+        """Map places (n_samples, n_components) to rows (n_samples, n_features), as `decode`."""
         places = self._check_codes(X)
         if not self.model_.classifies:
-            return self._decoded({"style": places})
+            return self._decoded({"style": places}, None, covariates)
         no_head = torch.zeros(len(places), self.model_.latent("label").prior.dim, dtype=torch.float32)
-        return self._decoded({"label": no_head, "style": places})
+        return self._decoded({"label": no_head, "style": places}, None, covariates)
 
-    def decode(self, codes: Any, y: Any = None) -> Rows:
+    def decode(self, codes: Any, y: Any = None, *, covariates: Any = None) -> Any:
         """Map places (n_samples, n_components), as `inverse_transform`, or codes by latent to rows (n_samples, n_features)."""
-        return super().decode(codes, y) if isinstance(codes, Mapping) else self.inverse_transform(codes)
+        if isinstance(codes, Mapping):
+            return super().decode(codes, y, covariates=covariates)
+        return self.inverse_transform(codes, covariates=covariates)
 
     @property
     def cluster_heads_(self) -> Rows:
@@ -282,8 +296,15 @@ class AAEEmbedding(AdversarialTransformer):
         heads: Rows = self.model_.cluster_heads.weight.detach().cpu().numpy().copy()
         return heads
 
-    def sample(self, n: int = 1, label: Any = None, *, random_state: int | np.random.RandomState | None = None) -> Rows:
-        """Draw rows from the model.
+    def sample(
+        self,
+        n: int = 1,
+        label: Any = None,
+        *,
+        random_state: int | np.random.RandomState | None = None,
+        covariates: Any = None,
+    ) -> Any:
+        r"""Draw rows from the model.
 
         Parameters
         ----------
@@ -294,17 +315,19 @@ class AAEEmbedding(AdversarialTransformer):
             Without it they are drawn, all of them equally likely, or as `cluster_prior` says.
         random_state : int, RandomState or None
             Decides the draw.
+        covariates
+            As for `decode`.
 
         Returns
         -------
-        array, (n, n_features)
-            Rows, in the units of the training rows.
+        array or data frame, (n, n_features)
+            Rows, in the units of the training rows; columns by kind are drawn from p(x\|z), others are its mean.
         """
         check_is_fitted(self)
         if label is None or not self.model_.classifies:
-            return self._draw(n, None, random_state)
+            return self._draw(n, None, random_state, covariates)
         classes = self.classes_ if len(self.classes_) else np.arange(self.model_.latent("label").prior.dim)
-        return self._draw(n, wanted_labels(label, n, classes), random_state)
+        return self._draw(n, wanted_labels(label, n, classes), random_state, covariates)
 
     @usual_state()
     @torch.no_grad()

@@ -29,6 +29,8 @@ ARCHITECTURE = (
         "image_shape",
         "label_informed",
         "missing",
+        "columns",
+        "handle_unknown",
     ),
 )
 

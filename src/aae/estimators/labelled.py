@@ -60,6 +60,9 @@ class LabelledEstimator(AdversarialTransformer):
         discriminator: Any = None,
         image_shape: Sequence[int] | None = None,
         missing: Literal["error", "mask"] = "error",
+        columns: str | dict[Any, str] = "auto",
+        handle_unknown: Literal["error", "unknown"] = "error",
+        layer: str | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -92,6 +95,9 @@ class LabelledEstimator(AdversarialTransformer):
             discriminator=discriminator,
             image_shape=image_shape,
             missing=missing,
+            columns=columns,
+            handle_unknown=handle_unknown,
+            layer=layer,
             precision=precision,
             device=device,
             warm_start=warm_start,
@@ -106,7 +112,8 @@ class LabelledEstimator(AdversarialTransformer):
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
-        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_data: Any = None,
+        covariates: Any = None,
     ) -> Self:
         """Train.
 
@@ -121,6 +128,9 @@ class LabelledEstimator(AdversarialTransformer):
             weights say how often a row is drawn, relative to the others.
         validation_data : pair of array-like, optional
             Rows that are only measured, after every epoch: what `early_stopping` goes by, in place of a part of the rows.
+        covariates : str, sequence of str, data frame, mapping or array-like, (n_samples, m), optional
+            What the decoder sees beside the code, and the encoder does not, such as a batch or donor: names of columns of `X` (of
+            ``obs``, where that is an AnnData object), or their values, which then go as a last part into `validation_data` too.
 
         Returns
         -------
@@ -134,7 +144,9 @@ class LabelledEstimator(AdversarialTransformer):
         TrainingError
             If a loss or a weight is not finite.
         """
-        return self._fit(X, y, None, sample_weight, partial=False, validation_data=validation_data)
+        return self._fit(
+            X, y, None, sample_weight, partial=False, validation_data=validation_data, covariates=covariates
+        )
 
     def partial_fit(
         self,
@@ -142,6 +154,8 @@ class LabelledEstimator(AdversarialTransformer):
         y: ArrayLike,
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
+        covariates: Any = None,
     ) -> Self:
         """Make one pass over rows, in mini-batches; optimizers go on as the last call left them.
 
@@ -162,7 +176,7 @@ class LabelledEstimator(AdversarialTransformer):
         estimator
             Itself. Raises as `fit` does.
         """
-        return self._fit(X, y, classes, sample_weight, partial=True)
+        return self._fit(X, y, classes, sample_weight, partial=True, covariates=covariates)
 
     @fitting
     def _fit(
@@ -174,6 +188,7 @@ class LabelledEstimator(AdversarialTransformer):
         *,
         partial: bool,
         validation_data: Any = None,
+        covariates: Any = None,
     ) -> Self:
         incremental = self._is_incremental(partial)
         both = (
@@ -182,7 +197,9 @@ class LabelledEstimator(AdversarialTransformer):
             else two_classes(y if classes is None else classes, self._unlabelled)
         )
         known = [UNLABELLED, 1] if both else []
-        rows, given = self._check_fit(X, y, incremental=incremental, unlabelled=self._unlabelled, classes=known)
+        rows, given = self._check_fit(
+            X, y, incremental=incremental, unlabelled=self._unlabelled, classes=known, covariates=covariates
+        )
         declared = given if classes is None else mark_unlabelled(classes, self._unlabelled, known)
         found = find_classes(declared, both=both)
         if not incremental:
@@ -199,7 +216,7 @@ class LabelledEstimator(AdversarialTransformer):
         weights = check_weights("sample_weight", sample_weight, len(rows))
         self._check_labels(labels if weights is None else labels[weights > 0])
         class_weights = self._weigh_classes(labels, weights)
-        validation = self._check_validation(validation_data)
+        validation = self._check_validation(validation_data, covariates)
         self._train(
             rows,
             labels,
@@ -235,8 +252,15 @@ class LabelledEstimator(AdversarialTransformer):
         styles: Rows = self._codes(self._rows(X))["style"].cpu().numpy()
         return styles
 
-    def sample(self, n: int = 1, label: Any = None, *, random_state: int | np.random.RandomState | None = None) -> Rows:
-        """Draw rows from the model.
+    def sample(
+        self,
+        n: int = 1,
+        label: Any = None,
+        *,
+        random_state: int | np.random.RandomState | None = None,
+        covariates: Any = None,
+    ) -> Any:
+        r"""Draw rows from the model.
 
         Parameters
         ----------
@@ -247,23 +271,27 @@ class LabelledEstimator(AdversarialTransformer):
             as `class_prior` says.
         random_state : int, RandomState or None
             Decides the draw.
+        covariates
+            As for `decode`.
 
         Returns
         -------
-        array, (n, n_features)
-            Rows, in the units of the training rows.
+        array or data frame, (n, n_features)
+            Rows, in the units of the training rows; columns by kind are drawn from p(x\|z), others are its mean.
         """
         check_is_fitted(self)
-        return self._draw(n, None if label is None else wanted_labels(label, n, self.classes_), random_state)
+        return self._draw(
+            n, None if label is None else wanted_labels(label, n, self.classes_), random_state, covariates
+        )
 
-    def decode(self, codes: Any, y: Any = None) -> Rows:
+    def decode(self, codes: Any, y: Any = None, *, covariates: Any = None) -> Any:
         """Map style codes (n_samples, latent_dim) and labels (n_samples,) to rows (n_samples, n_features).
 
         The style of one row with the label of another gives a row in the first one's style (figure 7). What `encode` gives, a
         dictionary, is decoded too; it has the label in it where that is inferred.
         """
         if isinstance(codes, Mapping):
-            return super().decode(codes, y)
+            return super().decode(codes, y, covariates=covariates)
         if y is None:
             raise InputError("y is None; expected labels beside style codes, or all codes by latent")
         styles = self._check_codes(codes)
@@ -271,5 +299,5 @@ class LabelledEstimator(AdversarialTransformer):
         codes_by_latent = {"style": styles}
         if self.model_.classifies:
             one_hot = torch.nn.functional.one_hot(labels, len(self.classes_)).float()
-            return self._decoded({"label": one_hot, **codes_by_latent})
-        return self._decoded(codes_by_latent, labels)
+            return self._decoded({"label": one_hot, **codes_by_latent}, None, covariates)
+        return self._decoded(codes_by_latent, labels, covariates)

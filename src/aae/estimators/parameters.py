@@ -38,6 +38,9 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
         "decoder": [StrOptions({"conv"}), nn.Module, None],
         "discriminator": [nn.Module, None],
         "missing": [StrOptions({"error", "mask"})],
+        "columns": [str, dict],
+        "handle_unknown": [StrOptions({"error", "unknown"})],
+        "layer": [str, None],
         "image_shape": ["array-like", None],
         "learning_rate_decay": [StrOptions({"auto", "none", "linear", "cosine"})],
         "early_stopping": ["boolean"],
@@ -80,6 +83,9 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
         discriminator: Any = None,
         image_shape: Sequence[int] | None = None,
         missing: Literal["error", "mask"] = "error",
+        columns: str | dict[Any, str] = "auto",
+        handle_unknown: Literal["error", "unknown"] = "error",
+        layer: str | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -111,6 +117,9 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
         self.discriminator = discriminator
         self.image_shape = image_shape
         self.missing = missing
+        self.columns = columns
+        self.handle_unknown = handle_unknown
+        self.layer = layer
         self.precision = precision
         self.device = device
         self.warm_start = warm_start

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from aae import priors
 from aae._version import __version__
+from aae.data.columns import Columns
 from aae.errors import InputError, reason
 from aae.estimators.fitting import architecture
 from aae.files import check_finite_tensors, new_folder, read_object, read_tensors, write_json, write_tensors
@@ -74,7 +75,7 @@ def load(cls: type[Any], folder: Path, parameters: dict[str, Any]) -> Any:
         for name, value in record["attributes"].items():
             setattr(estimator, name, _unpack(value, tensors))
         settings = ModelSettings.model_validate_json(estimator._built_from)
-        model = estimator._make(settings, estimator.n_features_in_, estimator._seed)
+        model = estimator._make(settings, estimator._inputs, estimator._seed)
         estimator._set_changeable(model)
         load_module(model, {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
     except InputError as error:
@@ -130,6 +131,8 @@ class _Packer:
             numbers = {part: self.pack(one, f"{name}.{part}") for part, one in value.state_dict().items()}
             rest = {key: self.pack(getattr(value, key), f"{name}.{key}") for key in _SCALING}
             return {"scaling": numbers, "kind": value.kind, "rest": rest}
+        if isinstance(value, Columns):
+            return {"columns": value.record()}
         if isinstance(value, Prior) and not _is_code(value):
             names = inspect.signature(type(value).__init__).parameters
             made = {key: self.pack(getattr(value, key), f"{name}.{key}") for key in names if key != "self"}
@@ -180,6 +183,8 @@ def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
         for key in _SCALING:
             setattr(scaling, key, _unpack(value["rest"][key], tensors))
         return scaling
+    if kind == "columns":
+        return Columns.from_record(inner)
     if kind == "prior":
         known = {name: one for name, one in vars(priors).items() if isinstance(one, type) and issubclass(one, Prior)}
         return known[inner](**{key: _unpack(one, tensors) for key, one in value["arguments"].items()})

@@ -53,7 +53,7 @@ class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[mis
         slice of the Gaussian, or what a `prior` with as many `num_labels` as there are classes gives it.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`; `prior` is that of the style, `batch_norm` is ``"hidden"`` and `discriminator_noise` 0.3 by default.
-    encoder, decoder, discriminator, image_shape, missing, learning_rate_decay
+    encoder, decoder, discriminator, image_shape, missing, columns, handle_unknown, layer, learning_rate_decay
         As for `AAE`.
     early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
         As for `AAE`.
@@ -129,6 +129,9 @@ class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[mis
         discriminator: Any = None,
         image_shape: Sequence[int] | None = None,
         missing: Literal["error", "mask"] = "error",
+        columns: str | dict[Any, str] = "auto",
+        handle_unknown: Literal["error", "unknown"] = "error",
+        layer: str | None = None,
         precision: Literal["fp32", "bf16", "tf32"] = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
@@ -162,6 +165,9 @@ class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[mis
             discriminator=discriminator,
             image_shape=image_shape,
             missing=missing,
+            columns=columns,
+            handle_unknown=handle_unknown,
+            layer=layer,
             precision=precision,
             device=device,
             warm_start=warm_start,

@@ -73,10 +73,15 @@ class SparseRows:
         return len(self.table)
 
     def __getitem__(self, which: Any) -> Tensor:
-        """Read rows."""
+        """Read one row (columns,), or several (n, columns)."""
+        if isinstance(which, int | np.integer):
+            row: Tensor = self[[which]][0]
+            return row
         with usual_state():
-            dense = self.table[which.cpu().numpy() if isinstance(which, Tensor) else which]
-            return torch.from_numpy(self.scaler.transform(dense)).to(self.device)
+            single = isinstance(which, int | np.integer)
+            dense = self.table[[which] if single else which.cpu().numpy() if isinstance(which, Tensor) else which]
+            rows = torch.from_numpy(self.scaler.transform(dense)).to(self.device)
+            return rows[0] if single else rows
 
     def index_select(self, dim: int, indices: Tensor) -> Tensor:
         """Read the rows of the given indices."""

@@ -25,7 +25,7 @@ class SupervisedAAE(LabelledEstimator):
         slice of the Gaussian, or what a `prior` with as many `num_labels` as there are classes gives it.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`, but `batch_norm` is ``"all"`` by default.
-    encoder, decoder, discriminator, image_shape, missing, learning_rate_decay
+    encoder, decoder, discriminator, image_shape, missing, columns, handle_unknown, layer, learning_rate_decay
         As for `AAE`.
     early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
         As for `AAE`.

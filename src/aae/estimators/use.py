@@ -11,19 +11,17 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_scalar
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from aae.arrays import between, finite_rows
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, wanted_labels
-from aae.estimators.rows import BATCH, DTYPES, Labels, Rows, batches, check_form, draw_seed, filled, scaled
-from aae.estimators.sparse import as_table
+from aae.estimators.rows import BATCH, Labels, Rows, batches, draw_seed, scaled
+from aae.estimators.tables import TableRows
 from aae.model import AdversarialAutoencoder
-from aae.networks import Scaling
 from aae.noise import Noise, seeded
 from aae.training.trainer import SAMPLES
 from aae.views.methods import Plots
@@ -32,12 +30,10 @@ from aae.views.view import View
 PRIOR = 2000  # samples of p(z) under the codes of a plot
 
 
-class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
+class FittedModel(Plots, TableRows):
     """Base of the estimators: what they can do once they are fitted."""
 
     model_: AdversarialAutoencoder
-    scaler_: Scaling
-    n_features_in_: int
     history_: list[dict[str, float]]
     _decodes_to: type[np.floating[Any]]
 
@@ -62,20 +58,16 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
         """Where the fitted model is."""
         return next(self.model_.parameters()).device
 
-    def _rows(self, X: Any) -> Tensor:
+    def _rows(self, X: Any, covariates: Any = None) -> Tensor:
         """Check and scale rows (n, n_features_in_) for the fitted model; on the CPU."""
         check_is_fitted(self)
-        check_form(X)
-        return scaled(self.scaler_, self._filled(X)[0])
+        return scaled(self.scaler_, self._filled(X, covariates)[0])
 
-    def _filled(self, X: Any) -> tuple[Any, NDArray[np.bool_] | None]:
-        """Check rows for the fitted model, with medians for missing values where it takes such; tell which are known."""
-        fill = getattr(self, "missing_fill_", None)
-        finite = True if fill is None else "allow-nan"
-        X = validate_data(self, X, reset=False, dtype=DTYPES, accept_sparse="csr", ensure_all_finite=finite)
-        return (as_table(X), None) if fill is None else filled(as_table(X), fill)
+    def _filled(self, X: Any, covariates: Any = None) -> tuple[Any, NDArray[np.bool_] | None]:
+        """Check rows for the fitted model, missing values filled where it takes such; tell which are known."""
+        return self._fill_in(self._check_rows(X, "no_validation", covariates, reset=False), reset=False)
 
-    def impute(self, X: Any, y: Any = None, *, rounds: int = 5) -> Rows:
+    def impute(self, X: Any, y: Any = None, *, rounds: int = 5, covariates: Any = None) -> Any:
         """Put the decoder's values in the place of missing ones.
 
         Rows are reconstructed with medians in the gaps, then again with what came out of that, and so on (Rezende et al. 2014).
@@ -88,10 +80,12 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
             Labels, where the decoder sees them (section 4).
         rounds : int, default=5
             Reconstructions, 1 or larger.
+        covariates
+            As for `reconstruct`.
 
         Returns
         -------
-        array, (n_samples, n_features)
+        array or data frame, (n_samples, n_features)
             Rows without gaps; known values are as they were.
         """
         check_is_fitted(self)
@@ -100,12 +94,18 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
             raise InputError(
                 f"{type(self).__name__} was fitted with missing='error'; expected missing='mask' to impute"
             )
-        rows, observed = self._filled(X)
+        self._require_covariates(covariates)
+        rows, observed = self._filled(X, covariates)
         assert observed is not None
+        labels = self._decoder_labels(y, len(rows))
         for _ in range(rounds):
-            rows = np.where(observed, rows, self.reconstruct(rows, y))
-        found: Rows = rows
-        return found
+            rows = np.where(observed, rows, self._reconstructed(scaled(self.scaler_, rows), labels))
+        return self._returned(rows)
+
+    def _require_covariates(self, covariates: Any) -> None:
+        """Check that covariates are there where the decoder sees such that are no columns of the rows."""
+        if covariates is None and not self._named_covariates:
+            self._covariate_inputs(None, 0)
 
     @usual_state()
     @torch.no_grad()
@@ -128,16 +128,55 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
 
     @usual_state()
     @torch.no_grad()
-    def _decoded(self, codes: dict[str, Tensor], labels: Tensor | None = None) -> Rows:
-        """Decode codes to rows in the units of the training rows, part by part."""
-        n = len(next(iter(codes.values())))
-        rows = np.empty((n, self.n_features_in_), self._decodes_to)
+    def _decoded(
+        self, codes: dict[str, Tensor], labels: Tensor | None = None, covariates: Any = None, seed: int | None = None
+    ) -> Any:
+        """Decode codes to rows as they were given, part by part; with a seed columns by kind are drawn from p(x|z)."""
+        n, parts = len(next(iter(codes.values()))), []
+        outer = self._covariate_inputs(covariates, n)
+        noise = None if seed is None else Noise(seed, SAMPLES, 0, 1, device=self._device)
         for start in range(0, n, BATCH):
             some = slice(start, start + BATCH)
             part = {name: code[some].to(self._device) for name, code in codes.items()}
-            scaled = self.model_.decode(part, None if labels is None else labels[some].to(self._device))
-            rows[some] = self.scaler_.inverse(scaled.cpu()).numpy()
-        return finite_rows(rows, "what the decoder makes")
+            wanted, beside = (None if one is None else one[some].to(self._device) for one in (labels, outer))
+            made = (
+                self.model_.decode(part, wanted, beside)
+                if noise is None
+                else self.model_.draw(part, wanted, noise, beside)
+            )
+            parts.append(self.scaler_.inverse(made.cpu()).numpy().astype(self._decodes_to))
+        rows = np.concatenate(parts) if parts else np.empty((0, self._stored_columns), self._decodes_to)
+        return self._returned(finite_rows(rows, "what the decoder makes"), drawn=seed is not None)
+
+    @usual_state()
+    @torch.no_grad()
+    def _reconstructed(self, rows: Tensor, labels: Tensor | None) -> Rows:
+        """Encode and decode scaled rows to numbers in the units of the training rows."""
+        made = [
+            self.model_.reconstruct(
+                batch.to(self._device), None if labels is None else labels[k * BATCH : (k + 1) * BATCH].to(self._device)
+            )
+            for k, batch in enumerate(batches(rows))
+        ]
+        found = self.scaler_.inverse(torch.cat(made).cpu()).numpy().astype(self._decodes_to)
+        return finite_rows(found, "what the decoder makes")
+
+    @property
+    def _inputs(self) -> int:
+        """How many values of a row the networks see, covariates included."""
+        return self.n_features_in_ if self.columns_ is None else self.columns_.width
+
+    @property
+    def _stored_columns(self) -> int:
+        return self.n_features_in_ if self.columns_ is None else len(self.columns_)
+
+    def _decoder_labels(self, y: Any, n: int) -> Tensor | None:
+        """Number the labels of `n` rows, where the decoder sees them."""
+        if self.model_.decoder_classes is None:
+            return None
+        if y is None:
+            raise InputError("y is None; expected labels, which the decoder of this model sees (section 4)")
+        return torch.from_numpy(wanted_labels(y, n, np.asarray(getattr(self, "classes_", ()))))
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -149,7 +188,7 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
         """Infer the codes of rows (n_samples, n_features): (n_samples, dim) by latent; that of ``"label"`` is q(y|x)."""
         return {name: code.cpu().numpy() for name, code in self._codes(self._rows(X)).items()}
 
-    def decode(self, codes: Any, y: Any = None) -> Rows:
+    def decode(self, codes: Any, y: Any = None, *, covariates: Any = None) -> Any:
         """Map codes to rows.
 
         Parameters
@@ -158,16 +197,20 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
             What `encode` gives; or the style codes (n_samples, dim) of a model that has no others.
         y : label or array-like of them, (n_samples,), optional
             Labels, where the decoder sees them (section 4).
+        covariates : mapping, data frame or array-like, (n_samples, covariates), optional
+            Covariates, where the model was fitted with some: those of each row, or one of each for all rows, such as
+            ``{"batch": "a"}``.
 
         Returns
         -------
-        array, (n_samples, n_features)
-            Rows, in the units of the training rows.
+        array or data frame, (n_samples, n_features)
+            Rows, in the units of the training rows: a data frame where `fit` was given one, categories by their names, and of
+            counts their means.
 
         Raises
         ------
         InputError
-            If a latent is missing, codes are of another shape, or labels are missing or unknown.
+            If a latent is missing, codes are of another shape, or labels or covariates are missing or unknown.
         """
         check_is_fitted(self)
         latents = list(self.model_.latents)
@@ -179,17 +222,37 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
         for name, code in tensors.items():
             if len(code) != n:
                 raise InputError(f"codes of {name} are {len(code)}; expected {n}, as of {latents[0]}")
-        if self.model_.decoder_classes is None:
-            return self._decoded(tensors)
-        if y is None:
-            raise InputError("y is None; expected labels, which the decoder of this model sees (section 4)")
-        return self._decoded(tensors, torch.from_numpy(wanted_labels(y, n, np.asarray(getattr(self, "classes_", ())))))
+        return self._decoded(tensors, self._decoder_labels(y, n), covariates)
 
-    def reconstruct(self, X: Any, y: Any = None) -> Rows:
-        """Encode and decode rows (n_samples, n_features); labels `y` (n_samples,) where the decoder sees them (section 4)."""
-        return FittedModel.decode(self, self.encode(X), y)
+    def reconstruct(self, X: Any, y: Any = None, *, covariates: Any = None) -> Any:
+        """Encode and decode rows.
 
-    def interpolate(self, first: Any, last: Any, steps: int = 8, label: Any = None) -> Rows:
+        Parameters
+        ----------
+        X : array-like, (n_samples, n_features)
+            Rows.
+        y : label or array-like of them, (n_samples,), optional
+            Labels, where the decoder sees them (section 4).
+        covariates : optional
+            As for `decode`. Where they are columns of `X` they are those of the rows, unless others are given: rows are then as
+            they would have been there.
+
+        Returns
+        -------
+        array or data frame, (n_samples, n_features)
+            As for `decode`.
+        """
+        check_is_fitted(self)
+        self._require_covariates(covariates)
+        inside = bool(self._named_covariates)
+        rows = self._rows(X, None if inside else covariates)
+        if inside and covariates is not None:
+            outer = self._covariate_inputs(covariates, len(rows))
+            assert outer is not None
+            rows = torch.cat([self._encoded_part(rows), outer], dim=1)
+        return self._returned(self._reconstructed(rows, self._decoder_labels(y, len(rows))))
+
+    def interpolate(self, first: Any, last: Any, steps: int = 8, label: Any = None, *, covariates: Any = None) -> Any:
         """Decode codes on the straight line between the codes of two rows.
 
         Parameters
@@ -200,20 +263,24 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
             Number of rows from the first to the last, both reconstructed; 2 or larger.
         label : label, optional
             That of all rows, where the decoder sees it (section 4).
+        covariates : optional
+            As for `decode`, one of each for all rows.
 
         Returns
         -------
         array, (steps, n_features) or (n_samples, steps, n_features)
-            Rows, in the units of the training rows.
+            Rows, in the units of the training rows; of columns by kind in a data frame one of n_samples * steps rows.
         """
-        ends = [np.asarray(rows) for rows in (first, last)]
-        single = all(end.ndim == 1 for end in ends)
-        codes = [self.encode(end[None] if single else rows) for end, rows in zip(ends, (first, last), strict=True)]
+        single = all(np.ndim(rows) == 1 for rows in (first, last))
+        codes = [self.encode(np.asarray(rows)[None] if single else rows) for rows in (first, last)]
         n, m = (len(next(iter(one.values()))) for one in codes)
         if n != m:
             raise InputError(f"found {n} first and {m} last rows; expected as many of both")
         path = {name: between(codes[0][name], codes[1][name], steps).reshape(n * steps, -1) for name in codes[0]}
-        rows = FittedModel.decode(self, path, label).reshape(n, steps, -1)
+        rows = FittedModel.decode(self, path, label, covariates=covariates)
+        if self._frame is not None and self.columns_ is not None:
+            return rows
+        rows = np.asarray(rows).reshape(n, steps, -1)
         return rows[0] if single else rows
 
     def save(self, folder: str | Path) -> Path:
@@ -266,9 +333,9 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
         dtype = np.dtype(self._decodes_to).name
         title = {"estimator": type(self).__name__}
         score = getattr(self, "_anomaly_score", None)
-        return write_onnx(
-            Exported(self.model_, self.scaler_, (self.n_features_in_,), dtype, names, title, score), folder
-        )
+        shape = (self._stored_columns,)
+        exported = Exported(self.model_, self.scaler_, shape, dtype, names, title, score, self.columns_)
+        return write_onnx(exported, folder)
 
     @classmethod
     def load(cls, folder: str | Path, **parameters: Any) -> Self:
@@ -305,7 +372,7 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
             raise InputError(f"codes have {values.shape[1]} columns; expected {expected}")
         return torch.from_numpy(np.require(values, np.float32, ["C", "W"]))
 
-    def _draw(self, n: int, labels: Labels | None, random_state: Any) -> Rows:
+    def _draw(self, n: int, labels: Labels | None, random_state: Any, covariates: Any = None) -> Any:
         """Decode `n` samples of the prior, of the given categories (n,) if there are some."""
         check_is_fitted(self)
         check_scalar(n, "n", Integral, min_val=1)
@@ -316,7 +383,7 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
             wanted = noise.integers(self.model_.decoder_classes, n)
         with usual_state(), torch.no_grad(), seeded(seed, self._device):
             codes = self.model_.sample_codes(int(n), wanted, noise)
-        return self._decoded(codes, wanted)
+        return self._decoded(codes, wanted, covariates, None if self.model_.likelihood is None else seed)
 
     def _view(self, X: Any, y: Any, image_shape: tuple[int, ...] | None) -> View:
         if X is None:
@@ -365,4 +432,4 @@ class FittedModel(Plots, BaseEstimator):  # type: ignore[misc]
         return [self.history_], self._title()
 
     def _samples(self, n: int) -> NDArray[Any]:
-        return self._draw(n, None, 0)
+        return np.asarray(self._draw(n, None, 0))

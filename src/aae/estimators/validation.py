@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from aae.device import usual_state
 from aae.errors import InputError
@@ -12,6 +15,25 @@ from aae.estimators.rows import BATCH, Labels, Places
 from aae.model import AdversarialAutoencoder
 from aae.noise import Noise
 from aae.training.trainer import ORDER
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """Rows to measure on, with their labels, and which of their values are known where some are missing.
+
+    Attributes
+    ----------
+    rows : array or Tensor, (n, columns)
+        Checked and filled rows; scaled where they are measured on.
+    labels : array of int, (n,), or None
+        Class numbers.
+    observed : array of bool, (n, columns), or None
+        Without covariates.
+    """
+
+    rows: Any
+    labels: Labels | None = None
+    observed: NDArray[np.bool_] | None = None
 
 
 def hold_out(order: Places, labels: Labels | None, fraction: float, seed: int) -> tuple[Places, Places]:
@@ -53,18 +75,21 @@ def hold_out(order: Places, labels: Labels | None, fraction: float, seed: int) -
 
 @usual_state()
 @torch.no_grad()
-def measure(
-    model: AdversarialAutoencoder, rows: Tensor, labels: Labels | None, *, scores_labels: bool
-) -> dict[str, float]:
-    """Measure a model under training on scaled validation rows: half the squared error, and the share of wrong labels."""
+def measure(model: AdversarialAutoencoder, held: Validation, *, scores_labels: bool) -> dict[str, float]:
+    """Measure a model under training on scaled validation rows: the reconstruction loss, and the share of wrong labels."""
     model.eval()
+    rows, labels = held.rows, held.labels
     device = next(model.parameters()).device
     squared, wrong, known = 0.0, 0, 0
     for start in range(0, len(rows), BATCH):
         part = rows[start : start + BATCH].to(device)
         of_part = None if labels is None else torch.from_numpy(labels[start : start + BATCH]).to(device)
-        decoded = model.reconstruct(part, of_part if model.decoder_classes is not None else None)
-        squared += 0.5 * (decoded - part).double().square().sum().item()
+        known_values = None
+        if held.observed is not None:
+            known_values = torch.from_numpy(held.observed[start : start + BATCH]).to(device)
+        seen = of_part if model.decoder_classes is not None else None
+        loss = model.reconstruction_loss(model.encode(part), part, "sum", seen, None, known_values)
+        squared += len(part) * loss.double().item()
         if scores_labels and of_part is not None:
             labelled = of_part >= 0
             wrong += int((model.label_logits(part).argmax(1) != of_part)[labelled].sum())

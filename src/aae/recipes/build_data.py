@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 
 from aae import data as datasets
 from aae.data import Dataset, Split
+from aae.data.columns import Columns
 from aae.data.memory import SOURCE
 from aae.errors import InputError
 from aae.networks import Scaling
 from aae.recipes.methods import METHODS
 from aae.recipes.schema import DataSettings, ModelSettings, Recipe
-from aae.scaling import choose_scaling
+from aae.scaling import choose_column_scaling, choose_scaling
 from aae.training.data import TrainingData
 from aae.training.radii import neighbour_links, neighbour_radii
 from aae.training.trainer import SUBSET
@@ -68,6 +70,11 @@ def load_data(recipe: Recipe, source: Source | None = None) -> Dataset:
             id_column=d.id_column,
             ignore_columns=d.ignore_columns,
             unlabelled=d.unlabelled,
+            kinds=d.columns,
+            covariates=_several(d.covariates),
+            missing=d.missing,
+            handle_unknown=d.handle_unknown,
+            layer=d.layer,
         )
     labels_file = d.labels_file
     if source is not None and labels_file is not None and not Path(labels_file).exists():
@@ -85,7 +92,16 @@ def load_data(recipe: Recipe, source: Source | None = None) -> Dataset:
         image_size=d.image_size,
         fold=d.fold,
         colour=d.colour,
+        kinds=d.columns,
+        covariates=_several(d.covariates),
+        missing=d.missing,
+        handle_unknown=d.handle_unknown,
+        layer=d.layer,
     )
+
+
+def _several(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -146,12 +162,15 @@ def training_data(
     scaling: Scaling,
     labelled: NDArray[np.int64] | None,
     radii: torch.Tensor | None = None,
+    table: Columns | None = None,
 ) -> TrainingData:
     """Collect what a run trains on: labels outside the labelled subset are hidden from it.
 
     Where consistency takes its radii from neighbours these are computed, unless given as `radii` (n,); so are the links of rows
-    where the graph of neighbours is one of the losses, each time anew.
+    where the graph of neighbours is one of the losses, each time anew. Covariates are no part of what makes rows neighbours.
     """
+    if table is not None:
+        return _table_data(recipe, split, scaling, labelled, radii, table)
     rows, neighbours = split.rows, recipe.training.losses.neighbours
     read = partial(rows.take, axis=0) if isinstance(rows, np.memmap) and rows.flags.writeable else None
     if radii is None and neighbours is not None:
@@ -173,12 +192,42 @@ def training_data(
     )
 
 
+def _table_data(
+    recipe: Recipe,
+    split: Split,
+    scaling: Scaling,
+    labelled: NDArray[np.int64] | None,
+    radii: torch.Tensor | None,
+    table: Columns,
+) -> TrainingData:
+    """Collect what a run trains on of a table by kind, scaled already, with what is known of it."""
+    rows = torch.from_numpy(scaling.transform(np.asarray(split.rows)))
+    inner = rows[:, : rows.shape[1] - table.outer.width]
+    neighbours, linked = recipe.training.losses.neighbours, recipe.training.losses.linked
+    same, seed = Scaling.identity(), recipe.training.seed
+    if radii is None and neighbours is not None:
+        radii = neighbour_radii(inner, same, neighbours, seed)
+    links = None if linked is None else neighbour_links(inner, same, linked, seed)
+    observed = None
+    if recipe.data.missing == "mask":
+        observed = torch.from_numpy(~np.isnan(np.asarray(split.rows)))
+    if labelled is None:
+        return TrainingData(rows, same, radii=radii, links=links, observed=observed)
+    assert split.labels is not None
+    labels = np.full(len(rows), -1, dtype=np.int64)
+    labels[labelled] = split.labels[labelled]
+    known = torch.from_numpy(labels), torch.from_numpy(labelled)
+    return TrainingData(rows, same, *known, radii, links, observed=observed)
+
+
 def _tensor(rows: NDArray[Any]) -> torch.Tensor:
     """Create a tensor of rows; it shares a copy-on-write memory map, so that rows are read batch by batch."""
     return torch.from_numpy(rows if rows.flags.writeable else np.array(rows))
 
 
-def make_scaling(settings: DataSettings, model: ModelSettings, rows: NDArray[Any]) -> Scaling:
+def make_scaling(
+    settings: DataSettings, model: ModelSettings, rows: NDArray[Any], table: Columns | None = None
+) -> Scaling:
     """Find the scaling of rows from the training rows alone, as `data.scaling` says (see `aae.scaling.choose_scaling`).
 
     Raises
@@ -186,6 +235,10 @@ def make_scaling(settings: DataSettings, model: ModelSettings, rows: NDArray[Any
     InputError
         If the output is a sigmoid and the scaled rows are not inside [0, 1].
     """
+    if table is not None:
+        return choose_column_scaling(
+            np.asarray(rows), table.kinds, table.levels, settings.scaling, fill=settings.missing == "mask"
+        )
     bounded = model.output == "sigmoid" and METHODS[model.method].makes_rows
     scaling = choose_scaling(rows, settings.scaling, bounded=bounded)
     if bounded and not scaling.ends_inside(0, 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -12,7 +13,9 @@ from torch import nn
 from aae import priors
 from aae.baselines import SigmoidCode, SupervisedNetwork
 from aae.convolution import ConvolutionalDecoder, ConvolutionalEncoder
+from aae.data.columns import Columns
 from aae.errors import InputError
+from aae.likelihoods import ColumnLikelihood
 from aae.model import AdversarialAutoencoder, ClusterHeads, Latent, Model
 from aae.networks import MLP, Corruption, initialize
 from aae.noise import Noise
@@ -29,6 +32,7 @@ def build_model(
     num_classes: int,
     noise: Noise,
     given: Mapping[str, nn.Module] | None = None,
+    table: TableInputs | None = None,
 ) -> Model:
     """Create and initialize the model of a recipe.
 
@@ -48,6 +52,8 @@ def build_model(
         Source of the initial weights; custom modules keep those they come with.
     given : dict of str to torch.nn.Module, optional
         Modules that take the place of "encoder", "decoder" and "discriminator", of which each latent gets a copy.
+    table : TableInputs, optional
+        What the columns of a table are, where not all are numbers, or some are covariates.
 
     Returns
     -------
@@ -60,7 +66,7 @@ def build_model(
         If the settings need labels that the data does not have, or images where rows are none, or custom modules that do not
         fit.
     """
-    networks = Networks(settings, shape, num_classes, noise, given)
+    networks = Networks(settings, shape, num_classes, noise, given, table)
     model = METHODS[settings.method].build(networks)
     initialize(model, noise, settings.init, settings.init_std, keep=networks.custom)
     if settings.label is not None and settings.label.init_scale != 1:
@@ -85,6 +91,32 @@ def build_phases(recipe: Recipe, model: Model) -> list[Phase]:
     return phases
 
 
+@dataclass(frozen=True)
+class TableInputs:
+    """What a model sees of the columns of a table.
+
+    Attributes
+    ----------
+    kinds : sequence of str
+        Of each column that is encoded and decoded (`aae.likelihoods.KINDS`); empty for half the squared error of numbers.
+    levels : sequence of int
+        How many inputs each of these has.
+    covariates : int
+        How many inputs at the end of a row are covariates.
+    """
+
+    kinds: Sequence[str]
+    levels: Sequence[int]
+    covariates: int = 0
+
+    @classmethod
+    def of(cls, columns: Columns) -> TableInputs:
+        """Describe columns."""
+        inner = columns.inner
+        kinds = () if inner.are_numbers and not columns.likelihood else inner.kinds
+        return cls(kinds, [max(1, one) for one in inner.levels], columns.outer.width)
+
+
 class Networks:
     """The networks, priors and heads that a recipe describes, for a method to make its model of.
 
@@ -100,11 +132,13 @@ class Networks:
         Seeds custom modules, and the cluster heads.
     given : dict of str to torch.nn.Module, optional
         As for `build_model`.
+    table : TableInputs, optional
+        As for `build_model`.
 
     Attributes
     ----------
     inputs : int
-        Number of values in a row.
+        Number of values in a row that are encoded.
     custom : list of torch.nn.Module
         The custom modules among the networks that were made.
     """
@@ -116,10 +150,15 @@ class Networks:
         num_classes: int,
         noise: Noise,
         given: Mapping[str, nn.Module] | None = None,
+        table: TableInputs | None = None,
     ) -> None:
-        self.given = dict(given or {})
+        self.given, self.table = dict(given or {}), table
         self.settings, self.shape, self.num_classes, self.noise = settings, tuple(shape), num_classes, noise
-        self.inputs = math.prod(shape)
+        if table is not None:
+            METHODS[settings.method].check_table()
+            if math.prod(shape) != sum(table.levels):
+                self.shape = (sum(table.levels),)
+        self.inputs = math.prod(self.shape)
         self.custom: list[nn.Module] = []
 
     def encoder(self, extra_inputs: int = 0) -> tuple[nn.Module, int]:
@@ -220,14 +259,20 @@ class Networks:
             if not self.num_classes:
                 raise InputError("the data has no labels; model.decoder_sees_label expects a label for every row")
             decoder_inputs += self.num_classes
+        table, likelihood = self.table, None
+        if table is not None:
+            decoder_inputs += table.covariates
+            likelihood = ColumnLikelihood(table.kinds, table.levels) if table.kinds else None
         return AdversarialAutoencoder(
             encoder,
             latents,
             self.decoder(decoder_inputs),
-            output=settings.output,
+            output=settings.output if likelihood is None else "linear",  # each kind has an activation of its own
             corruption=self.corruption(),
             decoder_classes=self.num_classes if settings.decoder_sees_label else None,
             cluster_heads=heads,
+            likelihood=likelihood,
+            covariates=0 if table is None else table.covariates,
         )
 
     @property

@@ -36,6 +36,7 @@ class Adversarial(Method):
     """The adversarial autoencoder in all its forms."""
 
     name = "aae"
+    takes_columns = True
     losses = frozenset(LossSettings.model_fields)
 
     def check(self, settings: ModelSettings) -> None:

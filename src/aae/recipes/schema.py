@@ -24,6 +24,7 @@ from aae.training.settings import (
     TrainingSettings,
 )
 
+ColumnKind = Literal["auto", "numerical", "boolean", "categorical", "count"]
 NAME = re.compile(r"(?!\.)[^/\\:\x00-\x1f\x7f-\x9f]+")
 """One component of a path, on any system, that is not hidden."""
 
@@ -57,6 +58,17 @@ class DataSettings(Settings):
     """Which of the five official folds of TFD validates and tests; the first by default."""
     colour: bool = False
     """Whether images of a folder are read in colour, (height, width, 3), instead of grayscale."""
+    columns: ColumnKind | dict[str, ColumnKind] = "auto"
+    """What the columns of a table are: numerical, boolean, categorical or count for all, or for those that are named; auto: text
+    is categorical, true and false boolean, the counts of AnnData are counts, and all else is numerical."""
+    covariates: ColumnName | list[ColumnName] = []
+    """Columns, such as a batch or donor, that the decoder sees beside the code, and the encoder does not."""
+    missing: Literal["error", "mask"] = "error"
+    """Whether values of a table may be missing: they are filled for the encoder, and left out of the loss."""
+    handle_unknown: Literal["error", "unknown"] = "error"
+    """What becomes of a category that training did not see: an error, or no category at all."""
+    layer: str | None = None
+    """Layer of an AnnData file that is read in place of its X."""
     scaling: ScalingKind = "auto"
     """auto: images as pixels, to [0, 1] by one factor; other rows by their spread: one scale for columns that share a unit
     (common), otherwise each column by itself (standardize; to [0, 1] where the output is a sigmoid), heavy tails bent."""

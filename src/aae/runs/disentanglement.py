@@ -40,7 +40,7 @@ def disentanglement(run: Run, dataset: Dataset, held_out: Split) -> dict[str, fl
     classifier = ReferenceClassifier(run, train, classes)
     styles = run.encode(held_out.rows)["style"]
     wanted = np.random.default_rng(0).integers(classes, size=len(styles))
-    decoded = run.decode({"style": styles}, wanted)
+    decoded = run.decode_numbers({"style": styles}, wanted)
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     some = np.random.default_rng(0).permutation(len(train))[:10_000]
     probe.fit(run.encode(train.rows[some])["style"], train.labels[some])

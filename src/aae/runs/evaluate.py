@@ -82,14 +82,15 @@ def validate(model: Model, scaling: Scaling, split: Split | None, recipe: Recipe
         if not len(split):
             return {}
     scores, codes, squared = [], [], 0.0
-    for rows, labels in _scaled(scaling, split):
+    for rows, labels, known in _scaled(scaling, split):
         if model.classifies:
             scores.append(model.label_logits(rows))
         if autoencoder is None:
             continue
         drawn = autoencoder.encode(rows, noise)
         codes.append(drawn)
-        squared += 0.5 * (autoencoder.decode(drawn, labels) - rows).square().sum().item()
+        loss = autoencoder.reconstruction_loss(drawn, rows, "sum", labels, None, known)
+        squared += len(rows) * loss.item()
     if autoencoder is not None:
         metrics["validation_reconstruction"] = squared / len(split)
         if "style" in autoencoder.latents and len(split) > 1:
@@ -308,18 +309,21 @@ def _embedding_metrics(run: Run, train: Split, held_out: Split) -> dict[str, flo
         torn = evaluation.fracture(embedded, held_out.labels)
         metrics |= {"fracture_percent": 100 * torn} if np.isfinite(torn) else {}
     if is_map and len(embedded) > 2 * NEIGHBOURHOOD:
-        scaled = torch.cat([rows for rows, _ in _scaled(run.scaling, held_out)]).cpu().numpy()
+        scaled = (
+            torch.cat([run.autoencoder.split(rows)[0] for rows, _, _ in _scaled(run.scaling, held_out)]).cpu().numpy()
+        )
         metrics["trustworthiness"] = evaluation.trustworthiness(scaled, embedded, NEIGHBOURHOOD)
         metrics["continuity"] = evaluation.continuity(scaled, embedded, NEIGHBOURHOOD)
     return metrics
 
 
 def _reconstruction(run: Run, held_out: Split) -> float:
-    """Compute half the squared error in network units, mean over rows."""
+    """Compute half the squared error in network units, or -log p(x|z) of columns by kind, mean over rows."""
     model, total = run.autoencoder, 0.0
-    for rows, labels in _scaled(run.scaling, held_out):
+    for rows, labels, known in _scaled(run.scaling, held_out):
         with torch.no_grad():
-            total += 0.5 * (model.reconstruct(rows, labels) - rows).square().sum().item()
+            loss = model.reconstruction_loss(model.encode(rows), rows, "sum", labels, None, known)
+            total += len(rows) * loss.item()
     return total / len(held_out)
 
 
@@ -329,16 +333,18 @@ def _bounds(run: Run, held_out: Split) -> dict[str, float]:
     noise = Noise(0, 0, device=run.device)
     found = [
         importance_weighted_bound(run.autoencoder, rows, samples, likelihood, noise)
-        for rows, _ in _scaled(run.scaling, held_out)
+        for rows, _, _ in _scaled(run.scaling, held_out)
     ]
     evidence, weighted = (float(torch.cat(parts).mean()) for parts in zip(*found, strict=True))
     return {"elbo_nats": evidence, "importance_weighted_bound_nats": weighted}
 
 
-def _scaled(scaling: Scaling, split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-    """Return rows as the network sees them, flat, with their labels, block by block."""
+def _scaled(scaling: Scaling, split: Split) -> Iterator[tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]]:
+    """Return rows as the network sees them, flat, with their labels and what is known of each, block by block."""
     device = scaling.offset.device
     for start in range(0, len(split), 1000):
         part = split.take(slice(start, start + 1000))
         labels = None if part.labels is None else torch.from_numpy(part.labels).to(device)
-        yield scaling(torch.from_numpy(np.array(part.rows)).to(device)), labels
+        rows = torch.from_numpy(np.array(part.rows)).to(device)
+        known = None if scaling.fill is None else ~rows.isnan()
+        yield scaling(rows), labels, known

@@ -39,4 +39,5 @@ def export(run: Run, folder: str | Path) -> list[Path]:
     names = run.label_names if run.model.classifies else run.class_names
     score = None if run.recipe.evaluation.contamination is None else run.anomaly_score
     title = {"recipe": run.recipe.name}
-    return write_onnx(Exported(run.model, run.scaling, run.shape, run.metadata["rows"], names, title, score), folder)
+    what = Exported(run.model, run.scaling, run.shape, run.metadata["rows"], names, title, score, run.table)
+    return write_onnx(what, folder)

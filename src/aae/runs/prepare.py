@@ -19,12 +19,13 @@ from aae.data.checks import are_images
 from aae.device import describe_device
 from aae.errors import InputError
 from aae.files import pack_tensors, read_bytes, unpack_tensors, write_bytes, write_json, write_tensors
+from aae.likelihoods import ColumnLikelihood
 from aae.model import Model
 from aae.networks import Scaling
 from aae.noise import Noise, seeded, torch_state
 from aae.recipes import Recipe
 from aae.recipes.build_data import fingerprint, labelled_rows, load_data, make_scaling, training_data
-from aae.recipes.build_model import build_model, build_phases
+from aae.recipes.build_model import TableInputs, build_model, build_phases
 from aae.runs.evaluate import anomaly_score, noise_variance, validate
 from aae.runs.recipe import command
 from aae.runs.resume import check_same_data, check_same_recipe, restore
@@ -119,14 +120,19 @@ def prepare(
         raise InputError(f"training.{key} is set and there are no validation rows; expected data.validation above 0")
     seed = recipe.training.seed
     labelled = labelled_rows(recipe, dataset)
-    model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(seed, INIT))
+    table = dataset.table
+    inputs = None if table is None else TableInputs.of(table)
+    model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(seed, INIT), table=inputs)
     model.to(device)
     synchronize(model, distributed)
     torch.manual_seed(seed)  # for modules and samplers of the user that draw from torch itself
-    low, high = value_range(dataset.train.rows)
-    scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows)
+    low, high = value_range(dataset.train.rows) if table is None else (0.0, 1.0)
+    scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows, table)
     radii = _read_radii(folder) if resume and folder.radii.exists() else None
-    on_device = training_data(recipe, dataset.train, scaling, labelled, radii).to(device)
+    on_device = training_data(recipe, dataset.train, scaling, labelled, radii, table).to(device)
+    likelihood = getattr(model, "likelihood", None)
+    if isinstance(likelihood, ColumnLikelihood):  # baselines have functions of that name
+        likelihood.measure(scaling, [on_device.rows])
     trainer = Trainer(model, build_phases(recipe, model), on_device, recipe.training, device, distributed)
     complete = _with_optimizers(recipe, trainer)
     changed = check_same_recipe(folder, complete) if resume else {}
@@ -138,6 +144,7 @@ def prepare(
         "columns": list(dataset.columns),
         "rows": "uint8" if are_images(dataset.train.rows) else "float64" if scaling.needs_float64 else "float32",
         "scaling": scaling.record(),
+        **({} if table is None else {"table": table.record()}),
         "row_range": (low, high) if low < 0 or high > 1 else (0.0, 1.0),
         "data": fingerprint(dataset),
         "training_rows": len(dataset.train),
@@ -196,6 +203,8 @@ def prepare(
 
 def _report_scaling(recipe: Recipe, scaling: Scaling, dataset: Dataset) -> None:
     """Say on stderr how a table is scaled, and where nothing can be learnt from it like that."""
+    if dataset.table is not None:
+        print(f"note: columns: {dataset.table.describe()}", file=sys.stderr)
     if scaling.spread is not None:
         print(f"note: scaling: {scaling.describe(dataset.columns)}", file=sys.stderr)
     concern = scaling.concern(recipe.model.encoder.input_noise)

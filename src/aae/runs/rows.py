@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,30 @@ from torch import Tensor
 
 from aae.arrays import ArrayLike, as_labels, finite_rows
 from aae.data import Split, read_rows
+from aae.data.anndata import as_part, is_anndata
 from aae.data.checks import are_images, check_finite, colours_last
-from aae.data.frames import as_rows
+from aae.data.columns import CodedRows, Columns, NamedValues, for_rows, frame_like, values_of
+from aae.data.formats import Options
+from aae.data.frames import as_rows, is_frame
+from aae.data.loading import encode_part
 from aae.data.reading import as_text
-from aae.errors import InputError
+from aae.errors import InputError, reason
 from aae.model import Model
 from aae.networks import Scaling
 from aae.recipes import Recipe
 from aae.training.run_directory import RunDirectory
 
 BATCH = 1000  # rows pushed through the networks at once
+
+
+def read_table(metadata: Mapping[str, Any], where: str) -> Columns | None:
+    """Read from the metadata of a run what its columns are; None where they are numbers alone."""
+    if metadata.get("table") is None:
+        return None
+    try:
+        return Columns.from_record(metadata["table"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{where}: holds no description of its columns ({reason(error)})") from None
 
 
 class StoredRows:
@@ -43,6 +57,7 @@ class StoredRows:
         self.shape: tuple[int, ...] = tuple(metadata["shape"])
         self.class_names: tuple[str, ...] = tuple(metadata["class_names"])
         self.device = scaling.offset.device
+        self.table = read_table(metadata, str(folder.path))
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -103,6 +118,9 @@ class StoredRows:
                 class_names=self.class_names or None,
                 columns=tuple(self.metadata.get("columns", ())),
                 labels=labels,
+                table=self.table,
+                missing=data.missing,
+                layer=data.layer,
             )
         except InputError as error:
             raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
@@ -119,6 +137,8 @@ class StoredRows:
 
     def _rows(self, rows: ArrayLike) -> NDArray[Any]:
         """Bring rows to an array of this run's shape (n, *shape); the columns of a data frame are taken by name."""
+        if self.table is not None:
+            return self._coded(rows, self.table)
         found = as_rows(rows, self.metadata.get("columns", ()))
         if found.ndim == 4 and found.shape[1:] != self.shape:
             found = colours_last(found, "rows")
@@ -126,12 +146,66 @@ class StoredRows:
             raise InputError(f"rows have shape {found.shape}; the run expects {('n', *self.shape)}")
         return found
 
+    def _coded(self, rows: Any, table: Columns) -> NDArray[Any]:
+        """Bring rows of a table by kind to numbers; columns are taken by name where they have names."""
+        if isinstance(rows, CodedRows):
+            return rows
+        missing = self.recipe.data.missing == "mask"
+        if is_anndata(rows):
+            options = Options(
+                columns=table.names, covariates=table.outer.names, layer=self.recipe.data.layer, missing=missing
+            )
+            return encode_part(as_part(rows, options, "rows"), table, missing=missing).rows
+        if hasattr(rows, "toarray"):
+            rows = rows.toarray()
+        names, values = values_of(rows, "rows")
+        named = bool(self.metadata.get("columns")) and is_frame(rows)
+        if not named and len(names) != len(table):
+            raise InputError(f"rows have {len(names)} columns; the run expects {len(table)}")
+        if not named and self.metadata.get("columns"):
+            names = list(table.names)
+        absent = [name for name in table.names if name not in names]
+        if absent:
+            raise InputError(f"rows: found no column {absent[0]!r}, expected the columns of the training data")
+        picked = {column.name: values(names.index(column.name)) for column in table.columns}
+        coded: NDArray[Any] = table.encode(NamedValues(picked), missing=missing, where="rows")
+        return coded.view(CodedRows)
+
+    def _covariates(self, covariates: Any, n: int) -> Tensor | None:
+        """Bring covariates of `n` rows, or one of each for all, to what the decoder sees; None for a run without any."""
+        if self.table is None or not self.table.covariates:
+            if covariates is not None:
+                raise InputError(f"{self.folder.path}: was trained without covariates; expected none")
+            return None
+        outer = self.table.outer
+        if covariates is None:
+            raise InputError(f"covariates: found none; the decoder of this run sees {', '.join(outer.names)}")
+        values = for_rows(covariates, outer.names, n)
+        stored = outer.encode(NamedValues(values), where="covariates")
+        blank = np.zeros((n, len(self.table.inner)))
+        inputs = self.scaling.transform(np.hstack([blank, stored]))[:, -outer.width :]
+        return torch.from_numpy(inputs).to(self.device)
+
+    def _returned(self, numbers: NDArray[Any], *, drawn: bool = False) -> Any:
+        """Return rows as people have them: of a table by kind its values by name, in a data frame where pandas is there."""
+        if self.table is None:
+            return numbers
+        if drawn:
+            counts = [k for k, kind in enumerate(self.table.kinds) if kind == "count"]
+            numbers[:, counts] = np.rint(numbers[:, counts])
+        values = self.table.decode(numbers)
+        try:
+            return frame_like("pandas", self.table.names, values)
+        except ImportError:
+            return np.array(values, dtype=object).T
+
     def _batches(self, rows: ArrayLike) -> Iterator[Tensor]:
         """Scale rows batch by batch; checks that they are finite numbers."""
         found = self._rows(rows)
         for start in range(0, max(1, len(found)), BATCH):  # no rows are a batch too
             batch = np.array(found[start : start + BATCH])
-            check_finite(batch, "rows", self.metadata.get("columns", ()), start)
+            missing = self.table is not None and self.recipe.data.missing == "mask"
+            check_finite(batch, "rows", self.metadata.get("columns", ()), start, missing=missing)
             yield self.scaling(torch.from_numpy(batch).to(self.device))
 
     def _stored(self, rows: Tensor) -> NDArray[Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -21,7 +22,8 @@ from aae.networks import Scaling
 from aae.noise import MetaNoise, Noise
 from aae.recipes import Recipe, custom
 from aae.recipes.build_data import Source, fingerprint, load_data
-from aae.recipes.build_model import build_model
+from aae.recipes.build_model import TableInputs, build_model
+from aae.runs.rows import read_table
 from aae.runs.use import TrainedModel
 from aae.training.run_directory import RunDirectory
 from aae.training.trainer import INIT
@@ -134,18 +136,20 @@ class Run(TrainedModel, Plots):
             if part not in sizes:
                 raise InputError(f"{folder.weights}: holds no scaling; expected the weights of a run")
         for part in (name for name in sizes if name.startswith("scaling.")):
-            if math.prod(sizes[part]) not in (1, math.prod(metadata["shape"])):
+            if math.prod(sizes[part]) not in (1, math.prod(metadata["shape"])):  # one number, or one for each column
                 raise InputError(f"{folder.weights}: {part} is {sizes[part]}; the run has rows of {metadata['shape']}")
         shape, classes = metadata["shape"], len(metadata["class_names"])
+        table = read_table(metadata, str(folder.path))
+        inputs = None if table is None else TableInputs.of(table)
         try:
             if not own:  # before memory is taken for what the recipe says
                 with torch.device("meta"):
-                    model = build_model(recipe.model, shape, classes, MetaNoise())
+                    model = build_model(recipe.model, shape, classes, MetaNoise(), table=inputs)
                 wanted = {f"model.{name}": tuple(tensor.shape) for name, tensor in model.state_dict().items()}
                 check_sizes(wanted, {name: size for name, size in sizes.items() if not name.startswith("scaling.")})
             tensors = read_tensors(folder.weights)
             check_finite_tensors(tensors, folder.weights)
-            model = build_model(recipe.model, shape, classes, Noise(0, INIT))
+            model = build_model(recipe.model, shape, classes, Noise(0, INIT), table=inputs)
             scaled = {name.removeprefix("scaling."): tensors.pop(name) for name in sizes if name.startswith("scaling.")}
             scaling = Scaling.from_tensors(scaled)
             load_module(model, {name.removeprefix("model."): tensor for name, tensor in tensors.items()})
@@ -258,4 +262,4 @@ class Run(TrainedModel, Plots):
         return [self.folder.read_metrics()], title(self)
 
     def _samples(self, n: int) -> NDArray[Any]:
-        return self.sample(n)
+        return np.asarray(self.sample(n))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 from typing import Any, cast
 
@@ -117,26 +116,59 @@ class TrainedModel(StoredRows):
 
     @usual_state()
     @torch.no_grad()
-    def reconstruct(self, rows: ArrayLike, labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
-        """Encode and decode rows (n, *shape); `labels` (n,) where the decoder sees them. Same type and shape as stored."""
+    def reconstruct(self, rows: ArrayLike, labels: NDArray[np.int64] | None = None, *, covariates: Any = None) -> Any:
+        """Encode and decode rows (n, *shape); `labels` (n,) where the decoder sees them. Same type and shape as stored.
+
+        Rows of a table by kind become a data frame with its values. They are decoded at their own covariates, or at `covariates`
+        (as for `decode`).
+        """
         rows = self._rows(rows)
         model, wanted = self.autoencoder, self._labels(labels, len(rows))
-        parts = [
-            model.reconstruct(batch, None if wanted is None else wanted[i * BATCH : (i + 1) * BATCH])
-            for i, batch in enumerate(self._batches(rows))
-        ]
-        return self._stored(torch.cat(parts))
+        outer = None if covariates is None else self._covariates(covariates, len(rows))
+        parts = []
+        for i, batch in enumerate(self._batches(rows)):
+            some = slice(i * BATCH, (i + 1) * BATCH)
+            if outer is not None:
+                batch = torch.cat([model.split(batch)[0], outer[some]], dim=1)
+            parts.append(model.reconstruct(batch, None if wanted is None else wanted[some]))
+        return self._returned(self._stored(torch.cat(parts)))
 
-    @usual_state()
-    @torch.no_grad()
-    def decode(self, codes: dict[str, NDArray[np.float32]], labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
+    def decode(
+        self,
+        codes: dict[str, NDArray[np.float32]],
+        labels: NDArray[np.int64] | None = None,
+        *,
+        covariates: Any = None,
+    ) -> Any:
         """Decode codes (n, dim) by latent to rows (n, *shape); `labels` (n,) where the decoder sees them.
+
+        Parameters
+        ----------
+        codes : dict of str to array, (n, dim)
+            As `encode` returns them.
+        labels : array of int, (n,), optional
+            Where the decoder sees them.
+        covariates : mapping, data frame or array-like, optional
+            Where the decoder sees some: those of each row, or one of each for all rows, such as ``{"batch": "a"}``.
+
+        Returns
+        -------
+        array, (n, *shape), or data frame
+            Rows, of the stored type; of a table by kind its values.
 
         Raises
         ------
         InputError
-            If a latent is missing, codes have another shape, or labels are missing or out of range.
+            If a latent is missing, codes have another shape, or labels or covariates are missing or out of range.
         """
+        return self._returned(self.decode_numbers(codes, labels, covariates))
+
+    @usual_state()
+    @torch.no_grad()
+    def decode_numbers(
+        self, codes: dict[str, NDArray[np.float32]], labels: NDArray[np.int64] | None = None, covariates: Any = None
+    ) -> NDArray[Any]:
+        """Decode as `decode`, but to numbers (n, *shape) as they are stored: categories by their places."""
         model = self.autoencoder
         if codes.keys() != set(model.latents):
             raise InputError(
@@ -148,15 +180,18 @@ class TrainedModel(StoredRows):
             expected = (n, model.latent(name).prior.dim)
             if tuple(tensor.shape) != expected:
                 raise InputError(f"codes of {name} have shape {tuple(tensor.shape)}; expected {expected}")
-        wanted = self._labels(labels, n)
+        wanted, outer = self._labels(labels, n), self._covariates(covariates, n)
         parts = []
         for start in range(0, max(1, n), BATCH):
             some = slice(start, start + BATCH)
             part = {name: tensor[some] for name, tensor in tensors.items()}
-            parts.append(model.decode(part, None if wanted is None else wanted[some]))
+            beside = (None if one is None else one[some] for one in (wanted, outer))
+            parts.append(model.decode(part, *beside))
         return self._stored(torch.cat(parts))
 
-    def interpolate(self, first: ArrayLike, last: ArrayLike, steps: int = 8, label: Any = None) -> NDArray[Any]:
+    def interpolate(
+        self, first: ArrayLike, last: ArrayLike, steps: int = 8, label: Any = None, *, covariates: Any = None
+    ) -> Any:
         """Decode codes on the straight line between the codes of two rows.
 
         Parameters
@@ -178,7 +213,10 @@ class TrainedModel(StoredRows):
         InputError
             If the rows are not of this run's shape or not as many, `steps` is too small, or the label is missing or unknown.
         """
-        ends = [np.asarray(as_rows(rows, self.metadata.get("columns", ()))) for rows in (first, last)]
+        if self.table is not None:
+            ends = [self._rows(rows) for rows in (first, last)]
+        else:
+            ends = [np.asarray(as_rows(rows, self.metadata.get("columns", ()))) for rows in (first, last)]
         single = all(end.shape == self.shape for end in ends)
         codes = [self.encode(end[None] if single else end) for end in ends]
         n, m = (len(next(iter(one.values()))) for one in codes)
@@ -187,7 +225,10 @@ class TrainedModel(StoredRows):
         path = {name: between(codes[0][name], codes[1][name], steps) for name in codes[0]}
         flat = {name: points.reshape(n * steps, -1) for name, points in path.items()}
         labels = None if label is None else self._wanted(label, n * steps)
-        rows = self.decode(flat, labels).reshape(n, steps, *self.shape)
+        made = self.decode(flat, labels, covariates=covariates)
+        if self.table is not None:
+            return made
+        rows = made.reshape(n, steps, *self.shape)
         return rows[0] if single else rows
 
     @cached_property
@@ -206,7 +247,10 @@ class TrainedModel(StoredRows):
             )
         state = read_tensors(path)
         check_finite_tensors(state, path)
-        columns, dim = math.prod(self.shape), self.autoencoder.latent("style").prior.dim
+        columns, dim = (
+            self.scaling.inputs(self.shape) - self.autoencoder.covariates,
+            self.autoencoder.latent("style").prior.dim,
+        )
         sizes = {"points": columns + dim, "residual_unit": columns, "code_mean": dim, "noise_variance": columns}
         for name, size in sizes.items():
             if name not in state or state[name].shape[-1] != size:
@@ -247,8 +291,8 @@ class TrainedModel(StoredRows):
 
         log p(x\|z) + log p(z) = - \|x - decoded z\|^2 / (2 s2) - d / 2 log(2 pi s2) + log p(z),
 
-        x being the scaled row. Where the density of the prior is not known everywhere the logit of the discriminator stands in
-        for log p(z).
+        x being the scaled row; of a table by kind log p(x\|z) is the sum over its columns. Where the density of the prior is not
+        known everywhere the logit of the discriminator stands in for log p(z).
 
         Parameters
         ----------
@@ -277,8 +321,8 @@ class TrainedModel(StoredRows):
 
     @usual_state()
     @torch.no_grad()
-    def sample(self, n: int, label: Any = None, seed: int = 0) -> NDArray[Any]:
-        """Draw rows from the model.
+    def sample(self, n: int, label: Any = None, seed: int = 0, *, covariates: Any = None) -> Any:
+        r"""Draw rows from the model.
 
         Parameters
         ----------
@@ -288,11 +332,13 @@ class TrainedModel(StoredRows):
             Class of all rows, or of each, with random style: its name; or its number, where no class is called so.
         seed : int
             Decides the draw.
+        covariates
+            As for `decode`.
 
         Returns
         -------
-        array, (n, *shape)
-            Rows, of the stored type.
+        array, (n, *shape), or data frame
+            Rows, of the stored type; those of a table by kind are drawn from p(x\|z).
 
         Raises
         ------
@@ -305,7 +351,10 @@ class TrainedModel(StoredRows):
         noise = Noise(seed, SAMPLES, device=self.device)
         labels = None if label is None else torch.from_numpy(self._wanted(label, n)).to(self.device)
         with seeded(seed, self.device):
-            return self._stored(model.sample(n, labels, noise))
+            if self.table is None:
+                return self._stored(model.sample(n, labels, noise))
+            outer = self._covariates(covariates, n)
+            return self._returned(self._stored(self.autoencoder.sample(n, labels, noise, outer)), drawn=True)
 
     @usual_state()
     @torch.no_grad()

@@ -33,6 +33,8 @@ class Metadata(BaseModel):
     shape: Annotated[list[Count], Field(min_length=1)]
     class_names: list[str]
     columns: list[str] = []
+    table: dict[str, Any] | None = None
+    """What the columns are, where not all of them are numbers, or some are covariates."""
     rows: Literal["uint8", "float32", "float64"]
     row_range: Annotated[tuple[float, float], Field(strict=False)] = (0.0, 1.0)
     """Of the values of the training rows."""

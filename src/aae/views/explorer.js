@@ -200,6 +200,13 @@ window.explorer.ready = (async function () {
 
   function legend() {
     $("legend").replaceChildren();
+    for (const [drawn, name, kind] of [[prior, "prior", "prior"], [heads, "cluster head", "head"]]) {
+      if (!drawn.length) continue;
+      const entry = document.createElement("span"), mark = document.createElement("i");
+      mark.className = kind;
+      entry.append(mark, name);
+      $("legend").append(entry);
+    }
     if (!colouring) return;
     colouring.names.forEach((name, k) => {
       const button = document.createElement("button"), dot = document.createElement("i");

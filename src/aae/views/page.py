@@ -111,6 +111,10 @@ def explorer(view: View, rows: int = ROWS, label: int = 0) -> Explorer:
     if not 1 <= rows <= MAX_ROWS:
         raise InputError(f"rows is {rows}; expected 1 to {MAX_ROWS}")
     view.require_style()
+    if view.autoencoder.likelihood is not None or view.autoencoder.covariates:
+        raise InputError(
+            "the explorer shows images and numbers; found a table of columns by kind or with covariates, expected plots of it"
+        )
     total = len(view.points)
     if not total:
         raise InputError("there are no rows to explore; expected some")

@@ -160,9 +160,13 @@ class View:
         """Decode codes by latent to stored rows (n, *shape); `labels` (n,) where the decoder sees them."""
         n, made = len(next(iter(codes.values()))), []
         wanted = None if labels is None else torch.from_numpy(labels).to(self._device)
+        outer = self.autoencoder.split(self._scaled(slice(BATCH)))[1]
+        if outer is not None:  # covariates of no row: the mean of those of the rows
+            outer = outer.mean(0, keepdim=True)
         for some in self._parts(n):
             part = {name: code[some].to(self._device) for name, code in codes.items()}
-            made.append(self.autoencoder.decode(part, None if wanted is None else wanted[some]))
+            beside = None if outer is None else outer.expand(len(next(iter(part.values()))), -1)
+            made.append(self.autoencoder.decode(part, None if wanted is None else wanted[some], beside))
         values: NDArray[Any] = self.scaling.inverse(torch.cat(made)).cpu().numpy()
         return values.reshape(n, *self.rows.shape[1:])
 

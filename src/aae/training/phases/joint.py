@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from aae.losses import Reduction, half_squared_error
+from aae.losses import Reduction
 from aae.model import AdversarialAutoencoder
 from aae.networks import frozen_statistics
 from aae.training.data import TrainingData
@@ -98,10 +98,10 @@ def joint_phase(
         if classify:
             total = total + log(batch, "classification", labelled(batch))
         if settings.reconstruction is not None:
-            decoded = model.activate(model.decoder_logits(batch.codes, batch.labels, batch.noise))
-            total = total + log(
-                batch, "reconstruction", half_squared_error(decoded, batch.rows, reduction, batch.observed)
+            reconstruction = model.reconstruction_loss(
+                batch.codes, batch.rows, reduction, batch.labels, batch.noise, batch.observed
             )
+            total = total + log(batch, "reconstruction", reconstruction)
         return total
 
     parameters = model.encoder_parameters()

@@ -6,7 +6,6 @@ from contextlib import nullcontext
 
 from torch import Tensor
 
-from aae import losses
 from aae.losses import Reduction
 from aae.model import AdversarialAutoencoder
 from aae.networks import frozen_statistics
@@ -19,7 +18,7 @@ OPTIMIZER = OptimizerSettings(learning_rate=0.01, momentum=0.9)  # A.2.1
 def reconstruction_phase(
     model: AdversarialAutoencoder, reduction: Reduction = "sum", *, statistics: bool = True
 ) -> Phase:
-    """Create the phase in which encoder and decoder minimize half the squared error (section 2).
+    """Create the phase in which encoder and decoder minimize half the squared error (section 2), or -log p(x|z).
 
     Parameters
     ----------
@@ -39,7 +38,6 @@ def reconstruction_phase(
     def loss(batch: Batch) -> Tensor:
         with nullcontext() if statistics else frozen_statistics(model.encoder):
             codes = model.encode(batch.rows, batch.noise)
-        logits = model.decoder_logits(codes, batch.labels, batch.noise)
-        return losses.half_squared_error(model.activate(logits), batch.rows, reduction, batch.observed)
+        return model.reconstruction_loss(codes, batch.rows, reduction, batch.labels, batch.noise, batch.observed)
 
     return Phase("reconstruction", [*model.encoder_parameters(), *model.decoder_parameters()], loss, OPTIMIZER)

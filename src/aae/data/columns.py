@@ -1,0 +1,529 @@
+"""Columns of a table by their kinds: which there are, how they become numbers, and how numbers become values again."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aae.data.formats import list_some
+from aae.data.frames import is_frame
+from aae.errors import InputError, reason, unknown
+from aae.likelihoods import KINDS
+
+Kind = Literal["numerical", "boolean", "categorical", "count"]
+KindOption: TypeAlias = str | Mapping[Any, str]
+"""``"auto"``, a kind for all columns, or kinds by the names of columns, where those that are not named are chosen."""
+FEW = 20  # values of text may all be different
+MAX_CATEGORIES = 1000  # more are no categories, but names of rows
+UNKNOWN = -1.0  # the number of a category that training did not see
+
+
+class CodedRows(np.ndarray):
+    """Rows (n, columns) of a table by kind whose values are numbers already, as data sets hold them."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes
+    ----------
+    name : str
+        What it is called; its place, counted from 0, where it has no name.
+    kind : str
+        ``"numerical"``, ``"boolean"``, ``"categorical"`` or ``"count"``.
+    categories : tuple
+        The values of a categorical column in order, or the two of one of yes and no that are not called so.
+    """
+
+    name: str
+    kind: Kind = "numerical"
+    categories: tuple[Any, ...] = ()
+
+    @property
+    def levels(self) -> int:
+        """How many categories a categorical column has, otherwise 0."""
+        return len(self.categories) if self.kind == "categorical" else 0
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the columns of a table are, found in the training rows.
+
+    Attributes
+    ----------
+    columns : tuple of Column
+        In order.
+    handle_unknown : {"error", "unknown"}
+        What becomes of a category that training did not see.
+    likelihood : bool
+        Whether numbers have a variance each even where there is nothing else.
+    covariates : int
+        How many of them, the last ones, are covariates: the decoder sees them beside the code, and the encoder does not.
+    """
+
+    columns: tuple[Column, ...]
+    handle_unknown: Literal["error", "unknown"] = "error"
+    likelihood: bool = False
+    covariates: int = 0
+
+    @classmethod
+    def choose(
+        cls,
+        table: Any,
+        kinds: KindOption = "auto",
+        handle_unknown: Literal["error", "unknown"] = "error",
+        *,
+        where: str = "X",
+    ) -> Columns:
+        """Find out what the columns of a table are.
+
+        Without being told it goes by types: true and false are ``"boolean"``; text, and what a data frame calls categories, is
+        ``"categorical"``; all other numbers are ``"numerical"``, whole ones too, as no type tells counts from grades or codes.
+
+        Parameters
+        ----------
+        table : data frame, or array-like or sparse matrix, (n, columns)
+            Training rows.
+        kinds : str or mapping
+            ``"auto"``, a kind for all columns, or a mapping from names (or places) of columns to kinds.
+        handle_unknown : {"error", "unknown"}
+            What becomes of a category that training did not see: an error, or no category at all.
+        where : str
+            What to call the table in messages.
+
+        Raises
+        ------
+        InputError
+            An unknown kind or column, or values that are none of their kind.
+        """
+        names, values = values_of(table, where)
+        wanted = _wanted(kinds, names, where)
+        found = []
+        for k, name in enumerate(names):
+            kind = wanted.get(k)
+            if kind is None or kind in ("boolean", "categorical"):
+                column = values(k)
+                kind = kind or _kind(column, f"{where}: column {name!r}")
+            if kind == "categorical" and k not in wanted:
+                _check_repeats(column, f"{where}: column {name!r}")
+            if kind == "categorical":
+                found.append(Column(name, kind, _categories(column, f"{where}: column {name!r}")))
+            elif kind == "boolean":
+                found.append(Column(name, kind, _two(column, f"{where}: column {name!r}")))
+            else:
+                found.append(Column(name, kind))
+        return cls(tuple(found), handle_unknown, kinds != "auto")
+
+    def __len__(self) -> int:
+        """Count the columns."""
+        return len(self.columns)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Their kinds."""
+        return tuple(column.kind for column in self.columns)
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The numbers of their categories, 0 where they have none."""
+        return tuple(column.levels for column in self.columns)
+
+    @property
+    def are_numbers(self) -> bool:
+        """Whether all are numerical."""
+        return set(self.kinds) <= {"numerical"}
+
+    @property
+    def width(self) -> int:
+        """How many inputs they have: one each, or as many as a categorical one has categories."""
+        return sum(max(1, levels) for levels in self.levels)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all are numbers with half the squared error, and none is a covariate: nothing needs to know of columns."""
+        return not self.covariates and self.inner.are_numbers and not self.likelihood
+
+    @property
+    def inner(self) -> Columns:
+        """Those that are encoded and decoded."""
+        return replace(self, columns=self.columns[: len(self.columns) - self.covariates], covariates=0)
+
+    @property
+    def outer(self) -> Columns:
+        """Those that are covariates. A level that training did not see is always an error."""
+        own = self.columns[len(self.columns) - self.covariates :]
+        return Columns(own, "error", False, 0)
+
+    def with_covariates(self, outer: Columns) -> Columns:
+        """Put covariates behind these; one of counts or grades is a number there."""
+        numbers = (replace(column, kind="numerical") if column.kind == "count" else column for column in outer.columns)
+        return replace(self, columns=(*self.inner.columns, *numbers), covariates=len(outer))
+
+    def order(self, names: Sequence[str]) -> list[int]:
+        """Find the places of these columns among `names`."""
+        return [names.index(column.name) for column in self.columns]
+
+    def encode(self, table: Any, *, missing: bool = False, where: str = "X") -> Any:
+        """Bring values to numbers: numbers and counts as they are, true to 1, categories to their number from 0.
+
+        Parameters
+        ----------
+        table : data frame, or array-like or sparse matrix, (n, columns)
+            Values. Those of a data frame are in the order of these columns already.
+        missing : bool
+            Whether values may be missing; they become NaN.
+        where : str
+            What to call the table in messages.
+
+        Returns
+        -------
+        array, (n, columns)
+            Floats; a sparse matrix, of which numbers alone are stored, stays as it is.
+
+        Raises
+        ------
+        InputError
+            A value that is none of its kind, an unknown category, or a missing value, by column and value.
+        """
+        names, values = values_of(table, where)
+        if len(names) != len(self.columns):
+            raise InputError(f"{where}: found {len(names)} columns, expected {len(self.columns)}")
+        sparse = hasattr(table, "tocsc")
+        if not sparse and not is_frame(table) and set(self.kinds) == {"count"}:
+            array = np.asarray(table)
+            if array.dtype.kind in "buif":
+                array = array if array.dtype.kind == "f" else array.astype(np.float64)
+                self._check_counts(array, where)
+                return array
+        rows = None if sparse else np.empty((_length(table), len(names)))
+        for k, column in enumerate(self.columns):
+            if sparse and column.kind == "numerical":
+                continue
+            outer = k >= len(self.columns) - self.covariates
+            numbers = self._encode(column, values(k), f"{where}: column {column.name!r}", strict=outer)
+            if not missing and np.isnan(numbers).any():
+                row = int(np.isnan(numbers).argmax())
+                raise InputError(
+                    f"{where}: column {column.name!r}: found a missing value in row {row} (counted from 0), "
+                    "expected none (missing values need missing='mask')"
+                )
+            if rows is not None:
+                rows[:, k] = numbers
+        return table if rows is None else rows
+
+    def _check_counts(self, rows: NDArray[Any], where: str) -> None:
+        step = max(1, 2**22 // max(1, rows.shape[1]))
+        for start in range(0, len(rows), step):
+            block = rows[start : start + step]
+            wrong = (block < 0) | (np.floor(block) != block) & ~np.isnan(block) | np.isinf(block)
+            if wrong.any():
+                row, place = (int(one) for one in np.unravel_index(wrong.argmax(), wrong.shape))
+                raise _no_count(block[row, place], f"{where}: column {self.columns[place].name!r}")
+
+    def _encode(self, column: Column, values: NDArray[Any], where: str, *, strict: bool = False) -> NDArray[np.float64]:
+        if column.kind in ("numerical", "count"):
+            numbers = _as_numbers(values, where)
+            if column.kind == "count":
+                wrong = (numbers < 0) | (np.floor(numbers) != numbers) & ~np.isnan(numbers) | np.isinf(numbers)
+                if wrong.any():
+                    raise _no_count(numbers[wrong.argmax()], where)
+            return numbers
+        known = column.categories or (False, True)
+        places = {value: float(k) for k, value in enumerate(known)}  # 0 and 1 are False and True too
+        found = np.empty(len(values))
+        for row, value in enumerate(plain_values(values)):
+            number = math.nan if value is None else places.get(value)
+            if number is None:
+                if column.kind == "boolean" or strict or self.handle_unknown == "error":
+                    expected = list_some(map(repr, known), 10)
+                    hint = (
+                        ""
+                        if column.kind == "boolean" or strict
+                        else "; handle_unknown='unknown' takes others as no category"
+                    )
+                    raise InputError(
+                        f"{where}: found {value!r} in row {row} (counted from 0), expected {expected}{hint}"
+                    )
+                number = UNKNOWN
+            found[row] = number
+        return found
+
+    def decode(self, rows: NDArray[Any]) -> list[NDArray[Any]]:
+        """Bring numbers (n, columns) back to values (n,) of each column."""
+        return [self._decode(column, rows[:, k]) for k, column in enumerate(self.columns)]
+
+    @staticmethod
+    def _decode(column: Column, numbers: NDArray[Any]) -> NDArray[Any]:
+        if column.kind in ("numerical", "count"):
+            return numbers
+        known = column.categories or (False, True)
+        values = np.array([*known, None], dtype=object)
+        absent = np.isnan(numbers) | (numbers < 0)
+        found: NDArray[Any] = values[np.where(absent, len(known), np.nan_to_num(numbers)).round().astype(np.int64)]
+        kinds = {type(value) for value in known}
+        return found if absent.any() or kinds == {str} or len(kinds) > 1 else found.astype(next(iter(kinds)))
+
+    def describe(self) -> str:
+        """Describe them in one line."""
+        counts: Counter[str] = Counter(self.inner.kinds)
+        parts = []
+        for kind in KINDS:
+            if not counts[kind]:
+                continue
+            own = [column for column in self.inner.columns if column.kind == kind]
+            told = [f"{c.name} ({c.levels})" if kind == "categorical" else c.name for c in own]
+            named = f": {list_some(told)}" if kind != "numerical" and len(own) < len(self.columns) else ""
+            parts.append(f"{counts[kind]} {kind}{named}")
+        if self.covariates:
+            parts.append(f"covariates: {list_some(self.outer.names)}")
+        return "; ".join(parts)
+
+    def record(self) -> dict[str, Any]:
+        """Return them for JSON."""
+        return {
+            "columns": [[column.name, column.kind, list(column.categories)] for column in self.columns],
+            "handle_unknown": self.handle_unknown,
+            "likelihood": self.likelihood,
+            "covariates": self.covariates,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Columns:
+        """Create them from what `record` returned; KeyError, TypeError or ValueError where it did not."""
+        columns = tuple(Column(str(name), kind, tuple(categories)) for name, kind, categories in record["columns"])
+        if any(column.kind not in KINDS for column in columns):
+            raise ValueError("found an unknown kind of column")
+        return cls(columns, record["handle_unknown"], record["likelihood"], record["covariates"])
+
+
+def named_places(names: Sequence[str], wanted: Sequence[Any] | str, where: str) -> list[int]:
+    """Find the places of columns that are given by name, or by place where they have none."""
+    given = [wanted] if isinstance(wanted, str) else list(wanted)
+    known = {name: place for place, name in enumerate(names)}
+    for name in given:
+        if str(name) not in known:
+            raise InputError(f"{where}: {unknown('column', str(name), list(known)[:50])}")
+    return [known[str(name)] for name in given]
+
+
+def frame_like(frame: Any, names: Sequence[Any], values: Sequence[NDArray[Any]]) -> Any:
+    """Create a data frame of the same library, ``"pandas"`` or ``"polars"``, from columns (n,)."""
+    if frame == "polars":
+        import polars
+
+        return polars.DataFrame({str(name): column for name, column in zip(names, values, strict=True)}, strict=False)
+    import pandas
+
+    return pandas.DataFrame(dict(zip(names, values, strict=True)))
+
+
+def library(frame: Any) -> str:
+    """Name the library of a data frame."""
+    return "polars" if type(frame).__module__.startswith("polars") else "pandas"
+
+
+def _wanted(kinds: KindOption, names: Sequence[str], where: str) -> dict[int, Kind]:
+    """Find the kinds that were asked for, by place."""
+    given = kinds if isinstance(kinds, Mapping) else dict.fromkeys(names, kinds) if kinds != "auto" else {}
+    known = {name: place for place, name in enumerate(names)}
+    wanted: dict[int, Kind] = {}
+    for name, kind in given.items():
+        if str(name) not in known:
+            raise InputError(f"{where}: {unknown('column', str(name), list(known)[:50])}")
+        if kind == "auto":
+            continue
+        if kind not in KINDS:
+            raise unknown("kind of column", str(kind), [*KINDS, "auto"])
+        wanted[known[str(name)]] = kind  # type: ignore[assignment]
+    return wanted
+
+
+def _length(table: Any) -> int:
+    return int(table.shape[0]) if hasattr(table, "shape") else len(table)
+
+
+@dataclass(frozen=True, eq=False)
+class NamedValues:
+    """Columns (n,) by name, in order."""
+
+    values: Mapping[str, NDArray[Any]]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many rows and columns there are."""
+        return len(next(iter(self.values.values()))), len(self.values)
+
+
+def values_of(table: Any, where: str) -> tuple[list[str], Any]:
+    """Return the names of the columns of a table, and a function that reads one of them by its place."""
+    if isinstance(table, NamedValues):
+        columns = list(table.values.values())
+        return list(table.values), columns.__getitem__
+    if is_frame(table):
+        names = [str(name) for name in table.columns]
+        if len(set(names)) < len(names):
+            name, times = Counter(names).most_common(1)[0]
+            raise InputError(f"{where}: found {times} columns called {name!r}, expected each name once")
+        return names, lambda k: _of_series(table.iloc[:, k] if hasattr(table, "iloc") else table[table.columns[k]])
+    if hasattr(table, "tocsc"):
+        sparse = table.tocsc()
+        return [str(k) for k in range(table.shape[1])], lambda k: sparse[:, [k]].toarray()[:, 0]
+    array = np.asarray(table)
+    if array.ndim != 2:
+        raise InputError(f"{where}: found shape {array.shape}, expected (n, columns)")
+    return [str(k) for k in range(array.shape[1])], lambda k: array[:, k]
+
+
+def as_named(covariates: Any) -> NamedValues:
+    """Return covariates of training rows by name."""
+    if isinstance(covariates, Mapping):
+        return NamedValues({str(name): np.asarray(values) for name, values in covariates.items()})
+    if hasattr(covariates, "to_frame") and not is_frame(covariates):
+        covariates = covariates.to_frame()  # a column of a data frame
+    if not is_frame(covariates):
+        covariates = np.asarray(covariates)
+        covariates = covariates[:, None] if covariates.ndim == 1 else covariates
+    names, values = values_of(covariates, "covariates")
+    if not is_frame(covariates):
+        names = [f"covariate {name}" for name in names]
+    return NamedValues({name: values(k) for k, name in enumerate(names)})
+
+
+def for_rows(covariates: Any, names: Sequence[str], n: int) -> dict[str, NDArray[Any]]:
+    """Return the covariates of `n` rows by name: a value of each, or one for all rows."""
+    if isinstance(covariates, Mapping):
+        given = {str(name): np.asarray(values) for name, values in covariates.items()}
+    elif is_frame(covariates) or hasattr(covariates, "to_frame"):
+        given = dict(as_named(covariates).values)
+    else:
+        array = np.asarray(covariates)
+        if array.ndim == 0:
+            array = array[None]
+        if array.ndim == 1:
+            single = len(names) == 1 and len(array) == n
+            array = array[:, None] if single else array[None]
+        given = dict(zip(names, array.T, strict=False)) if array.shape[1] == len(names) else {}
+    missing = [name for name in names if name not in given]
+    if missing:
+        raise InputError(f"covariates: found {', '.join(given) or 'none that fit'}; expected {', '.join(names)}")
+    found = {}
+    for name in names:
+        values = given[name]
+        if values.size not in (1, n):
+            raise InputError(f"covariates: {name!r} has {values.size} values; expected one, or {n}")
+        found[name] = np.repeat(values.reshape(1), n) if values.size == 1 else values.reshape(n)
+    return found
+
+
+class _Categories(np.ndarray):
+    """Values that a data frame calls categories."""
+
+
+def _of_series(series: Any) -> NDArray[Any]:
+    """Read a column of a data frame."""
+    kind = type(series.dtype).__name__
+    if kind in ("CategoricalDtype", "Categorical", "Enum") or str(series.dtype).startswith(("Categorical", "Enum")):
+        return np.array(series.to_list(), dtype=object).view(_Categories)
+    try:
+        values: NDArray[Any] = np.asarray(series)
+    except (TypeError, ValueError):
+        values = np.array(series.to_list(), dtype=object)
+    return values
+
+
+def _kind(values: NDArray[Any], where: str) -> Kind:
+    """Choose the kind of a column by its type."""
+    if isinstance(values, _Categories) or values.dtype.kind in "US":
+        return "categorical"
+    if values.dtype.kind in "iuf":
+        return "numerical"
+    if values.dtype.kind == "b":
+        return "boolean"
+    if values.dtype.kind != "O":
+        raise InputError(f"{where}: found values of type {values.dtype}, expected numbers, true and false, or text")
+    types = {type(value) for value in plain_values(values)} - {type(None)}
+    if types == {bool}:
+        return "boolean"
+    return "numerical" if (types and types <= {int, float, bool}) or not types else "categorical"
+
+
+def plain_values(values: NDArray[Any]) -> list[Any]:
+    """Return values as Python has them, None for a missing one."""
+    found = np.asarray(values).tolist()
+    if values.dtype.kind in "buiUS":
+        return list(found)
+    return [None if _is_missing(value) else value for value in found]
+
+
+def _is_missing(value: Any) -> bool:
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    )
+
+
+def _as_numbers(values: NDArray[Any], where: str) -> NDArray[np.float64]:
+    if values.dtype.kind in "buif":
+        return np.asarray(values, np.float64)
+    try:
+        numbers: NDArray[np.float64] = np.array(
+            [math.nan if value is None else value for value in plain_values(values)], np.float64
+        )
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where}: found values that are no numbers ({reason(error)}), expected numbers") from None
+    return numbers
+
+
+def _no_count(value: Any, where: str) -> InputError:
+    return InputError(f"{where}: found {value:g}, expected a count: a whole number, 0 or larger")
+
+
+def _categories(values: NDArray[Any], where: str) -> tuple[Any, ...]:
+    """Find the values of a categorical column, in order."""
+    found = {value for value in plain_values(values) if value is not None}
+    plain = {value if isinstance(value, str | int | float | bool) else str(value) for value in found}
+    if plain != found:
+        raise InputError(
+            f"{where}: found {list_some(map(repr, found - plain))}, expected categories of text or numbers"
+        )
+    if not found:
+        raise InputError(f"{where}: found no value, expected categories")
+    if len(found) > MAX_CATEGORIES:
+        raise InputError(
+            f"{where}: found {len(found)} different values, expected at most {MAX_CATEGORIES} categories; leave the column "
+            "out, or name its kind"
+        )
+    return tuple(sorted(found, key=lambda value: (isinstance(value, str), value)))
+
+
+def _check_repeats(values: NDArray[Any], where: str) -> None:
+    """Check that text is no name of its row."""
+    known = [value for value in plain_values(values) if value is not None]
+    if len(known) > FEW and len(set(known)) == len(known):
+        raise InputError(
+            f"{where}: found {len(known)} different values in {len(values)} rows, expected numbers, or categories that occur "
+            "again; leave the column out, or name its kind"
+        )
+
+
+def _two(values: NDArray[Any], where: str) -> tuple[Any, ...]:
+    """Find the two values of a column of yes and no; none where they are true and false, or 1 and 0."""
+    found = {value for value in plain_values(values) if value is not None}
+    if found <= {0, 1}:
+        return ()
+    if len(found) != 2:
+        raise InputError(
+            f"{where}: found {len(found)} different values, such as {list_some(map(repr, sorted(found, key=str)))}, expected two"
+        )
+    return tuple(sorted(found, key=lambda value: (isinstance(value, str), value)))

@@ -1,0 +1,233 @@
+"""Rows of a table by the kinds of their columns, and covariates beside them: from what was given to numbers, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_array, check_X_y
+from sklearn.utils.validation import validate_data
+from torch import Tensor
+
+from aae.data.anndata import is_anndata, take_apart
+from aae.data.columns import (
+    Columns,
+    NamedValues,
+    as_named,
+    for_rows,
+    frame_like,
+    library,
+    named_places,
+    values_of,
+)
+from aae.data.frames import is_frame
+from aae.errors import InputError
+from aae.estimators.rows import DTYPES, Rows, batches, check_form, filled, medians
+from aae.estimators.sparse import SparseTable, as_table
+from aae.likelihoods import relative_counts
+from aae.networks import Scaling
+from aae.scaling import fillings
+
+DENSE_VALUES = 2**26  # of sparse rows that are made dense for what compares them: 256 MiB
+
+
+class TableRows(BaseEstimator):  # type: ignore[misc]
+    """What `fit` found in the columns of its rows, and how other rows follow it.
+
+    Attributes
+    ----------
+    columns_ : Columns or None
+        What the columns are, covariates last; None where all are plain numbers.
+    """
+
+    columns_: Columns | None = None
+    scaler_: Scaling
+    n_features_in_: int
+    missing_fill_: NDArray[np.float64]
+    _frame: tuple[str, list[Any]] | None = None  # the library and the columns of the data frame that was given
+    _named_covariates: list[str] | None = None  # which are columns of X; None where they come beside it, if at all
+
+    def _check_rows(self, X: Any, y: Any, covariates: Any, *, reset: bool, **checks: Any) -> Any:
+        """Check rows, and labels where there are some, and bring rows to numbers in the order of `columns_`."""
+        if is_anndata(X):
+            X, covariates, counts = take_apart(X, getattr(self, "layer", None), covariates)
+            hint = "count" if counts else "auto"
+        else:
+            hint = "auto"
+        check_form(X)
+        if reset:
+            self._describe(X, covariates, hint)
+        masks = getattr(self, "missing", "error") == "mask"
+        checks = {
+            "dtype": DTYPES,
+            "accept_sparse": "csr",
+            "ensure_all_finite": "allow-nan" if masks else True,
+            **checks,
+        }
+        if self.columns_ is None:
+            if covariates is not None:
+                raise InputError(f"{type(self).__name__} was fitted without covariates; expected none")
+            return validate_data(self, X, y, reset=reset, **checks)
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        names = values_of(X, "X")[0] if self._named_covariates else []
+        inner = self.columns_.inner
+        places = None
+        if self._named_covariates:
+            order = {name: place for place, name in enumerate(names)}
+            places = [order[column.name] for column in self.columns_.columns]
+            numbers = self.columns_.encode(_picked(X, places), missing=masks)
+        else:
+            numbers = inner.encode(X, missing=masks)
+        given = isinstance(y, str) or y is None
+        checked = check_array(numbers, **checks) if given else check_X_y(numbers, y, **checks)
+        rows, labels = checked if isinstance(checked, tuple) else (checked, None)
+        if self.columns_.covariates and not self._named_covariates:
+            rows = _beside(rows, self._stored_covariates(covariates, rows.shape[0]))
+        elif covariates is not None and not self._named_covariates:
+            raise InputError(f"{type(self).__name__} was fitted without covariates; expected none")
+        outer = rows[:, -self.columns_.covariates :] if self.columns_.covariates else None
+        if outer is not None and masks and not hasattr(outer, "toarray") and np.isnan(outer).any():
+            raise InputError("covariates: found a missing value, expected none")
+        return rows if labels is None else (rows, labels)
+
+    def _describe(self, X: Any, covariates: Any, hint: str) -> None:
+        """Find out what the columns of the training rows are."""
+        self.columns_, self._named_covariates = None, None
+        self._frame = (library(X), list(X.columns)) if is_frame(X) else None
+        kinds = getattr(self, "columns", "auto")
+        kinds = hint if isinstance(kinds, str) and kinds == "auto" else kinds
+        if isinstance(kinds, str) and kinds == "auto" and covariates is None and not is_frame(X):
+            return
+        if getattr(X, "ndim", 2) != 2 or (not hasattr(X, "shape") and np.ndim(X) != 2):
+            return  # which is said by others
+        handle_unknown: Any = getattr(self, "handle_unknown", "error")
+        if covariates is None or not _are_names(covariates):
+            found = Columns.choose(X, kinds, handle_unknown)
+            outer = Columns(())
+            if covariates is not None:
+                outer = Columns.choose(as_named(covariates), where="covariates")
+                twice = set(outer.names) & set(found.names)
+                if twice:
+                    raise InputError(
+                        f"covariates: found {min(twice)!r}, which is a column of X too; expected other names"
+                    )
+        else:
+            names, _ = values_of(X, "X")
+            places = named_places(names, covariates, "covariates")
+            if isinstance(kinds, str) and kinds != "auto":
+                kinds = {name: kinds for k, name in enumerate(names) if k not in places}
+            every = Columns.choose(X, kinds, handle_unknown)
+            outer = replace(every, columns=tuple(every.columns[k] for k in places))
+            found = replace(every, columns=tuple(c for k, c in enumerate(every.columns) if k not in places))
+            self._named_covariates = [column.name for column in outer.columns]
+        if not found.columns:
+            raise InputError("covariates: found all columns among them, expected others too")
+        columns = found.with_covariates(outer) if outer.columns else found
+        self.columns_ = None if columns.is_plain else columns
+
+    def _fill_in(self, rows: Any, *, reset: bool) -> tuple[Any, NDArray[np.bool_] | None]:
+        """Put what stands in for missing values in their place, where there may be some; tell which are known."""
+        rows = as_table(rows)
+        if reset and hasattr(self, "missing_fill_"):
+            del self.missing_fill_
+        if getattr(self, "missing", "error") != "mask" or not (reset or hasattr(self, "missing_fill_")):
+            return rows, None
+        if reset:
+            self.missing_fill_ = np.zeros(rows.shape[1]) if isinstance(rows, SparseTable) else medians(rows)
+            if self.columns_ is not None and not isinstance(rows, SparseTable):
+                self.missing_fill_ = fillings(rows, self.columns_.kinds)
+        return filled(rows, self.missing_fill_)
+
+    def _stored_covariates(self, covariates: Any, n: int) -> NDArray[np.float64]:
+        """Bring covariates of `n` rows to numbers, (n, covariates); 0 without any, where only codes are wanted."""
+        assert self.columns_ is not None
+        outer = self.columns_.outer
+        if covariates is None:
+            return np.zeros((n, len(outer)))
+        values = for_rows(covariates, outer.names, n)
+        rows: NDArray[np.float64] = outer.encode(NamedValues(values), where="covariates")
+        return rows
+
+    def _covariate_inputs(self, covariates: Any, n: int) -> Tensor | None:
+        """Bring covariates of `n` rows to what the decoder sees, (n, inputs); None for a model without any."""
+        if self.columns_ is None or not self.columns_.covariates:
+            if covariates is not None:
+                raise InputError(f"{type(self).__name__} was fitted without covariates; expected none")
+            return None
+        if covariates is None:
+            expected = ", ".join(self.columns_.outer.names)
+            raise InputError(f"covariates is None; the decoder of this model sees {expected}, expected a value of each")
+        stored = self._stored_covariates(covariates, n)
+        blank = np.zeros((n, len(self.columns_.inner)))
+        inputs: Tensor = torch.from_numpy(self.scaler_.transform(np.hstack([blank, stored])))
+        return inputs[:, -self.columns_.outer.width :]
+
+    def _encoded_part(self, rows: Any, scaler: Scaling | None = None) -> Any:
+        """Leave the covariates of scaled rows out; rows that are all counts are brought to one total, with their scaling."""
+        columns = self.columns_
+        if columns is None:
+            return rows
+        counted = scaler is not None and set(columns.inner.kinds) == {"count"}
+        if not isinstance(rows, Tensor):
+            if len(rows) * columns.width > DENSE_VALUES or not (counted or columns.covariates):
+                return rows
+            rows = torch.cat(list(batches(rows)))
+        inner = rows[:, : columns.inner.width]
+        if not counted or scaler is None or scaler.shift is None or scaler.gain is None:
+            return inner
+        shift, gain = (numbers[: columns.inner.width].float() for numbers in (scaler.shift, scaler.gain))
+        return relative_counts(inner, shift, gain)
+
+    def _returned(self, rows: Rows, *, drawn: bool = False) -> Any:
+        """Bring numbers (n, columns) back to rows as they were given: a data frame, or an array."""
+        columns, frame = self.columns_, self._frame
+        if columns is None:
+            if frame is None:
+                return rows
+            return frame_like(frame[0], frame[1], [rows[:, k] for k in range(rows.shape[1])])
+        if drawn:
+            counts = [k for k, kind in enumerate(columns.kinds) if kind == "count"]
+            rows[:, counts] = np.rint(rows[:, counts])
+        own = columns if self._named_covariates else columns.inner
+        values = dict(zip(own.names, own.decode(rows), strict=True))
+        if frame is not None:
+            return frame_like(frame[0], frame[1], [values[str(name)] for name in frame[1]])
+        # The columns of an array are called by their place.
+        ordered = [values[str(k)] if str(k) in values else list(values.values())[k] for k in range(len(values))]
+        kind = rows.dtype if all(column.dtype.kind in "buif" for column in ordered) else np.dtype(object)
+        made = np.empty((len(rows), len(ordered)), kind)
+        for k, column in enumerate(ordered):
+            made[:, k] = column
+        return made
+
+
+def _are_names(covariates: Any) -> bool:
+    """Check whether covariates are names of columns rather than values."""
+    return isinstance(covariates, str) or (
+        isinstance(covariates, Sequence) and all(isinstance(name, str) for name in covariates)
+    )
+
+
+def _picked(X: Any, places: Sequence[int]) -> Any:
+    """Choose columns of a data frame, an array or a sparse matrix."""
+    if is_frame(X):
+        return X.iloc[:, list(places)] if hasattr(X, "iloc") else X[[X.columns[k] for k in places]]
+    if hasattr(X, "tocsc"):
+        return X.tocsc()[:, list(places)].tocsr()
+    return np.asarray(X)[:, list(places)]
+
+
+def _beside(rows: Any, covariates: NDArray[np.float64]) -> Any:
+    """Put covariates behind rows."""
+    if len(covariates) != rows.shape[0]:
+        raise InputError(f"covariates are of {len(covariates)} rows; expected {rows.shape[0]}")
+    if hasattr(rows, "tocsc"):
+        import scipy.sparse
+
+        return scipy.sparse.hstack([rows, scipy.sparse.csr_array(covariates)]).tocsr()
+    return np.hstack([rows, covariates.astype(rows.dtype)])

@@ -1,0 +1,137 @@
+"""Columns by their kinds: what is chosen, what becomes numbers and values again, and the line that wrong values get."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from aae.data import from_arrays, load, read_rows
+from aae.data.columns import Columns, NamedValues, for_rows
+from aae.errors import InputError, InputWarning
+
+G = np.random.default_rng(0)
+FRAME = pd.DataFrame(
+    {
+        "age": G.normal(40, 9, 40),
+        "grade": G.integers(1, 6, 40),
+        "smoker": np.arange(40) % 3 == 0,
+        "cell": np.array(["b", "a", "c"], dtype=object)[np.arange(40) % 3],
+        "size": pd.Categorical(np.array([2, 10])[np.arange(40) % 2]),
+        "reads": G.negative_binomial(2, 0.1, 40),
+        "sex": np.array(["m", "f"], dtype=object)[np.arange(40) % 2],
+    }
+)
+KINDS = ("numerical", "numerical", "boolean", "categorical", "categorical", "count", "boolean")
+TOLD = {"reads": "count", "sex": "boolean"}
+
+
+@pytest.mark.parametrize("frame", [FRAME, pl.from_pandas(FRAME.assign(size=FRAME["size"].astype(str)))])
+def test_kinds_go_by_types_and_by_what_is_said(frame):
+    found = Columns.choose(frame, TOLD)
+    assert found.kinds == KINDS
+    assert found.columns[3].categories == ("a", "b", "c")
+    assert found.describe() == "2 numerical; 2 boolean: smoker, sex; 2 categorical: cell (3), size (2); 1 count: reads"
+    assert Columns.choose(FRAME[["age", "grade"]]).is_plain
+    assert Columns.choose(FRAME[["age", "reads"]], {"reads": "count"}).width == 2
+
+
+def test_values_become_numbers_and_values_again():
+    columns = Columns.choose(FRAME, TOLD)
+    rows = columns.encode(FRAME)
+    assert rows[:3, 3].tolist() == [1.0, 0.0, 2.0]
+    made = pd.DataFrame(dict(zip(columns.names, columns.decode(rows), strict=True)))
+    for name in FRAME:
+        assert made[name].tolist() == FRAME[name].tolist(), name
+    assert Columns.from_record(json.loads(json.dumps(columns.record()))) == columns
+
+
+def test_missing_values_are_nan_where_there_may_be_some():
+    gaps = FRAME.assign(cell=FRAME.cell.where(np.arange(40) > 0), reads=FRAME.reads.where(np.arange(40) != 1))
+    columns = Columns.choose(gaps, TOLD)
+    assert np.isnan(columns.encode(gaps, missing=True)).sum(0).tolist() == [0, 0, 0, 1, 0, 1, 0]
+    assert columns.decode(columns.encode(gaps, missing=True))[3][0] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cell": "z"}, r"X: column 'cell': found 'z' in row 0 \(counted from 0\), expected 'a', 'b', 'c'"),
+        ({"cell": None}, r"X: column 'cell': found a missing value in row 0"),
+        ({"reads": -1}, r"X: column 'reads': found -1, expected a count: a whole number, 0 or larger"),
+        ({"reads": 0.5}, r"X: column 'reads': found 0.5, expected a count"),
+        ({"sex": "x"}, r"X: column 'sex': found 'x' in row 0"),
+        ({"age": "old"}, r"X: column 'age': found values that are no numbers"),
+    ],
+)
+def test_values_of_another_kind_get_one_line(change, message):
+    columns = Columns.choose(FRAME, TOLD)
+    with pytest.raises(InputError, match=f"^{message}") as error:
+        columns.encode(FRAME.assign(**change))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("frame", "kinds", "message"),
+    [
+        (FRAME, {"reeds": "count"}, "X: unknown column 'reeds'; did you mean 'reads'"),
+        (FRAME, {"reads": "cuont"}, "unknown kind of column 'cuont'; did you mean 'count'"),
+        (FRAME, {"cell": "boolean"}, "X: column 'cell': found 3 different values, such as 'a', 'b', 'c', expected two"),
+        (FRAME.assign(t=pd.Timestamp(0)), "auto", r"X: column 't': found values of type datetime64"),
+        (FRAME.assign(name=[f"n{k}" for k in range(40)]), "auto", "X: column 'name': found 40 different values in 40"),
+    ],
+)
+def test_kinds_that_do_not_fit_get_one_line(frame, kinds, message):
+    with pytest.raises(InputError, match=f"^{message}"):
+        Columns.choose(frame, kinds)
+
+
+def test_an_unknown_category_can_be_none_at_all():
+    columns = Columns.choose(FRAME, handle_unknown="unknown")
+    assert columns.encode(FRAME.assign(cell="z"))[0, 3] == -1
+    assert columns.decode(np.full((1, 7), -1.0))[3][0] is None
+
+
+def test_covariates_are_the_last_columns_and_for_all_rows_or_each():
+    found = Columns.choose(FRAME, TOLD).with_covariates(Columns.choose(NamedValues({"batch": np.array(["x", "y"])})))
+    assert (found.covariates, found.names[-1], found.inner.kinds) == (1, "batch", KINDS)
+    assert for_rows("x", ("batch",), 2)["batch"].tolist() == ["x", "x"]
+    assert for_rows({"batch": ["x", "y"]}, ("batch",), 2)["batch"].tolist() == ["x", "y"]
+    assert for_rows(["x", "y"], ("batch",), 2)["batch"].tolist() == ["x", "y"]
+    with pytest.raises(InputError, match="covariates: found donor; expected batch"):
+        for_rows({"donor": "x"}, ("batch",), 2)
+    with pytest.raises(InputError, match=r"covariates: 'batch' has 3 values; expected one, or 2"):
+        for_rows({"batch": ["x", "y", "x"]}, ("batch",), 2)
+
+
+def test_files_and_frames_are_read_alike(tmp_path):
+    frame = FRAME.drop(columns="size")
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame.to_parquet(tmp_path / "t.parquet")
+    options = {"kinds": TOLD, "covariates": "sex", "test": 0}
+    found = []
+    for source in (tmp_path / "t.csv", tmp_path / "t.parquet"):
+        with pytest.warns(InputWarning, match=r"read as categories: 'cell' \(3\); data.label_column"):
+            found.append(load(source, **options))
+    with pytest.warns(InputWarning, match="read as categories"):
+        found.append(from_arrays(frame, **options))
+    for data in found:
+        assert data.table.names == data.columns == ("age", "grade", "smoker", "cell", "reads", "sex")
+        assert data.table.outer.names == ("sex",)
+        np.testing.assert_allclose(data.train.rows, found[0].train.rows)
+    frame.assign(cell="z").to_csv(tmp_path / "new.csv", index=False)
+    with pytest.raises(InputError, match=r"new.csv: column 'cell': found 'z'"):
+        read_rows(tmp_path / "new.csv", columns=found[0].columns, table=found[0].table)
+    again = read_rows(tmp_path / "t.csv", columns=found[0].columns, table=found[0].table)
+    np.testing.assert_array_equal(again.rows, found[0].train.rows)
+
+
+def test_missing_values_of_a_file(tmp_path):
+    (tmp_path / "t.csv").write_text("a,cell\n1,x\nNA,y\n3,\n4,x\n")
+    data = load(tmp_path / "t.csv", missing="mask", test=0, kinds={"cell": "categorical"})
+    assert np.isnan(data.train.rows).tolist() == [[False, False], [True, False], [False, True], [False, False]]
+    with pytest.raises(InputError, match=r"column 'a'.*found 'NA'"):
+        load(tmp_path / "t.csv", test=0, kinds={"cell": "categorical"})
+    with pytest.raises(InputError, match=r"found images, expected a table for data\.missing"):
+        from_arrays(np.zeros((4, 2, 2), np.uint8), missing="mask")

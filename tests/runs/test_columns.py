@@ -1,0 +1,116 @@
+"""Runs on tables as they are, from Python and on the command line."""
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+import aae
+from aae.cli import main
+from aae.errors import InputError, InputWarning
+from aae.recipes.methods import METHODS
+
+G = np.random.default_rng(0)
+N = 80
+SMALL = {
+    "epochs": 2,
+    "model__encoder__hidden": [8],
+    "model__decoder__hidden": [8],
+    "model__discriminator__hidden": [8],
+}
+FRAME = pd.DataFrame(
+    {
+        "age": np.where(np.arange(N) % 7, G.normal(40, 9, N), np.nan),
+        "cell": np.array(["a", "b", None], dtype=object)[np.arange(N) % 3],
+        "reads": G.negative_binomial(2, 0.1, N),
+        "batch": np.array(["x", "y"], dtype=object)[np.arange(N) % 2],
+        "label": np.array(["old", "young"], dtype=object)[np.arange(N) // 40],
+    }
+)
+TOLD = {
+    "data__columns": {"reads": "count", "cell": "categorical"},
+    "data__covariates": ["batch"],
+    "data__missing": "mask",
+}
+
+
+def test_a_run_keeps_what_columns_are(tmp_path, capsys):
+    run = aae.train("classify", FRAME, run=tmp_path / "run", **TOLD, **SMALL)
+    assert (
+        "note: columns: 1 numerical; 1 categorical: cell (2); 1 count: reads; covariates: batch"
+        in capsys.readouterr().err
+    )
+    assert set(run.predict(FRAME)) <= {"old", "young"}
+    made = run.reconstruct(FRAME)
+    assert list(made.columns) == ["age", "cell", "reads", "batch"]
+    assert made.notna().all(axis=None)
+    drawn = run.sample(4, "old", covariates={"batch": "y"})
+    assert set(drawn.batch) == {"y"}
+    assert set(run.reconstruct(FRAME, covariates={"batch": "x"}).batch) == {"x"}
+    metrics = run.evaluate(FRAME)["metrics"]
+    assert np.isfinite(metrics["test_reconstruction"])
+    shared = aae.load(run.save(tmp_path / "shared"), "cpu")
+    pd.testing.assert_frame_equal(shared.reconstruct(FRAME), made)
+    with pytest.raises(InputError, match="covariates: found none; the decoder of this run sees batch"):
+        run.sample(1)
+    with pytest.raises(InputError, match=r"covariates: column 'batch': found 'z'"):
+        run.sample(1, covariates={"batch": "z"})
+    with pytest.raises(InputError, match="rows: column 'reads': found -1, expected a count"):
+        run.encode(FRAME.assign(reads=-1))
+    with pytest.raises(InputError, match="the explorer shows images and numbers"):
+        run.explore(FRAME)
+    with pytest.raises(InputError, match="method 'vae' takes numbers alone"):
+        METHODS["vae"].check_table()
+
+
+def _ends(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(list(map(str, arguments)))
+    return ended.value.code
+
+
+def test_the_command_line_takes_tables(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    FRAME.drop(columns="label").to_csv("t.csv", index=False)
+    settings = ["data.columns={reads='count',cell='categorical'}", "data.covariates='batch'", "data.missing='mask'"]
+    settings += ["training.epochs=2", "model.encoder.hidden=[8]", "model.decoder.hidden=[8]"]
+    assert (
+        _ends("train", "anomalies", "--data", "t.csv", "--run", "r", *(w for s in settings for w in ("--set", s))) == 0
+    )
+    assert _ends("score", "r", "t.csv", "-o", "s.csv") == 0
+    assert np.isfinite(pd.read_csv("s.csv").score).all()
+    assert _ends("reconstruct", "r", "t.csv", "-o", "rec.csv", "--covariate", "batch=x") == 0
+    made = pd.read_csv("rec.csv")
+    assert set(made.batch) == {"x"}
+    assert set(made.cell) <= {"a", "b"}
+    assert _ends("sample", "r", "-n", "3", "--covariate", "batch=y", "-o", "new.parquet") == 0
+    assert set(pd.read_parquet("new.parquet").batch) == {"y"}
+    assert _ends("sample", "r", "-n", "3", "--covariate", "batch=z", "-o", "no.csv") == 2
+    assert "covariates: column 'batch': found 'z'" in capsys.readouterr().err
+
+
+def test_anndata_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    obs = FRAME[["batch", "label"]].set_index(np.array([f"c{k}" for k in range(N)]))
+    cells = anndata.AnnData(G.negative_binomial(2, 0.2, (N, 6)).astype(np.float32), obs=obs)
+    cells.write_h5ad("cells.h5ad")
+    settings = ["data.covariates='batch'", "data.label_column='label'", "training.epochs=1"]
+    command = ["train", "classify", "--data", "cells.h5ad", "--run", "r", *(w for s in settings for w in ("--set", s))]
+    assert _ends(*command) == 0
+    run = aae.load("r", "cpu")
+    assert set(run.table.inner.kinds) == {"count"}
+    assert run.predict(cells).tolist() == run.predict(run.read("cells.h5ad", labels=False).rows).tolist()
+    assert _ends("encode", "r", "cells.h5ad", "-o", "coded.h5ad") == 0
+    assert anndata.read_h5ad("coded.h5ad").obsm["X_aae_style"].shape[0] == N
+    again = aae.train("classify", cells, run="again", data__covariates="batch", data__label_column="label", **SMALL)
+    assert again.table == run.table
+    with pytest.raises(InputError, match="unknown column of obs 'donor'"):
+        aae.train("map", cells, run="no", data__covariates="donor", **SMALL)
+
+
+def test_text_is_read_as_categories_with_a_note(tmp_path):
+    with pytest.warns(InputWarning, match=r"read as categories: 'cell' \(2\)"):
+        run = aae.train(
+            "map", FRAME.assign(age=1.0 * np.arange(N)).dropna()[["age", "cell"]], run=tmp_path / "r", **SMALL
+        )
+    assert run.table.kinds == ("numerical", "categorical")
