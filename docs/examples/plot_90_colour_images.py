@@ -28,7 +28,7 @@ for number, (image, digit) in enumerate(zip(*load_digits(return_X_y=True), stric
 images = aae.data.load(folder, colour=True).train
 rows, digits = images.rows.reshape(len(images), -1), images.labels
 convolutions = {"encoder": "conv", "decoder": "conv", "image_shape": (8, 8, 3)}
-model = aae.SupervisedAAE(12, **convolutions, epochs=40, learning_rate=0.002, random_state=0).fit(rows, digits)
+model = aae.SupervisedAAE(6, **convolutions, epochs=40, learning_rate=0.002, random_state=0).fit(rows, digits)
 
 # %%
 model.plot_samples(rows, n=60)

@@ -6,8 +6,10 @@ import scipy.sparse as ss
 
 import aae
 from aae.errors import InputError
+from aae.estimators.rows import scaled
 from aae.estimators.sparse import SparseTable, as_table
 from aae.estimators.weights import row_order
+from aae.networks import Scaling
 from aae.scaling import choose_scaling
 
 TINY = {"epochs": 2, "hidden_layer_sizes": (16,), "discriminator_layer_sizes": (8,), "random_state": 0}
@@ -68,3 +70,9 @@ def test_sparse_validation_rows_and_wrong_ones():
     assert aae.AAE(2, early_stopping=True, **TINY).fit(matrix).best_epoch_ > 0
     with pytest.raises(InputError, match=r"^validation_data: X has 29 features"):
         aae.AAE(2, **TINY).fit(matrix, validation_data=matrix[:, 1:])
+
+
+def test_one_scaled_row_is_read_as_a_row():
+    rows = scaled(Scaling.identity(), as_table(ss.csr_matrix(COUNTS)))
+    np.testing.assert_array_equal(rows[3].numpy(), COUNTS[3])
+    np.testing.assert_array_equal(rows[[3, 3]].numpy(), COUNTS[[3, 3]])

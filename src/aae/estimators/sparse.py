@@ -73,7 +73,10 @@ class SparseRows:
         return len(self.table)
 
     def __getitem__(self, which: Any) -> Tensor:
-        """Read rows."""
+        """Read one row (columns,), or several (n, columns)."""
+        if isinstance(which, int | np.integer):
+            row: Tensor = self[[which]][0]
+            return row
         with usual_state():
             single = isinstance(which, int | np.integer)
             dense = self.table[[which] if single else which.cpu().numpy() if isinstance(which, Tensor) else which]
