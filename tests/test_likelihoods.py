@@ -112,3 +112,5 @@ def test_means_of_counts_alone_add_up_to_the_total_of_the_row():
     with torch.no_grad():
         made = scaling.inverse_transform(likelihood.mean(torch.randn(30, 4), totals).numpy())
     np.testing.assert_allclose(made.sum(1), counts.sum(1), rtol=1e-3)
+    twice = torch.from_numpy(scaling.transform(7 * counts))
+    torch.testing.assert_close(likelihood.relative(twice), likelihood.relative(rows), rtol=1e-3, atol=1e-3)

@@ -33,7 +33,8 @@ class ColumnLikelihood(nn.Module):
     ================ ============================================= ==================================================
 
     Variances and dispersions are learnt. Where all columns are counts (`sized`) the means of a row add up to its total, as in
-    single-cell models (Lopez et al. 2018), so that the code need not say how much of it was counted.
+    single-cell models (Lopez et al. 2018), and the encoder sees rows brought to one total, so that the code does not say how
+    much was counted.
 
     Parameters
     ----------
@@ -106,6 +107,10 @@ class ColumnLikelihood(nn.Module):
     def totals(self, rows: Tensor) -> Tensor:
         """Compute the logarithm of the total count (batch, 1) of scaled rows."""
         return self._counts(rows).sum(1, keepdim=True).clamp(min=1).log()
+
+    def relative(self, rows: Tensor) -> Tensor:
+        """Bring scaled rows (batch, width) of counts to one total, so that what is encoded is not how much was counted."""
+        return relative_counts(rows, self.count_shift, self.count_gain, self.log_total[0])
 
     def _counts(self, rows: Tensor) -> Tensor:
         """Undo the scaling of counts (batch, counts)."""
@@ -235,6 +240,24 @@ class ColumnLikelihood(nn.Module):
             gap = _log_kernel(counts, best, theta) - _log_kernel(counts, means, theta)
             parts.append((counts - means.exp()).sign() * (2 * gap.clamp(min=0)).sqrt())
         return torch.cat(parts, 1).index_select(1, self._input_order)
+
+
+def relative_counts(rows: Tensor, shift: Tensor, gain: Tensor, log_total: Tensor | None = None) -> Tensor:
+    """Bring scaled rows (batch, width) that are all counts to one total: by default the geometric mean of theirs.
+
+    Parameters
+    ----------
+    rows : Tensor, (batch, width)
+        ``(asinh(count) - shift) * gain``.
+    shift, gain : Tensor, (width,)
+        Of the scaling.
+    log_total : Tensor, (), optional
+        Logarithm of the total.
+    """
+    counts = torch.sinh((rows / gain + shift).clamp(max=LARGEST_LOG + 1)).clamp(min=0)
+    totals = counts.sum(1, keepdim=True).clamp(min=1).log()
+    factor = ((totals.mean() if log_total is None else log_total) - totals).exp()
+    return (torch.asinh(counts * factor) - shift) * gain
 
 
 def _log_kernel(counts: Tensor, log_means: Tensor, log_dispersion: Tensor) -> Tensor:

@@ -317,6 +317,8 @@ class AdversarialAutoencoder(Model):
         Without `corrupt` the noise serves the hidden layers and the posterior alone.
         """
         rows = self.split(rows)[0]
+        if self.likelihood is not None and self.likelihood.sized:
+            rows = self.likelihood.relative(rows)
         x = self.corruption(rows, noise) if corrupt else rows
         for name in self.latents:
             width = self.latent(name).posterior.noise_inputs

@@ -157,7 +157,7 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
         if incremental:
             check_place(rows, scaler, self._input_names(X.shape[1]))
         used, ordered = take(rows, index), None if labels is None else labels[index]
-        seen = self._encoded_part(used)
+        seen = self._encoded_part(used, scaler)
         learnt = self._learnt_labels(seen, ordered, index, len(rows), seed, incremental=incremental, partial=partial)
         data = training_data(used, learnt, drawn, class_weights)
         observed, self._observed = self._observed, None
@@ -166,9 +166,9 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
         if partial:
             data = whole_batches(data, int(self.batch_size), Noise(seed, ORDER, len(history), 1))
         if settings.losses.neighbours is not None:
-            data = replace(data, radii=radii(self._encoded_part(data.rows), settings.losses.neighbours))
+            data = replace(data, radii=radii(self._encoded_part(data.rows, scaler), settings.losses.neighbours))
         if settings.losses.linked is not None:
-            data = replace(data, links=links(self._encoded_part(data.rows), settings.losses.linked))
+            data = replace(data, links=links(self._encoded_part(data.rows, scaler), settings.losses.linked))
         data = data.to(device)
         with seeded(seed, device):
             model = copy.deepcopy(self.model_) if incremental else self._build(rows, seed)

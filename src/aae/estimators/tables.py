@@ -27,10 +27,13 @@ from aae.data.columns import (
 )
 from aae.data.frames import is_frame
 from aae.errors import InputError
-from aae.estimators.rows import DTYPES, Rows, check_form, filled, medians
+from aae.estimators.rows import DTYPES, Rows, batches, check_form, filled, medians
 from aae.estimators.sparse import SparseTable, as_table
+from aae.likelihoods import relative_counts
 from aae.networks import Scaling
 from aae.scaling import fillings
+
+DENSE_VALUES = 2**26  # of sparse rows that are made dense for what compares them: 256 MiB
 
 
 class TableRows(BaseEstimator):  # type: ignore[misc]
@@ -164,11 +167,21 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
         inputs: Tensor = torch.from_numpy(self.scaler_.transform(np.hstack([blank, stored])))
         return inputs[:, -self.columns_.outer.width :]
 
-    def _encoded_part(self, rows: Tensor) -> Tensor:
-        """Leave the covariates of scaled rows out, where there are some."""
-        if self.columns_ is None or not self.columns_.covariates or not isinstance(rows, Tensor):
+    def _encoded_part(self, rows: Any, scaler: Scaling | None = None) -> Any:
+        """Leave the covariates of scaled rows out; rows that are all counts are brought to one total, with their scaling."""
+        columns = self.columns_
+        if columns is None:
             return rows
-        return rows[:, : -self.columns_.outer.width]
+        counted = scaler is not None and set(columns.inner.kinds) == {"count"}
+        if not isinstance(rows, Tensor):
+            if len(rows) * columns.width > DENSE_VALUES or not (counted or columns.covariates):
+                return rows
+            rows = torch.cat(list(batches(rows)))
+        inner = rows[:, : columns.inner.width]
+        if not counted or scaler is None or scaler.shift is None or scaler.gain is None:
+            return inner
+        shift, gain = (numbers[: columns.inner.width].float() for numbers in (scaler.shift, scaler.gain))
+        return relative_counts(inner, shift, gain)
 
     def _returned(self, rows: Rows, *, drawn: bool = False) -> Any:
         """Bring numbers (n, columns) back to rows as they were given: a data frame, or an array."""
