@@ -82,7 +82,7 @@ def main() -> None:
         recipes = {"defaults": read_recipe(options.recipe, settings, str(table)), "search": best}
         errors: dict[str, list[dict[str, float]]] = {}
         for name, recipe in recipes.items():
-            for run in train_seeds(fresh(recipe), options.seeds, run=folder / name, resume=True):
+            for run in train_seeds(fresh(recipe), options.seeds, run=folder / "compared" / name, resume=True):
                 predicted = np.asarray(run.predict(rows[apart])).astype(labels.dtype)
                 errors.setdefault(name, []).append({"error_percent": error_percent(labels[apart], predicted)})
     results = {name: summarize(each)["error_percent"] for name, each in errors.items()}
