@@ -185,7 +185,9 @@ def test_samples_and_rows_are_decoded_part_by_part(monkeypatch):
     largest = []
     decode = model.model_.decode
     monkeypatch.setattr(
-        model.model_, "decode", lambda codes, labels: largest.append(len(codes["style"])) or decode(codes, labels)
+        model.model_,
+        "decode",
+        lambda codes, *rest: largest.append(len(codes["style"])) or decode(codes, *rest),
     )
     monkeypatch.setattr("aae.estimators.use.BATCH", 64)
     np.testing.assert_allclose(model.sample(1000, random_state=0), whole, rtol=1e-4, atol=1e-4)

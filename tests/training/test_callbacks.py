@@ -12,6 +12,7 @@ from sklearn.datasets import load_iris
 import aae
 from aae.callbacks import Callback, Checkpoint, MLflow, TensorBoardImages, WandB
 from aae.errors import CallbackError, InputError
+from aae.estimators.validation import Validation, measure
 from aae.training.settings import TrainingSettings
 from aae.training.stopping import BestEpoch
 
@@ -152,7 +153,8 @@ def test_estimators_bring_the_best_weights_back_and_go_on():
     errors = [epoch["validation_error_percent"] for epoch in model.history_]
     assert len(errors) <= 8
     assert errors[model.best_epoch_ - 1] == min(errors)
-    measured = model._validated(model.model_, torch.from_numpy(model.scaler_.transform(ROWS)), SPECIES)
+    rows = Validation(torch.from_numpy(model.scaler_.transform(ROWS)), SPECIES)
+    measured = measure(model.model_, rows, scores_labels=True)
     assert measured["validation_error_percent"] < 60
     model.set_params(warm_start=True, early_stopping=False, validation_fraction=None, epochs=2).fit(ROWS, SPECIES)
     assert len(model.history_) == len(errors) + 2
