@@ -91,7 +91,7 @@ class AnomalyDetector(OutlierMixin, AdversarialTransformer):  # type: ignore[mis
 
     @property
     def noise_variance_(self) -> NDArray[np.float64]:
-        """Mean squared reconstruction error of each column of the scaled training rows, (n_features_in_,)."""
+        """Mean squared reconstruction error of each column of the scaled training rows, (columns,)."""
         variance: NDArray[np.float64] = self._anomaly_score.noise_variance.numpy()
         return variance
 
