@@ -182,6 +182,8 @@ def of_columns(cells: bool, path: Path = RESULTS / "benchmarks" / "columns.json"
                 for m in measures
             ]
             rows.append([*([] if cells else [task]), method, *shown])
+    if not rows:
+        return "Not measured yet."
     heads = [*([] if cells else ["table"]), "columns", *(COLUMNS[m][0] for m in measures)]
     versions = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
     return (
