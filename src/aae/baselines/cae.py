@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from aae import losses
-from aae.baselines.chain import Chained, MarkovChain, State, chain_arguments, layer_epochs
+from aae.baselines.chain import Chained, MarkovChain, State, chain_arguments, layer_phases
 from aae.errors import InputError
 from aae.losses import Reduction
 from aae.model import Model
@@ -130,28 +130,17 @@ def contractive_phases(
     if not penalty >= 0:
         raise InputError(f"penalty is {penalty}; expected a weight of 0 or larger")
 
-    def phase(k: int, start: int, stop: int | None) -> Phase:
-        def loss(batch: Batch) -> Tensor:
-            with torch.no_grad():
-                below = model.layers(batch.rows, k)[-1]
-            units = torch.sigmoid(model.upward(k, below))
-            error = losses.bernoulli_error(model.downward(k, units), below, reduction)
-            squared = contraction(units, model.linear(k).weight)
-            batch.metrics[f"reconstruction{k + 1}"] = error.detach()
-            batch.metrics[f"contraction{k + 1}"] = squared.detach()
-            return error + penalty * squared
+    def loss(k: int, batch: Batch) -> Tensor:
+        with torch.no_grad():
+            below = model.layers(batch.rows, k)[-1]
+        units = torch.sigmoid(model.upward(k, below))
+        error = losses.bernoulli_error(model.downward(k, units), below, reduction)
+        squared = contraction(units, model.linear(k).weight)
+        batch.metrics[f"reconstruction{k + 1}"] = error.detach()
+        batch.metrics[f"contraction{k + 1}"] = squared.detach()
+        return error + penalty * squared
 
-        return Phase(
-            f"layer{k + 1}",
-            [*model.linear(k).parameters(), model.down[k]],
-            loss,
-            OPTIMIZER,
-            start=start,
-            stop=stop,
-            begin=model.keep_starts if k == 0 else None,
-        )
-
-    return [phase(k, *when) for k, when in enumerate(layer_epochs(len(model.up), pretraining, epochs))]
+    return layer_phases(model, loss, OPTIMIZER, pretraining, epochs)
 
 
 class CAE(Chained):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from aae.errors import InputError
 from aae.model import Model
 from aae.noise import Noise
 from aae.training.data import TrainingData
+from aae.training.phases import Batch, Phase
+from aae.training.settings import OptimizerSettings
 
 if TYPE_CHECKING:
     from aae.recipes.schema import ChainSettings, ModelSettings
@@ -150,6 +153,31 @@ class Chained(Baseline):
             )
         if settings.output != "sigmoid":
             raise ValueError(f"model.output is {settings.output!r}; method {self.name!r} expects 'sigmoid'")
+
+
+def layer_phases(
+    model: MarkovChain,
+    loss: Callable[[int, Batch], Tensor],
+    optimizer: OptimizerSettings,
+    pretraining: int,
+    epochs: int,
+) -> list[Phase]:
+    """Create the phases ``layer1``, ``layer2`` and so on, one after the other; `loss` takes the layer, from 0, and a batch.
+
+    Parameters and errors are those of `layer_epochs`. The first phase keeps the rows at which chains begin.
+    """
+    return [
+        Phase(
+            f"layer{k + 1}",
+            [*model.linear(k).parameters(), model.down[k]],
+            partial(loss, k),
+            optimizer,
+            start=start,
+            stop=stop,
+            begin=model.keep_starts if k == 0 else None,
+        )
+        for k, (start, stop) in enumerate(layer_epochs(len(model.up), pretraining, epochs))
+    ]
 
 
 def layer_epochs(layers: int, pretraining: int, epochs: int) -> list[tuple[int, int | None]]:

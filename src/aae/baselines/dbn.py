@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from aae.baselines.chain import Chained, MarkovChain, State, binary, chain_arguments, layer_epochs
+from aae.baselines.chain import Chained, MarkovChain, State, binary, chain_arguments, layer_phases
 from aae.errors import InputError
 from aae.model import Model
 from aae.noise import Noise
@@ -96,27 +96,16 @@ def contrastive_phases(model: DeepBeliefNetwork, pretraining: int, epochs: int, 
         raise InputError(f"gibbs_steps is {gibbs_steps}; expected 1 or more")
     top = len(model.up) - 1
 
-    def phase(k: int, start: int, stop: int | None) -> Phase:
-        def loss(batch: Batch) -> Tensor:
-            with torch.no_grad():
-                data = model.infer(batch.rows, k)
-                found = model.gibbs(k, data, batch.noise)
-                batch.metrics[f"reconstruction{k + 1}"] = (found - data).square().sum(1).mean()
-                for _ in range(gibbs_steps - 1 if k == top else 0):
-                    found = model.gibbs(k, found, batch.noise)
-            return (model.free_energy(k, data) - model.free_energy(k, found)).mean()
+    def loss(k: int, batch: Batch) -> Tensor:
+        with torch.no_grad():
+            data = model.infer(batch.rows, k)
+            found = model.gibbs(k, data, batch.noise)
+            batch.metrics[f"reconstruction{k + 1}"] = (found - data).square().sum(1).mean()
+            for _ in range(gibbs_steps - 1 if k == top else 0):
+                found = model.gibbs(k, found, batch.noise)
+        return (model.free_energy(k, data) - model.free_energy(k, found)).mean()
 
-        return Phase(
-            f"layer{k + 1}",
-            [*model.linear(k).parameters(), model.down[k]],
-            loss,
-            OPTIMIZER,
-            start=start,
-            stop=stop,
-            begin=model.keep_starts if k == 0 else None,
-        )
-
-    return [phase(k, *when) for k, when in enumerate(layer_epochs(top + 1, pretraining, epochs))]
+    return layer_phases(model, loss, OPTIMIZER, pretraining, epochs)
 
 
 class DBN(Chained):
