@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import ndtri
+from torch import Tensor
 
 from aae.errors import InputError
 from aae.networks import Array, Scaling, parts
@@ -191,6 +192,12 @@ def fillings(rows: Array, kinds: Sequence[str]) -> Values:
         values, counts = np.unique(known, return_counts=True)
         found[k] = values[counts.argmax()] if kind in ("boolean", "categorical") else np.median(known)
     return found
+
+
+def last_inputs(scaling: Scaling, before: int, columns: Values, width: int) -> Tensor:
+    """Scale the last columns (n, columns) of a table, behind `before` others, to the inputs (n, width) that they become."""
+    rows = np.hstack([np.zeros((len(columns), before)), columns])
+    return torch.from_numpy(scaling.transform(rows))[:, -width:]
 
 
 def _select(rows: Any, places: NDArray[np.int64]) -> Values:

@@ -227,7 +227,7 @@ class Columns:
         step = max(1, 2**22 // max(1, rows.shape[1]))
         for start in range(0, len(rows), step):
             block = rows[start : start + step]
-            wrong = (block < 0) | (np.floor(block) != block) & ~np.isnan(block) | np.isinf(block)
+            wrong = _no_counts(block)
             if wrong.any():
                 row, place = (int(one) for one in np.unravel_index(wrong.argmax(), wrong.shape))
                 raise _no_count(block[row, place], f"{where}: column {self.columns[place].name!r}")
@@ -236,7 +236,7 @@ class Columns:
         if column.kind in ("numerical", "count"):
             numbers = _as_numbers(values, where)
             if column.kind == "count":
-                wrong = (numbers < 0) | (np.floor(numbers) != numbers) & ~np.isnan(numbers) | np.isinf(numbers)
+                wrong = _no_counts(numbers)
                 if wrong.any():
                     raise _no_count(numbers[wrong.argmax()], where)
             return numbers
@@ -260,12 +260,15 @@ class Columns:
             found[row] = number
         return found
 
-    def decode(self, rows: NDArray[Any]) -> list[NDArray[Any]]:
-        """Bring numbers (n, columns) back to values (n,) of each column."""
-        return [self._decode(column, rows[:, k]) for k, column in enumerate(self.columns)]
+    def decode(self, rows: NDArray[Any], *, drawn: bool = False) -> list[NDArray[Any]]:
+        """Bring numbers (n, columns) back to values (n,) of each column; counts that were `drawn` are whole."""
+        return [self._decode(column, rows[:, k], drawn) for k, column in enumerate(self.columns)]
 
     @staticmethod
-    def _decode(column: Column, numbers: NDArray[Any]) -> NDArray[Any]:
+    def _decode(column: Column, numbers: NDArray[Any], drawn: bool) -> NDArray[Any]:
+        if drawn and column.kind == "count":
+            whole: NDArray[Any] = np.rint(numbers) + 0.0  # no minus zero
+            return whole
         if column.kind in ("numerical", "count"):
             return numbers
         known = column.categories or (False, True)
@@ -483,6 +486,12 @@ def _as_numbers(values: NDArray[Any], where: str) -> NDArray[np.float64]:
     except (TypeError, ValueError) as error:
         raise InputError(f"{where}: found values that are no numbers ({reason(error)}), expected numbers") from None
     return numbers
+
+
+def _no_counts(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Find the values that are neither missing nor counts."""
+    found: NDArray[np.bool_] = (values < 0) | (np.floor(values) != values) & ~np.isnan(values) | np.isinf(values)
+    return found
 
 
 def _no_count(value: Any, where: str) -> InputError:

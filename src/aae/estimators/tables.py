@@ -31,7 +31,7 @@ from aae.estimators.rows import DTYPES, Rows, batches, check_form, filled, media
 from aae.estimators.sparse import SparseTable, as_table
 from aae.likelihoods import relative_counts
 from aae.networks import Scaling
-from aae.scaling import fillings
+from aae.scaling import fillings, last_inputs
 
 DENSE_VALUES = 2**26  # of sparse rows that are made dense for what compares them: 256 MiB
 
@@ -163,9 +163,7 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
             expected = ", ".join(self.columns_.outer.names)
             raise InputError(f"covariates is None; the decoder of this model sees {expected}, expected a value of each")
         stored = self._stored_covariates(covariates, n)
-        blank = np.zeros((n, len(self.columns_.inner)))
-        inputs: Tensor = torch.from_numpy(self.scaler_.transform(np.hstack([blank, stored])))
-        return inputs[:, -self.columns_.outer.width :]
+        return last_inputs(self.scaler_, len(self.columns_.inner), stored, self.columns_.outer.width)
 
     def _encoded_part(self, rows: Any, scaler: Scaling | None = None) -> Any:
         """Leave the covariates of scaled rows out; rows that are all counts are brought to one total, with their scaling."""
@@ -190,11 +188,8 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
             if frame is None:
                 return rows
             return frame_like(frame[0], frame[1], [rows[:, k] for k in range(rows.shape[1])])
-        if drawn:
-            counts = [k for k, kind in enumerate(columns.kinds) if kind == "count"]
-            rows[:, counts] = np.rint(rows[:, counts]) + 0.0  # no minus zero
         own = columns if self._named_covariates else columns.inner
-        values = dict(zip(own.names, own.decode(rows), strict=True))
+        values = dict(zip(own.names, own.decode(rows, drawn=drawn), strict=True))
         if frame is not None:
             return frame_like(frame[0], frame[1], [values[str(name)] for name in frame[1]])
         # The columns of an array are called by their place.

@@ -24,6 +24,7 @@ from aae.errors import InputError, reason
 from aae.model import Model
 from aae.networks import Scaling
 from aae.recipes import Recipe
+from aae.scaling import last_inputs
 from aae.training.run_directory import RunDirectory
 
 BATCH = 1000  # rows pushed through the networks at once
@@ -182,18 +183,13 @@ class StoredRows:
             raise InputError(f"covariates: found none; the decoder of this run sees {', '.join(outer.names)}")
         values = for_rows(covariates, outer.names, n)
         stored = outer.encode(NamedValues(values), where="covariates")
-        blank = np.zeros((n, len(self.table.inner)))
-        inputs = self.scaling.transform(np.hstack([blank, stored]))[:, -outer.width :]
-        return torch.from_numpy(inputs).to(self.device)
+        return last_inputs(self.scaling, len(self.table.inner), stored, outer.width).to(self.device)
 
     def _returned(self, numbers: NDArray[Any], *, drawn: bool = False) -> Any:
         """Return rows as people have them: of a table by kind its values by name, in a data frame where pandas is there."""
         if self.table is None:
             return numbers
-        if drawn:
-            counts = [k for k, kind in enumerate(self.table.kinds) if kind == "count"]
-            numbers[:, counts] = np.rint(numbers[:, counts]) + 0.0  # no minus zero
-        values = self.table.decode(numbers)
+        values = self.table.decode(numbers, drawn=drawn)
         try:
             return frame_like("pandas", self.table.names, values)
         except ImportError:
