@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from aae.errors import InputError
 from aae.likelihoods import ColumnLikelihood
 from aae.losses import Reduction, half_squared_error
-from aae.networks import Corruption
+from aae.networks import Corruption, Scaling
 from aae.noise import Noise
 from aae.posteriors import ClusteredSoftmax, Posterior, Softmax
 from aae.priors import Prior
@@ -65,6 +65,9 @@ class Model(nn.Module):
     def sample(self, n: int, labels: Tensor | None = None, noise: Noise | None = None) -> Tensor:
         """Draw `n` rows (n, inputs), of given labels (n,) where it knows labels; InputError where it draws none."""
         raise InputError(f"a {self.description} cannot be sampled")
+
+    def measure(self, scaling: Scaling, rows: Iterable[Tensor]) -> None:
+        """Set before training what depends on where the training rows lie, given in scaled parts; here nothing does."""
 
 
 class Latent(nn.Module):
@@ -285,6 +288,11 @@ class AdversarialAutoencoder(Model):
     def classifies(self) -> bool:  # type: ignore[override]
         """Whether the model infers a label, q(y|x)."""
         return "label" in self.latents
+
+    def measure(self, scaling: Scaling, rows: Iterable[Tensor]) -> None:
+        """Set where the likelihood of columns by kind finds their counts."""
+        if self.likelihood is not None:
+            self.likelihood.measure(scaling, rows)
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """List the parameters of the generator: the encoder and all heads."""

@@ -172,8 +172,8 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
         data = data.to(device)
         with seeded(seed, device):
             model = copy.deepcopy(self.model_) if incremental else self._build(rows, seed)
-            if model.likelihood is not None and not incremental:
-                model.likelihood.measure(scaler, batches(rows))
+            if not incremental:
+                model.measure(scaler, batches(rows))
             self._set_changeable(model)
             model.to(device)
             classify = data.labelled is not None and len(data.labelled) > 0

@@ -19,7 +19,6 @@ from aae.data.checks import are_images
 from aae.device import describe_device
 from aae.errors import InputError
 from aae.files import pack_tensors, read_bytes, unpack_tensors, write_bytes, write_json, write_tensors
-from aae.likelihoods import ColumnLikelihood
 from aae.model import Model
 from aae.networks import Scaling
 from aae.noise import Noise, seeded, torch_state
@@ -130,9 +129,7 @@ def prepare(
     scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows, table)
     radii = _read_radii(folder) if resume and folder.radii.exists() else None
     on_device = training_data(recipe, dataset.train, scaling, labelled, radii, table).to(device)
-    likelihood = getattr(model, "likelihood", None)
-    if isinstance(likelihood, ColumnLikelihood):  # baselines have functions of that name
-        likelihood.measure(scaling, [on_device.rows])
+    model.measure(scaling, [on_device.rows])
     trainer = Trainer(model, build_phases(recipe, model), on_device, recipe.training, device, distributed)
     complete = _with_optimizers(recipe, trainer)
     changed = check_same_recipe(folder, complete) if resume else {}
