@@ -142,11 +142,8 @@ def figure6() -> Drawing:
     return d
 
 
-def figure8() -> Drawing:
-    """Semi-supervised."""
-    d = Drawing(
-        64, 49, "Figure 8: the encoder infers label and style, each has a discriminator, and the decoder sees both"
-    )
+def two_latents(d: Drawing) -> None:
+    """Draw the encoder of label and style."""
     d.box(4.5, 24, 6, 6, ["_x_"])
     d.arrow((7.5, 24), (11, 24))
     d.net(15.5, 24, 9, 16, 11, ["encoder", "_q_(_z_, _y_|_x_)"])
@@ -154,6 +151,14 @@ def figure8() -> Drawing:
     d.box(27.5, 28, 6, 5.5, ["_z_", "linear"])
     d.arrow((20, 21.5), (24.5, 20))
     d.arrow((20, 26.5), (24.5, 28))
+
+
+def figure8() -> Drawing:
+    """Semi-supervised."""
+    d = Drawing(
+        64, 49, "Figure 8: the encoder infers label and style, each has a discriminator, and the decoder sees both"
+    )
+    two_latents(d)
     d.arrow((30.5, 20), (37, 22.3))
     d.arrow((30.5, 28), (37, 25.7))
     d.net(41.5, 24, -9, 14, 9, ["decoder"])
@@ -169,13 +174,7 @@ def figure10() -> Drawing:
     d = Drawing(
         78, 49, "Figure 10: as figure 8, but the decoder sees the sum of the cluster head y W_C and the style z"
     )
-    d.box(4.5, 24, 6, 6, ["_x_"])
-    d.arrow((7.5, 24), (11, 24))
-    d.net(15.5, 24, 9, 16, 11, ["encoder", "_q_(_z_, _y_|_x_)"])
-    d.box(27.5, 20, 6, 5.5, ["_y_", "softmax"])
-    d.box(27.5, 28, 6, 5.5, ["_z_", "linear"])
-    d.arrow((20, 21.5), (24.5, 20))
-    d.arrow((20, 26.5), (24.5, 28))
+    two_latents(d)
     d.net(36.5, 20, 7, 5.5, 4, ["× _W_~C"])
     d.arrow((30.5, 20), (33, 20))
     d.box(45, 24, 3.6, 3.6, ["+"])

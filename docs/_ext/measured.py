@@ -130,7 +130,7 @@ def ablation(path: Path = RESULTS / "benchmarks" / "ablation.json") -> str:
     rows = []
     for name, measures in found["results"].items():
         values, seconds = measures[found["metric"]], statistics.mean(measures["cpu_seconds"])
-        summary = {"values": values, "mean": statistics.mean(values), "sd": statistics.stdev(values)}
+        summary = results.over_seeds(values)
         rows.append(
             [name, results.with_std(summary, metric.digits), f"{max(values):.{metric.digits}f}", f"{seconds:.0f}"]
         )
@@ -173,12 +173,9 @@ def of_columns(cells: bool, path: Path = RESULTS / "benchmarks" / "columns.json"
         measures = list(next(iter(methods.values())))
         for method, values in methods.items():
             shown = [
-                f"{statistics.mean(values[m]):.{COLUMNS[m][1]}f}"
-                + (
-                    f" ± {statistics.stdev(values[m]):.{COLUMNS[m][1]}f}"
-                    if len(values[m]) > 1 and m != "seconds"
-                    else ""
-                )
+                f"{statistics.mean(values[m]):.0f}"
+                if m == "seconds"
+                else results.with_std(results.over_seeds(values[m]), COLUMNS[m][1])
                 for m in measures
             ]
             rows.append([*([] if cells else [task]), method, *shown])

@@ -81,13 +81,17 @@ def summarize(reports: Sequence[dict[str, float]]) -> Summary:
 
     Metrics that not every seed has are left out.
     """
-    summary: Summary = {}
+    found: Summary = {}
     for name in reports[0]:
         if all(name in report for report in reports):
-            values = [report[name] for report in reports]
-            sd = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-            summary[name] = {"values": values, "mean": float(np.mean(values)), "sd": sd}
-    return summary
+            found[name] = over_seeds([report[name] for report in reports])
+    return found
+
+
+def over_seeds(values: Sequence[float]) -> dict[str, Any]:
+    """Summarize one metric over seeds, as `summarize` does."""
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return {"values": list(values), "mean": float(np.mean(values)), "sd": sd}
 
 
 def with_std(summary: Mapping[str, Any], digits: int | None) -> str:

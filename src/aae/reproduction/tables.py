@@ -93,6 +93,15 @@ def _core_minutes(result: dict[str, Any]) -> str:
     return f"{sum(measured) / len(measured) / 60:.1f}" if measured else ""
 
 
+OF_POSTERIORS = (
+    "parzen_log_likelihood_nats",
+    "parzen_standard_error_nats",
+    "energy_distance",
+    "test_reconstruction",
+    "frechet_distance",
+    "precision_percent",
+    "recall_percent",
+)
 TABLES = {
     "errors": ResultTable(
         r"demo.*|table2-.*",
@@ -134,29 +143,13 @@ TABLES = {
     ),
     "posteriors": ResultTable(
         r"table1-mnist(-gaussian|-universal)?",
-        (
-            "parzen_log_likelihood_nats",
-            "parzen_standard_error_nats",
-            "energy_distance",
-            "test_reconstruction",
-            "frechet_distance",
-            "precision_percent",
-            "recall_percent",
-        ),
+        OF_POSTERIORS,
         baseline=True,
         epochs=15,
     ),
     "high-dimension": ResultTable(
         r"table1-mnist(-1000-dim)?",
-        (
-            "parzen_log_likelihood_nats",
-            "parzen_standard_error_nats",
-            "energy_distance",
-            "test_reconstruction",
-            "frechet_distance",
-            "precision_percent",
-            "recall_percent",
-        ),
+        OF_POSTERIORS,
         baseline=True,
         epochs=15,
     ),
