@@ -14,12 +14,14 @@ from aae.networks import ACTIVATIONS
 from aae.noise import Noise
 from aae.reproduction import reproduce
 from aae.runs.prepare import prepare
+from aae.runs.recipe import read_recipe
 from aae.runs.seeds import train_seeds, train_together
 from aae.runs.train import train
 from aae.training import loop
 from aae.training.acceleration.distributed import Distributed
 from aae.training.batched_seeds import BatchedNoise, BatchedSeeds
 from aae.training.checkpoints import checkpoint_places
+from aae.training.radii import neighbour_radii
 from aae.training.run_directory import RunDirectory
 
 CPU = torch.device("cpu")
@@ -235,3 +237,18 @@ def test_replicas_and_processes_do_not_mix(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(Distributed, "joined", lambda: Distributed(0, 2))
     with pytest.raises(InputError, match="seeds are trained together by one process; expected no other processes"):
         train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True)
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_neighbours_are_sought_once_for_all_seeds(batched, tmp_path, monkeypatch):
+    calls = []
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return neighbour_radii(*arguments)
+
+    monkeypatch.setattr("aae.recipes.build_data.neighbour_radii", counted)
+    changes = ["training.epochs=2", "training.losses.clustering.epochs=1", "model.encoder.hidden=[16]"]
+    runs = train_seeds(read_recipe("demo-consistent", changes), 2, run=tmp_path / "run", device="cpu", batched=batched)
+    assert len(calls) == 1
+    assert len({run.metadata["radii"] for run in runs}) == 1

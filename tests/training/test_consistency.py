@@ -214,6 +214,16 @@ def test_batched_seeds_find_what_each_seed_finds_alone():
             torch.testing.assert_close(a, b, atol=2e-4, rtol=2e-3, msg=name)
 
 
+def test_batched_seeds_have_gradients_through_batch_normalization_in_bf16():
+    alone, together = (
+        [trained(LossSettings(**JOINT), seed=seed, model=build(seed), epochs=1, precision="bf16") for seed in (0, 1)]
+        for _ in range(2)
+    )
+    found = BatchedSeeds(together).run_epoch()
+    for one, other in zip(alone, found, strict=True):
+        assert other == pytest.approx(one.run_epoch(), rel=0.02, abs=0.02)
+
+
 def test_compiled_steps_find_the_same():
     plain, compiled = (
         trained(LossSettings(**JOINT), epochs=2, precision="bf16", compile=compile, labels=False)

@@ -14,7 +14,7 @@ from aae.priors import Gaussian
 from aae.recipes import read
 from aae.recipes.build_model import build_model, build_phases
 from aae.training.batched_seeds import BatchedSeeds
-from aae.training.phases import Batch, adversarial_phases, discriminator_phase
+from aae.training.phases import Batch, adversarial_phases, configured_phases, discriminator_phase
 from aae.training.settings import LossSettings, MatchingSettings, OptimizerSettings, TrainingSettings
 from aae.training.trainer import Trainer, TrainingData
 
@@ -164,6 +164,16 @@ def test_seeds_train_together_as_alone(options, spectral_norm):
     for run, other in zip(alone, together.trainers, strict=True):
         for own, batched in zip(run.module.state_dict().values(), other.module.state_dict().values(), strict=True):
             torch.testing.assert_close(own, batched, rtol=1e-3, atol=1e-4)
+
+
+def test_a_recipe_takes_an_objective_without_discriminators(capsys):
+    recipe = read(
+        "figure2a-digits", ["training.losses.matching.objective=mmd", "training.discriminator.learning_rate=0.1"]
+    )
+    phases = build_phases(recipe, build_model(recipe.model, (8, 8), 10, Noise(0)))
+    found = configured_phases(phases, recipe.training)
+    assert [phase.name for phase in found] == ["reconstruction", "generator"]
+    assert "training.discriminator is not used: objective 'mmd' has none" in capsys.readouterr().err
 
 
 def test_what_does_not_fit_is_named():

@@ -162,22 +162,24 @@ def training_data(
     scaling: Scaling,
     labelled: NDArray[np.int64] | None,
     radii: torch.Tensor | None = None,
+    links: torch.Tensor | None = None,
     table: Columns | None = None,
 ) -> TrainingData:
     """Collect what a run trains on: labels outside the labelled subset are hidden from it.
 
-    Where consistency takes its radii from neighbours these are computed, unless given as `radii` (n,); so are the links of rows
-    where the graph of neighbours is one of the losses, each time anew. Covariates are no part of what makes rows neighbours.
+    Where consistency takes its radii from neighbours these are computed, unless given as `radii` (n,); so are the links of rows,
+    unless given as `links`, where the graph of neighbours is one of the losses. Covariates are no part of what makes rows
+    neighbours.
     """
     if table is not None:
-        return _table_data(recipe, split, scaling, labelled, radii, table)
+        return _table_data(recipe, split, scaling, labelled, radii, links, table)
     rows, neighbours = split.rows, recipe.training.losses.neighbours
     read = partial(rows.take, axis=0) if isinstance(rows, np.memmap) and rows.flags.writeable else None
     if radii is None and neighbours is not None:
-        radii = neighbour_radii(_tensor(rows), scaling, neighbours, recipe.training.seed)
-    linked, links = recipe.training.losses.linked, None
-    if linked is not None:
-        links = neighbour_links(_tensor(rows), scaling, linked, recipe.training.seed)
+        radii = neighbour_radii(_tensor(rows), scaling, neighbours)
+    linked = recipe.training.losses.linked
+    if links is None and linked is not None:
+        links = neighbour_links(_tensor(rows), scaling, linked)
     if labelled is None:
         return TrainingData(_tensor(rows), scaling, radii=radii, links=links, read=read)
     assert split.labels is not None
@@ -198,16 +200,18 @@ def _table_data(
     scaling: Scaling,
     labelled: NDArray[np.int64] | None,
     radii: torch.Tensor | None,
+    links: torch.Tensor | None,
     table: Columns,
 ) -> TrainingData:
     """Collect what a run trains on of a table by kind, scaled already, with what is known of it."""
     rows = torch.from_numpy(scaling.transform(np.asarray(split.rows)))
     inner = rows[:, : rows.shape[1] - table.outer.width]
     neighbours, linked = recipe.training.losses.neighbours, recipe.training.losses.linked
-    same, seed = Scaling.identity(), recipe.training.seed
+    same = Scaling.identity()
     if radii is None and neighbours is not None:
-        radii = neighbour_radii(inner, same, neighbours, seed)
-    links = None if linked is None else neighbour_links(inner, same, linked, seed)
+        radii = neighbour_radii(inner, same, neighbours)
+    if links is None and linked is not None:
+        links = neighbour_links(inner, same, linked)
     observed = None
     if recipe.data.missing == "mask":
         observed = torch.from_numpy(~np.isnan(np.asarray(split.rows)))

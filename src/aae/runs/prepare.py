@@ -31,6 +31,7 @@ from aae.runs.resume import check_same_data, check_same_recipe, restore
 from aae.scaling import value_range
 from aae.training.acceleration.distributed import Distributed, synchronize
 from aae.training.checkpoints import Place, remove_older_checkpoints
+from aae.training.data import TrainingData
 from aae.training.loop import TrainingJob
 from aae.training.run_directory import RunDirectory
 from aae.training.trainer import INIT, Trainer
@@ -85,6 +86,7 @@ def prepare(
     resume: bool = False,
     dataset: Dataset | None = None,
     place: Place | None = None,
+    like: TrainingData | None = None,
 ) -> PreparedRun:
     """Create what a run needs, or what it needs to go on, and write what defines it into its folder.
 
@@ -98,6 +100,8 @@ def prepare(
         Where to train.
     place : Place, optional
         Of the checkpoint to go on from, by default the newest.
+    like : TrainingData, optional
+        Of another seed: what is known there of neighbours is not sought again.
 
     Returns
     -------
@@ -127,8 +131,9 @@ def prepare(
     torch.manual_seed(seed)  # for modules and samplers of the user that draw from torch itself
     low, high = value_range(dataset.train.rows) if table is None else (0.0, 1.0)
     scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows, table)
-    radii = _read_radii(folder) if resume and folder.radii.exists() else None
-    on_device = training_data(recipe, dataset.train, scaling, labelled, radii, table).to(device)
+    kept = _read_radii(folder) if resume and folder.radii.exists() else None
+    radii, links = (kept, None) if like is None else (like.radii if kept is None else kept, like.links)
+    on_device = training_data(recipe, dataset.train, scaling, labelled, radii, links, table).to(device)
     model.measure(scaling, [on_device.rows])
     trainer = Trainer(model, build_phases(recipe, model), on_device, recipe.training, device, distributed)
     complete = _with_optimizers(recipe, trainer)
@@ -183,7 +188,7 @@ def prepare(
             packed = pack_tensors({"radii": on_device.radii})
             metadata["radii"] = hashlib.sha256(packed).hexdigest()
         folder.start(recipes.dump(complete), metadata)
-        if on_device.radii is not None and radii is None:
+        if on_device.radii is not None and kept is None:
             write_bytes(folder.radii, packed)
 
     def measure() -> dict[str, float]:

@@ -22,6 +22,7 @@ from aae.runs.run import Run
 from aae.training.acceleration.distributed import Distributed
 from aae.training.batched_seeds import BatchedSeeds
 from aae.training.callbacks import AnyCallback
+from aae.training.data import TrainingData
 from aae.training.loop import Interruption, run_to_end
 from aae.training.run_directory import RunDirectory
 from aae.training.settings import MAX_SEED
@@ -86,10 +87,11 @@ def train_seeds(
         together = batched if batched is not None else on_gpu and alone
         dataset = dataset or load_data(recipe)
         turns = [unfinished] if together else [[one] for one in unfinished]
+        data: TrainingData | None = None
         for turn in turns:
             targets = [(one, RunDirectory(paths[one.training.seed])) for one in turn]
             more = turn is not turns[-1]
-            _train(targets, choose_device(device), resume, dataset, more=more, callbacks=callbacks)
+            data = _train(targets, choose_device(device), resume, dataset, more=more, callbacks=callbacks, like=data)
     return [Run.load(path, device, trust_modules=True) for path in paths.values()]
 
 
@@ -140,8 +142,12 @@ def _train(
     *,
     more: bool = False,
     callbacks: Sequence[AnyCallback] = (),
-) -> None:
-    """Train a run, or several together, each under the lock on its folder; `more` says whether others are to follow."""
+    like: TrainingData | None = None,
+) -> TrainingData | None:
+    """Train a run, or several together, each under the lock on its folder; `more` says whether others are to follow.
+
+    `like` is what another seed was trained on; returns what the last one was, if any was trained.
+    """
     for recipe, folder in targets:  # before there is a lock in a folder that is none of ours
         if resume and not folder.is_new():
             check_same_recipe(folder, recipe, complete=False)
@@ -159,7 +165,8 @@ def _train(
         place = common_place([folder for _, folder in targets]) if resume and len(targets) > 1 else None
         prepared: list[PreparedRun] = []
         for recipe, folder in targets:
-            prepared.append(prepare(recipe, folder, device, resume, dataset, place))
+            prepared.append(prepare(recipe, folder, device, resume, dataset, place, like))
+            like = prepared[-1].job.trainer.data
             BatchedSeeds.share_rows([one.job.trainer for one in prepared])
         interruption = train_together(prepared, callbacks)
         if interruption.is_set and more:
@@ -167,6 +174,7 @@ def _train(
             raise InterruptedTrainingError(
                 f"stopped when {where.name} was finished; {where.parent} goes on with --resume", interruption.status
             )
+    return like
 
 
 def train_together(prepared: Sequence[PreparedRun], callbacks: Sequence[AnyCallback] = ()) -> Interruption:

@@ -8,7 +8,8 @@ mini-batches and random numbers; what differs from training it alone is rounding
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -208,7 +209,7 @@ class BatchedSeeds:
             loss: Tensor = functional_call(self._call, tensors, (phase, own))
             return loss, own.codes or {}, own.metrics
 
-        with self.trainers[0].cast:
+        with self.trainers[0].cast, _normalized_in_fp32(self.module):
             loss, codes, metrics = vmap(loss_of_one, randomness="same")(tensors, given, self._index)
         batch.codes = codes or None
         batch.metrics |= metrics
@@ -279,6 +280,18 @@ class BatchedSeeds:
         if any(not torch.equal(state, before[name]) for name, state in torch_state(self.device).items()):
             set_torch_state(before, self.device)
             raise RuntimeError("a module of the model draws from torch itself, which has one stream for all seeds")
+
+
+@contextmanager
+def _normalized_in_fp32(module: nn.Module) -> Iterator[None]:
+    """Let batch normalization take its rows in fp32: batched, its gradient within a phase is not known for bf16 rows."""
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    hooks = [layer.register_forward_pre_hook(lambda _, rows: (rows[0].float(),)) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class _Loss(nn.Module):

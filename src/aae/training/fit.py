@@ -121,10 +121,10 @@ def fit(
         tensor = torch.tensor(values, dtype=torch.float32)
         radii = None
         if training.losses.neighbours is not None:
-            radii = neighbour_radii(tensor, scaling, training.losses.neighbours, training.seed)
+            radii = neighbour_radii(tensor, scaling, training.losses.neighbours)
         links = None
         if training.losses.linked is not None:
-            links = neighbour_links(tensor, scaling, training.losses.linked, training.seed)
+            links = neighbour_links(tensor, scaling, training.losses.linked)
         data = TrainingData(tensor, scaling, known, labelled, radii, links).to(torch_device)
         classify = labelled is not None and len(labelled) > 0
         if phases is None:

@@ -23,7 +23,7 @@ COPIES = 4  # columns of links for each neighbour, which tell their weights apar
 HALVINGS = 40  # of the interval in which the scale of a row lies
 
 
-def neighbour_radii(rows: Tensor, scaling: Scaling, k: int, seed: int = 0) -> Tensor:
+def neighbour_radii(rows: Tensor, scaling: Scaling, k: int) -> Tensor:
     """Compute the Euclidean distance of each scaled row to its k-th nearest neighbour, within 0.3 to 3 times their median.
 
     Of more than 50,000 rows, or than 40 million numbers (13,020 images of SVHN), so many drawn ones stand for all, and the
@@ -38,8 +38,6 @@ def neighbour_radii(rows: Tensor, scaling: Scaling, k: int, seed: int = 0) -> Te
         From stored rows to what the network sees.
     k : int
         Which neighbour, 1 to n - 1; a row is no neighbour of itself.
-    seed : int
-        Decides which rows are drawn.
 
     Returns
     -------
@@ -54,7 +52,7 @@ def neighbour_radii(rows: Tensor, scaling: Scaling, k: int, seed: int = 0) -> Te
     n = len(rows)
     if not 1 <= k < n:
         raise InputError(f"training.losses.consistency.neighbours is {k}; found {n} rows, expected 1 to {n - 1}")
-    drawn = _references(rows, seed)
+    drawn = _references(rows)
     depth = max(1, round(k * len(drawn) / n))
     radii = torch.cat([distances[:, depth - 1] for distances, _ in _neighbours(rows, scaling, drawn, depth)])
     median = radii.median()
@@ -66,7 +64,7 @@ def neighbour_radii(rows: Tensor, scaling: Scaling, k: int, seed: int = 0) -> Te
     return radii.clamp(LIMITS[0] * median, LIMITS[1] * median)
 
 
-def neighbour_links(rows: Tensor, scaling: Scaling, k: int, seed: int = 0) -> Tensor:
+def neighbour_links(rows: Tensor, scaling: Scaling, k: int) -> Tensor:
     """Compute with which rows each scaled row is linked, so that to draw one of them at random is to draw a link by its weight.
 
     The weights are those of UMAP (McInnes et al. 2018): exp(-(d - d_1) / s) for a neighbour at a distance d, with d_1 that of the
@@ -74,7 +72,7 @@ def neighbour_links(rows: Tensor, scaling: Scaling, k: int, seed: int = 0) -> Te
 
     Parameters
     ----------
-    rows, scaling, seed
+    rows, scaling
         As for `neighbour_radii`.
     k : int
         With how many neighbours, 1 to n - 1.
@@ -92,7 +90,7 @@ def neighbour_links(rows: Tensor, scaling: Scaling, k: int, seed: int = 0) -> Te
     n = len(rows)
     if not 1 <= k < n:
         raise InputError(f"training.losses.neighbour_graph.neighbours is {k}; found {n} rows, expected 1 to {n - 1}")
-    drawn = _references(rows, seed)
+    drawn = _references(rows)
     blocks = []
     for distances, found in _neighbours(rows, scaling, drawn, k):
         parts = _link_weights(distances.double()).cumsum(1)
@@ -118,11 +116,11 @@ def _link_weights(distances: Tensor) -> Tensor:
     return torch.exp(-beyond / torch.maximum(high, least))
 
 
-def _references(rows: Tensor, seed: int) -> Tensor:
-    """Choose the rows among which neighbours are sought: all, or as many as there may be."""
+def _references(rows: Tensor) -> Tensor:
+    """Choose the rows among which neighbours are sought: all, or as many as there may be, the same ones for every seed."""
     n = len(rows)
     most = min(REFERENCES, max(1000, NUMBERS // rows[0].numel()))
-    return torch.arange(n) if n <= most else Noise(seed).permutation(n)[:most].sort().values
+    return torch.arange(n) if n <= most else Noise(0).permutation(n)[:most].sort().values
 
 
 def _neighbours(rows: Tensor, scaling: Scaling, drawn: Tensor, k: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from aae.errors import InputError, unknown
@@ -142,9 +143,13 @@ def configured_phases(phases: Sequence[Phase], settings: TrainingSettings) -> li
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{names.count(name)} phases are called {name!r}; expected a name of its own for each")
-    given = settings.named_optimizers
+    given, matching = settings.named_optimizers, settings.losses.matching
     for name in given:
-        if name not in names:
+        if name == "discriminator" and not matching.discriminates:  # of a recipe whose objective was changed
+            print(
+                f"note: training.discriminator is not used: objective {matching.objective!r} has none", file=sys.stderr
+            )
+        elif name not in names:
             raise unknown("phase in training", name, names)
     return [
         (phase.with_optimizer(given[phase.name]) if phase.name in given else phase).without_frozen() for phase in phases
