@@ -95,7 +95,7 @@ def discriminator_accuracy(prior_logits: Tensor, code_logits: Tensor, objective:
 
     The border is an output of 0, of 0.5 for least squares, and for the Wasserstein distance the middle of the two means.
     """
-    border = prior_logits.new_tensor(0.5 if objective == "least-squares" else 0.0)
+    border: float | Tensor = 0.5 if objective == "least-squares" else 0.0
     if objective == "wasserstein":
         border = 0.5 * (prior_logits.mean() + code_logits.mean())
     return 0.5 * ((prior_logits > border).float().mean() + (code_logits <= border).float().mean())
@@ -272,7 +272,9 @@ def information_loss(probabilities: Tensor, marginal: float = 2.0, prior: Sequen
     """
     mean = probabilities.mean(0)
     even = [1 / probabilities.shape[1]] * probabilities.shape[1]
-    expected = torch.tensor(prior or even, dtype=mean.dtype, device=mean.device).clamp(min=torch.finfo(mean.dtype).tiny)
+    expected = torch.cat([mean.new_full((1,), share) for share in prior or even]).clamp(
+        min=torch.finfo(mean.dtype).tiny
+    )
     divergence = (torch.special.xlogy(mean, mean) - mean * expected.log()).sum()
     loss: Tensor = marginal * divergence + torch.special.entr(probabilities).sum(1).mean()
     return loss

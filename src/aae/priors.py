@@ -351,7 +351,8 @@ class Categorical(Prior):
         if self.probabilities is None:
             categories = noise.integers(self.dim, n)
         else:
-            steps = torch.tensor(self.probabilities[:-1], device=noise.device, dtype=torch.float32).cumsum(0)
+            masses = [torch.full((1,), p, device=noise.device, dtype=torch.float32) for p in self.probabilities]
+            steps = torch.cat(masses).cumsum(0)[:-1]
             categories = (noise.uniform(n)[:, None] >= steps).sum(1)
         if labels is not None:
             categories = torch.where(labels < 0, categories, labels)

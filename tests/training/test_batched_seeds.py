@@ -6,6 +6,7 @@ import pytest
 import torch
 from helpers import metrics_of, small_networks
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from aae.cli import run as command
 from aae.errors import InputError, InterruptedTrainingError
@@ -237,6 +238,27 @@ def test_replicas_and_processes_do_not_mix(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(Distributed, "joined", lambda: Distributed(0, 2))
     with pytest.raises(InputError, match="seeds are trained together by one process; expected no other processes"):
         train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True)
+
+
+class Made(TorchDispatchMode):
+    """Counts the tensors that are made of numbers in Python, each of which a GPU would have to fetch."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function is torch.ops.aten.lift_fresh.default
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "name", [*NAMES, "table2-mnist-100-consistent", "table2-svhn-1000-consistent", "table2-catgan-100"]
+)
+def test_a_step_makes_no_tensor_of_numbers_in_python(name, tmp_path):
+    (trainer,) = trainers(name, (0,), tmp_path, average_from=None)
+    order, labelled = trainer.open_epoch()
+    with Made() as made:
+        trainer._compute(order[0], None if labelled is None else labelled[0])
+    assert made.count == 0
 
 
 @pytest.mark.parametrize("batched", [True, False])

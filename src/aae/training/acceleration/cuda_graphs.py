@@ -7,6 +7,7 @@ Learning rates and the list of phases are captured too; where they change, the s
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -104,7 +105,8 @@ class StepGraph:
         """Run on a stream of its own, the one of the capture to come."""
         self._stream = self._stream or torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self._stream):
+        with torch.cuda.stream(self._stream), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The AccumulateGrad node's stream")  # which nothing is accumulated by
             out = work()
         torch.cuda.current_stream().wait_stream(self._stream)
         return out
