@@ -240,6 +240,15 @@ def test_replicas_and_processes_do_not_mix(recipe, tmp_path, monkeypatch):
         train_seeds(recipe, 2, run=tmp_path / "runs", device="cpu", batched=True)
 
 
+@pytest.mark.parametrize("name", ["table2-svhn-1000-conv", "table2-svhn-1000-conv-consistent"])
+def test_convolutions_of_several_seeds_are_computed_in_bf16(name, tmp_path):
+    changes = {"average_from": None, "precision": "bf16", "epochs": 1}
+    alone = trainers(name, (3, 4), tmp_path / "alone", **changes)
+    together = BatchedSeeds(trainers(name, (3, 4), tmp_path / "together", **changes))
+    for single, found in zip(alone, together.run_epoch(), strict=True):
+        assert found == pytest.approx(single.run_epoch(), rel=0.05, abs=0.05)
+
+
 class Made(TorchDispatchMode):
     """Counts the tensors that are made of numbers in Python, each of which a GPU would have to fetch."""
 

@@ -9,7 +9,7 @@ mini-batches and random numbers; what differs from training it alone is rounding
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -95,7 +95,10 @@ class BatchedSeeds:
         self._call = _Loss(self.module)
         self._index = torch.arange(len(self.trainers), device=self.device)
         self._shared = self.share_rows(self.trainers)
-        self._try()
+        with ExitStack() as stack:
+            for trainer in self.trainers:
+                stack.enter_context(trainer.bf16_copies.in_place())
+            self._try()
         self._stack()
         self._names: list[str] = []
         self._graph: StepGraph | None = None

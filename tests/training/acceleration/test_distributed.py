@@ -145,7 +145,8 @@ def test_two_agents_meet_at_a_rendezvous_and_train_together(together, tmp_path):
     ]
     (tmp_path / "one.toml").write_text(recipes.dump(short(NAMES[0])), encoding="utf-8")
     words = [*agent, "--run", str(tmp_path / "run"), "--device", "cpu"]
-    agents = [subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) for _ in range(2)]
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "env": os.environ | {"OMP_NUM_THREADS": "1"}}
+    agents = [subprocess.Popen(words, text=True, **pipes) for _ in range(2)]  # as many threads as with one agent
     said = [one.communicate(timeout=300)[1] for one in agents]
     assert [one.returncode for one in agents] == [0, 0], said
     assert outcome(tmp_path / "run") == outcome(together / NAMES[0])
