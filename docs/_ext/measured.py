@@ -52,13 +52,18 @@ def comparison(name: str, task: str, folder: Path = RESULTS) -> str:
     for method in ranked:
         label = f"**{method}**" if "AAE" in method else method
         found_of = methods[method]
-        cells = [results.with_std(found_of[m], describe(m).digits) if m in found_of else "" for m in measures]
+        cells = [results.with_std(found_of[m], _digits(m)) if m in found_of else "" for m in measures]
         rows.append([label, *cells])
     made = tables.markdown(["method", *(describe(measure).heading for measure in measures)], rows)
     versions = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
     rows_of = "the 8x8 digits" if found["data"] == "digits" else found["data"]
     seeds = f"{len(found['seeds'])} seeds, mean ± standard deviation, {found['split']} rows of {rows_of}"
     return f"{made}\n\n*{seeds}; {versions}. Made by `{found['command']}`.*"
+
+
+def _digits(measure: str) -> int:
+    digits = describe(measure).digits
+    return 2 if digits is None else digits
 
 
 def metrics_table(logged: bool) -> str:

@@ -19,6 +19,7 @@ def result(recipe, epochs, error, *, data="mnist", seeds=1, seconds=60.0):
         "epochs": epochs,
         "seeds": list(range(seeds)),
         "data": data,
+        "device": "AMD EPYC, 1 threads",
         "paper": {"test_error_percent": 1.9},
         "metrics": results.summarize([{"test_error_percent": value} for value in values]),
         "wall_seconds": [seconds] * seeds,
@@ -48,6 +49,9 @@ def test_minutes_of_processors_are_shown_where_they_were_measured():
     shown = tables.TABLES["errors"].markdown([timed, result("table2-mnist-1000", 40, 1.2)]).splitlines()
     column = shown[0].split(" | ").index("core-minutes a seed")
     assert [line.split(" | ")[column] for line in shown[2:]] == ["6.0", ""]
+    gpu = timed | {"device": "NVIDIA H200", "wall_seconds": [24.0, 36.0, 30.0], "seeds": [0, 1, 2]}
+    (row,) = tables.TABLES["errors"].markdown([gpu, timed]).splitlines()[2:]
+    assert row.split(" | ")[column] == "0.5 of NVIDIA H200"
 
 
 def test_the_short_profile_lists_what_has_its_length_seeds_and_data():

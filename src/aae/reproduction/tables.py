@@ -52,13 +52,13 @@ class ResultTable:
     epochs: int | None = None
 
     def markdown(self, results: Sequence[dict[str, Any]]) -> str:
-        """Write the table; of runs that differ in length alone the longest."""
+        """Write the table; of runs that differ in length and seeds alone the longest, of these that with most seeds."""
         paper = ["paper"] if self.paper else []
         headings = [describe(name).heading for name in self.columns]
         titles = ["recipe", "what", *headings, *paper, "epochs", "seeds", "core-minutes a seed", "data"]
         longest = {
             (result["recipe"], result["data"]): result
-            for result in sorted(results, key=lambda result: result["epochs"])
+            for result in sorted(results, key=lambda result: (result["epochs"], len(result["seeds"])))
             if re.fullmatch(self.recipes, result["recipe"])
             and self.columns[0] in result["metrics"]
             and result["epochs"] <= (self.epochs or result["epochs"])
@@ -88,7 +88,10 @@ class ResultTable:
 
 
 def _core_minutes(result: dict[str, Any]) -> str:
-    """Write the mean over seeds of the minutes that processors worked on a training, where it was measured."""
+    """Write the mean over seeds of the minutes that processors worked on a training, where it was measured, or a GPU did."""
+    if " threads" not in result["device"]:
+        wall = result.get("wall_seconds") or []
+        return f"{sum(wall) / len(wall) / 60:.1f} of {result['device']}" if wall else ""
     measured = [seconds for seconds in result.get("cpu_seconds") or [] if seconds is not None]
     return f"{sum(measured) / len(measured) / 60:.1f}" if measured else ""
 
