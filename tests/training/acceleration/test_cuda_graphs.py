@@ -6,7 +6,11 @@ from torch import nn
 
 from aae.networks import MLP
 from aae.priors import FromSampler
+from aae.reproduction import reproduce
+from aae.runs.prepare import prepare
 from aae.training.acceleration.cuda_graphs import WARM_UP, StepGraph, unsupported_reason
+from aae.training.batched_seeds import BatchedSeeds
+from aae.training.run_directory import RunDirectory
 
 
 class Recorded(StepGraph):
@@ -74,3 +78,19 @@ def test_modules_of_a_person_are_not_captured(capsys):
         run("key", torch.zeros(1), None)
     assert run.captures == 0
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize(
+    "name", ["table2-mnist-100", "table2-mnist-100-consistent", "table2-svhn-1000-conv-consistent"]
+)
+def test_steps_of_recipes_are_captured(name, batched, tmp_path, capsys):
+    recipe, _ = reproduce.plan(name, "smoke")
+    device, trainers = torch.device("cuda"), []
+    for seed in range(1 + batched):
+        training = recipe.training.model_copy(update={"seed": seed, "batch_size": 28, "precision": "bf16"})
+        one = recipe.model_copy(update={"training": training})
+        trainers.append(prepare(one, RunDirectory(tmp_path / f"{seed}"), device).job.trainer)
+    (BatchedSeeds(trainers) if batched else trainers[0]).run_epoch()
+    assert "not captured" not in capsys.readouterr().err
