@@ -38,9 +38,10 @@ from torch import Tensor, nn
 
 from aae import recipes
 from aae.device import describe_device
-from aae.networks import MLP, Scaling
+from aae.networks import MLP
 from aae.noise import Noise
 from aae.recipes.build_model import build_model, build_phases
+from aae.scaling import Scaling
 from aae.training.trainer import Trainer, TrainingData
 
 RECIPE, INPUTS = "table1-mnist", (28, 28)

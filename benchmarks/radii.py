@@ -24,7 +24,7 @@ from svhn_memory import ROWS, SHAPE, Peak
 from aae import data as datasets
 from aae.device import describe_device
 from aae.errors import InputError
-from aae.networks import Scaling
+from aae.scaling import Scaling
 from aae.training.radii import neighbour_radii
 
 BLOCK = 10_000  # rows written together

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from aae.errors import InputError
-from aae.networks import MLP, Corruption, Dense, Dropout, Scaling, initialize
+from aae.networks import MLP, Corruption, Dense, Dropout, initialize
 from aae.noise import Noise
+from aae.scaling import Scaling
 
 
 def test_normal_init_has_standard_deviation_one_hundredth_and_zero_biases():

@@ -6,8 +6,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from aae.errors import InputError
-from aae.networks import Scaling
-from aae.scaling import choose_scaling, value_range
+from aae.scaling import Scaling, choose_scaling, value_range
 
 RNG = np.random.default_rng(0)
 NORMAL = RNG.normal(size=(400, 4))

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aae.losses import Reduction, negative_binomial_log_prob
-from aae.networks import Scaling
+from aae.scaling import Scaling
 
 LEAST_LOG_VARIANCE = math.log(1e-3)  # of scaled numbers: a column that is decoded exactly does not outweigh all others
 LARGEST_LOG = 15.0  # of a mean count; e^15 is 3.3 million

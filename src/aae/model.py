@@ -28,10 +28,11 @@ from torch import Tensor, nn
 from aae.errors import InputError
 from aae.likelihoods import ColumnLikelihood
 from aae.losses import Reduction, half_squared_error
-from aae.networks import Corruption, Scaling
+from aae.networks import Corruption
 from aae.noise import Noise
 from aae.posteriors import ClusteredSoftmax, Posterior, Softmax
 from aae.priors import Prior
+from aae.scaling import Scaling
 
 Output = Literal["linear", "sigmoid"]
 Codes = dict[str, Tensor]

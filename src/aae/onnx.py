@@ -43,7 +43,8 @@ from aae.data.columns import Columns
 from aae.errors import InputError
 from aae.files import new_folder
 from aae.model import AdversarialAutoencoder, Codes, Model
-from aae.networks import Dense, Scaling
+from aae.networks import Dense
+from aae.scaling import Scaling
 
 LIBRARY = "adversarial-autoencoder"
 OPSET = 18  # ONNX 1.13; the exporter writes no lower one by itself

@@ -14,12 +14,13 @@ from aae.baselines.vae import importance_weighted_bound, variational_phases
 from aae.errors import InputError, TrainingError
 from aae.evaluation import energy_distance
 from aae.model import AdversarialAutoencoder, Latent
-from aae.networks import MLP, Corruption, Scaling, initialize
+from aae.networks import MLP, Corruption, initialize
 from aae.noise import Noise
 from aae.posteriors import Deterministic, GaussianPosterior
 from aae.priors import FromSampler, Gaussian, Uniform
 from aae.runs.recipe import read_recipe
 from aae.runs.train import train
+from aae.scaling import Scaling
 from aae.training.phases import Batch
 from aae.training.settings import OptimizerSettings, TrainingSettings
 from aae.training.trainer import Trainer, TrainingData

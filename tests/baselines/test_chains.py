@@ -12,11 +12,12 @@ from aae.baselines.dbn import DeepBeliefNetwork, contrastive_phases
 from aae.baselines.gsn import GenerativeStochasticNetwork, walkback_phases
 from aae.errors import InputError
 from aae.evaluation.parzen import parzen_log_likelihood
-from aae.networks import Scaling, initialize
+from aae.networks import initialize
 from aae.noise import Noise
 from aae.runs.likelihood import sampler
 from aae.runs.recipe import read_recipe
 from aae.runs.train import train
+from aae.scaling import Scaling
 from aae.training.data import TrainingData
 from aae.training.phases import Batch
 

@@ -169,7 +169,7 @@ def test_catgan_is_sure_of_rows_and_unsure_of_what_it_generates_and_the_generato
 
 
 def test_catgan_phases_move_their_own_network_and_batch_norm_follows_the_data_alone():
-    from aae.networks import Scaling
+    from aae.scaling import Scaling
     from aae.training.settings import TrainingSettings
     from aae.training.trainer import Trainer, TrainingData
 

@@ -226,7 +226,7 @@ def test_conversion_and_training_keep_the_pictures_out_of_memory(machine):
 
 
 def test_standardizing_goes_block_by_block_and_leaves_constant_columns(machine, monkeypatch):
-    monkeypatch.setattr("aae.networks.BLOCK", 7 * 3072)
+    monkeypatch.setattr("aae.scaling.map.BLOCK", 7 * 3072)
     images = PICTURES[svhn.TRAIN].copy()
     images[:, 0, 0, 0], images[:, 31, 31, 2] = 9, 0
     data = load(str(write(machine / "own" / svhn.TRAIN, images, LABELS[svhn.TRAIN]).parent), test=0)

@@ -9,8 +9,7 @@ from aae.errors import InputError
 from aae.estimators.rows import scaled
 from aae.estimators.sparse import SparseTable, as_table
 from aae.estimators.weights import row_order
-from aae.networks import Scaling
-from aae.scaling import choose_scaling
+from aae.scaling import Scaling, choose_scaling
 
 TINY = {"epochs": 2, "hidden_layer_sizes": (16,), "discriminator_layer_sizes": (8,), "random_state": 0}
 COUNTS = np.random.default_rng(0).poisson(0.3, (120, 30)).astype(np.float64)
@@ -40,8 +39,8 @@ def test_nothing_but_parts_becomes_dense(monkeypatch):
 
     monkeypatch.setattr(SparseTable, "__getitem__", counted)
     monkeypatch.setattr("aae.estimators.rows.BATCH", 50)
-    monkeypatch.setattr("aae.networks.BLOCK", 1000)
-    monkeypatch.setattr("aae.scaling.SAMPLED_ROWS", 40)
+    monkeypatch.setattr("aae.scaling.map.BLOCK", 1000)
+    monkeypatch.setattr("aae.scaling.choice.SAMPLED_ROWS", 40)
     aae.AAE(2, batch_size=20, **TINY).fit(ss.csr_matrix(COUNTS)).partial_fit(ss.csr_matrix(COUNTS))
     assert max(read[:-1]) <= 120
     assert sum(size > 50 for size in read) <= 3  # the samples that `noise_variance_` and the score are measured on

@@ -22,7 +22,7 @@ from aae.errors import InputError, InterruptedTrainingError
 from aae.evaluation import error_percent
 from aae.files import read_tensors, write_tensors
 from aae.model import AdversarialAutoencoder, Latent
-from aae.networks import MLP, Corruption, Scaling, initialize
+from aae.networks import MLP, Corruption, initialize
 from aae.noise import Noise
 from aae.posteriors import GaussianPosterior, Softmax, UniversalApproximator
 from aae.priors import Categorical, FromSampler, GaussianMixture
@@ -30,6 +30,7 @@ from aae.recipes.build_data import load_data
 from aae.runs.evaluate import evaluate
 from aae.runs.recipe import read_recipe
 from aae.runs.train import train
+from aae.scaling import Scaling
 from aae.training import loop
 from aae.training.acceleration.precision import cast_to
 from aae.training.checkpoints import latest_checkpoint, save_checkpoint

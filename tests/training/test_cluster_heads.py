@@ -9,13 +9,14 @@ import torch
 from aae import losses
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder, ClusterHeads, Latent
-from aae.networks import MLP, Scaling, initialize
+from aae.networks import MLP, initialize
 from aae.noise import Noise
 from aae.posteriors import Deterministic, Softmax
 from aae.priors import Categorical, Gaussian, SwissRoll
 from aae.runs.evaluate import evaluate
 from aae.runs.recipe import read_recipe
 from aae.runs.train import train
+from aae.scaling import Scaling
 from aae.training.diagnostics import diagnose
 from aae.training.phases import adversarial_phases
 from aae.training.settings import TrainingSettings

@@ -11,13 +11,14 @@ from torch import nn
 from aae import losses
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder, Latent
-from aae.networks import MLP, Scaling, frozen_statistics, initialize
+from aae.networks import MLP, frozen_statistics, initialize
 from aae.noise import Noise
 from aae.posteriors import ClusteredSoftmax, Deterministic, Softmax
 from aae.priors import Categorical, Gaussian
 from aae.runs.recipe import read_recipe
 from aae.runs.run import Run
 from aae.runs.train import train
+from aae.scaling import Scaling
 from aae.training.batched_seeds import BatchedSeeds
 from aae.training.clusters import assign_clusters, merge_clusters
 from aae.training.data import TrainingData

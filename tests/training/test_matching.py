@@ -7,12 +7,13 @@ from aae import losses
 from aae.errors import InputError
 from aae.evaluation import energy_distance
 from aae.model import AdversarialAutoencoder, Latent
-from aae.networks import MLP, Scaling, SpectralLinear, initialize
+from aae.networks import MLP, SpectralLinear, initialize
 from aae.noise import Noise
 from aae.posteriors import Deterministic
 from aae.priors import Gaussian
 from aae.recipes import read
 from aae.recipes.build_model import build_model, build_phases
+from aae.scaling import Scaling
 from aae.training.batched_seeds import BatchedSeeds
 from aae.training.phases import Batch, adversarial_phases, configured_phases, discriminator_phase
 from aae.training.settings import LossSettings, MatchingSettings, OptimizerSettings, TrainingSettings

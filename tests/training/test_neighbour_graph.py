@@ -9,12 +9,13 @@ import torch
 from aae import losses
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder, ClusterHeads, Latent
-from aae.networks import MLP, Scaling, initialize
+from aae.networks import MLP, initialize
 from aae.noise import Noise
 from aae.posteriors import Deterministic, Softmax
 from aae.priors import Categorical, Gaussian
 from aae.recipes.build_data import load_data, training_data
 from aae.runs.recipe import read_recipe
+from aae.scaling import Scaling
 from aae.training.batched_seeds import BatchedSeeds
 from aae.training.data import TrainingData
 from aae.training.fit import fit

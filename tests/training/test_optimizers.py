@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from aae.networks import MLP, Scaling
+from aae.networks import MLP
 from aae.noise import Noise
+from aae.scaling import Scaling
 from aae.training.acceleration.precision import Bf16Copies, known_weights
 from aae.training.optimizers import UPCAST_AT_ONCE, Optimizer
 from aae.training.phases import Phase

@@ -13,13 +13,14 @@ from aae.baselines import SupervisedNetwork, supervised_phases, variational_phas
 from aae.data import Dataset, Split
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder, Latent
-from aae.networks import MLP, Corruption, Scaling, initialize
+from aae.networks import MLP, Corruption, initialize
 from aae.noise import Noise
 from aae.posteriors import Deterministic, GaussianPosterior, Softmax
 from aae.priors import Categorical, FromSampler, Gaussian, GaussianMixture
 from aae.recipes.build_data import labelled_rows
 from aae.recipes.build_model import build_model, build_phases
 from aae.runs.train import train
+from aae.scaling import Scaling
 from aae.training.phases import Batch, Phase, adversarial_phases
 from aae.training.settings import OptimizerSettings, TrainingSettings
 from aae.training.trainer import Trainer, TrainingData

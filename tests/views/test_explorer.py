@@ -10,11 +10,10 @@ import torch
 from torch import nn
 
 from aae.errors import InputError
-from aae.networks import Scaling
 from aae.noise import Noise
 from aae.recipes.build_model import build_model
 from aae.recipes.schema import ModelSettings
-from aae.scaling import choose_scaling
+from aae.scaling import Scaling, choose_scaling
 from aae.views.page import Explorer, explorer
 from aae.views.view import View
 

@@ -20,9 +20,8 @@ from aae.estimators.fitting import fitting
 from aae.estimators.rows import Rows
 from aae.estimators.weights import check_weights, row_order
 from aae.model import AdversarialAutoencoder
-from aae.networks import Scaling
 from aae.priors import Prior
-from aae.scaling import ScalingKind
+from aae.scaling import Scaling, ScalingKind
 
 PRINCIPAL_ROWS, EXPLAINED = 2000, 0.9  # latent_dim="auto": rows looked at, and share of their variance that is held
 

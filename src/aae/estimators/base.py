@@ -45,9 +45,8 @@ from aae.estimators.use import FittedModel
 from aae.estimators.validation import Validation, hold_out, measure
 from aae.estimators.weights import Weights, repeat, row_order
 from aae.model import AdversarialAutoencoder
-from aae.networks import Scaling
 from aae.noise import Noise, seeded, torch_state
-from aae.scaling import choose_column_scaling, choose_scaling
+from aae.scaling import Scaling, choose_column_scaling, choose_scaling
 from aae.training.callbacks import AnyCallback, Training, call, check_callbacks
 from aae.training.diagnostics import diagnose, diagnose_codes, diagnose_labels
 from aae.training.loop import Interruption

@@ -15,12 +15,13 @@ from aae.estimators.fitting import layer_sizes
 from aae.estimators.parameters import Parameters
 from aae.estimators.rows import batches
 from aae.model import AdversarialAutoencoder
-from aae.networks import ROUNDING, Corruption
+from aae.networks import Corruption
 from aae.noise import Noise
 from aae.priors import Categorical, FromSampler, Gaussian, Prior
 from aae.recipes.build_model import TableInputs, build_model
 from aae.recipes.prior_settings import GaussianSettings
 from aae.recipes.schema import DecoderSettings, DiscriminatorSettings, EncoderSettings, ModelSettings, StyleSettings
+from aae.scaling.map import ROUNDING
 from aae.training.trainer import INIT
 
 CHANNELS = [32, 64]  # of the convolutions of "conv", each of which halves an image

@@ -24,11 +24,10 @@ from aae.estimators.losses import CONSISTENT, chosen_losses
 from aae.estimators.partitions import start_partition
 from aae.estimators.rows import BATCH, Labels, Rows
 from aae.estimators.weights import check_weights
-from aae.networks import Scaling
 from aae.noise import Noise
 from aae.priors import Categorical
 from aae.recipes.schema import LabelSettings
-from aae.scaling import ScalingKind
+from aae.scaling import Scaling, ScalingKind
 from aae.training.settings import LossSettings, TrainingSettings
 
 FADED = 0.3  # part of the epochs after which the partition that training starts from counts no more

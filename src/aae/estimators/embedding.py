@@ -22,9 +22,8 @@ from aae.estimators.labels import find_classes, number_labels, wanted_labels
 from aae.estimators.losses import NEIGHBOURS, chosen_losses
 from aae.estimators.rows import Rows
 from aae.estimators.weights import check_weights
-from aae.networks import Scaling
 from aae.recipes.schema import ClusterHeadSettings, LabelSettings
-from aae.scaling import ScalingKind
+from aae.scaling import Scaling, ScalingKind
 from aae.training.settings import LossSettings
 
 PAPER_DISTANCE, HEAD_STD = (

@@ -19,8 +19,7 @@ from aae.estimators.fitting import fitting
 from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, two_classes, wanted_labels
 from aae.estimators.rows import Labels, Rows
 from aae.estimators.weights import Weights, check_weights
-from aae.networks import Scaling
-from aae.scaling import ScalingKind
+from aae.scaling import Scaling, ScalingKind
 
 
 class LabelledEstimator(AdversarialTransformer):

@@ -11,9 +11,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
-from aae.networks import Scaling
 from aae.priors import Prior
-from aae.scaling import KINDS, ScalingKind
+from aae.scaling import KINDS, Scaling, ScalingKind
 
 
 class Parameters(BaseEstimator):  # type: ignore[misc]

@@ -15,7 +15,7 @@ from torch import Tensor
 from aae.device import usual_state
 from aae.errors import InputError, InputWarning
 from aae.estimators.sparse import SparseRows, SparseTable
-from aae.networks import Scaling
+from aae.scaling import Scaling
 
 Rows = NDArray[Any]  # float32, or float64 where the training rows were
 Labels = NDArray[np.int64]

@@ -16,9 +16,9 @@ from aae.data.columns import Columns
 from aae.errors import InputError, reason
 from aae.estimators.fitting import architecture
 from aae.files import check_finite_tensors, new_folder, read_object, read_tensors, write_json, write_tensors
-from aae.networks import Scaling
 from aae.priors import Prior
 from aae.recipes.schema import ModelSettings
+from aae.scaling import Scaling
 from aae.training.weights import load_module
 
 RECORD, WEIGHTS = "estimator.json", "model.safetensors"

@@ -16,10 +16,9 @@ from aae.estimators.losses import CONSISTENT, chosen_losses
 from aae.estimators.rows import Labels, Rows
 from aae.estimators.splitting import labelled_accuracy
 from aae.estimators.weights import Weights, check_class_weights
-from aae.networks import Scaling
 from aae.priors import Categorical
 from aae.recipes.schema import LabelSettings
-from aae.scaling import ScalingKind
+from aae.scaling import Scaling, ScalingKind
 from aae.training.settings import LossSettings
 
 PSEUDO_ROWS = 10  # of each class, beside the labelled ones, where these say how frequent the classes are

@@ -11,7 +11,7 @@ from scipy.sparse import issparse
 from torch import Tensor
 
 from aae.device import usual_state
-from aae.networks import Scaling
+from aae.scaling import Scaling
 
 
 class SparseTable:

@@ -30,8 +30,7 @@ from aae.errors import InputError
 from aae.estimators.rows import DTYPES, Rows, batches, check_form, filled, medians
 from aae.estimators.sparse import SparseTable, as_table
 from aae.likelihoods import relative_counts
-from aae.networks import Scaling
-from aae.scaling import fillings, last_inputs
+from aae.scaling import Scaling, fillings, last_inputs
 
 DENSE_VALUES = 2**26  # of sparse rows that are made dense for what compares them: 256 MiB
 

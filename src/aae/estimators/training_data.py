@@ -12,8 +12,8 @@ from aae.errors import InputError
 from aae.estimators.rows import Labels
 from aae.estimators.sparse import take
 from aae.estimators.weights import Weights
-from aae.networks import Scaling
 from aae.noise import Noise
+from aae.scaling import Scaling
 from aae.training.data import TrainingData
 from aae.training.radii import neighbour_links, neighbour_radii
 

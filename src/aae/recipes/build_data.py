@@ -17,10 +17,9 @@ from aae.data import Dataset, Split
 from aae.data.columns import Columns
 from aae.data.memory import SOURCE
 from aae.errors import InputError
-from aae.networks import Scaling
 from aae.recipes.methods import METHODS
 from aae.recipes.schema import DataSettings, ModelSettings, Recipe
-from aae.scaling import choose_column_scaling, choose_scaling
+from aae.scaling import Scaling, choose_column_scaling, choose_scaling
 from aae.training.data import TrainingData
 from aae.training.radii import neighbour_links, neighbour_radii
 from aae.training.trainer import SUBSET

@@ -19,7 +19,6 @@ from aae.device import usual_state
 from aae.errors import InputError
 from aae.files import read_object, write_json
 from aae.model import AdversarialAutoencoder, Latent, Model
-from aae.networks import Scaling
 from aae.noise import Noise, seeded
 from aae.priors import Prior
 from aae.recipes import Recipe
@@ -27,6 +26,7 @@ from aae.recipes.methods import METHODS
 from aae.runs.disentanglement import disentanglement
 from aae.runs.likelihood import likelihood
 from aae.runs.run import Run
+from aae.scaling import Scaling
 from aae.training.settings import Count, validation_message
 
 Report = dict[str, Any]

@@ -20,7 +20,6 @@ from aae.device import describe_device
 from aae.errors import InputError
 from aae.files import pack_tensors, read_bytes, unpack_tensors, write_bytes, write_json, write_tensors
 from aae.model import Model
-from aae.networks import Scaling
 from aae.noise import Noise, seeded, torch_state
 from aae.recipes import Recipe
 from aae.recipes.build_data import fingerprint, labelled_rows, load_data, make_scaling, training_data
@@ -28,7 +27,7 @@ from aae.recipes.build_model import TableInputs, build_model, build_phases
 from aae.runs.evaluate import anomaly_score, noise_variance, validate
 from aae.runs.recipe import command
 from aae.runs.resume import check_same_data, check_same_recipe, restore
-from aae.scaling import value_range
+from aae.scaling import Scaling, value_range
 from aae.training.acceleration.distributed import Distributed, synchronize
 from aae.training.checkpoints import Place, remove_older_checkpoints
 from aae.training.data import TrainingData

@@ -22,9 +22,8 @@ from aae.data.loading import encode_part
 from aae.data.reading import as_text
 from aae.errors import InputError, reason
 from aae.model import Model
-from aae.networks import Scaling
 from aae.recipes import Recipe
-from aae.scaling import last_inputs
+from aae.scaling import Scaling, last_inputs
 from aae.training.run_directory import RunDirectory
 
 BATCH = 1000  # rows pushed through the networks at once

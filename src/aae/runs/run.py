@@ -18,13 +18,13 @@ from aae.device import choose_device, usual_state
 from aae.display import html_table, some
 from aae.errors import InputError
 from aae.files import check_finite_tensors, read_tensors, tensor_sizes
-from aae.networks import Scaling
 from aae.noise import MetaNoise, Noise
 from aae.recipes import Recipe, custom
 from aae.recipes.build_data import Source, fingerprint, load_data
 from aae.recipes.build_model import TableInputs, build_model
 from aae.runs.rows import read_table
 from aae.runs.use import TrainedModel
+from aae.scaling import Scaling
 from aae.training.run_directory import RunDirectory
 from aae.training.trainer import INIT
 from aae.training.weights import check_sizes, load_module

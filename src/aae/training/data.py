@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aae.networks import Scaling
+from aae.scaling import Scaling
 
 
 @dataclass(frozen=True)

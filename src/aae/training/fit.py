@@ -16,9 +16,9 @@ from aae.arrays import ArrayLike, as_labels
 from aae.device import choose_device, usual_state
 from aae.errors import CallbackError, InputError
 from aae.model import AdversarialAutoencoder
-from aae.networks import Scaling
 from aae.noise import Noise, seeded
 from aae.posteriors import Softmax
+from aae.scaling import Scaling
 from aae.training.callbacks import AnyCallback, Training, call, check_callbacks
 from aae.training.data import TrainingData
 from aae.training.loop import interrupts

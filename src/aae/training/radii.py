@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from aae.errors import InputError
-from aae.networks import Scaling
 from aae.noise import Noise
+from aae.scaling import Scaling
 
 LIMITS = 0.3, 3.0
 """Least and largest radius, in units of the median: rows that have equals still have one, and outliers none out of proportion."""

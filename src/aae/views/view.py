@@ -13,7 +13,7 @@ from torch import Tensor
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder, Model
-from aae.networks import Scaling
+from aae.scaling import Scaling
 
 BATCH = 1000  # rows pushed through the networks at once
 

@@ -10,9 +10,9 @@ from torch import nn
 
 from aae import recipes
 from aae.bench.step import make_trainer, run_steps
-from aae.networks import Scaling
 from aae.noise import Noise
 from aae.recipes.build_model import build_model, build_phases
+from aae.scaling import Scaling
 from aae.training.acceleration import compiled
 from aae.training.trainer import Trainer, TrainingData
 

@@ -9,11 +9,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import ndtri
 from torch import Tensor
 
 from aae.errors import InputError
-from aae.networks import Array, Scaling, parts
+from aae.scaling.map import Array, Scaling, parts
 
 ScalingKind = Literal["auto", "pixels", "common", "standardize", "minmax", "none"]
 KINDS: tuple[str, ...] = get_args(ScalingKind)
@@ -358,6 +357,8 @@ def _nearest_to_normal(values: Values) -> tuple[Values, Values]:
     The asinh is taken around the median for two heavy tails, and from the lowest or the highest value for one; nearest is
     the one that correlates best with the quantiles of a normal distribution.
     """
+    from scipy.special import ndtri  # takes long to import
+
     low, q10, q25, q50, q75, q90, high = np.quantile(values, [0, 0.1, 0.25, 0.5, 0.75, 0.9, 1], axis=0)
     std = values.std(0)
     candidates = [(q50, (q90 - q10) / 2.56), (q50, (q75 - q25) / 2.7), (q50, std)]
