@@ -71,9 +71,7 @@ class Convolution(nn.Module):
         """Map `x` (batch, inputs, height, width) to (batch, outputs, ...)."""
         if self.enlarge is not None:
             x = F.interpolate(x, size=self.enlarge, mode="nearest")
-        x = self.convolution(
-            x.to(self.convolution.weight.dtype)
-        )  # which autocast does not do for several seeds at once
+        x = self.convolution(x.to(self.convolution.weight.dtype))  # autocast does not, for several seeds at once
         if self.norm is not None:
             x = self.norm(x)
         if self.activation is not None:

@@ -272,9 +272,8 @@ def information_loss(probabilities: Tensor, marginal: float = 2.0, prior: Sequen
     """
     mean = probabilities.mean(0)
     even = [1 / probabilities.shape[1]] * probabilities.shape[1]
-    expected = torch.cat([mean.new_full((1,), share) for share in prior or even]).clamp(
-        min=torch.finfo(mean.dtype).tiny
-    )
+    expected = torch.cat([mean.new_full((1,), share) for share in prior or even])
+    expected = expected.clamp(min=torch.finfo(mean.dtype).tiny)
     divergence = (torch.special.xlogy(mean, mean) - mean * expected.log()).sum()
     loss: Tensor = marginal * divergence + torch.special.entr(probabilities).sum(1).mean()
     return loss
