@@ -55,6 +55,7 @@ def recipes(
         print(json.dumps(found))
         return
     table = new_table("recipe", "what", "paper", "data", "paper's numbers", "rough cost")
+    table.columns[0].no_wrap = True  # a name that is cut is none
     for r in found:
         numbers = "; ".join(f"{describe(name).heading}: {value:g}" for name, value in r["paper"].items())
         table.add_row(r["name"], r["title"], r["reference"], r["source"], numbers, r["cost"])
