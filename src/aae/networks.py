@@ -71,11 +71,15 @@ class Corruption(nn.Module):
         return corrupted
 
 
+def batch_norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """List the layers of batch normalization in `module`."""
+    return [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+
+
 @contextmanager
 def frozen_statistics(module: nn.Module) -> Iterator[None]:
     """Let batch normalization in `module` use the mini-batch at hand, and leave its running statistics alone."""
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    tracked = [layer for layer in layers if layer.training and layer.track_running_stats]
+    tracked = [layer for layer in batch_norms(module) if layer.training and layer.track_running_stats]
     for layer in tracked:
         layer.track_running_stats = False
     try:

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aae.errors import InputError
-from aae.scaling.map import Array, Scaling, parts
+from aae.scaling.map import Array, Scaling, Values, parts
 
 ScalingKind = Literal["auto", "pixels", "common", "standardize", "minmax", "none"]
 KINDS: tuple[str, ...] = get_args(ScalingKind)
-Values = NDArray[np.float64]
 
 # Columns share a unit if the widest is at most so many times as wide as the median one, and as nine tenths of all.
 COMMON_UNIT = (4.0, 20.0)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from aae.networks import batch_norms
 from aae.noise import Noise, set_torch_state, torch_state
 from aae.training.acceleration.cuda_graphs import StepGraph, unsupported_reason
 from aae.training.acceleration.precision import Bf16Copies, known_weights
@@ -288,8 +289,7 @@ class BatchedSeeds:
 @contextmanager
 def _normalized_in_fp32(module: nn.Module) -> Iterator[None]:
     """Let batch normalization take its rows in fp32: batched, its gradient within a phase is not known for bf16 rows."""
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    hooks = [layer.register_forward_pre_hook(lambda _, rows: (rows[0].float(),)) for layer in layers]
+    hooks = [norm.register_forward_pre_hook(lambda _, rows: (rows[0].float(),)) for norm in batch_norms(module)]
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from aae.device import keep_freed_memory
 from aae.errors import InputError, TrainingError
+from aae.networks import batch_norms
 from aae.noise import Noise, SharedNoise, set_torch_state, torch_state
 from aae.training.acceleration.compiled import CompiledStep
 from aae.training.acceleration.cuda_graphs import StepGraph, unsupported_reason
@@ -302,7 +303,7 @@ class Trainer:
 
     def _check_batch_norm(self) -> None:
         """Refuse mini-batches of one row where it would be normalized by itself."""
-        if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in self.module.modules()):
+        if not batch_norms(self.module):
             return
         if self.batch_size < 2:
             raise InputError(
