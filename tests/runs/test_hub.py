@@ -87,7 +87,7 @@ def test_a_shared_run_gives_the_same_bits(name, monkeypatch):
     if own.model.classifies:
         assert np.array_equal(shared.predict_proba(rows), own.predict_proba(rows))
     if name != "network":
-        assert np.array_equal(shared.sample(5, seed=2), own.sample(5, seed=2))
+        assert np.array_equal(shared.sample(5, random_state=2), own.sample(5, random_state=2))
     if name not in ("network", "gan"):
         for latent, codes in own.encode(rows, seed=3).items():
             assert np.array_equal(shared.encode(rows, seed=3)[latent], codes)

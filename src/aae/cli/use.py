@@ -43,6 +43,7 @@ def predict(
 ) -> None:
     """Write the inferred label and the probability of every class for each row, with what identifies it.
 
+    A run of the recipe "anomalies" has the labels 1 and -1, for a normal row and an anomaly, and its score in their place.
     Rows of a folder of images are identified by their files, and rows of a table by data.id_column of the recipe.
 
     Example: aae predict runs/mine new.csv -o labels.csv
@@ -52,6 +53,12 @@ def predict(
     from aae.runs.hub import load
 
     finished = load(run, device.value, trust_modules=trust)
+    if finished.judges:
+        split = finished.read(source, labels=False)
+        scores = finished.score_samples(split.rows)
+        verdicts = np.where(scores < finished.anomaly_score.offset, -1, 1)
+        write_columns(output, {"label": verdicts, "score": scores}, split)
+        return
     names = finished.label_names
     split = finished.read(source, labels=False)
     probabilities = finished.predict_proba(split.rows)
@@ -171,7 +178,8 @@ def score(
 ) -> None:
     """Write how normal each row is, larger for a more normal one, and whether it is an anomaly, with what identifies it.
 
-    The run is one of the recipe "anomalies", or of another with evaluation.contamination.
+    A run of the recipe "anomalies", or of another with evaluation.contamination, has a threshold of its own and keeps what it
+    compares with; of another with an autoencoder the training rows are read again, and none of them counts as an anomaly.
 
     Example: aae score runs/anomalies new.csv -o scores.csv
     """
@@ -201,7 +209,8 @@ def sample(
     from aae.runs.hub import load
 
     finished = load(run, device.value, trust_modules=trust)
-    write_model_rows(finished, finished.sample(n, label, seed, covariates=_covariates(covariate)), output)
+    drawn = finished.sample(n, label, random_state=seed, covariates=_covariates(covariate))
+    write_model_rows(finished, drawn, output)
 
 
 def export(
