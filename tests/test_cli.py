@@ -512,7 +512,7 @@ def test_samples_of_one_class(place, tmp_path, command, name, label):
     finished = aae.load(f"runs/{name}")
     rows = draw("a.npy", "--label", label, "--seed", "5")
     assert (rows.shape, str(rows.dtype)) == ((7, *finished.shape), finished.metadata["rows"])
-    np.testing.assert_array_equal(rows, finished.sample(7, finished.class_names.index(label), seed=5))
+    np.testing.assert_array_equal(rows, finished.sample(7, finished.class_names.index(label), random_state=5))
     draw("b.npy", "--label", label, "--seed", "5")
     assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
     others = [("--label", label, "--seed", "6"), ("--label", finished.class_names[0], "--seed", "5"), ("--seed", "5")]

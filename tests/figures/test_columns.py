@@ -59,6 +59,23 @@ def test_columns_have_a_panel_each_up_to_twelve():
         column_histograms(rows, rows[:, :2])
 
 
+def test_columns_of_categories_have_their_names():
+    rows = np.array([[0, 1.0], [0, np.nan], [1, 3.0], [0, 2.0]])
+    names = (("short", "a long name that is cut"), ())
+    figure = column_histograms(rows, rows[2:], categories=names)
+    bars = figure.axes[0].containers
+    assert [[bar.get_width() for bar in part] for part in bars] == [[0.75, 0.25], [0.5, 0.5]]
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["short", "a long name…"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["rows", "samples"]
+    alone = column_histograms(None, rows, categories=names)
+    assert [text.get_text() for text in alone.legends[0].get_texts()] == ["samples"]
+    first, second = column_scatter(rows, np.roll(rows, 1, axis=0), categories=names).axes
+    np.testing.assert_allclose(first.collections[0].get_sizes(), [120, 60, 60])  # by how many rows
+    assert len(second.collections[0].get_offsets()) == 2  # both values known
+    walk = column_walk(rows[[0, 2]], categories=names).axes[0]
+    assert [text.get_text() for text in walk.get_yticklabels()] == ["short", "a long name…"]
+
+
 def test_codes_of_one_dimension_are_counted_by_label():
     codes = np.linspace(-1, 1, 100)[:, None]
     axes = code_line(codes, np.arange(100) % 2, codes, class_names=("even", "odd")).axes[0]

@@ -9,6 +9,7 @@ import aae
 from aae.cli import main
 from aae.errors import InputError, InputWarning
 from aae.recipes.methods import METHODS
+from aae.runs.plot import figures
 
 G = np.random.default_rng(0)
 N = 80
@@ -49,6 +50,15 @@ def test_a_run_keeps_what_columns_are(tmp_path, capsys):
     assert set(run.reconstruct(FRAME, covariates={"batch": "x"}).batch) == {"x"}
     metrics = run.evaluate(FRAME)["metrics"]
     assert np.isfinite(metrics["test_reconstruction"])
+    assert [axes.get_title(loc="left") for axes in run.plot_samples(FRAME).axes] == ["age", "cell", "reads", "batch"]
+    cell = run.plot_reconstructions(FRAME).axes[1]
+    assert [text.get_text() for text in cell.get_yticklabels()] == ["a", "b"]
+    assert run.plot_interpolation(FRAME).axes[3].get_yticklabels()[0].get_text() in {"x", "y"}  # one of the rows
+    assert "samples" in figures([run])
+    with pytest.raises(InputError, match="the decoder sees batch; expected rows to take it from"):
+        aae.load(run.folder.path).plot_samples()
+    with pytest.warns(InputWarning, match="its rows were given from Python"):
+        assert list(figures([aae.load(run.folder.path)])) == ["curves"]
     shared = aae.load(run.save(tmp_path / "shared"), "cpu")
     pd.testing.assert_frame_equal(shared.reconstruct(FRAME), made)
     with pytest.raises(InputError, match="covariates: found none; the decoder of this run sees batch"):
@@ -83,6 +93,8 @@ def test_the_command_line_takes_tables(tmp_path, monkeypatch, capsys):
     made = pd.read_csv("rec.csv")
     assert set(made.batch) == {"x"}
     assert set(made.cell) <= {"a", "b"}
+    assert _ends("figure", "r") == 0
+    assert "r/figures/samples.png" in capsys.readouterr().out
     assert _ends("sample", "r", "-n", "3", "--covariate", "batch=y", "-o", "new.parquet") == 0
     assert set(pd.read_parquet("new.parquet").batch) == {"y"}
     assert _ends("sample", "r", "-n", "3", "--covariate", "batch=z", "-o", "no.csv") == 2

@@ -8,10 +8,14 @@ import pytest
 import torch
 from scipy.stats import norm
 from sklearn.datasets import load_iris
+from sklearn.metrics import roc_auc_score
 
 import aae
-from aae.errors import InputError
+from aae.anomaly_score import AnomalyScore
+from aae.cli import main
+from aae.errors import InputError, InputWarning
 from aae.priors import Gaussian, GaussianMixture
+from aae.runs.plot import plot
 from aae.runs.run import Run
 
 SMALL = {f"model__{network}__hidden": [8] for network in ("encoder", "decoder", "discriminator")}
@@ -47,7 +51,8 @@ def test_rows_that_were_given_have_to_be_given_again(run, iris):
     with pytest.raises(
         InputError, match=r"iris: data\.source is '<arrays>': the rows were given from Python; expected"
     ):
-        run.load_data()
+        aae.load(run.folder.path).load_data()
+    assert run.load_data().name == "<arrays>"  # the very object that was trained has them still
     with pytest.raises(InputError, match="not the data of"):
         run.load_data((iris[0][::-1], iris[1]))
     with pytest.raises(InputError, match="the rows were given from Python"):
@@ -58,6 +63,16 @@ def test_rows_that_were_given_have_to_be_given_again(run, iris):
     assert same.metadata == run.metadata
 
 
+def test_samples_need_no_rows(run, iris, tmp_path):
+    loaded = aae.load(run.folder.path)
+    figure = loaded.plot_samples(n=20)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["samples"]
+    assert len(run.plot_samples().legends[0].get_texts()) == 2
+    with pytest.warns(InputWarning, match="its rows were given from Python; figures that show rows are left out"):
+        paths = plot(loaded, tmp_path)
+    assert [path.name for path in paths] == ["curves.png", "samples.png"]
+
+
 def test_several_seeds_are_a_list(iris, tmp_path):
     runs = aae.train("demo", iris, run=tmp_path, epochs=1, seeds=2, device="cpu", **SMALL)
     assert [one.folder.path.name for one in runs] == ["seed-0", "seed-1"]
@@ -65,6 +80,7 @@ def test_several_seeds_are_a_list(iris, tmp_path):
 
 BAD = {
     "a key": ({"training__batch_sise": 3}, "unknown key 'training.batch_sise'; did you mean 'batch_size'?"),
+    "a key of a section": ({"batch_size": 3}, r"'training\.batch_size'\? As a keyword: training__batch_size"),
     "a section": ({"training__batch_size__x": 3}, r"training\.batch_size\.x"),
     "a value": ({"model__encoder__hidden": "wide"}, r"model\.encoder\.hidden is 'wide'; expected"),
     "epochs": ({"epochs": 0}, r"training\.epochs is 0; expected"),
@@ -93,10 +109,11 @@ def test_a_run_is_used_by_the_names_of_estimators(run, iris, tmp_path):
     codes = {name: (code[:1] + code[1:]) / 2 for name, code in run.encode([first, last]).items()}
     np.testing.assert_allclose(path[2:3], run.decode(codes), rtol=1e-5)
     assert run.interpolate(rows[:3], rows[3:6], 4).shape == (3, 4, 4)
-    np.testing.assert_array_equal(run.sample(4, "virginica", seed=2), run.sample(4, 2, seed=2))
+    np.testing.assert_array_equal(run.sample(4, "virginica", random_state=2), run.sample(4, 2, random_state=2))
     assert run.sample(2, ["virginica", "setosa"]).shape == (2, 4)
     again = aae.load(run.save(tmp_path / "shared"), "cpu")
     np.testing.assert_array_equal(again.score_samples(rows), run.score_samples(rows))
+    assert Run.load(tmp_path / "shared", "cpu").class_names == run.class_names
     report = run.evaluate(iris, "validation")
     assert (report["split"], report["rows"]) == ("validation", 18)
 
@@ -125,13 +142,80 @@ def test_scores_mean_the_same_in_a_run_and_in_an_estimator(run, iris):
     assert (run.score_samples(odd) < run.score_samples(rows).min()).all()
 
 
-def test_a_run_without_an_anomaly_score_says_how_to_get_one(iris, tmp_path):
+def test_whatever_has_an_autoencoder_scores_by_its_training_rows(iris, tmp_path):
     other = aae.train("demo", iris, run=tmp_path / "other", epochs=1, device="cpu", **SMALL)
-    with pytest.raises(InputError, match=r"has no anomaly score; expected evaluation\.contamination"):
-        other.score_samples(iris[0])
+    training = other.load_data().train.rows
+    score = AnomalyScore.of(other.model, other.scaling(torch.tensor(training)), "auto")
+    rows = iris[0].to_numpy()
+    np.testing.assert_allclose(other.score_samples(rows), score.scores(other.scaling(torch.tensor(rows))), rtol=1e-6)
+    with pytest.raises(InputError, match=r"a score takes the training rows, unless evaluation\.contamination"):
+        aae.load(other.folder.path).score_samples(iris[0])
     with pytest.raises(InputError, match=r"evaluation\.contamination does not fit the model; expected method aae or"):
         aae.train("figure7a", iris, run=tmp_path / "seen", evaluation__contamination="auto", device="cpu")
     assert not (tmp_path / "seen").exists()
+
+
+@pytest.fixture(scope="module")
+def detector(iris, tmp_path_factory):
+    """Flowers without names."""
+    rows, folder = iris[0].to_numpy(), tmp_path_factory.mktemp("vocabulary") / "detector"
+    return aae.train("anomalies", rows, run=folder, epochs=1, device="cpu", **SMALL)
+
+
+def test_a_run_with_a_threshold_predicts_anomalies(detector, iris, tmp_path):
+    rows = iris[0].to_numpy() + np.where(np.arange(150) < 2, 30, 0)[:, None]
+    verdicts = detector.predict(rows)
+    np.testing.assert_array_equal(verdicts, np.where(detector.decision_function(rows) < 0, -1, 1))
+    assert verdicts[:2].tolist() == [-1, -1]
+    np.save(tmp_path / "rows.npy", rows)
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", str(detector.folder.path), str(tmp_path / "rows.npy"), "-o", str(tmp_path / "out.csv")])
+    assert ended.value.code == 0
+    written = pd.read_csv(tmp_path / "out.csv")
+    assert (list(written.columns), written.label.tolist()) == (["label", "score"], verdicts.tolist())
+
+
+def test_labels_are_shown_by_a_run_that_knows_none(detector, iris):
+    rows, species = iris[0].to_numpy(), SPECIES[load_iris().target]
+    odd, scores = load_iris().target == 2, -detector.score_samples(rows)
+    for labels in (odd.astype(int), odd):
+        (text,) = detector.plot_roc(rows, labels, scores=scores).axes[0].get_legend().get_texts()
+        assert text.get_text() == f"anomalies: {roc_auc_score(odd, scores):.3f}"
+    assert detector.plot_precision_recall(rows, odd, scores=scores).axes[0].lines
+    for labels in (species, iris[1]):
+        drawn = detector.plot_map(rows, labels).axes[0].get_legend().get_texts()
+        assert {text.get_text() for text in drawn} >= set(SPECIES)
+
+
+def test_codes_are_decoded_and_rows_drawn_as_by_an_estimator(detector, run, iris):
+    rows = iris[0].to_numpy()[:3]
+    np.testing.assert_allclose(detector.decode(detector.transform(rows)), detector.reconstruct(rows), rtol=1e-5)
+    np.testing.assert_allclose(
+        detector.decode(detector.transform(rows).tolist()), detector.reconstruct(rows), rtol=1e-5
+    )
+    with pytest.raises(InputError, match="codes are of style; the run expects"):
+        run.decode(run.transform(rows))
+    assert detector.sample().shape == (1, 4)
+    np.testing.assert_array_equal(detector.sample(2, random_state=3), detector.sample(2, random_state=3))
+    assert (detector.sample() != detector.sample()).all()
+    state = np.random.RandomState(0)
+    assert (detector.sample(random_state=state) != detector.sample(random_state=state)).all()
+
+
+def test_estimators_are_loaded_too(tmp_path, capsys):
+    rows = load_iris().data
+    model = aae.AAE(2, epochs=1, hidden_layer_sizes=(8,), random_state=0).fit(rows)
+    again = aae.load(model.save(tmp_path / "model"))
+    np.testing.assert_array_equal(again.transform(rows), model.transform(rows))
+    with pytest.raises(InputError, match="holds an estimator, which is put on the CPU; found device 'cuda'"):
+        aae.load(tmp_path / "model", "cuda")
+    with pytest.raises(SystemExit):
+        main(["encode", str(tmp_path / "model"), "rows.npy", "-o", "codes.npy"])
+    assert "not a run folder (it has no recipe.toml), but an estimator, which aae.load" in capsys.readouterr().err
+    record = tmp_path / "model" / "estimator.json"
+    record.write_text(record.read_text().replace('"AAE"', '"LabelledKFold"'))
+    with pytest.raises(InputError, match=r"estimator\.json: unknown estimator 'LabelledKFold'; expected one of: AAE,"):
+        aae.load(tmp_path / "model")
 
 
 def test_runs_and_priors_say_what_they_are(run):
@@ -163,6 +247,6 @@ def test_numbers_that_are_names_of_classes_are_no_places(iris, tmp_path):
     numbers = load_iris().target + 1
     run = aae.train("demo", (iris[0], numbers), run=tmp_path / "run", epochs=1, device="cpu", **SMALL)
     assert set(run.predict(iris[0])) <= {1, 2, 3}
-    np.testing.assert_array_equal(run.sample(3, 1), run.sample(3, "1"))
+    np.testing.assert_array_equal(run.sample(3, 1, random_state=0), run.sample(3, "1", random_state=0))
     with pytest.raises(InputError, match="label is '0'; expected one of: 1, 2, 3"):
         run.sample(3, 0)

@@ -1,6 +1,7 @@
 """Plots as methods of runs and estimators."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import small_networks
 from scipy.sparse import csr_array
@@ -53,7 +54,7 @@ def test_a_run_plots_rows_that_it_is_given(run):
     some = dataset.test.rows[:30]
     assert texts(run.plot_map(some, ["3"] * 30)) == ["3", "place of a label"]
     assert run.plot_interpolation(some, pairs=[(0, 4)], steps=3).axes[0].images
-    with pytest.raises(InputError, match=r"labels: found \(30,\) labels; expected \(30,\) of 0, 1"):
+    with pytest.raises(InputError, match=r"labels: found 'eleven' in row 0 \(counted from 0\); expected 0, 1"):
         run.plot_map(some, ["eleven"] * 30)
     with pytest.raises(InputError, match=r"pairs of rows are \[\(0, 30\)\]; expected numbers from 0 to 29"):
         run.plot_interpolation(some, pairs=[(0, 30)])
@@ -74,6 +75,14 @@ def test_a_table_gets_a_map_a_confusion_matrix_and_columns():
     page = model.explore(IRIS.data, NAMES, rows=20)
     assert page.rows == 20
     assert "SemiSupervisedAAE on 4 columns, 1 epoch" in page.html
+
+
+def test_an_estimator_plots_categories():
+    frame = pd.DataFrame({"width": IRIS.data[:, 0], "species": NAMES})
+    model = AAE(2, columns={"species": "categorical"}, **SMALL).fit(frame)
+    for figure in (model.plot_samples(frame), model.plot_reconstructions(frame), model.plot_interpolation(frame)):
+        names = {text.get_text() for text in figure.axes[1].get_yticklabels()}
+        assert names <= set(NAMES)
 
 
 def test_figures_of_several_seeds_say_which_is_shown(run, tmp_path):

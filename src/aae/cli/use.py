@@ -43,15 +43,22 @@ def predict(
 ) -> None:
     """Write the inferred label and the probability of every class for each row, with what identifies it.
 
+    A run of the recipe "anomalies" has the labels 1 and -1, for a normal row and an anomaly, and its score in their place.
     Rows of a folder of images are identified by their files, and rows of a table by data.id_column of the recipe.
 
     Example: aae predict runs/mine new.csv -o labels.csv
     """
     import numpy as np
 
-    from aae.runs.hub import load
+    from aae.runs.run import Run
 
-    finished = load(run, device.value, trust_modules=trust)
+    finished = Run.load(run, device.value, trust_modules=trust)
+    if finished.judges:
+        split = finished.read(source, labels=False)
+        scores = finished.score_samples(split.rows)
+        verdicts = np.where(scores < finished.anomaly_score.offset, -1, 1)
+        write_columns(output, {"label": verdicts, "score": scores}, split)
+        return
     names = finished.label_names
     split = finished.read(source, labels=False)
     probabilities = finished.predict_proba(split.rows)
@@ -78,9 +85,9 @@ def encode(
 
     Example: aae encode runs/figure2a images/ -o codes.npz
     """
-    from aae.runs.hub import load
+    from aae.runs.run import Run
 
-    finished = load(run, device.value, trust_modules=trust)
+    finished = Run.load(run, device.value, trust_modules=trust)
     split = finished.read(source, labels=False)
     columns = finished.encode(split.rows)
     if finished.autoencoder.cluster_heads is not None:
@@ -107,9 +114,9 @@ def reconstruct(
 
     Example: aae reconstruct runs/figure2a images/ -o reconstructed.png
     """
-    from aae.runs.hub import load
+    from aae.runs.run import Run
 
-    finished = load(run, device.value, trust_modules=trust)
+    finished = Run.load(run, device.value, trust_modules=trust)
     split = finished.read(source, labels=finished.autoencoder.decoder_classes is not None)
     rows = finished.reconstruct(split.rows, split.labels, covariates=_covariates(covariate))
     write_model_rows(finished, rows, output, split, beside=split.rows)
@@ -145,9 +152,9 @@ def interpolate(
     import numpy as np
 
     from aae.data import Split
-    from aae.runs.hub import load
+    from aae.runs.run import Run
 
-    finished = load(run, device.value, trust_modules=trust)
+    finished = Run.load(run, device.value, trust_modules=trust)
     first = finished.read(source, labels=False)
     last = first.take(slice(1, None)) if to is None else finished.read(to, labels=False)
     first = first.take(slice(0, -1)) if to is None else first
@@ -171,13 +178,14 @@ def score(
 ) -> None:
     """Write how normal each row is, larger for a more normal one, and whether it is an anomaly, with what identifies it.
 
-    The run is one of the recipe "anomalies", or of another with evaluation.contamination.
+    A run of the recipe "anomalies", or of another with evaluation.contamination, has a threshold of its own and keeps what it
+    compares with; of another with an autoencoder the training rows are read again, and none of them counts as an anomaly.
 
     Example: aae score runs/anomalies new.csv -o scores.csv
     """
-    from aae.runs.hub import load
+    from aae.runs.run import Run
 
-    finished = load(run, device.value, trust_modules=trust)
+    finished = Run.load(run, device.value, trust_modules=trust)
     split = finished.read(source, labels=False)
     scores = finished.score_samples(split.rows)
     verdicts = {} if output.suffix.lower() == ".npy" else {"anomaly": scores < finished.anomaly_score.offset}
@@ -198,10 +206,11 @@ def sample(
 
     Example: aae sample runs/demo -n 64 --label 3 -o threes.png
     """
-    from aae.runs.hub import load
+    from aae.runs.run import Run
 
-    finished = load(run, device.value, trust_modules=trust)
-    write_model_rows(finished, finished.sample(n, label, seed, covariates=_covariates(covariate)), output)
+    finished = Run.load(run, device.value, trust_modules=trust)
+    drawn = finished.sample(n, label, random_state=seed, covariates=_covariates(covariate))
+    write_model_rows(finished, drawn, output)
 
 
 def export(
@@ -213,8 +222,8 @@ def export(
 
     Example: aae export runs/demo -o demo-onnx
     """
-    from aae.runs.hub import load
     from aae.runs.onnx import export as write
+    from aae.runs.run import Run
 
-    for path in write(load(run, "cpu", trust_modules=trust), output):
+    for path in write(Run.load(run, "cpu", trust_modules=trust), output):
         print(path)

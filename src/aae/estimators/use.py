@@ -421,6 +421,7 @@ class FittedModel(Plots, TableRows):
             image_shape=shape[:2] if shape[2:] == (1,) else shape,
             image_range=(float(stored.min()), float(stored.max())),
             columns=tuple(map(str, getattr(self, "feature_names_in_", ()))),
+            table=self.columns_,
         )
 
     def _title(self) -> str:
@@ -430,6 +431,3 @@ class FittedModel(Plots, TableRows):
     def _histories(self) -> tuple[list[Sequence[Mapping[str, Any]]], str]:
         check_is_fitted(self)
         return [self.history_], self._title()
-
-    def _samples(self, n: int) -> NDArray[Any]:
-        return np.asarray(self._draw(n, None, 0))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Patch
 
-from aae.arrays import Array, ArrayLike, as_labels, as_matrix, same_length
+from aae.arrays import Array, ArrayLike, as_labels, as_matrix, as_numpy, same_length
 from aae.errors import InputError
 from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, PALETTE, TITLE_SIZE, Figure, plain
 from aae.figures.figure2 import label_style
@@ -18,21 +20,31 @@ SHOWN = 12  # columns, at most
 NAME = 26  # letters of the name of a column, at most
 BINS = 30
 SCATTERED = 2000  # rows in a panel
+CATEGORIES = 6  # of a column in a panel, at most: the most frequent ones
+CATEGORY = 12  # letters of the name of one, at most
+Categories = Sequence[Sequence[str]]
+"""Names of the categories of each column, none of one of numbers; a value is then the number of its category."""
 
 
 def column_histograms(
-    rows: ArrayLike, samples: ArrayLike, columns: Sequence[str] = (), title: str | None = None
+    rows: ArrayLike | None,
+    samples: ArrayLike,
+    columns: Sequence[str] = (),
+    title: str | None = None,
+    categories: Categories = (),
 ) -> Figure:
     """Plot how values of each column are spread, in rows and in samples of a model.
 
     Parameters
     ----------
     rows, samples : array or tensor (n, columns)
-        Finite values in the same units.
+        Values in the same units, NaN where one is missing. Rows can be None: samples are then shown alone.
     columns : sequence of str
         Their names; numbers by default.
     title : str, optional
         Above all.
+    categories : sequence of sequence of str
+        Names of the categories of each column, none of one of numbers; by default all are numbers.
 
     Returns
     -------
@@ -44,35 +56,86 @@ def column_histograms(
     InputError
         If rows and samples have different columns.
     """
-    data, drawn = _pair(rows, samples, "samples")
-    figure, panels, names = _panels(data.shape[1], columns, title)
-    bins = int(np.clip(2 * math.sqrt(min(len(data), len(drawn))), 5, BINS))
+    drawn = _matrix(samples, "samples")
+    data = drawn[:0] if rows is None else _pair(rows, samples, "samples")[0]
+    figure, panels, names = _panels(drawn.shape[1], columns, title)
+    looks: list[dict[str, Any]] = [
+        {"histtype": "stepfilled", "alpha": 0.4, "color": FAINT},
+        {"histtype": "step", "color": PALETTE[0]},
+    ]
     for k, panel in enumerate(panels):
-        low, high = np.quantile(np.concatenate([data[:, k], drawn[:, k]]), [0.005, 0.995])
-        edges = np.linspace(low, high if high > low else low + 1, bins + 1).tolist()
-        for values, colour, name in ((data, FAINT, "rows"), (drawn, PALETTE[0], "samples")):
-            weights = np.full(len(values), 1 / len(values))
-            filled = {"histtype": "stepfilled", "alpha": 0.4} if name == "rows" else {"histtype": "step"}
-            panel.hist(np.clip(values[:, k], low, high), edges, weights=weights, color=colour, label=name, **filled)
+        both = [values[:, k][~np.isnan(values[:, k])] for values in (data, drawn)]
+        if categories and categories[k]:
+            _bars(panel, both, categories[k])
+        else:
+            edges, ends = _edges(both)
+            for values, look in zip(both, looks, strict=True):
+                weights = np.full(len(values), 1 / max(1, len(values)))
+                if len(values):
+                    panel.hist(np.clip(values, *ends), edges, weights=weights, **look)
+            panel.set_yticks([])
         panel.set_title(names[k], size=LABEL_SIZE, color=INK, loc="left")
-        panel.set_yticks([])
-    _legend(figure, panels[0])
+    patches = [
+        Patch(facecolor=FAINT, alpha=0.4, label="rows"),
+        Patch(fill=False, edgecolor=PALETTE[0], label="samples"),
+    ]
+    shown = patches if rows is not None else patches[1:]
+    figure.legend(handles=shown, loc="outside lower center", ncols=2, frameon=False, fontsize=LABEL_SIZE)
     return figure
 
 
+def _edges(both: Sequence[Array]) -> tuple[list[float], tuple[float, float]]:
+    """Compute the edges of the bins of a histogram, and its ends."""
+    every = np.concatenate(both)
+    low, high = np.quantile(every, [0.005, 0.995]) if len(every) else (0.0, 1.0)
+    least = min((len(values) for values in both if len(values)), default=1)
+    bins = int(np.clip(2 * math.sqrt(least), 5, BINS))
+    return np.linspace(low, high if high > low else low + 1, bins + 1).tolist(), (low, high)
+
+
+def _bars(panel: Axes, both: Sequence[Array], categories: Sequence[str]) -> None:
+    """Plot the fractions of the categories of a column, in rows and in samples."""
+    places = _frequent(np.concatenate(both), categories)
+    ground = np.arange(len(places))
+    for values, colour, alpha, filled in zip(both, (FAINT, PALETTE[0]), (0.4, 1.0), (True, False), strict=True):
+        if len(values):
+            parts = [(values == place).mean() for place in places]
+            look = {"color": colour} if filled else {"fill": False, "edgecolor": colour}
+            panel.barh(ground, parts, height=0.8 if filled else 0.6, alpha=alpha, **look)
+    panel.set_yticks(ground, _short(categories, places))
+    panel.invert_yaxis()
+
+
+def _frequent(values: Array, categories: Sequence[str]) -> Array:
+    """Choose the numbers of the most frequent categories, in order."""
+    counts = np.bincount(values[values >= 0].round().astype(np.int64), minlength=len(categories))
+    return np.sort(np.argsort(-counts, kind="stable")[:CATEGORIES])
+
+
+def _short(categories: Sequence[str], places: Array) -> list[str]:
+    names = [categories[place] for place in places]
+    return [plain(name if len(name) <= CATEGORY else f"{name[: CATEGORY - 1]}…") for name in names]
+
+
 def column_scatter(
-    rows: ArrayLike, reconstructions: ArrayLike, columns: Sequence[str] = (), title: str | None = None
+    rows: ArrayLike,
+    reconstructions: ArrayLike,
+    columns: Sequence[str] = (),
+    title: str | None = None,
+    categories: Categories = (),
 ) -> Figure:
     """Plot each value beside its reconstruction; on the line they are equal.
 
     Parameters
     ----------
     rows, reconstructions : array or tensor (n, columns)
-        Finite values in the same units.
+        Values in the same units, NaN where one is missing.
     columns : sequence of str
         Their names; numbers by default.
     title : str, optional
         Above all.
+    categories : sequence of sequence of str
+        As for `column_histograms`; a disc is as large as the number of rows is.
 
     Returns
     -------
@@ -89,19 +152,40 @@ def column_scatter(
     some = np.random.default_rng(0).permutation(len(data))[:SCATTERED]
     figure, panels, names = _panels(data.shape[1], columns, title)
     for k, panel in enumerate(panels):
-        x, y = data[some, k], made[some, k]
-        ends = np.quantile(np.concatenate([x, y]), [0.002, 0.998])
-        room = 0.05 * (ends[1] - ends[0]) or 1.0
-        panel.plot(ends, ends, color=FAINT, linewidth=0.8)
-        panel.scatter(x, y, s=float(np.clip(1500 / len(some), 2, 10)), color=PALETTE[0], alpha=0.5, linewidths=0)
-        panel.set(xlim=(ends[0] - room, ends[1] + room), ylim=(ends[0] - room, ends[1] + room))
+        known = some[~np.isnan(data[some, k]) & ~np.isnan(made[some, k])]
+        x, y = data[known, k], made[known, k]
+        if categories and categories[k]:
+            _discs(panel, x, y, categories[k])
+        elif len(known):
+            ends = np.quantile(np.concatenate([x, y]), [0.002, 0.998])
+            room = 0.05 * (ends[1] - ends[0]) or 1.0
+            panel.plot(ends, ends, color=FAINT, linewidth=0.8)
+            size = float(np.clip(1500 / len(known), 2, 10))
+            panel.scatter(x, y, s=size, color=PALETTE[0], alpha=0.5, linewidths=0)
+            panel.set(xlim=(ends[0] - room, ends[1] + room), ylim=(ends[0] - room, ends[1] + room))
         panel.set_title(names[k], size=LABEL_SIZE, color=INK, loc="left")
     figure.supxlabel("row", size=LABEL_SIZE, color=INK)
     figure.supylabel("reconstruction", size=LABEL_SIZE, color=INK)
     return figure
 
 
-def column_walk(rows: ArrayLike, columns: Sequence[str] = (), title: str | None = None) -> Figure:
+def _discs(panel: Axes, x: Array, y: Array, categories: Sequence[str]) -> None:
+    """Plot how many rows of each category become which."""
+    places = _frequent(np.concatenate([x, y]), categories)
+    counts = np.array([[((x == a) & (y == b)).sum() for a in places] for b in places])
+    down, across = np.nonzero(counts)
+    sizes = counts[down, across] * 120 / max(1, counts.max(initial=0))
+    ends = (-0.5, len(places) - 0.5)
+    panel.plot(ends, ends, color=FAINT, linewidth=0.8)
+    panel.scatter(across, down, s=sizes, color=PALETTE[0], alpha=0.7, linewidths=0)
+    panel.set(xlim=ends, ylim=ends)
+    panel.set_xticks(range(len(places)), _short(categories, places), rotation=90 if len(places) > 2 else 0)
+    panel.set_yticks(range(len(places)), _short(categories, places))
+
+
+def column_walk(
+    rows: ArrayLike, columns: Sequence[str] = (), title: str | None = None, categories: Categories = ()
+) -> Figure:
     """Plot what each column does on the way from one row to another.
 
     Parameters
@@ -112,6 +196,8 @@ def column_walk(rows: ArrayLike, columns: Sequence[str] = (), title: str | None 
         Their names; numbers by default.
     title : str, optional
         Above all.
+    categories : sequence of sequence of str
+        As for `column_histograms`.
 
     Returns
     -------
@@ -121,7 +207,13 @@ def column_walk(rows: ArrayLike, columns: Sequence[str] = (), title: str | None 
     data = as_matrix(rows, "rows")
     figure, panels, names = _panels(data.shape[1], columns, title)
     for k, panel in enumerate(panels):
-        panel.plot(np.linspace(0, 1, len(data)), data[:, k], color=PALETTE[0], linewidth=1.3)
+        way = np.linspace(0, 1, len(data))
+        if categories and categories[k]:
+            places = np.unique(data[:, k].round().astype(np.int64))
+            panel.step(way, np.searchsorted(places, data[:, k].round()), where="mid", color=PALETTE[0], linewidth=1.3)
+            panel.set_yticks(range(len(places)), _short(categories[k], places))
+        else:
+            panel.plot(way, data[:, k], color=PALETTE[0], linewidth=1.3)
         panel.set_title(names[k], size=LABEL_SIZE, color=INK, loc="left")
         panel.set_xticks([0, 1], ["A", "B"])
     return figure
@@ -188,8 +280,17 @@ def cluster_sizes(
     return figure
 
 
+def _matrix(values: ArrayLike, name: str) -> Array:
+    """Bring values to a matrix whose missing ones are NaN."""
+    array = as_numpy(values)
+    missing = np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, bool)
+    found = as_matrix(np.where(missing, 0, array), name)
+    found[missing.reshape(found.shape)] = np.nan
+    return found
+
+
 def _pair(rows: ArrayLike, others: ArrayLike, name: str) -> tuple[Array, Array]:
-    first, second = as_matrix(rows, "rows"), as_matrix(others, name)
+    first, second = _matrix(rows, "rows"), _matrix(others, name)
     if first.shape[1] != second.shape[1]:
         raise InputError(f"{name}: found {second.shape[1]} columns, expected {first.shape[1]} as in rows")
     return first, second
@@ -218,8 +319,3 @@ def _dress(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set(color=FAINT, linewidth=0.6)
     axes.tick_params(length=2.5, width=0.6, color=FAINT, labelsize=LABEL_SIZE - 1, labelcolor=INK)
-
-
-def _legend(figure: Figure, panel: Axes) -> None:
-    handles, names = panel.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=LABEL_SIZE)

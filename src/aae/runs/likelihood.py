@@ -216,7 +216,7 @@ def _split(run: Run, dataset: Dataset) -> tuple[Split, Split]:
 def _second_opinion(run: Run, dataset: Dataset, test: Split) -> dict[str, float]:
     classifier = ReferenceClassifier(run, dataset.train, len(dataset.class_names))
     real = classifier.features(test.rows[:QUALITY_ROWS])
-    generated = classifier.features(run.sample(len(real)))
+    generated = classifier.features(run.sample(len(real), random_state=0))
     try:
         precision, recall = precision_recall(real, generated)
     except InputError:  # too few rows for neighbourhoods

@@ -11,8 +11,9 @@ import torch
 from matplotlib.figure import Figure
 
 from aae.data import Dataset, Split
+from aae.data.memory import SOURCE
 from aae.device import usual_state
-from aae.errors import InputError, unknown
+from aae.errors import InputError, note, unknown
 from aae.evaluation.metrics import describe
 from aae.evaluation.neighbours import nearest_rows
 from aae.figures.canvas import save
@@ -25,7 +26,7 @@ from aae.files import expand
 from aae.model import AdversarialAutoencoder
 from aae.priors import Gaussian, GaussianMixture, SwissRoll
 from aae.runs.run import Run
-from aae.runs.view import title, view
+from aae.runs.view import title, view, view_without_rows
 from aae.views.plots import (
     clusters_figure,
     confusion_figure,
@@ -100,6 +101,11 @@ def figures(runs: Sequence[Run], data: Dataset | str | Path | None = None) -> di
     made |= _learning_curves(runs)
     if not run.model.samples and not run.model.classifies:
         return made
+    if data is None and run.given is None and run.recipe.data.source == SOURCE:  # which only a program can give again
+        note(f"{run.folder.path}: its rows were given from Python; figures that show rows are left out")
+        if run.model.samples and not (run.table is not None and run.table.covariates):
+            made["samples"] = PLOTS["samples"](run, _of_seed(runs, view_without_rows(run)))
+        return made
     dataset = run.load_data(data)
     held_out = dataset.test or dataset.validation or dataset.train
     seen = _of_seed(runs, view(run, rows=held_out, needs_codes=False))
@@ -142,7 +148,7 @@ PLOTS: dict[str, Callable[[Run, View], Figure]] = {
     "roc": lambda _, seen: roc_figure(seen),
     "precision-recall": lambda _, seen: precision_recall_figure(seen),
     "clusters": lambda _, seen: clusters_figure(seen),
-    "samples": lambda run, seen: samples_figure(seen, run.sample(100 if seen.image_shape else COLUMN_SAMPLES)),
+    "samples": lambda _, seen: samples_figure(seen, seen.sample(100 if seen.image_shape else COLUMN_SAMPLES)),
     "reconstructions": lambda _, seen: reconstructions_figure(seen),
     "interpolation": lambda _, seen: interpolation_figure(seen),
 }
@@ -219,7 +225,7 @@ def _embedding(model: AdversarialAutoencoder, seen: View) -> Figure:
 
 def _samples(run: Run, train: Split, name: str) -> Figure:
     """Plot samples, and beside the last of each row the training image nearest to it (figure 5)."""
-    samples = run.sample(SAMPLES * SAMPLES)
+    samples = run.sample(SAMPLES * SAMPLES, random_state=0)
     nearest, _ = nearest_rows(samples[SAMPLES - 1 :: SAMPLES], train.rows)
     return samples_and_neighbours(run.images(samples), run.images(train.rows[nearest]), SAMPLES, SAMPLES, name)
 
@@ -247,7 +253,7 @@ def _images(run: Run, model: AdversarialAutoencoder, seen: View) -> dict[str, Fi
 
 def _columns(run: Run, seen: View) -> dict[str, Figure]:
     """Plot the columns of a table: how samples are spread, rows beside reconstructions, and what is in the clusters."""
-    figures = {"samples": samples_figure(seen, run.sample(COLUMN_SAMPLES))}
+    figures = {"samples": samples_figure(seen, seen.sample(COLUMN_SAMPLES))}
     if run.autoencoder.decoder_classes is None:
         figures["reconstructions"] = reconstructions_figure(seen)
     if seen.clusters and seen.predicted is not None:

@@ -12,17 +12,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aae.arrays import ArrayLike, as_labels, finite_rows
-from aae.data import Split, read_rows
+from aae.data import Dataset, Split, read_rows
 from aae.data.anndata import as_part, is_anndata
 from aae.data.checks import are_images, check_finite, colours_last
 from aae.data.columns import CodedRows, Columns, NamedValues, for_rows, frame_like, values_of
 from aae.data.formats import Options
 from aae.data.frames import as_rows, is_frame
+from aae.data.labels import check_labels, is_unlabelled, number_classes
 from aae.data.loading import encode_part
 from aae.data.reading import as_text
 from aae.errors import InputError, reason
 from aae.model import Model
 from aae.recipes import Recipe
+from aae.recipes.build_data import Source, fingerprint, load_data
 from aae.scaling import Scaling, last_inputs
 from aae.training.run_directory import RunDirectory
 
@@ -58,6 +60,8 @@ class StoredRows:
         self.class_names: tuple[str, ...] = tuple(metadata["class_names"])
         self.device = scaling.offset.device
         self.table = read_table(metadata, str(folder.path))
+        self.given: Dataset | None = None
+        """The data, where it was given from Python when this very object was trained."""
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -66,12 +70,16 @@ class StoredRows:
         Categories beyond the classes are called ``extra 1``, ``extra 2``, ...
         """
         if not self.model.classifies:
-            raise InputError(f"{self.folder.path}: the run infers no labels; expected one with a label latent")
+            raise self.without_labels()
         categories = (self.recipe.model.label and self.recipe.model.label.categories) or len(self.class_names)
         if self.recipe.data.labels is None:
             return tuple(str(k) for k in range(categories))
         extra = range(1, categories - len(self.class_names) + 1)
         return (*self.class_names, *(f"extra {k}" for k in extra))
+
+    def without_labels(self) -> InputError:
+        """Create the error for a run that infers no labels."""
+        return InputError(f"{self.folder.path}: the run infers no labels; expected one with a label latent")
 
     def label_index(self, name: str) -> int:
         """Look up a class (or cluster) by name.
@@ -129,6 +137,34 @@ class StoredRows:
         if self.metadata["rows"] == "uint8" and not are_images(split.rows) and split.rows.max() <= 1:
             raise InputError(f"{path}: found values from 0 to 1; the run expects images with values from 0 to 255")
         return split
+
+    def load_data(self, data: Source | None = None) -> Dataset:
+        """Load the data of the run with its splits, or take `data` in its place where it is the same.
+
+        Parameters
+        ----------
+        data : str, Path, array-like, (array-like, array-like) or Dataset, optional
+            Where the data lies by now, or the rows themselves, as for `aae.train`; needed where they were given from Python to
+            another object than this one.
+
+        Raises
+        ------
+        InputError
+            If it cannot be loaded or is not what the run was trained on.
+        """
+        if data is None and self.given is not None:
+            return self.given
+        try:
+            dataset = load_data(self.recipe, data)
+        except InputError as error:
+            raise InputError(str(error) if data is not None else f"{self.folder.path}: {error}") from None
+        found = fingerprint(dataset)
+        if found != self.metadata.get("data"):
+            raise InputError(
+                f"{dataset.name}: not the data of {self.folder.path}; its fingerprint is {found}, "
+                f"the run has {self.metadata.get('data')}"
+            )
+        return dataset
 
     def images(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Turn stored rows (n, *shape) into values in [0, 1] for plotting: black and white are the ends of the training rows."""
@@ -220,12 +256,25 @@ class StoredRows:
                 [self.class_names.index(name) if (name := as_text(some)) in self.class_names else -2 for some in given]
             )
         numbers: NDArray[np.int64] = as_labels(given, "labels")
-        if numbers.shape != (n,) or (n and not -1 <= numbers.min() <= numbers.max() < len(self.class_names)):
-            raise InputError(
-                f"labels: found {numbers.shape} labels; expected ({n},) of {', '.join(self.class_names) or 'none'}, or their "
-                "numbers, -1 where there is none"
-            )
+        expected = f"{', '.join(self.class_names) or 'none'}, or their numbers, -1 where there is none"
+        if numbers.shape != (n,):
+            raise InputError(f"labels: found {numbers.shape} labels; expected ({n},) of {expected}")
+        wrong = (numbers < -1) | (numbers >= len(self.class_names))
+        if wrong.any():
+            row = int(wrong.argmax())
+            found = np.asarray(labels).tolist()[row]
+            raise InputError(f"labels: found {found!r} in row {row} (counted from 0); expected {expected}")
         return numbers
+
+    def _classes(self, labels: Any, n: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+        """Number labels (n,) and name their classes, which are those of the run, or where it knows none the ones that occur."""
+        if self.class_names:
+            return self._label_numbers(labels, n), self.class_names
+        given = np.asarray(labels)
+        if given.dtype.kind == "O":
+            given = np.where(is_unlabelled(given), "", given).astype(np.str_)
+        numbers, names = number_classes([check_labels(given, n, "labels")])
+        return numbers[0], names
 
     def _wanted(self, label: Any, n: int) -> NDArray[np.int64]:
         """Number the label that `n` rows are to have, or the labels (n,) of each."""

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from aae import recipes
-from aae.data import Dataset, Split
+from aae.data import Split
+from aae.data.memory import SOURCE
 from aae.device import choose_device, usual_state
 from aae.display import html_table, some
-from aae.errors import InputError
+from aae.errors import InputError, note
 from aae.files import check_finite_tensors, read_tensors, tensor_sizes
 from aae.noise import MetaNoise, Noise
 from aae.recipes import Recipe, custom
-from aae.recipes.build_data import Source, fingerprint, load_data
+from aae.recipes.build_data import Source
 from aae.recipes.build_model import TableInputs, build_model
 from aae.runs.rows import read_table
-from aae.runs.use import TrainedModel
+from aae.runs.scores import ScoredRows
 from aae.scaling import Scaling
 from aae.training.run_directory import RunDirectory
 from aae.training.trainer import INIT
@@ -32,7 +32,7 @@ from aae.views.methods import Plots
 from aae.views.view import View
 
 
-class Run(TrainedModel, Plots):
+class Run(ScoredRows, Plots):
     """A trained model that takes and gives rows as they are stored (uint8 images, rows of numbers).
 
     Rows can be an array, a list, a tensor, a sparse matrix or a data frame of pandas or polars, whose columns are taken by name
@@ -60,7 +60,7 @@ class Run(TrainedModel, Plots):
         Parameters
         ----------
         path : str or Path
-            The run directory.
+            The run directory, or a folder that `save` wrote.
         device : {"auto", "cpu", "cuda"}
             Where the model is put.
         trust_modules : bool
@@ -80,7 +80,9 @@ class Run(TrainedModel, Plots):
         """
         folder = RunDirectory(path)
         if not folder.recipe.exists() and (folder.path / "config.json").exists():
-            raise InputError(f"{folder.path}: a shared run, not a run folder; aae.load takes both")
+            from aae.runs.hub import from_pretrained
+
+            return from_pretrained(path, device, trust_modules=trust_modules)
         folder.require()
         recipe = recipes.read(folder.recipe)
         if not folder.weights.exists():
@@ -191,31 +193,6 @@ class Run(TrainedModel, Plots):
         """Metrics of each epoch, as `history_` of the estimators: ``epoch``, the mean losses, and what was measured."""
         return self.folder.read_metrics()
 
-    def load_data(self, data: Source | None = None) -> Dataset:
-        """Load the data of the run with its splits, or take `data` in its place where it is the same.
-
-        Parameters
-        ----------
-        data : str, Path, array-like, (array-like, array-like) or Dataset, optional
-            Where the data lies by now, or the rows themselves, as for `aae.train`; needed where rows were given from Python.
-
-        Raises
-        ------
-        InputError
-            If it cannot be loaded or is not what the run was trained on.
-        """
-        try:
-            dataset = load_data(self.recipe, data)
-        except InputError as error:
-            raise InputError(str(error) if data is not None else f"{self.folder.path}: {error}") from None
-        found = fingerprint(dataset)
-        if found != self.metadata.get("data"):
-            raise InputError(
-                f"{dataset.name}: not the data of {self.folder.path}; its fingerprint is {found}, "
-                f"the run has {self.metadata.get('data')}"
-            )
-        return dataset
-
     def evaluate(self, data: Source | None = None, split: Literal["test", "validation"] = "test") -> dict[str, Any]:
         """Measure the run on held-out rows and write ``evaluation.json``.
 
@@ -253,13 +230,24 @@ class Run(TrainedModel, Plots):
         if X is None:
             return view(self, needs_codes=False)
         rows = self._rows(X)
-        labels = None if y is None else self._label_numbers(y, len(rows))
-        return view(self, rows=Split(rows, labels), needs_codes=False)
+        labels, names = (None, self.class_names) if y is None else self._classes(y, len(rows))
+        return replace(view(self, rows=Split(rows, labels), needs_codes=False), class_names=names)
 
     def _histories(self) -> tuple[list[Sequence[Mapping[str, Any]]], str]:
         from aae.runs.view import title
 
         return [self.folder.read_metrics()], title(self)
 
-    def _samples(self, n: int) -> NDArray[Any]:
-        return np.asarray(self.sample(n))
+    def _view_for_samples(self, X: Any, image_shape: tuple[int, ...] | None) -> View:
+        from aae.runs.view import view, view_without_rows
+
+        if X is not None:
+            return self._view(X, None, image_shape)
+        if len(self.shape) > 1:
+            return view_without_rows(self)
+        try:
+            return view(self, needs_codes=False)
+        except InputError as error:  # samples need no rows
+            if self.recipe.data.source != SOURCE:
+                note(f"samples are shown without rows beside them: {error}")
+            return view_without_rows(self)

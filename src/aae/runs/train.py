@@ -73,7 +73,7 @@ def train(
     data : str, Path, array-like, (array-like, array-like) or Dataset, optional
         In place of the recipe's: a named data set or path (see `read_recipe`); rows (n, columns) or images (n, height, width) in
         an array, a tensor, a sparse matrix or a data frame; such rows with their labels (n,), ``(X, y)``; or a Dataset. Rows from
-        Python are split, scaled and labelled as those of files (`aae.data.from_arrays`), and are not kept in the run.
+        Python are split, scaled and labelled as those of files (`aae.data.from_arrays`), and are not kept in the run folder.
     run : str or Path, optional
         The run directory, by default ``runs/<recipe name>``.
     device : {"auto", "cpu", "cuda"}
@@ -142,6 +142,8 @@ def train(
         dataset=dataset,
         callbacks=check_callbacks(callbacks),
     )
+    for one in runs:
+        one.given = dataset
     return runs if seeds is not None else runs[0]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -10,12 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aae.anomaly_score import AnomalyScore
 from aae.arrays import ArrayLike, as_labels, between, finite_rows
 from aae.data.frames import as_rows
 from aae.device import usual_state
 from aae.errors import InputError
-from aae.files import check_finite_tensors, read_tensors
 from aae.model import AdversarialAutoencoder, Model
 from aae.noise import Noise, seeded
 from aae.runs.rows import BATCH, StoredRows
@@ -110,7 +108,7 @@ class TrainedModel(StoredRows):
         """Compute the logits (n, classes) of q(y|x) for rows (n, *shape) as stored."""
         model = self.model
         if not model.classifies:
-            raise InputError(f"{self.folder.path}: the run infers no labels; expected one with a label latent")
+            raise self.without_labels()
         logits = np.concatenate([model.label_logits(batch).cpu().numpy() for batch in self._batches(rows)])
         return finite_rows(logits, "q(y|x)")
 
@@ -135,7 +133,7 @@ class TrainedModel(StoredRows):
 
     def decode(
         self,
-        codes: dict[str, NDArray[np.float32]],
+        codes: Mapping[str, ArrayLike] | ArrayLike,
         labels: NDArray[np.int64] | None = None,
         *,
         covariates: Any = None,
@@ -144,8 +142,8 @@ class TrainedModel(StoredRows):
 
         Parameters
         ----------
-        codes : dict of str to array, (n, dim)
-            As `encode` returns them.
+        codes : dict of str to array, (n, dim), or array
+            As `encode` returns them; or the style codes (n, dim), as `transform` returns them, of a model that has no others.
         labels : array of int, (n,), optional
             Where the decoder sees them.
         covariates : mapping, data frame or array-like, optional
@@ -166,16 +164,19 @@ class TrainedModel(StoredRows):
     @usual_state()
     @torch.no_grad()
     def decode_numbers(
-        self, codes: dict[str, NDArray[np.float32]], labels: NDArray[np.int64] | None = None, covariates: Any = None
+        self,
+        codes: Mapping[str, ArrayLike] | ArrayLike,
+        labels: NDArray[np.int64] | None = None,
+        covariates: Any = None,
     ) -> NDArray[Any]:
         """Decode as `decode`, but to numbers (n, *shape) as they are stored: categories by their places."""
         model = self.autoencoder
-        if codes.keys() != set(model.latents):
-            raise InputError(
-                f"codes are of {', '.join(codes) or 'nothing'}; the run expects {', '.join(model.latents)}"
-            )
-        tensors = {name: torch.from_numpy(np.array(code, np.float32)).to(self.device) for name, code in codes.items()}
-        n = len(next(iter(tensors.values())))
+        given = codes if isinstance(codes, Mapping) else {"style": codes}
+        if given.keys() != set(model.latents):
+            found = ", ".join(map(str, given)) or "nothing"
+            raise InputError(f"codes are of {found}; the run expects {', '.join(model.latents)}")
+        tensors = {name: torch.from_numpy(np.array(code, np.float32)).to(self.device) for name, code in given.items()}
+        n = next((len(tensor) for tensor in tensors.values() if tensor.ndim), 0)
         for name, tensor in tensors.items():
             expected = (n, model.latent(name).prior.dim)
             if tuple(tensor.shape) != expected:
@@ -231,107 +232,26 @@ class TrainedModel(StoredRows):
         rows = made.reshape(n, steps, *self.shape)
         return rows[0] if single else rows
 
-    @cached_property
-    def anomaly_score(self) -> AnomalyScore:
-        """The anomaly score as a module, of scaled rows.
-
-        Raises
-        ------
-        InputError
-            If the recipe has no ``evaluation.contamination``, or the file of the score does not fit the model.
-        """
-        path = self.folder.anomaly_score
-        if self.recipe.evaluation.contamination is None:
-            raise InputError(
-                f"{self.folder.path}: has no anomaly score; expected evaluation.contamination, which the recipe 'anomalies' has"
-            )
-        state = read_tensors(path)
-        check_finite_tensors(state, path)
-        columns, dim = (
-            self.scaling.inputs(self.shape) - self.autoencoder.covariates,
-            self.autoencoder.latent("style").prior.dim,
-        )
-        sizes = {"points": columns + dim, "residual_unit": columns, "code_mean": dim, "noise_variance": columns}
-        for name, size in sizes.items():
-            if name not in state or state[name].shape[-1] != size:
-                raise InputError(f"{path}: {name} does not fit the model; expected the anomaly score of this run")
-        return AnomalyScore(self.autoencoder, {name: tensor.to(self.device) for name, tensor in state.items()})
-
-    def score_samples(self, rows: ArrayLike) -> NDArray[np.float64]:
-        """Compute how normal each row is, by the training rows nearest in code and residual: the score of `aae.AAE`.
-
-        Parameters
-        ----------
-        rows : array, (n, *shape)
-            Rows as stored.
-
-        Returns
-        -------
-        array of float64, (n,)
-            Scores, larger for more normal rows; see `aae.anomaly_score`.
-
-        Raises
-        ------
-        InputError
-            If the run was trained without ``evaluation.contamination``.
-        """
-        score = self.anomaly_score
-        return finite_rows(score.scores(torch.cat(list(self._batches(rows)))), "the score")
-
-    def decision_function(self, rows: ArrayLike) -> NDArray[np.float64]:
-        """Compute the scores of rows (n, *shape) less the threshold, (n,): below 0 for an anomaly. Raises as `score_samples`."""
-        return self.score_samples(rows) - self.anomaly_score.offset
-
     @usual_state()
     @torch.no_grad()
-    def log_joint(self, rows: ArrayLike) -> NDArray[np.float32]:
-        r"""Compute log p(x, z) of each row at its style code z, in nats.
-
-        With d values in a row and s2 the ``noise_variance`` of run.json, measured on training rows at the end of training, it is
-
-        log p(x\|z) + log p(z) = - \|x - decoded z\|^2 / (2 s2) - d / 2 log(2 pi s2) + log p(z),
-
-        x being the scaled row; of a table by kind log p(x\|z) is the sum over its columns. Where the density of the prior is not
-        known everywhere the logit of the discriminator stands in for log p(z).
-
-        Parameters
-        ----------
-        rows : array, (n, *shape)
-            Rows as stored.
-
-        Returns
-        -------
-        array, (n,)
-            Log-densities.
-
-        Raises
-        ------
-        InputError
-            If the model has no style, its decoder has to be told labels, or the run was trained before there were such densities.
-        """
-        model, variance = self.autoencoder, self.metadata.get("noise_variance")
-        if "style" not in model.latents or model.decoder_classes is not None:
-            raise InputError(
-                f"{self.folder.path}: has no log p(x, z); expected a model with a style whose decoder needs no label"
-            )
-        if variance is None:
-            raise InputError(f"{self.folder.metadata}: holds no noise_variance; expected a run of this version")
-        parts = [model.log_joint(batch, variance).cpu().numpy() for batch in self._batches(rows)]
-        return finite_rows(np.concatenate(parts), "log p(x, z)")
-
-    @usual_state()
-    @torch.no_grad()
-    def sample(self, n: int, label: Any = None, seed: int = 0, *, covariates: Any = None) -> Any:
+    def sample(
+        self,
+        n: int = 1,
+        label: Any = None,
+        *,
+        random_state: int | np.random.RandomState | None = None,
+        covariates: Any = None,
+    ) -> Any:
         r"""Draw rows from the model.
 
         Parameters
         ----------
-        n : int
+        n : int, default=1
             Number of rows.
         label : str, int or array-like of them, (n,), optional
             Class of all rows, or of each, with random style: its name; or its number, where no class is called so.
-        seed : int
-            Decides the draw.
+        random_state : int, RandomState or None
+            Decides the draw; an int is the ``--seed`` of ``aae sample``.
         covariates
             As for `decode`.
 
@@ -348,6 +268,7 @@ class TrainedModel(StoredRows):
         model = self.generative
         if n < 1:
             raise InputError(f"n is {n}; expected 1 or more rows")
+        seed = _seed(random_state)
         noise = Noise(seed, SAMPLES, device=self.device)
         labels = None if label is None else torch.from_numpy(self._wanted(label, n)).to(self.device)
         with seeded(seed, self.device):
@@ -383,3 +304,12 @@ class TrainedModel(StoredRows):
         if n and given.max() >= classes:
             raise InputError(f"labels are up to {given.max()}; the run expects 0 to {classes - 1}")
         return torch.from_numpy(given).to(self.device)
+
+
+def _seed(random_state: int | np.random.RandomState | None) -> int:
+    """Return a seed, or draw one from what scikit-learn takes as a random state."""
+    if isinstance(random_state, int | np.integer):
+        return int(random_state)
+    from sklearn.utils import check_random_state  # slow to import, needed only here
+
+    return int(check_random_state(random_state).randint(2**31 - 1))

@@ -143,5 +143,11 @@ def view(
         image_shape=run.shape if images else (),
         image_range=(float(low), float(high)),
         columns=tuple(run.metadata.get("columns", ())),
+        table=run.table,
         ids=split_rows.ids,
     )
+
+
+def view_without_rows(run: Run) -> View:
+    """Create the view of a run and no rows, which is enough for samples."""
+    return view(run, rows=Split(np.empty((0, *run.shape), run.metadata["rows"])), needs_codes=False)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from aae.arrays import Array
     from aae.views.page import Explorer
     from aae.views.view import View
 
@@ -29,9 +28,9 @@ class Plots:
     def _histories(self) -> tuple[list[Sequence[Mapping[str, Any]]], str]:
         """Return the metrics of every epoch, of each seed, and what was trained on what."""
 
-    @abstractmethod
-    def _samples(self, n: int) -> Array:
-        """Draw rows (n, ...) from the model."""
+    def _view_for_samples(self, X: Any, image_shape: tuple[int, ...] | None) -> View:
+        """Create the view of the rows, or of none, that samples are shown beside."""
+        return self._view(X, None, image_shape)
 
     def plot_map(self, X: Any = None, y: Any = None, *, image_shape: tuple[int, ...] | None = None) -> Figure:
         """Plot where rows lie in the code space, coloured by label or by what was predicted.
@@ -80,10 +79,15 @@ class Plots:
         return clusters_figure(self._view(X, y, image_shape))
 
     def plot_samples(self, X: Any = None, *, n: int = 100, image_shape: tuple[int, ...] | None = None) -> Figure:
-        """Plot `n` samples of the model: images, or how each column of a table is spread in them and in the rows X."""
+        """Plot `n` samples of the model: images, or how each column of a table is spread in them and in the rows X.
+
+        A run takes its held-out rows where it can load them; without rows samples are shown alone. Where the decoder sees
+        covariates they are those of the rows.
+        """
         from aae.views.plots import samples_figure
 
-        return samples_figure(self._view(X, None, image_shape), self._samples(n))
+        view = self._view_for_samples(X, image_shape)
+        return samples_figure(view, view.sample(n))
 
     def plot_reconstructions(
         self, X: Any = None, y: Any = None, *, n: int = 10, image_shape: tuple[int, ...] | None = None

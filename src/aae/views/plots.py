@@ -109,24 +109,23 @@ def clusters_figure(view: View) -> Figure:
 
 
 def samples_figure(view: View, samples: Array) -> Figure:
-    """Plot samples of the model: images, or how the columns of a table are spread in them and in rows."""
+    """Plot samples of the model: images, or how the columns of a table are spread in them, and in rows where there are some."""
+    title = f"samples of {view.title}"
     if view.image_shape:
         cols = math.ceil(math.sqrt(len(samples)))
-        return image_grid(view.images(samples), math.ceil(len(samples) / cols), cols, f"samples of {view.title}")
-    rows = view.rows.reshape(len(view.rows), -1)
-    return column_histograms(rows, samples.reshape(len(samples), -1), view.columns, f"samples of {view.title}")
+        return image_grid(view.images(samples), math.ceil(len(samples) / cols), cols, title)
+    rows = view.rows.reshape(len(view.rows), -1) if len(view.rows) else None
+    return column_histograms(rows, samples.reshape(len(samples), -1), view.columns, title, view.categories)
 
 
 def reconstructions_figure(view: View, count: int = SHOWN) -> Figure:
     """Plot rows and their reconstructions: images, spread over the classes, or the columns of a table."""
     title = f"reconstructions, {view.title}"
     if not view.image_shape:
-        made = view.decode(view.codes(), view.decoder_labels())
-        flat = view.rows.reshape(len(view.rows), -1)
-        return column_scatter(flat, made.reshape(flat.shape), view.columns, title)
+        made, flat = view.reconstruct(), view.rows.reshape(len(view.rows), -1)
+        return column_scatter(flat, made.reshape(flat.shape), view.columns, title, view.categories)
     some = view.take(view.spread(count))
-    made = some.decode(some.codes(), some.decoder_labels())
-    both = np.concatenate([view.images(some.rows), view.images(made)])
+    both = np.concatenate([view.images(some.rows), view.images(some.reconstruct())])
     names = _names(some)
     return image_grid(both, 2, len(some.rows), title, names, ("row", "reconstruction"))
 
@@ -163,8 +162,12 @@ def interpolation_figure(view: View, pairs: Sequence[tuple[int, int]] | None = N
         name: torch.cat([(1 - weight) * code[k] + weight * code[k + 1] for k in range(0, len(flat), 2)])
         for name, code in codes.items()
     }
-    labels = ends.decoder_labels()
-    made = view.decode(way, None if labels is None else np.repeat(labels[::2], steps))
+    labels, outer = ends.decoder_labels(), ends.covariates()  # those of row A all the way
+    made = view.decode(
+        way,
+        None if labels is None else np.repeat(labels[::2], steps),
+        None if outer is None else outer[::2].repeat_interleave(steps, 0),
+    )
     groups, names = _groups(ends)
     ways = (
         []
@@ -174,7 +177,7 @@ def interpolation_figure(view: View, pairs: Sequence[tuple[int, int]] | None = N
     title = f"from row A to row B, {view.title}"
     if not view.image_shape:
         title = f"from row A ({ways[0].replace(' to ', ') to row B (')}), {view.title}" if ways else title
-        return column_walk(made[:steps].reshape(steps, -1), view.columns, title)
+        return column_walk(made[:steps].reshape(steps, -1), view.columns, title, view.categories)
     across = ["A", *[""] * (steps - 2), "B"]
     return image_grid(
         view.images(made), len(pairs), steps, title, across, ways if max(map(len, ways), default=99) < 30 else ()

@@ -10,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aae.data.columns import Columns
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder, Model
+from aae.noise import Noise, seeded
 from aae.scaling import Scaling
 
 BATCH = 1000  # rows pushed through the networks at once
@@ -53,7 +55,9 @@ class View:
     image_range : tuple of float
         The stored values that are black and white.
     columns : tuple of str
-        Names of the columns of a table.
+        Names of the columns of a table; where its columns have kinds, those of `table`.
+    table : Columns or None
+        What the columns are, where they have kinds: rows hold the numbers of their categories.
     ids : array, (n,), or None
         What identifies the rows.
     """
@@ -73,9 +77,12 @@ class View:
     image_shape: tuple[int, ...] = ()
     image_range: tuple[float, float] = (0.0, 1.0)
     columns: tuple[str, ...] = ()
+    table: Columns | None = None
     ids: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
+        if self.table is not None:
+            object.__setattr__(self, "columns", self.table.names)
         if self.image_shape and (
             len(self.image_shape) not in (2, 3)
             or self.image_shape[2:] not in ((), (3,))
@@ -102,6 +109,15 @@ class View:
         values = np.asarray(rows, np.float32).reshape(-1, *self.image_shape)
         images: NDArray[np.float32] = np.clip((values - low) / ((high - low) or 1), 0, 1)
         return images
+
+    @property
+    def categories(self) -> tuple[tuple[str, ...], ...]:
+        """Names of the categories of each column, none of one of numbers; empty where all are plain numbers."""
+        if self.table is None:
+            return ()
+        two = (False, True)
+        known = [one.categories or (two if one.kind == "boolean" else ()) for one in self.table.columns]
+        return tuple(tuple(map(str, names)) for names in known)
 
     @property
     def autoencoder(self) -> AdversarialAutoencoder:
@@ -156,19 +172,61 @@ class View:
 
     @usual_state()
     @torch.no_grad()
-    def decode(self, codes: dict[str, Tensor], labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
-        """Decode codes by latent to stored rows (n, *shape); `labels` (n,) where the decoder sees them."""
+    def decode(
+        self, codes: dict[str, Tensor], labels: NDArray[np.int64] | None = None, covariates: Tensor | None = None
+    ) -> NDArray[Any]:
+        """Decode codes by latent to stored rows (n, *shape); `labels` (n,), scaled `covariates` where it sees them."""
         n, made = len(next(iter(codes.values()))), []
         wanted = None if labels is None else torch.from_numpy(labels).to(self._device)
-        outer = self.autoencoder.split(self._scaled(slice(BATCH)))[1]
-        if outer is not None:  # covariates of no row: the mean of those of the rows
-            outer = outer.mean(0, keepdim=True)
         for some in self._parts(n):
             part = {name: code[some].to(self._device) for name, code in codes.items()}
-            beside = None if outer is None else outer.expand(len(next(iter(part.values()))), -1)
-            made.append(self.autoencoder.decode(part, None if wanted is None else wanted[some], beside))
-        values: NDArray[Any] = self.scaling.inverse(torch.cat(made)).cpu().numpy()
-        return values.reshape(n, *self.rows.shape[1:])
+            beside = (None if one is None else one[some] for one in (wanted, covariates))
+            made.append(self.autoencoder.decode(part, *beside))
+        return self._stored(torch.cat(made))
+
+    @usual_state()
+    @torch.no_grad()
+    def reconstruct(self) -> NDArray[Any]:
+        """Encode and decode the rows (n, *shape), at their own labels and covariates."""
+        labels = self.decoder_labels()
+        wanted = None if labels is None else torch.from_numpy(labels).to(self._device)
+        made = [
+            self.autoencoder.reconstruct(self._scaled(some), None if wanted is None else wanted[some])
+            for some in self._parts(len(self.rows))
+        ]
+        return self._stored(torch.cat(made))
+
+    @usual_state()
+    @torch.no_grad()
+    def sample(self, n: int, seed: int = 0) -> NDArray[Any]:
+        """Draw rows (n, *shape) from the model, as they are stored; covariates are those of rows drawn at random.
+
+        Raises
+        ------
+        InputError
+            If `n` is smaller than 1, the model cannot be sampled, or its decoder sees covariates and there are no rows to take
+            them from.
+        """
+        if not self.model.samples:
+            raise InputError(f"{self.title}: a {self.model.description} cannot be sampled; expected another model")
+        if n < 1:
+            raise InputError(f"n is {n}; expected 1 or more rows")
+        noise, drawn = Noise(seed, device=self._device), np.random.default_rng(seed)
+        with seeded(seed, self._device):
+            if self.table is None or not self.table.covariates:
+                return self._stored(self.model.sample(n, None, noise))
+            if not len(self.rows):
+                names = ", ".join(self.table.outer.names)
+                raise InputError(f"{self.title}: the decoder sees {names}; expected rows to take it from")
+            outer = self.take(drawn.integers(len(self.rows), size=n)).covariates()
+            return self._stored(self.autoencoder.sample(n, None, noise, outer))
+
+    def covariates(self) -> Tensor | None:
+        """Return the scaled covariates of the rows, (n, inputs); None where the decoder sees none."""
+        if self.table is None or not self.table.covariates:
+            return None
+        parts = [self.autoencoder.split(self._scaled(some))[1] for some in self._parts(len(self.rows))]
+        return torch.cat([part for part in parts if part is not None])
 
     def decoder_labels(self) -> NDArray[np.int64] | None:
         """Return the labels of the rows where the decoder sees them (section 4), else None.
@@ -211,6 +269,10 @@ class View:
     def _scaled(self, some: slice) -> Tensor:
         scaled: Tensor = self.scaling(torch.from_numpy(np.array(self.rows[some])).to(self._device))
         return scaled
+
+    def _stored(self, rows: Tensor) -> NDArray[Any]:
+        values: NDArray[Any] = self.scaling.inverse(rows).cpu().numpy()
+        return values.reshape(len(rows), *self.rows.shape[1:])
 
     @staticmethod
     def _parts(n: int) -> list[slice]:
