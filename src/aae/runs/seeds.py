@@ -11,11 +11,10 @@ import torch
 
 from aae.data import Dataset
 from aae.device import choose_device, usual_state
-from aae.errors import InputError, InterruptedTrainingError
+from aae.errors import RESUME, InputError, InterruptedTrainingError
 from aae.noise import seeded, set_torch_state
 from aae.recipes import Recipe
 from aae.recipes.build_data import load_data
-from aae.runs.hub import load
 from aae.runs.prepare import PreparedRun, prepare
 from aae.runs.resume import check_same_recipe, common_place, is_finished
 from aae.runs.run import Run
@@ -172,7 +171,7 @@ def _train(
         if interruption.is_set and more:
             where = targets[-1][1].path
             raise InterruptedTrainingError(
-                f"stopped when {where.name} was finished; {where.parent} goes on with --resume", interruption.status
+                f"stopped when {where.name} was finished; {where.parent} goes on with {RESUME}", interruption.status
             )
     return like
 
@@ -216,5 +215,5 @@ def train_together(prepared: Sequence[PreparedRun], callbacks: Sequence[AnyCallb
 def load_runs(folder: str | Path, device: str = "auto", *, trust_modules: bool = False) -> list[Run]:
     """Load a run, or every seed of one that was trained with several, by seed; `trust_modules` as for `Run.load`."""
     paths = [path for path in Path(folder).glob("seed-*") if path.is_dir()]
-    runs = [load(path, device, trust_modules=trust_modules) for path in paths or [Path(folder)]]
+    runs = [Run.load(path, device, trust_modules=trust_modules) for path in paths or [Path(folder)]]
     return sorted(runs, key=lambda run: run.recipe.training.seed)

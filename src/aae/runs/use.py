@@ -8,7 +8,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 from torch import Tensor
 
 from aae.arrays import ArrayLike, as_labels, between, finite_rows
@@ -275,7 +274,7 @@ class TrainedModel(StoredRows):
         model = self.generative
         if n < 1:
             raise InputError(f"n is {n}; expected 1 or more rows")
-        seed = random_state if isinstance(random_state, int) else check_random_state(random_state).randint(2**31)
+        seed = _seed(random_state)
         noise = Noise(seed, SAMPLES, device=self.device)
         labels = None if label is None else torch.from_numpy(self._wanted(label, n)).to(self.device)
         with seeded(seed, self.device):
@@ -311,3 +310,12 @@ class TrainedModel(StoredRows):
         if n and given.max() >= classes:
             raise InputError(f"labels are up to {given.max()}; the run expects 0 to {classes - 1}")
         return torch.from_numpy(given).to(self.device)
+
+
+def _seed(random_state: int | np.random.RandomState | None) -> int:
+    """Return a seed, or draw one from what scikit-learn takes as a random state."""
+    if isinstance(random_state, int | np.integer):
+        return int(random_state)
+    from sklearn.utils import check_random_state  # slow to import, needed only here
+
+    return int(check_random_state(random_state).randint(2**31 - 1))
