@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import ClassifierTags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -280,6 +281,11 @@ class AAEEmbedding(AdversarialTransformer):
     def transform(self, X: ArrayLike) -> Rows:
         """Map rows (n_samples, n_features) to places (n_samples, n_components)."""
         return self._places(self._rows(X))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags = ClassifierTags()  # `predict_proba` has a column for each of several clusters
+        return tags
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Name the class, or without any number the cluster, of each row: (n_samples, n_features) to (n_samples,)."""

@@ -51,17 +51,20 @@ def check_weights(
 
 def count_rows(values: Any) -> int:
     """Count the rows of a table, labels or covariates; 0 where these are nothing that has rows."""
-    if hasattr(values, "shape"):
-        return int(values.shape[0]) if values.shape else 0
-    return len(values) if hasattr(values, "__len__") else 0
+    if isinstance(values, list | tuple):
+        return len(values)
+    shape = values.shape if hasattr(values, "shape") else np.asarray(values).shape
+    return int(shape[0]) if shape else 0
 
 
 def rows_of(values: Any, keep: NDArray[np.int64], n: int) -> Any:
     """Choose some of `n` rows of a table, labels or covariates; what has no value for each of them stays as it is."""
     if isinstance(values, Mapping):
         return {name: rows_of(one, keep, n) for name, one in values.items()}
-    if isinstance(values, str) or count_rows(values) != n:
+    if count_rows(values) != n:
         return values
+    if not hasattr(values, "shape"):
+        values = values if isinstance(values, list | tuple) else np.asarray(values)
     return values[keep] if is_anndata(values) else _safe_indexing(values, keep)
 
 
