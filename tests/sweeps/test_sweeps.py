@@ -169,7 +169,7 @@ BAD = [
     (["--search", "3", "--range", "training.batch_size=50:5"], "range training.batch_size=50:5: expected LOW:HIGH"),
     (
         ["--search", "3", "--range", "model.style.dim=0:5"],
-        "recipe demo: model.style.dim is 0; expected a value greater",
+        "recipe demo: model.style.dim is 0; expected 'auto' or a value greater",
     ),
     (["--search", "3", "--range", "model.encoder.dropout=0:.5:log"], "a logarithmic scale expects more than 0"),
     (["--jobs", "0"], "jobs is 0; expected 1 or more, or -1"),

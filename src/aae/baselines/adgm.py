@@ -116,7 +116,7 @@ class ADGM(M2):
         """Create the five networks, all with the hidden units of the encoder or decoder."""
         settings, classes = networks.settings, networks.categories
         assert settings.style is not None
-        dim, inputs = settings.style.dim, networks.inputs
+        dim, inputs = settings.style.size, networks.inputs
 
         def gaussian_network(size: int) -> GaussianNetwork:
             network = networks.perceptron(size)

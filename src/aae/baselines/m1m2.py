@@ -137,7 +137,7 @@ class M1M2(Baseline):
         """Create M1 of the encoder and decoder, and M2 of perceptrons of as many hidden units."""
         settings = networks.settings
         assert settings.style is not None
-        dim, classes = settings.style.dim, networks.categories
+        dim, classes = settings.style.size, networks.categories
         first = networks.autoencoder(discriminators=False, label=False)
         body = networks.perceptron(dim)
         encoder = networks.perceptron(dim + classes)

@@ -227,8 +227,8 @@ class M2(Baseline):
         return DeepGenerativeModel(
             networks.classifier(),
             encoder,
-            GaussianPosterior(features, settings.style.dim),
-            networks.decoder(networks.categories + settings.style.dim),
+            GaussianPosterior(features, settings.style.size),
+            networks.decoder(networks.categories + settings.style.size),
             likelihood=bernoulli if settings.likelihood == "bernoulli" else unit_gaussian,
             output=settings.output,
         )
