@@ -15,7 +15,7 @@ from aae.estimators.anomalies import AnomalyDetector
 from aae.estimators.base import AdversarialEstimator
 from aae.estimators.fitting import fitting
 from aae.estimators.rows import Rows
-from aae.estimators.weights import check_weights, row_order
+from aae.estimators.weights import row_order
 from aae.model import AdversarialAutoencoder
 from aae.priors import Prior
 from aae.recipes.dimension import chosen_rows, principal_dimension
@@ -309,9 +309,9 @@ class AAE(AnomalyDetector):
         self, X: Any, sample_weight: ArrayLike | None, validation_data: Any, *, partial: bool, covariates: Any = None
     ) -> Self:
         incremental = self._is_incremental(partial)
+        X, _, weights, covariates = self._leave_out(X, None, sample_weight, covariates)
         checked = self._check_fit(X, incremental=incremental, covariates=covariates)
         validation = self._check_validation(validation_data, covariates)
-        weights = check_weights("sample_weight", sample_weight, len(checked))
         rows = self._train(checked, weights=weights, incremental=incremental, partial=partial, validation=validation)
         self._keep_some(rows, anew=not partial or not incremental)
         once = not partial and not incremental and weights is None
@@ -341,7 +341,7 @@ class AAE(AnomalyDetector):
 
     def inverse_transform(self, X: ArrayLike, *, covariates: Any = None) -> Any:
         """Map codes (n_samples, latent_dim) to rows (n_samples, n_features), as `decode`."""
-        return self._decoded({"style": self._check_codes(X)}, None, covariates)
+        return self._decoded({"style": self._check_codes(X)}, None, covariates, like=X)
 
     def sample(
         self,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aae.arrays import ArrayLike, as_labels, between, finite_rows
-from aae.data.frames import as_rows
+from aae.data.frames import as_rows, one_row
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder, Model
@@ -120,7 +120,7 @@ class TrainedModel(StoredRows):
         Rows of a table by kind become a data frame with its values. They are decoded at their own covariates, or at `covariates`
         (as for `decode`).
         """
-        rows = self._rows(rows)
+        like, rows = rows, self._rows(rows)
         model, wanted = self.autoencoder, self._labels(labels, len(rows))
         outer = None if covariates is None else self._covariates(covariates, len(rows))
         parts = []
@@ -129,7 +129,7 @@ class TrainedModel(StoredRows):
             if outer is not None:
                 batch = torch.cat([model.split(batch)[0], outer[some]], dim=1)
             parts.append(model.reconstruct(batch, None if wanted is None else wanted[some]))
-        return self._returned(self._stored(torch.cat(parts)))
+        return self._returned(self._stored(torch.cat(parts)), like)
 
     def decode(
         self,
@@ -159,7 +159,7 @@ class TrainedModel(StoredRows):
         InputError
             If a latent is missing, codes have another shape, or labels or covariates are missing or out of range.
         """
-        return self._returned(self.decode_numbers(codes, labels, covariates))
+        return self._returned(self.decode_numbers(codes, labels, covariates), codes)
 
     @usual_state()
     @torch.no_grad()
@@ -203,6 +203,8 @@ class TrainedModel(StoredRows):
             Number of rows from the first to the last, both reconstructed; 2 or larger.
         label : class, optional
             Where the decoder sees the label (section 4): that of all rows, as for `sample`.
+        covariates : optional
+            As for `decode`, one of each for all rows; by default those of the first rows all the way.
 
         Returns
         -------
@@ -214,6 +216,7 @@ class TrainedModel(StoredRows):
         InputError
             If the rows are not of this run's shape or not as many, `steps` is too small, or the label is missing or unknown.
         """
+        first, last = one_row(first), one_row(last)
         if self.table is not None:
             ends = [self._rows(rows) for rows in (first, last)]
         else:
@@ -226,6 +229,9 @@ class TrainedModel(StoredRows):
         path = {name: between(codes[0][name], codes[1][name], steps) for name in codes[0]}
         flat = {name: points.reshape(n * steps, -1) for name, points in path.items()}
         labels = None if label is None else self._wanted(label, n * steps)
+        if covariates is None and self.table is not None and self.table.covariates:
+            names, stored = self.table.outer.names, self.table.decode(ends[0])[-self.table.covariates :]
+            covariates = {name: values.repeat(steps) for name, values in zip(names, stored, strict=True)}
         made = self.decode(flat, labels, covariates=covariates)
         if self.table is not None:
             return made
