@@ -65,10 +65,11 @@ class AAE(AnomalyDetector):
     output : {"auto", "linear", "sigmoid"}, default="auto"
         Activation of the decoder's last layer. ``"auto"``: sigmoid where the scaled rows are inside [0, 1], else linear.
     epochs : int or "auto", default="auto"
-        Passes over the rows that `fit` makes. ``"auto"``: at least 20, and at least 3000 mini-batches.
+        Passes over the rows that `fit` makes. ``"auto"``: at least 20, and at least 1000 mini-batches; of the
+        other estimators 3000 where each loss has an update of its own.
     batch_size : int, default=50
         Rows in a mini-batch, 2 or larger; at most all of them are used.
-    learning_rate : float, default=0.001
+    learning_rate : float, default=0.002
         Rate of the optimizers of all phases, larger than 0. They are Adam, with betas (0.5, 0.999) in the adversarial
         phases.
     optimizers : dict, optional
@@ -96,9 +97,10 @@ class AAE(AnomalyDetector):
         What becomes of a category that `fit` did not see: an error, or no category at all.
     layer : str, optional
         Layer of an AnnData object that is read in place of its ``X``.
-    learning_rate_decay : {"auto", "none", "linear", "cosine"}, default="auto"
-        How the rates fall to 0 in the course of `fit`, evenly or along half a cosine. ``"auto"``: not at all, but evenly in the
-        second half where one joint update lowers all losses. Training that goes on has no end, and its rates stay.
+    learning_rate_decay : {"auto", "none", "linear", "cosine"}, default="linear"
+        How the rates fall to 0 in the course of `fit`, evenly or along half a cosine. ``"auto"``, the default of the other
+        estimators: not at all, but evenly in the second half where one joint update lowers all losses. Training that goes on has
+        no end, and its rates stay.
     early_stopping : bool, default=False
         Whether training ends when validation rows are no longer reconstructed (or classified) better, and the weights of the best
         epoch come back. The rows are those of `validation_data`, or a part of the rows is held out.
@@ -170,6 +172,7 @@ class AAE(AnomalyDetector):
     (3, 4)
     """
 
+    _least_steps: ClassVar[int] = 1000
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **AdversarialEstimator._parameter_constraints,
         "latent_dim": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -194,9 +197,9 @@ class AAE(AnomalyDetector):
         output: Literal["auto", "linear", "sigmoid"] = "auto",
         epochs: int | Literal["auto"] = "auto",
         batch_size: int = 50,
-        learning_rate: float = 0.001,
+        learning_rate: float = 0.002,
         optimizers: dict[str, dict[str, Any]] | None = None,
-        learning_rate_decay: Literal["auto", "none", "linear", "cosine"] = "auto",
+        learning_rate_decay: Literal["auto", "none", "linear", "cosine"] = "linear",
         early_stopping: bool = False,
         validation_fraction: float | None = None,
         n_iter_no_change: int = 10,

@@ -58,8 +58,8 @@ from aae.training.trainer import ORDER, SAMPLES, STEPS, Trainer
 
 DIAGNOSED_ROWS = 1000  # that are looked at for signs of collapse
 DIAGNOSED_STEPS = 300  # after fewer nothing has collapsed: it has hardly begun
-AUTO_STEPS, AUTO_EPOCHS = 3000, 20  # epochs="auto": at least so many mini-batches, and so many passes over the rows
-JOINT_STEPS, JOINT_EPOCHS = 500, 10  # the same where one joint update lowers all losses
+LEAST_STEPS, LEAST_EPOCHS = 3000, 20  # epochs="auto": at least so many mini-batches, and so many passes over the rows
+JOINT_STEPS, JOINT_EPOCHS = 300, 10  # the same where one joint update lowers all losses
 LABELLED_BATCH = 100  # labelled rows in a joint update, at most
 JOINT_EMA = 0.99  # decay of the moving average of weights, then
 
@@ -71,6 +71,7 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
     are described at `aae.AAE`.
     """
 
+    _least_steps: ClassVar[int] = LEAST_STEPS
     _joint_steps: ClassVar[int] = JOINT_STEPS
     history_: list[dict[str, float]]
     n_iter_: int
@@ -353,7 +354,7 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
             return int(self.epochs)
         steps = n // min(int(self.batch_size), n)
         joint = self._loss_settings().joint
-        least, passes = (self._joint_steps, JOINT_EPOCHS) if joint else (AUTO_STEPS, AUTO_EPOCHS)
+        least, passes = (self._joint_steps, JOINT_EPOCHS) if joint else (self._least_steps, LEAST_EPOCHS)
         return max(passes, -(-least // steps))
 
     def _loss_settings(self) -> LossSettings:

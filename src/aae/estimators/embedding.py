@@ -64,7 +64,7 @@ class AAEEmbedding(AdversarialTransformer):
     early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
         As for `AAE`.
     scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
-        As for `AAE`, but `batch_size` is 256 and `learning_rate` 0.002 by default, and ``epochs="auto"`` with a joint update
+        As for `AAE`, but `batch_size` is 256 by default, and ``epochs="auto"`` with a joint update
         means at least 10 passes and 800 mini-batches. Phases are ``"discriminator"`` and ``"joint"``, with other losses those of
         `SemiSupervisedAAE`; ``"repulsion"`` is that of the heads.
 

@@ -51,14 +51,15 @@ class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[mis
         Whether the discriminator of the style sees the label, and each class gets a part of the prior of its own (section 2.3): a
         slice of the Gaussian, or what a `prior` with as many `num_labels` as there are classes gives it.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
-        As for `AAE`; `prior` is that of the style, `batch_norm` is ``"hidden"`` and `discriminator_noise` 0.3 by default.
+        As for `AAE`; `prior` is that of the style, and by default `discriminator_layer_sizes` is (100, 100), `batch_norm`
+        ``"hidden"`` and `discriminator_noise` 0.3.
     encoder, decoder, discriminator, image_shape, missing, columns, handle_unknown, layer, learning_rate_decay
         As for `AAE`.
     early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
         As for `AAE`.
     scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
-        As for `AAE`, but `batch_size` is 200 and `learning_rate` 0.002 by default, and ``epochs="auto"`` with a joint update
-        means at least 10 passes and 500 mini-batches. Phases are ``"discriminator"`` and ``"joint"``, with other losses
+        As for `AAE`, but `batch_size` is 200 by default, and ``epochs="auto"`` with a joint update
+        means at least 10 passes and 300 mini-batches. Phases are ``"discriminator"`` and ``"joint"``, with other losses
         ``"reconstruction"``, ``"discriminator"``, ``"generator"`` and ``"classification"``.
 
     Attributes
@@ -107,7 +108,7 @@ class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[mis
         prior: Any = "gaussian",
         posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
         hidden_layer_sizes: Sequence[int] = (200, 200),
-        discriminator_layer_sizes: Sequence[int] = (200, 200),
+        discriminator_layer_sizes: Sequence[int] = (100, 100),
         batch_norm: Literal["none", "hidden", "all"] = "hidden",
         input_noise: float = 0.5,
         discriminator_noise: float = 0.3,

@@ -30,7 +30,7 @@ class SupervisedAAE(LabelledEstimator):
     early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
         As for `AAE`.
     scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
-        As for `AAE`.
+        As for `AAE`, but `learning_rate` is 0.001 by default.
 
     Attributes
     ----------
