@@ -211,7 +211,7 @@ class Columns:
         for k, column in enumerate(self.columns):
             if sparse and column.kind == "numerical":
                 continue
-            outer = k >= len(self.columns) - self.covariates
+            outer = where == "covariates" or k >= len(self.columns) - self.covariates
             numbers = self._encode(column, values(k), f"{where}: column {column.name!r}", strict=outer)
             if not missing and np.isnan(numbers).any():
                 row = int(np.isnan(numbers).argmax())
@@ -423,6 +423,8 @@ def for_rows(covariates: Any, names: Sequence[str], n: int) -> dict[str, NDArray
             single = len(names) == 1 and len(array) == n
             array = array[:, None] if single else array[None]
         given = dict(zip(names, array.T, strict=False)) if array.shape[1] == len(names) else {}
+    if isinstance(covariates, Mapping) and set(given) - set(names):
+        raise InputError(f"covariates: {unknown('covariate', min(set(given) - set(names)), list(names))}")
     missing = [name for name in names if name not in given]
     if missing:
         what = f"{', '.join(given)} and no {', '.join(missing)}" if given else "none that fit"
