@@ -423,12 +423,12 @@ def for_rows(covariates: Any, names: Sequence[str], n: int) -> dict[str, NDArray
             single = len(names) == 1 and len(array) == n
             array = array[:, None] if single else array[None]
         given = dict(zip(names, array.T, strict=False)) if array.shape[1] == len(names) else {}
-    if isinstance(covariates, Mapping) and set(given) - set(names):
-        raise InputError(f"covariates: {unknown('covariate', min(set(given) - set(names)), list(names))}")
     missing = [name for name in names if name not in given]
     if missing:
         what = f"{', '.join(given)} and no {', '.join(missing)}" if given else "none that fit"
         raise InputError(f"covariates: found {what}; expected {', '.join(names)}")
+    if isinstance(covariates, Mapping) and set(given) - set(names):
+        raise InputError(f"covariates: {unknown('covariate', min(set(given) - set(names)), list(names))}")
     found = {}
     for name in names:
         values = given[name]
