@@ -157,7 +157,10 @@ RECIPES = {
     "extends itself": ("itself.toml", r"recipe itself\.toml: extends itself through 'itself\.toml'"),
     "extends in a circle": ("hen.toml", r"recipe egg\.toml: extends itself through 'hen\.toml'"),
     "extends a number": ("number.toml", r"recipe number\.toml: extends is 3; expected the name of a recipe"),
-    "misplaced section": ("nested.toml", r"nested\.toml: unknown key 'model\.prior'; expected one of: .*label.*style"),
+    "misplaced section": (
+        "nested.toml",
+        r"nested\.toml: unknown key 'model\.prior'; did you mean 'model\.style\.prior'\?",
+    ),
     "section is a number": ("section.toml", r"section\.toml: data is 3; expected a table of keys"),
     "warm start of another method": (
         "figure2c-digits --set training.moment_matching_epochs=1",
@@ -210,6 +213,8 @@ SETTINGS = {
     ),
     # keys
     "unknown section": ("trainin.epochs=3", r"unknown key 'trainin'; did you mean 'training'\?"),
+    "a key of another section": ("model.batch_size=3", r"'model\.batch_size'; did you mean 'training\.batch_size'\?$"),
+    "a misspelt key of a section": ("batch_sise=3", r"'batch_sise'; did you mean 'training\.batch_size'\?"),
     "unlike any section": ("zzz=3", r"unknown key 'zzz'; expected one of: cost, data, .*training"),
     "unknown key": ("training.batchsize=3", r"unknown key 'training\.batchsize'; did you mean 'batch_size'\?"),
     "hyphen": ("training.batch-size=3", r"unknown key 'training\.batch-size'; did you mean 'batch_size'\?"),
@@ -226,8 +231,8 @@ SETTINGS = {
         "model.style.prior.radius=3",
         r"unknown key 'model\.style\.prior\.radius'; expected one of: kind, slices, std$",
     ),
-    "no equals sign": ("training.epochs", r"--set 'training\.epochs': expected section\.key=value"),
-    "no key": ("=3", r"--set '=3': expected section\.key=value"),
+    "no equals sign": ("training.epochs", r"setting 'training\.epochs': expected section\.key=value"),
+    "no key": ("=3", r"setting '=3': expected section\.key=value"),
     "key below a value": ("training.epochs.x=3", r"training\.epochs\.x = 3: 'epochs' is a value, not a section"),
     # values
     "out of range": ("training.epochs=0", r"training\.epochs is 0; expected a value greater than or equal to 1"),
@@ -407,7 +412,7 @@ COMMANDS = {
     ),
     "existing run": (
         f"train demo --run runs/demo {SMALL}",
-        r"runs/demo: already exists; expected a new run folder, or --res",
+        r"runs/demo: already exists; expected a new run folder, or --resume \(resume=True in Python\) to go on",
     ),
     "existing folder": (f"train demo --run grayscale {SMALL}", r"grayscale: already exists; expected a new run folder"),
     "existing seeds": (

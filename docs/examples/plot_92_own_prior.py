@@ -27,7 +27,7 @@ encoder = nn.Sequential(nn.Linear(64, 128), nn.SiLU(), nn.Linear(128, 64), nn.Si
 settings = {"encoder": encoder, "epochs": 15, "batch_size": 100}
 
 # %%
-lines = []
+print("\\begin{tabular}{lrr}\nprior & energy distance & $k$-NN accuracy (\\%) \\\\ \\hline")
 for name, prior, sample in (("Gaussian", "gaussian", torch.randn), ("circle", circle, lambda n, _: circle(n))):
     found = []
     for seed in range(5):
@@ -36,10 +36,6 @@ for name, prior, sample in (("Gaussian", "gaussian", torch.randn), ("circle", ci
         codes = [model.transform(some) for some in (train, test)]
         accuracy = knn_accuracy_percent(codes[0], digits[:1200], codes[1], digits[1200:])
         found.append([energy_distance(codes[1], sample(1000, 2)), accuracy])
-    mean, spread = np.mean(found, axis=0), np.std(found, axis=0, ddof=1)
-    lines.append(f"{name} & ${mean[0]:.3f} \\pm {spread[0]:.3f}$ & ${mean[1]:.1f} \\pm {spread[1]:.1f}$ \\\\")
-
-# %%
-# Mean and standard deviation over five seeds.
-print("\\begin{tabular}{lrr}\nprior & energy distance & $k$-NN accuracy (\\%) \\\\ \\hline")
-print("\n".join(lines), "\\end{tabular}", sep="\n")
+    (distance, accuracy), (a, b) = np.mean(found, axis=0), np.std(found, axis=0, ddof=1)
+    print(f"{name} & ${distance:.3f} \\pm {a:.3f}$ & ${accuracy:.1f} \\pm {b:.1f}$ \\\\")
+print("\\end{tabular}")  # mean and standard deviation over five seeds

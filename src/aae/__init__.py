@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from aae.estimators import SemiSupervisedAAE as SemiSupervisedAAE
     from aae.estimators import SupervisedAAE as SupervisedAAE
     from aae.evaluation.parzen import parzen_log_likelihood as parzen_log_likelihood
+    from aae.loading import load as load
     from aae.model import AdversarialAutoencoder as AdversarialAutoencoder
     from aae.model import Latent as Latent
     from aae.networks import MLP as MLP
     from aae.runs.hub import from_pretrained as from_pretrained
-    from aae.runs.hub import load as load
     from aae.runs.hub import push_to_hub as push_to_hub
     from aae.runs.hub import save_pretrained as save_pretrained
     from aae.runs.run import Run as Run
@@ -54,7 +54,7 @@ _HOMES = {
     "adversarial_phases": "aae.training.phases",
     "fit": "aae.training.fit",
     "from_pretrained": "aae.runs.hub",
-    "load": "aae.runs.hub",
+    "load": "aae.loading",
     "parzen_log_likelihood": "aae.evaluation.parzen",
     "push_to_hub": "aae.runs.hub",
     "save_pretrained": "aae.runs.hub",

@@ -7,6 +7,8 @@ import re
 import warnings
 from collections.abc import Iterable
 
+RESUME = "--resume (resume=True in Python)"
+"""How to go on with a run, in messages that the command line and programs have in common."""
 _LONG = 300  # characters of what another library says
 _OUT_OF_MEMORY = (
     r"out of memory|can't allocate memory|not enough memory|invalid buffer size|(size|multiplication).* overflow"

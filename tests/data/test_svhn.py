@@ -106,6 +106,15 @@ def test_which_files_are_trained_on(official, name, files):
         assert (split.rows.dtype, split.labels.dtype) == (np.uint8, np.int64)
 
 
+def test_the_layout_of_torchvision_is_found(official, machine):
+    for file in SIZES:
+        (official / file).rename(machine / "data" / file)
+    official.rmdir()
+    assert fetch("svhn-train") == machine / "data"
+    assert len(load("svhn-train").train) == 25
+    assert len(load("svhn").train) == 65
+
+
 def test_files_other_than_the_official_ones_are_refused(official):
     for name in ("svhn", "svhn-extra"):
         write(official / svhn.EXTRA, PICTURES[svhn.EXTRA][::-1], LABELS[svhn.EXTRA])

@@ -167,6 +167,7 @@ def test_new_rows_without_their_identifiers(tmp_path):
     ("options", "message"),
     [
         ({"id_column": "wo"}, "unknown column 'wo'; did you mean 'who'"),
+        ({"ignore_columns": ["a,who"]}, r"unknown column 'a,who'; expected a list of several: \[\"a\", \"who\"\]"),
         ({"ignore_columns": ["b"]}, "unknown column 'b'; expected one of: a, label, who"),
         ({"id_column": "who", "label_column": "who"}, "'who' named for both labels and identifiers"),
         ({"id_column": "who", "ignore_columns": ["label"]}, "column of labels 'label' in data.ignore_columns"),

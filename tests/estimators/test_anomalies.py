@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 import aae
-from aae.estimators.building import principal_dimension
+from aae.recipes.dimension import principal_dimension
 
 TINY = {"hidden_layer_sizes": (32,), "discriminator_layer_sizes": (16,), "epochs": 20, "learning_rate": 0.01}
 
@@ -152,5 +152,5 @@ def test_auto_dimension_is_that_of_the_principal_components():
     with_prior = aae.AAE("auto", prior=aae.priors.SwissRoll(), random_state=0, **{**TINY, "epochs": 2}).fit(rows)
     assert with_prior.latent_dim_ == 2
     eye = torch.eye(10)
-    assert principal_dimension(torch.cat([eye, -eye]), 0.9) == 9
-    assert principal_dimension(torch.ones(5, 3), 0.9) == 1
+    assert principal_dimension(torch.cat([eye, -eye])) == 9
+    assert principal_dimension(torch.ones(5, 3)) == 1

@@ -232,7 +232,7 @@ def test_clusters_are_found_and_shown():
     assert np.array_equal(model.labels_, model.predict(rows))
     assert np.array_equal(model.predict(model.cluster_heads_), np.arange(4))
     chosen = np.repeat(np.arange(4), 25)
-    assert (model.predict(model.sample(100, cluster=chosen, random_state=0)) == chosen).mean() > 0.9
+    assert (model.predict(model.sample(100, label=chosen, random_state=0)) == chosen).mean() > 0.9
 
 
 def test_one_cluster_is_the_basic_model():
@@ -240,7 +240,7 @@ def test_one_cluster_is_the_basic_model():
     clusterer = fitted("AAEClusterer", rows, n_clusters=1)
     assert not clusterer.predict(rows).any()
     assert clusterer.cluster_heads_.shape == (1, 6)
-    assert clusterer.sample(3, cluster=0).shape == (3, 6)
+    assert clusterer.sample(3, label=0).shape == (3, 6)
     embedding = fitted("AAEEmbedding", rows, n_clusters=1)
     assert np.array_equal(embedding.cluster_heads_, np.zeros((1, 2)))
     assert embedding.inverse_transform(embedding.transform(rows)).shape == rows.shape

@@ -63,7 +63,9 @@ def test_rows_that_cannot_be_filled_get_one_line(rows, message):
 
 def test_without_the_option_missing_values_are_errors():
     usual = {**TINY, "missing": "error"}
-    with pytest.raises(ValueError, match="Input X contains NaN"):
+    with pytest.raises(
+        ValueError, match=r"^X: column \d: found NaN in row \d+ \(both counted from 0\), expected none \("
+    ):
         aae.AAE(2, epochs=1, **usual).fit(GAPPY)
     with pytest.raises(InputError, match=r"^AAE was fitted with missing='error'; expected missing='mask' to impute"):
         aae.AAE(2, epochs=1, **usual).fit(ROWS).impute(GAPPY)

@@ -3,8 +3,10 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.datasets import make_blobs
 
 import aae
@@ -47,7 +49,7 @@ def test_weights_that_are_none_are_refused_in_one_line(weights, message):
     ("class_weight", "message"),
     [
         ({"2": 1.0}, "unknown class in class_weight '2'; expected one of: 0, 1"),
-        ({0: -1.0}, "class_weight has -1 in class 0"),
+        ({0: -1.0}, "class_weight has -1 in class 0; expected weights that are finite and 0 or larger"),
         ({0: 0, 1: 0}, "class_weight is zero for each class"),
     ],
 )
@@ -95,7 +97,7 @@ def test_rows_of_weight_zero_are_not_learnt_from():
     alone = aae.AAE(2, epochs=20, **TINY).fit(ROWS[LABELS == 0])
     assert model.noise_variance_.mean() == pytest.approx(alone.noise_variance_.mean(), rel=0.4)
     np.testing.assert_allclose(model.scaler_.offset, alone.scaler_.offset)
-    with pytest.raises(InputError, match=r"^sample_weight leaves 1 class; expected rows of at least 2"):
+    with pytest.raises(InputError, match=r"^y has 1 class, 0; expected at least 2; rows of weight 0 are left out"):
         semi().fit(ROWS, LABELS, sample_weight=weights)
 
 
@@ -103,3 +105,47 @@ def test_weights_in_steps():
     weights = np.linspace(0, 1, 100)
     model = semi().partial_fit(ROWS, LABELS, sample_weight=weights)
     assert len(model.partial_fit(ROWS, LABELS, sample_weight=weights).history_) == 2
+
+
+def test_a_row_of_weight_zero_is_not_there():
+    """Whatever it holds: a class of its own, a category, a gap, an extreme, a covariate, a place among validation rows."""
+    random = np.random.default_rng(0)
+    keep, odd = random.uniform(size=100) < 0.7, np.arange(100) % 2
+    table = pd.DataFrame(ROWS, columns=list("abcd")).assign(kind=np.where(keep, "x", "only here"))
+    table.loc[keep & (LABELS == 0), "kind"] = "y"
+    table.loc[~keep, "a"] = 1e6
+    labels = np.where(keep, np.where(odd, "t", "f"), "nowhere else")
+    labels[keep & (random.uniform(size=100) < 0.5)] = ""
+    few = semi(epochs=2, missing="mask", early_stopping=True)
+    given = {"covariates": {"donor": np.where(keep, "m", "n")}}
+    weighted = clone(few).fit(table, labels, sample_weight=keep, **given)
+    alone = clone(few).fit(table[keep], labels[keep], covariates={"donor": np.repeat("m", keep.sum())})
+    assert weighted.classes_.tolist() == ["f", "t"]
+    assert weighted.columns_ == alone.columns_
+    np.testing.assert_array_equal(weighted.predict_proba(table[keep]), alone.predict_proba(table[keep]))
+    with pytest.raises(InputError, match="y has 1 class, 'f'; expected at least 2; rows of weight 0 are left out"):
+        clone(few).fit(table, labels, sample_weight=labels == "f")
+
+
+@pytest.mark.parametrize("maker", [aae.AAEClusterer, aae.AAEEmbedding])
+def test_rows_of_weight_zero_have_a_cluster_and_a_place(maker):
+    weights = np.arange(100) % 2
+    options = {"init": LABELS} if maker is aae.AAEClusterer else {}
+    model = maker(n_clusters=2, epochs=2, **options, **TINY).fit(ROWS, sample_weight=weights)
+    found, again = (model.labels_, model.predict(ROWS)) if options else (model.embedding_, model.transform(ROWS))
+    np.testing.assert_array_equal(found, again)
+    options = {"init": LABELS[1::2]} if options else {}
+    alone = maker(n_clusters=2, epochs=2, **options, **TINY).fit(ROWS[1::2], sample_weight=np.ones(50))
+    np.testing.assert_array_equal(model.predict_proba(ROWS), alone.predict_proba(ROWS))
+
+
+def test_classes_of_a_map_have_weights():
+    options = {"epochs": 2, **TINY}
+    usual, heavy = (
+        aae.AAEEmbedding(class_weight=one, **options).fit(ROWS, LABELS) for one in (None, {0: 0.001, 1: 20.0})
+    )
+    assert heavy.predict_proba(ROWS)[:, 1].mean() > usual.predict_proba(ROWS)[:, 1].mean()
+    with pytest.raises(InputError, match=r"^class_weight has -1 in class 't'; expected weights"):
+        aae.AAEEmbedding(class_weight={"t": -1}, **options).fit(ROWS, np.where(LABELS, "t", "f"))
+    with pytest.raises(InputError, match=r"^class_weight weighs the classes of y, and no row has a label"):
+        aae.AAEEmbedding(class_weight="balanced", **options).fit(ROWS)

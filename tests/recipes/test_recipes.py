@@ -104,6 +104,16 @@ def test_bad_overrides_never_reach_training(name):
         recipes.read(name, ["training.epochs=-1"])
 
 
+def test_bare_words_between_commas_are_a_list_where_there_can_be_one():
+    words = ["data.ignore_columns=id, species", "model.encoder.hidden=20,10", "data.source=my,file.csv"]
+    recipe = recipes.read("figure2a", [*words, 'data.covariates="a,b"'])
+    assert recipe.data.ignore_columns == ["id", "species"]
+    assert recipe.model.encoder.hidden == [20, 10]
+    assert (recipe.data.source, recipe.data.covariates) == ("my,file.csv", "a,b")
+    with pytest.raises(InputError, match=r"unknown key 'kind'"):
+        recipes.read("figure2a", ["kind=3"])
+
+
 # --- the paper's constants ---------------------------------------------------------------------------------------------
 
 

@@ -45,6 +45,10 @@ def test_a_run_keeps_what_columns_are(tmp_path, capsys):
     made = run.reconstruct(FRAME)
     assert list(made.columns) == ["age", "cell", "reads", "batch"]
     assert made.notna().all(axis=None)
+    assert run.reconstruct(FRAME[10:14]).index.tolist() == [10, 11, 12, 13]
+    walk = run.interpolate(FRAME[:2], FRAME[2:4], 3)
+    assert walk.batch.tolist() == ["x"] * 3 + ["y"] * 3
+    pd.testing.assert_frame_equal(run.interpolate(FRAME.iloc[0], FRAME.iloc[2], 3), walk[:3])
     drawn = run.sample(4, "old", covariates={"batch": "y"})
     assert set(drawn.batch) == {"y"}
     assert set(run.reconstruct(FRAME, covariates={"batch": "x"}).batch) == {"x"}

@@ -5,8 +5,8 @@ import pytest
 from helpers import small_networks
 
 from aae.cli import run as command
-from aae.runs.hub import load
 from aae.runs.recipe import read_recipe
+from aae.runs.run import Run
 from aae.runs.train import train
 from aae.runs.view import title, view
 
@@ -38,15 +38,15 @@ def test_a_page_is_written_into_the_run_or_where_one_says(runs, tmp_path, capsys
 def test_titles_say_what_was_trained_on_what(runs):
     small = "with 3 other settings of the model"
     assert (
-        title(load(runs / "codes"))
+        title(Run.load(runs / "codes"))
         == f"2-D Gaussian prior, 8x8 digits, {small}: trained on digits, 1,238 rows, 1 epoch"
     )
     named = "figure2a-digits, adversarial autoencoder, with 5 other settings of the model"
-    assert title(load(runs / "table")) == f"{named}: trained on table.csv, 40 rows, 1 epoch"
+    assert title(Run.load(runs / "table")) == f"{named}: trained on table.csv, 40 rows, 1 epoch"
 
 
 def test_all_rows_can_be_looked_at(runs):
-    run = load(runs / "codes")
+    run = Run.load(runs / "codes")
     assert len(view(run, "all").points) == 1797
     assert run.explore(rows=10).rows == 10
 

@@ -17,8 +17,8 @@ from aae import files, recipes
 from aae.cli import run as command
 from aae.errors import InputError, InterruptedTrainingError
 from aae.reproduction import reproduce
-from aae.runs.hub import load
 from aae.runs.recipe import read_recipe
+from aae.runs.run import Run
 from aae.runs.seeds import train_seeds
 from aae.runs.train import train
 from aae.training import loop
@@ -358,7 +358,7 @@ def test_declared_sizes_are_compared_with_the_weights_before_memory_is_taken(fin
     monkeypatch.setattr("aae.runs.run.read_tensors", lambda path: pytest.fail("read"))
     started = time.monotonic()
     with pytest.raises(InputError, match=r"model\.safetensors: weights do not fit the model: .* is \(8"):
-        load(run, "cpu")
+        Run.load(run, "cpu")
     assert time.monotonic() - started < 2
 
 
@@ -366,14 +366,14 @@ def test_numbers_that_are_not_finite_neither_come_in_nor_go_out(finished, tmp_pa
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     with pytest.raises(InputError, match=r"row 2: .* is not finite, in 1 of 3 rows"):
-        load(run, "cpu").predict_proba(np.array([[0.0] * 64, [3e38] * 64, [1.0] * 64], np.float32).reshape(3, 8, 8))
+        Run.load(run, "cpu").predict_proba(np.array([[0.0] * 64, [3e38] * 64, [1.0] * 64], np.float32).reshape(3, 8, 8))
     tensors = files.read_tensors(run / "model.safetensors")
     tensors["model.encoder.layers.0.linear.weight"][0, 0] = torch.nan
     files.write_tensors(run / "model.safetensors", tensors)
     with pytest.raises(
         InputError, match=r"model\.safetensors: model\.encoder\..*weight holds numbers that are not finite"
     ):
-        load(run, "cpu")
+        Run.load(run, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -396,7 +396,7 @@ def test_damaged_metadata_is_named(finished, tmp_path, change, message):
     metadata = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**metadata, **change}))
     with pytest.raises(InputError, match=rf"run\.json: {message}"):
-        load(run, "cpu")
+        Run.load(run, "cpu")
 
 
 def test_the_command_says_in_one_line_that_memory_is_out_and_a_recipe_is_too_large(tmp_path, capsys):

@@ -80,6 +80,7 @@ def test_several_seeds_are_a_list(iris, tmp_path):
 
 BAD = {
     "a key": ({"training__batch_sise": 3}, "unknown key 'training.batch_sise'; did you mean 'batch_size'?"),
+    "a key of a section": ({"batch_size": 3}, r"'training\.batch_size'\? As a keyword: training__batch_size"),
     "a section": ({"training__batch_size__x": 3}, r"training\.batch_size\.x"),
     "a value": ({"model__encoder__hidden": "wide"}, r"model\.encoder\.hidden is 'wide'; expected"),
     "epochs": ({"epochs": 0}, r"training\.epochs is 0; expected"),
@@ -112,6 +113,7 @@ def test_a_run_is_used_by_the_names_of_estimators(run, iris, tmp_path):
     assert run.sample(2, ["virginica", "setosa"]).shape == (2, 4)
     again = aae.load(run.save(tmp_path / "shared"), "cpu")
     np.testing.assert_array_equal(again.score_samples(rows), run.score_samples(rows))
+    assert Run.load(tmp_path / "shared", "cpu").class_names == run.class_names
     report = run.evaluate(iris, "validation")
     assert (report["split"], report["rows"]) == ("validation", 18)
 
@@ -198,6 +200,39 @@ def test_codes_are_decoded_and_rows_drawn_as_by_an_estimator(detector, run, iris
     assert (detector.sample() != detector.sample()).all()
     state = np.random.RandomState(0)
     assert (detector.sample(random_state=state) != detector.sample(random_state=state)).all()
+
+
+def test_a_number_of_dimensions_is_found_from_the_training_rows(tmp_path, monkeypatch):
+    rows = np.random.default_rng(0).normal(size=(80, 3)) @ np.random.default_rng(1).normal(size=(3, 6))
+    auto = {"model__style__dim": "auto", "device": "cpu", **SMALL}
+    run = aae.train("anomalies", rows, run=tmp_path / "run", epochs=1, **auto)
+    training = run.load_data().train.rows
+    model = aae.AAE("auto", epochs=1, hidden_layer_sizes=(8,), random_state=0).fit(training)
+    assert run.transform(rows).shape[1] == model.latent_dim_ <= 3
+    assert f"dim = {model.latent_dim_}\n" in run.folder.recipe.read_text()
+    assert f"model.style.dim={model.latent_dim_}" in run.metadata["command"]
+    monkeypatch.setattr("aae.runs.seeds.with_dimension", None)  # neither loading nor going on finds it again
+    assert aae.load(run.folder.path).recipe == run.recipe
+    longer = aae.train("anomalies", rows, run=tmp_path / "run", resume=True, epochs=2, **auto)
+    assert (longer.metadata["epochs"], longer.recipe.model) == (2, run.recipe.model)
+    with pytest.raises(InputError, match=r"model\.style\.dim is 'wide'; expected 'auto' or a valid integer"):
+        aae.train("anomalies", rows, run=tmp_path / "no", model__style__dim="wide")
+
+
+def test_estimators_are_loaded_too(tmp_path, capsys):
+    rows = load_iris().data
+    model = aae.AAE(2, epochs=1, hidden_layer_sizes=(8,), random_state=0).fit(rows)
+    again = aae.load(model.save(tmp_path / "model"))
+    np.testing.assert_array_equal(again.transform(rows), model.transform(rows))
+    with pytest.raises(InputError, match="holds an estimator, which is put on the CPU; found device 'cuda'"):
+        aae.load(tmp_path / "model", "cuda")
+    with pytest.raises(SystemExit):
+        main(["encode", str(tmp_path / "model"), "rows.npy", "-o", "codes.npy"])
+    assert "not a run folder (it has no recipe.toml), but an estimator, which aae.load" in capsys.readouterr().err
+    record = tmp_path / "model" / "estimator.json"
+    record.write_text(record.read_text().replace('"AAE"', '"LabelledKFold"'))
+    with pytest.raises(InputError, match=r"estimator\.json: unknown estimator 'LabelledKFold'; expected one of: AAE,"):
+        aae.load(tmp_path / "model")
 
 
 def test_runs_and_priors_say_what_they_are(run):

@@ -1,4 +1,4 @@
-"""Sweeps: all settings or a search, by one worker or many, stopped and taken up again, here or on a cluster."""
+"""Sweeps over all settings, by one worker or many, stopped and taken up again, here or on a cluster."""
 
 import json
 import os
@@ -9,17 +9,16 @@ import threading
 import time
 from pathlib import Path
 
-import optuna
 import pytest
 from helpers import small_networks
 
 import aae
 from aae.cli import run as command
-from aae.errors import InputError, InterruptedTrainingError
+from aae.errors import InputError
 from aae.runs import seeds
 from aae.sweeps import Execution
 from aae.sweeps import queue as sweeps
-from aae.sweeps.search import is_behind, open_study
+from aae.sweeps.search import open_study
 from aae.sweeps.space import Range, choices_from, grid
 from aae.training.checkpoints import checkpoint_places
 from aae.training.run_directory import LOCK, RunDirectory
@@ -80,7 +79,11 @@ def test_a_second_call_trains_nothing_and_more_seeds_train_those_alone(finished,
     again = aae.sweep(run=finished.folder)
     assert again.as_json() == finished.as_json()
     assert trained == []
-    aae.sweep("demo", finished.folder, grid=GRID, seeds=3, settings=TINY)
+    assert len(aae.sweep(run=finished.folder, seeds=3).best.values) == 3
+    assert trained == ["demo seed 2"] * 4
+    assert aae.sweep("demo", finished.folder, grid=GRID, seeds=3, settings=TINY).definition.seeds == 3
+    with pytest.raises(InputError, match="holds another sweep; seeds is 1, that one has 3"):
+        aae.sweep(run=finished.folder, seeds=1)
     assert trained == ["demo seed 2"] * 4
 
 
@@ -169,7 +172,7 @@ BAD = [
     (["--search", "3", "--range", "training.batch_size=50:5"], "range training.batch_size=50:5: expected LOW:HIGH"),
     (
         ["--search", "3", "--range", "model.style.dim=0:5"],
-        "recipe demo: model.style.dim is 0; expected a value greater",
+        "recipe demo: model.style.dim is 0; expected 'auto' or a value greater",
     ),
     (["--search", "3", "--range", "model.encoder.dropout=0:.5:log"], "a logarithmic scale expects more than 0"),
     (["--jobs", "0"], "jobs is 0; expected 1 or more, or -1"),
@@ -353,97 +356,6 @@ def test_a_job_that_has_to_make_way_writes_a_checkpoint_and_goes_on_from_it_when
         found.best.folder / "seed-0/model.safetensors"
     ).read_bytes()
     assert len(alone.history) == 12
-
-
-# Search
-
-
-def test_a_search_is_the_same_at_once_and_in_parts_and_by_several_commands(tmp_path, capsys):
-    def look(folder, trials):
-        return aae.sweep(
-            "demo",
-            tmp_path / folder,
-            grid={"training.batch_size": [50, 100]},
-            ranges={"training.classification.learning_rate": "1e-4:1e-1:log"},
-            search=trials,
-            settings=TINY,
-        )
-
-    whole = look("whole", 5)
-    assert len(whole.rows) == 5
-    with pytest.raises(InputError, match="holds another sweep; trials is 4"):
-        look("whole", 4)
-    rates = [float(row.settings["training.classification.learning_rate"]) for row in whole.rows]
-    assert all(1e-4 <= rate <= 1e-1 for rate in rates)
-    look("parts", 2)
-    parts = look("parts", 5)
-    assert [(row.settings, row.values) for row in parts.rows] == [(row.settings, row.values) for row in whole.rows]
-    journal = tmp_path / "parts/search.journal"
-    text = journal.read_text()
-    journal.write_text(text + '{"op_code": 8, "wor')  # what a full disk leaves
-    assert len(aae.sweep(run=tmp_path / "parts").rows) == 5
-    assert [json.loads(line) for line in journal.read_text().splitlines()]  # nothing was joined to it
-    assert "the last line was cut short, and is dropped" in capsys.readouterr().err
-    journal.write_text(text.replace("\n", "\n?", 1))
-    with pytest.raises(
-        InputError, match=r"search\.journal: not the journal of a search, or damaged; expected a folder"
-    ):
-        aae.sweep(run=tmp_path / "parts")
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other/sweep.json").write_text(
-        (tmp_path / "parts/sweep.json").read_text().replace("0.0001:", "0.0002:")
-    )
-    (tmp_path / "other/search.journal").write_text(text)
-    with pytest.raises(InputError, match=r"search\.journal: storage of another search; expected a folder without one"):
-        aae.sweep(run=tmp_path / "other")
-
-
-def test_a_search_takes_up_the_trial_of_a_worker_that_is_gone(tmp_path, monkeypatch):
-    before = seeds.run_to_end
-
-    def stopped(*_, **__):
-        raise InterruptedTrainingError("stopped", 143)
-
-    def look():
-        return aae.sweep("demo", tmp_path / "s", ranges={"training__batch_size": "50:100"}, search=2, settings=TINY)
-
-    monkeypatch.setattr(seeds, "run_to_end", stopped)
-    with pytest.raises(InterruptedTrainingError, match="the same command goes on") as raised:
-        look()
-    assert raised.value.status == 143
-    monkeypatch.setattr(seeds, "run_to_end", before)
-    assert len(look().rows) == 2
-
-
-@pytest.mark.parametrize(("spread", "pruned"), [(0.1, True), (20.0, False)])
-def test_pruning_doubts_what_the_spread_over_seeds_explains(spread, pruned):
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study()
-    for _ in range(5):
-        trial = study.ask()
-        for seed in range(3):
-            trial.report(10 + spread * (seed - 1), seed * 4 + 1)
-        study.tell(trial, 10)
-    late = study.ask()
-    late.report(15 - spread, 1)
-    assert is_behind(study, late.number, 4, 0, 1, maximize=False) is pruned
-    assert not is_behind(study, late.number, 4, 0, 1, maximize=True)
-    assert not is_behind(study, late.number, 4, 0, 2, maximize=False)  # nobody has reported that epoch
-
-
-def test_a_search_prunes_what_is_clearly_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr("aae.sweeps.search.BEFORE_PRUNING", 1)
-    found = aae.sweep(
-        "demo",
-        tmp_path / "s",
-        ranges={"training.classification.learning_rate": "1e-5:1e-1:log"},
-        search=5,
-        settings=[*TINY, "training.epochs=3"],
-    )
-    given_up = [row for row in found.rows if row.failed]
-    assert given_up
-    assert all(why.startswith("pruned: behind the median after epoch") for row in given_up for why in row.failed)
-    assert not found.rows[0].failed
 
 
 def test_bad_arguments_in_python():

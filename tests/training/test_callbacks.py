@@ -90,7 +90,8 @@ def test_fit_calls_back():
 
 def test_a_run_stops_with_a_checkpoint_when_a_callback_fails_and_goes_on(tmp_path):
     with pytest.raises(
-        CallbackError, match=r"no more disk; stopped after epoch 2, the checkpoint in .*run goes on with"
+        CallbackError,
+        match=r"no more disk; stopped after epoch 2, the checkpoint in .*run goes on with --resume \(resume=True",
     ):
         aae.train(recipe(), run=tmp_path / "run", callbacks=[Recorder(fail=2)])
     recorder = Recorder()
@@ -112,7 +113,7 @@ def test_a_run_that_was_stopped_is_finished(tmp_path):
 
 
 def test_a_run_ends_early_with_its_best_weights(tmp_path):
-    saved = tmp_path / "epoch-{epoch}.safetensors"
+    saved = tmp_path / "new/weights/{epoch}.safetensors"
     stopping = recipe("training.epochs=40", "training.patience=1", "training.tolerance=100")
     run = aae.train(stopping, run=tmp_path / "run", callbacks=[Checkpoint(saved)])
     about = json.loads((tmp_path / "run/run.json").read_text())
@@ -120,7 +121,7 @@ def test_a_run_ends_early_with_its_best_weights(tmp_path):
     errors = [record["validation_error_percent"] for record in records]
     assert about["epochs"] == len(errors) == 2
     assert about["best_epoch"] == 1 + max(np.flatnonzero(np.array(errors) == min(errors)))
-    best = load_file(tmp_path / f"epoch-{about['best_epoch']}.safetensors")
+    best = load_file(tmp_path / f"new/weights/{about['best_epoch']}.safetensors")
     assert all(torch.equal(best[name], tensor) for name, tensor in run.model.state_dict().items())
 
 

@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from aae.baselines.m2 import (
-    M2,
-    DeepGenerativeModel,
-    Inferred,
-    Likelihood,
-    bernoulli,
-    gaussian,
-    kl_to_standard,
-)
+from aae.baselines.densities import Likelihood, bernoulli, bounded, kl_to_standard, log_density, unit_gaussian
+from aae.baselines.m2 import M2, DeepGenerativeModel, Inferred
 from aae.baselines.network import SupervisedNetwork
 from aae.model import Output
 from aae.networks import Corruption
@@ -25,8 +18,6 @@ from aae.posteriors import GaussianPosterior
 
 if TYPE_CHECKING:
     from aae.recipes.build_model import Networks
-
-BOUND = 4.0  # our choice
 
 
 class GaussianNetwork(nn.Module):
@@ -50,16 +41,6 @@ class GaussianNetwork(nn.Module):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Compute mean and log standard deviation (batch, dim) from inputs side by side."""
         return bounded(*self.head.moments(self.network(torch.cat(inputs, 1))))
-
-
-def bounded(mean: Tensor, log_std: Tensor) -> tuple[Tensor, Tensor]:
-    """Keep a log standard deviation inside (-BOUND, BOUND): p(a|z, y, x) may otherwise find one code infinitely likely."""
-    return mean, BOUND * torch.tanh(log_std / BOUND)
-
-
-def log_density(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    """Compute log N(x; mean, exp(log_std)^2) in nats of each row (batch,)."""
-    return (-0.5 * ((x - mean) / log_std.exp()).square() - log_std - 0.5 * math.log(2 * math.pi)).sum(1)
 
 
 class AuxiliaryDeepGenerativeModel(DeepGenerativeModel):
@@ -135,7 +116,7 @@ class ADGM(M2):
         """Create the five networks, all with the hidden units of the encoder or decoder."""
         settings, classes = networks.settings, networks.categories
         assert settings.style is not None
-        dim, inputs = settings.style.dim, networks.inputs
+        dim, inputs = settings.style.size, networks.inputs
 
         def gaussian_network(size: int) -> GaussianNetwork:
             network = networks.perceptron(size)
@@ -149,7 +130,7 @@ class ADGM(M2):
             GaussianPosterior(encoder.out_features, dim),
             gaussian_network(inputs + classes + dim),
             networks.decoder(classes + dim),
-            likelihood=bernoulli if settings.likelihood == "bernoulli" else gaussian,
+            likelihood=bernoulli if settings.likelihood == "bernoulli" else unit_gaussian,
             output=settings.output,
             corruption=networks.corruption(),
         )

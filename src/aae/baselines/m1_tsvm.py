@@ -176,7 +176,7 @@ class M1TSVM(Baseline):
         """Create M1 of the encoder and decoder, and the machine."""
         assert networks.settings.style is not None
         first = networks.autoencoder(discriminators=False, label=False)
-        return CodesWithMachine(first, KernelMachine(networks.settings.style.dim, networks.categories, networks.noise))
+        return CodesWithMachine(first, KernelMachine(networks.settings.style.size, networks.categories, networks.noise))
 
     def phases(self, recipe: Recipe, model: Model) -> list[Phase]:
         """Create the phases of both."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
-from aae.baselines.m2 import LABELLED, OPTIMIZER, DeepGenerativeModel, bound_term, gaussian
+from aae.baselines.densities import gaussian, split_moments
+from aae.baselines.m2 import LABELLED, OPTIMIZER, DeepGenerativeModel, bound_term
 from aae.baselines.method import Baseline
 from aae.baselines.network import SupervisedNetwork
 from aae.baselines.vae import Likelihood, variational_phases
@@ -24,6 +25,18 @@ if TYPE_CHECKING:
     from aae.recipes.schema import ModelSettings, Recipe
 
 
+class CodeModel(DeepGenerativeModel):
+    """M2 of codes: p(x|y, z) is a Gaussian, and the decoder computes its means and log standard deviations.
+
+    Of standard deviation 1, as codes have among all rows, a Gaussian would leave a label nothing to explain.
+    """
+
+    def rows(self, logits: Tensor, noise: Noise) -> Tensor:
+        """Draw codes (batch, dim) from the decoder's output (batch, 2 dim)."""
+        mean, log_std = split_moments(logits)
+        return mean + log_std.exp() * noise.normal(*mean.shape)
+
+
 class StackedGenerativeModel(Model):
     """A variational autoencoder (M1), and a model of its codes and their labels (M2).
 
@@ -31,7 +44,7 @@ class StackedGenerativeModel(Model):
     ----------
     first : AdversarialAutoencoder
         M1, with the latent ``style`` and a Gaussian posterior.
-    second : DeepGenerativeModel
+    second : CodeModel
         M2, whose rows are the codes of `first`.
     """
 
@@ -39,7 +52,7 @@ class StackedGenerativeModel(Model):
     classifies = True
     samples = True
 
-    def __init__(self, first: AdversarialAutoencoder, second: DeepGenerativeModel) -> None:
+    def __init__(self, first: AdversarialAutoencoder, second: CodeModel) -> None:
         super().__init__()
         self.first = first
         self.second = second
@@ -124,15 +137,15 @@ class M1M2(Baseline):
         """Create M1 of the encoder and decoder, and M2 of perceptrons of as many hidden units."""
         settings = networks.settings
         assert settings.style is not None
-        dim, classes = settings.style.dim, networks.categories
+        dim, classes = settings.style.size, networks.categories
         first = networks.autoencoder(discriminators=False, label=False)
         body = networks.perceptron(dim)
         encoder = networks.perceptron(dim + classes)
-        second = DeepGenerativeModel(
+        second = CodeModel(
             SupervisedNetwork(body, networks.label_head(body.out_features)),
             encoder,
             GaussianPosterior(encoder.out_features, dim),
-            networks.perceptron(classes + dim, dim),
+            networks.perceptron(classes + dim, 2 * dim),
             likelihood=gaussian,
             output="linear",
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -12,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aae import losses
+from aae.baselines.densities import Likelihood, bernoulli, kl_to_standard, unit_gaussian
 from aae.baselines.method import Baseline
 from aae.baselines.network import SupervisedNetwork
 from aae.model import Model, Output, takes_noise
@@ -26,23 +26,6 @@ if TYPE_CHECKING:
     from aae.recipes.schema import ModelSettings, Recipe
 
 OPTIMIZER = OptimizerSettings(optimizer="adam", learning_rate=0.0003)  # of the authors
-Likelihood = Callable[[Tensor, Tensor], Tensor]
-"""-log p(x|y, z) of each row (batch,) from the decoder's output before its activation and the rows, both (batch, inputs)."""
-
-
-def bernoulli(logits: Tensor, rows: Tensor) -> Tensor:
-    """Compute -log p(x|y, z) of pixels in [0, 1] in nats, (batch,)."""
-    return F.binary_cross_entropy_with_logits(logits, rows, reduction="none").sum(1)
-
-
-def gaussian(logits: Tensor, rows: Tensor) -> Tensor:
-    """Compute -log p(x|y, z) of a Gaussian of variance 1 in nats, without its constant, (batch,)."""
-    return 0.5 * (logits - rows).square().sum(1)
-
-
-def kl_to_standard(mean: Tensor, log_std: Tensor) -> Tensor:
-    """Compute KL(N(mean, exp(log_std)^2) || N(0, 1)) in nats of each row (batch,), from moments (batch, dim)."""
-    return 0.5 * ((2 * log_std).exp() + mean.square() - 1 - 2 * log_std).sum(1)
 
 
 @dataclass(frozen=True)
@@ -83,7 +66,7 @@ class DeepGenerativeModel(Model):
     decoder : torch.nn.Module
         Maps one-hot labels beside styles (batch, classes + dim) to flat rows (batch, inputs).
     likelihood : callable
-        -log p(x|y, z), `bernoulli` or `gaussian`.
+        -log p(x|y, z), of the `densities`.
     output : {"linear", "sigmoid"}
         Activation of the last layer of the decoder.
     """
@@ -153,6 +136,10 @@ class DeepGenerativeModel(Model):
         if labels is None:
             labels = noise.integers(self.classes, n)
         logits = self.decoder_logits(F.one_hot(labels, self.classes).float(), self.prior.sample(n, None, noise))
+        return self.rows(logits, noise)
+
+    def rows(self, logits: Tensor, noise: Noise) -> Tensor:
+        """Compute rows (batch, inputs) from the decoder's output before its activation: their means."""
         return torch.sigmoid(logits) if self.output == "sigmoid" else logits
 
 
@@ -190,7 +177,7 @@ def bound_term(model: DeepGenerativeModel, batch: Batch, rows: Tensor, labelled:
     return unknown + batch.weighted("labelled", known) + batch.weighted("classification", classification)
 
 
-LABELLED = 0.01  # weight of the bound of labelled rows: they are few, and among all rows too
+LABELLED = 1.0  # beta, weight of the bound of labelled rows; our choice
 
 
 def generative_phases(model: DeepGenerativeModel, weight: Weight = 1.0) -> list[Phase]:
@@ -240,9 +227,9 @@ class M2(Baseline):
         return DeepGenerativeModel(
             networks.classifier(),
             encoder,
-            GaussianPosterior(features, settings.style.dim),
-            networks.decoder(networks.categories + settings.style.dim),
-            likelihood=bernoulli if settings.likelihood == "bernoulli" else gaussian,
+            GaussianPosterior(features, settings.style.size),
+            networks.decoder(networks.categories + settings.style.size),
+            likelihood=bernoulli if settings.likelihood == "bernoulli" else unit_gaussian,
             output=settings.output,
         )
 

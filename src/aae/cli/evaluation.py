@@ -83,13 +83,13 @@ def parzen(
     from aae.evaluation.parzen import ParzenEstimate
     from aae.reproduction import results
     from aae.runs import likelihood
-    from aae.runs.hub import load
+    from aae.runs.run import Run
     from aae.training.acceleration import distributed
 
     if record is not None:
         results.check_split(split.value)
     distributed.join()
-    finished = load(run, device.value, trust_modules=trust)
+    finished = Run.load(run, device.value, trust_modules=trust)
     state = folder or finished.folder.path / "parzen" / (f"{split.value}-{n}" + ("-folds" if all_folds else ""))
     begun, started = state.exists(), time.perf_counter()
     folds: list[ParzenEstimate] = []

@@ -42,11 +42,11 @@ def explore(
 
     Example: aae explore runs/figure4a
     """
-    from aae.runs.hub import load
+    from aae.runs.run import Run
     from aae.runs.view import view
     from aae.views.page import explorer
 
-    finished = load(run, device.value, trust_modules=trust)
+    finished = Run.load(run, device.value, trust_modules=trust)
     wanted = 0 if label is None else finished.label_index(label)
     page = explorer(view(finished, split.value, data), rows, wanted)
     print(shown(page.save(output or finished.folder.path / "explorer.html")))

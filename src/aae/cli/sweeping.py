@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def sweep(
     recipes: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RECIPE]...", help="Recipes; none: the sweep in the folder goes on as it is."),
+        typer.Argument(metavar="[RECIPE]...", help="Recipes; none: the sweep in the folder goes on."),
     ] = None,
     grid: Annotated[
         list[str] | None,
@@ -51,8 +51,14 @@ def sweep(
         bool, typer.Option("--prune/--no-prune", help="Give up settings of a search that are clearly behind.")
     ] = True,
     seeds: Annotated[
-        int, typer.Option(min=1, max=MAX_SEEDS, help="Trainings of each setting, over which results are averaged.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            max=MAX_SEEDS,
+            help="Trainings of each setting, over which results are averaged.",
+            show_default="1, or those of the sweep in the folder",
+        ),
+    ] = None,
     metric: Annotated[
         str | None,
         typer.Option(help="Metric of the validation rows; by default the error, without labels the reconstruction."),

@@ -50,9 +50,9 @@ def predict(
     """
     import numpy as np
 
-    from aae.runs.hub import load
+    from aae.runs.run import Run
 
-    finished = load(run, device.value, trust_modules=trust)
+    finished = Run.load(run, device.value, trust_modules=trust)
     if finished.judges:
         split = finished.read(source, labels=False)
         scores = finished.score_samples(split.rows)
@@ -85,9 +85,9 @@ def encode(
 
     Example: aae encode runs/figure2a images/ -o codes.npz
     """
-    from aae.runs.hub import load
+    from aae.runs.run import Run
 
-    finished = load(run, device.value, trust_modules=trust)
+    finished = Run.load(run, device.value, trust_modules=trust)
     split = finished.read(source, labels=False)
     columns = finished.encode(split.rows)
     if finished.autoencoder.cluster_heads is not None:
@@ -114,9 +114,9 @@ def reconstruct(
 
     Example: aae reconstruct runs/figure2a images/ -o reconstructed.png
     """
-    from aae.runs.hub import load
+    from aae.runs.run import Run
 
-    finished = load(run, device.value, trust_modules=trust)
+    finished = Run.load(run, device.value, trust_modules=trust)
     split = finished.read(source, labels=finished.autoencoder.decoder_classes is not None)
     rows = finished.reconstruct(split.rows, split.labels, covariates=_covariates(covariate))
     write_model_rows(finished, rows, output, split, beside=split.rows)
@@ -152,9 +152,9 @@ def interpolate(
     import numpy as np
 
     from aae.data import Split
-    from aae.runs.hub import load
+    from aae.runs.run import Run
 
-    finished = load(run, device.value, trust_modules=trust)
+    finished = Run.load(run, device.value, trust_modules=trust)
     first = finished.read(source, labels=False)
     last = first.take(slice(1, None)) if to is None else finished.read(to, labels=False)
     first = first.take(slice(0, -1)) if to is None else first
@@ -183,9 +183,9 @@ def score(
 
     Example: aae score runs/anomalies new.csv -o scores.csv
     """
-    from aae.runs.hub import load
+    from aae.runs.run import Run
 
-    finished = load(run, device.value, trust_modules=trust)
+    finished = Run.load(run, device.value, trust_modules=trust)
     split = finished.read(source, labels=False)
     scores = finished.score_samples(split.rows)
     verdicts = {} if output.suffix.lower() == ".npy" else {"anomaly": scores < finished.anomaly_score.offset}
@@ -206,9 +206,9 @@ def sample(
 
     Example: aae sample runs/demo -n 64 --label 3 -o threes.png
     """
-    from aae.runs.hub import load
+    from aae.runs.run import Run
 
-    finished = load(run, device.value, trust_modules=trust)
+    finished = Run.load(run, device.value, trust_modules=trust)
     drawn = finished.sample(n, label, random_state=seed, covariates=_covariates(covariate))
     write_model_rows(finished, drawn, output)
 
@@ -222,8 +222,8 @@ def export(
 
     Example: aae export runs/demo -o demo-onnx
     """
-    from aae.runs.hub import load
     from aae.runs.onnx import export as write
+    from aae.runs.run import Run
 
-    for path in write(load(run, "cpu", trust_modules=trust), output):
+    for path in write(Run.load(run, "cpu", trust_modules=trust), output):
         print(path)

@@ -55,6 +55,18 @@ def observation(adata: Any, name: str, where: str = "obs") -> Any:
     return adata.obs[name]
 
 
+def labels_of(adata: Any, y: Any) -> Any:
+    """Return the column of ``obs`` that `y` names, where rows are an AnnData object; otherwise `y` as it is."""
+    return observation(adata, y).to_numpy(dtype=object) if isinstance(y, str) and is_anndata(adata) else y
+
+
+def covariates_of(adata: Any, names: Sequence[str]) -> Any:
+    """Return columns of ``obs`` as a data frame; None where rows are no AnnData object or one of the names is no column."""
+    if not is_anndata(adata) or not set(names) <= set(adata.obs.columns):
+        return None
+    return adata.obs[list(names)]
+
+
 def holds_counts(found: Any) -> bool:
     """Check whether a matrix holds counts: whole numbers, none below zero, and some above one."""
     values = found.data if hasattr(found, "tocsr") else np.asarray(found).ravel()

@@ -321,15 +321,20 @@ def named_places(names: Sequence[str], wanted: Sequence[Any] | str, where: str) 
     return [known[str(name)] for name in given]
 
 
-def frame_like(frame: Any, names: Sequence[Any], values: Sequence[NDArray[Any]]) -> Any:
-    """Create a data frame of the same library, ``"pandas"`` or ``"polars"``, from columns (n,)."""
+def frame_like(frame: Any, names: Sequence[Any], values: Sequence[NDArray[Any]], like: Any = None) -> Any:
+    """Create a data frame of a library, ``"pandas"`` or ``"polars"``, from columns (n,).
+
+    Its rows are named as those that it is made from are, where `like`, or the first frame in it by name, has names of rows.
+    """
     if frame == "polars":
         import polars
 
         return polars.DataFrame({str(name): column for name, column in zip(names, values, strict=True)}, strict=False)
     import pandas
 
-    return pandas.DataFrame(dict(zip(names, values, strict=True)))
+    given = list(like.values()) if isinstance(like, Mapping) else [like]
+    index = next((one.index for one in given if is_frame(one) and library(one) == "pandas"), None)
+    return pandas.DataFrame(dict(zip(names, values, strict=True)), index=index)
 
 
 def library(frame: Any) -> str:
@@ -420,7 +425,8 @@ def for_rows(covariates: Any, names: Sequence[str], n: int) -> dict[str, NDArray
         given = dict(zip(names, array.T, strict=False)) if array.shape[1] == len(names) else {}
     missing = [name for name in names if name not in given]
     if missing:
-        raise InputError(f"covariates: found {', '.join(given) or 'none that fit'}; expected {', '.join(names)}")
+        what = f"{', '.join(given)} and no {', '.join(missing)}" if given else "none that fit"
+        raise InputError(f"covariates: found {what}; expected {', '.join(names)}")
     found = {}
     for name in names:
         values = given[name]

@@ -19,6 +19,13 @@ def is_frame(values: Any) -> bool:
     return hasattr(values, "columns") and hasattr(values, "to_numpy")
 
 
+def one_row(values: Any) -> Any:
+    """Return a row of a data frame of pandas, which is a series, as a frame of this row; anything else as it is."""
+    if getattr(values, "ndim", 2) == 1 and hasattr(values, "to_frame") and hasattr(values, "infer_objects"):
+        return values.to_frame().T.infer_objects()
+    return values
+
+
 def as_rows(values: Any, columns: Sequence[str] = (), where: str = "rows") -> NDArray[Any]:
     """Bring rows to an array of numbers.
 

@@ -101,6 +101,7 @@ def _entry(name: str, what: str, train_size: int, *train_files: str) -> Svhn:
         train_files=train_files,
         title=name,
         official=True,
+        others=(".",),  # torchvision puts the files into its root itself
         wanted=", ".join((*train_files, TEST)),
     )
 

@@ -136,6 +136,10 @@ def assign(path: Path | str, names: Sequence[str], options: Options, row_names: 
 
 def unknown_column(path: Path | str, name: str, names: Sequence[str]) -> InputError:
     """Create the error for a column that is not there; of many columns a few are named."""
+    parts = [part.strip() for part in name.split(",")]
+    if len(parts) > 1 and set(parts) <= set(names):
+        listed = ", ".join(f'"{part}"' for part in parts)
+        return InputError(f"{path}: unknown column {name!r}; expected a list of several: [{listed}]")
     if len(names) > 50:
         return InputError(f"{path}: unknown column {name!r}; expected one of {list_some(map(repr, names), 5)}")
     return InputError(f"{path}: {unknown('column', name, names)}")

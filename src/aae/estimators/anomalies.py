@@ -54,8 +54,7 @@ class AnomalyDetector(OutlierMixin, AdversarialTransformer):  # type: ignore[mis
             Scores.
         """
         check_is_fitted(self)
-        self._require_covariates(covariates)
-        scores: Rows = self._anomaly_score.scores(self._rows(X, covariates))
+        scores: Rows = self._anomaly_score.scores(self._rows(X, self._decoder_covariates(X, covariates)))
         return scores
 
     def decision_function(self, X: ArrayLike, *, covariates: Any = None) -> Rows:

@@ -7,23 +7,19 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
-from aae.anomaly_score import compared_rows
 from aae.estimators.anomalies import AnomalyDetector
 from aae.estimators.base import AdversarialEstimator
-from aae.estimators.building import principal_dimension
 from aae.estimators.fitting import fitting
 from aae.estimators.rows import Rows
-from aae.estimators.weights import check_weights, row_order
+from aae.estimators.weights import row_order
 from aae.model import AdversarialAutoencoder
 from aae.priors import Prior
+from aae.recipes.dimension import chosen_rows, principal_dimension
 from aae.scaling import Scaling, ScalingKind
-
-PRINCIPAL_ROWS, EXPLAINED = 2000, 0.9  # latent_dim="auto": rows looked at, and share of their variance that is held
 
 
 class AAE(AnomalyDetector):
@@ -313,9 +309,9 @@ class AAE(AnomalyDetector):
         self, X: Any, sample_weight: ArrayLike | None, validation_data: Any, *, partial: bool, covariates: Any = None
     ) -> Self:
         incremental = self._is_incremental(partial)
+        X, _, weights, covariates = self._leave_out(X, None, sample_weight, covariates)
         checked = self._check_fit(X, incremental=incremental, covariates=covariates)
         validation = self._check_validation(validation_data, covariates)
-        weights = check_weights("sample_weight", sample_weight, len(checked))
         rows = self._train(checked, weights=weights, incremental=incremental, partial=partial, validation=validation)
         self._keep_some(rows, anew=not partial or not incremental)
         once = not partial and not incremental and weights is None
@@ -334,9 +330,8 @@ class AAE(AnomalyDetector):
         elif isinstance(self.prior, Prior):
             self.latent_dim_ = self.prior.dim
         else:
-            size = min(PRINCIPAL_ROWS, compared_rows(len(rows), rows.shape[1]))
-            which = torch.linspace(0, len(rows) - 1, size).round().long()
-            self.latent_dim_ = principal_dimension(self._encoded_part(rows[which]), EXPLAINED)
+            some = rows[chosen_rows(len(rows), rows.shape[1])]
+            self.latent_dim_ = principal_dimension(self._encoded_part(some))
         return super()._build(rows, seed)
 
     def transform(self, X: ArrayLike) -> Rows:
@@ -346,7 +341,7 @@ class AAE(AnomalyDetector):
 
     def inverse_transform(self, X: ArrayLike, *, covariates: Any = None) -> Any:
         """Map codes (n_samples, latent_dim) to rows (n_samples, n_features), as `decode`."""
-        return self._decoded({"style": self._check_codes(X)}, None, covariates)
+        return self._decoded({"style": self._check_codes(X)}, None, covariates, like=X)
 
     def sample(
         self,

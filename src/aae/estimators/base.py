@@ -6,7 +6,7 @@ import copy
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 from torch import Tensor
 
-from aae.data.anndata import is_anndata, observation
+from aae.data.anndata import is_anndata, labels_of
 from aae.device import choose_device
 from aae.errors import (
     CallbackError,
@@ -40,10 +40,11 @@ from aae.estimators.rows import (
     scaled,
 )
 from aae.estimators.sparse import take
+from aae.estimators.tables import are_names
 from aae.estimators.training_data import links, radii, training_data, whole_batches
 from aae.estimators.use import FittedModel
 from aae.estimators.validation import Validation, hold_out, measure
-from aae.estimators.weights import Weights, repeat, row_order
+from aae.estimators.weights import Weights, check_weights, count_rows, repeat, row_order, rows_of
 from aae.model import AdversarialAutoencoder
 from aae.noise import Noise, seeded, torch_state
 from aae.scaling import Scaling, choose_column_scaling, choose_scaling
@@ -82,6 +83,8 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
     _failure: CallbackError | None  # of a callback, while fitting
     best_epoch_: int
     _observed: NDArray[np.bool_] | None  # which values are known, while fitting
+    _given_rows: int  # how many were given then
+    _counted: NDArray[np.int64] | None  # the rows whose weight is above 0, while fitting, where some have weight 0
     _state: tuple[dict[str, Tensor], dict[str, Any]]  # optimizers and generators, to go on from
 
     # Training
@@ -94,6 +97,38 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
             refuse_changes(self._made_with, self.get_params(deep=False))
         return incremental
 
+    def _leave_out(self, X: Any, y: Any, sample_weight: Any, covariates: Any) -> tuple[Any, Any, Weights | None, Any]:
+        """Leave rows of weight 0 out of rows, labels, weights and covariates; `_counted` are the places of the others."""
+        self._counted, self._given_rows = None, 0
+        if sample_weight is None:
+            return X, y, None, covariates
+        n = self._given_rows = count_rows(X)
+        weights = check_weights("sample_weight", sample_weight, n)
+        assert weights is not None
+        keep = np.flatnonzero(weights)
+        if len(keep) == 1:
+            raise InputError("sample_weight leaves one row; expected at least two with a weight above zero")
+        if len(keep) == n or not (y is None or count_rows(y) == n):
+            return X, y, weights, covariates
+        self._counted = keep
+        names = covariates is not None and (isinstance(covariates, str) or are_names(covariates))
+        return (
+            rows_of(X, keep, n),
+            rows_of(y, keep, n),
+            weights[keep],
+            covariates if names else rows_of(covariates, keep, n),
+        )
+
+    @contextmanager
+    def _without_the_rest(self) -> Iterator[None]:
+        """Let errors say that rows of weight 0 are left out, where some are."""
+        try:
+            yield
+        except InputError as error:
+            if self._counted is None:
+                raise
+            raise InputError(f"{error}; rows of weight 0 are left out, and not counted") from None
+
     def _check_fit(
         self,
         X: Any,
@@ -105,13 +140,15 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
         covariates: Any = None,
     ) -> Any:
         """Check rows, and labels where there are some, for training."""
-        if isinstance(y, str) and is_anndata(X):
-            y = y if y == "no_validation" else observation(X, y).to_numpy(dtype=object)
+        if incremental:
+            covariates = self._same_covariates(X, covariates)
+        y = y if isinstance(y, str) and y == "no_validation" else labels_of(X, y)
         if y is not None and not isinstance(y, str):
             y = mark_unlabelled(y, unlabelled, classes)
-        checked = self._check_rows(X, y, covariates, reset=not incremental, ensure_min_samples=2)
-        rows, labels = checked if isinstance(checked, tuple) else (checked, None)
-        rows, self._observed = self._fill_in(rows, reset=not incremental)
+        with self._without_the_rest():
+            checked = self._check_rows(X, y, covariates, reset=not incremental, ensure_min_samples=2)
+            rows, labels = checked if isinstance(checked, tuple) else (checked, None)
+            rows, self._observed = self._fill_in(rows, reset=not incremental)
         return rows if labels is None else (rows, labels)
 
     def _train(
@@ -141,8 +178,6 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
             known = None if self._observed is None else self._observed[held]
             validation = Validation(take(X, held), None if labels is None else labels[held], known)
         index, drawn = repeat(index, weights)
-        if len(index) < 2:
-            raise InputError("sample_weight leaves one row; expected at least two with a weight above zero")
         scaler = self.scaler_ if incremental else self._make_scaler(take(X, index))
         history = list(self.history_) if incremental else []
         before = len(history)
@@ -286,14 +321,18 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
             return None
         labelled, beside = bool(self._num_classes), None
         if covariates is not None and not self._named_covariates:
-            if not isinstance(validation_data, tuple) or len(validation_data) != 2 + labelled:
+            given = validation_data if isinstance(validation_data, tuple) else (validation_data,)
+            if len(given) == 1 + labelled and is_anndata(given[0]):
+                given = (*given, self._decoder_covariates(given[0], None))
+            if len(given) != 2 + labelled:
                 raise InputError("validation_data: expected a tuple whose last part are the covariates of its rows")
-            *rest, beside = validation_data
+            *rest, beside = given
             validation_data = tuple(rest) if labelled else rest[0]
         if labelled != (isinstance(validation_data, tuple | list) and len(validation_data) == 2):
             raise InputError(f"validation_data: expected {'a pair of rows and labels' if labelled else 'rows'}")
         X, y = validation_data if labelled else (validation_data, None)
         try:
+            y = labels_of(X, y)
             if y is not None:
                 y = mark_unlabelled(y, getattr(self, "unlabelled", None), self.classes_)
             outside = covariates is not None and not self._named_covariates

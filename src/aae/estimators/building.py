@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from aae.data.columns import Columns
@@ -149,12 +147,3 @@ class ModelBuilder(Parameters):
             except (TypeError, ValueError) as error:
                 raise InputError(f"{name} is {shares!r}: {error}") from None
         return Categorical(categories)
-
-
-def principal_dimension(rows: Tensor, explained: float) -> int:
-    """Compute how many principal components hold a fraction of the variance of rows (n, columns); 1 or more."""
-    shares = torch.linalg.svdvals(rows.double() - rows.double().mean(0)).square()
-    if not float(shares.sum()):
-        return 1
-    held = (shares.cumsum(0) / shares.sum()) < explained * (1 - math.ulp(1.0))
-    return min(int(held.sum()) + 1, len(shares))

@@ -17,12 +17,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from aae.errors import InputError
-from aae.estimators.base import AdversarialEstimator
+from aae.estimators.base import AdversarialTransformer
 from aae.estimators.fitting import fitting
 from aae.estimators.labels import wanted_labels
 from aae.estimators.losses import CONSISTENT, chosen_losses
 from aae.estimators.rows import BATCH, Labels, Rows
-from aae.estimators.weights import check_weights
 from aae.noise import Noise
 from aae.priors import Categorical
 from aae.recipes.schema import LabelSettings
@@ -36,7 +35,7 @@ LEARNT = round(FADED * STEPS)  # those after which `partial_fit` no longer learn
 KEPT_ROWS = 1000  # of those that `partial_fit` saw first, at most, by which it knows the partition
 
 
-class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
+class AAEClusterer(ClusterMixin, AdversarialTransformer):  # type: ignore[misc]
     """Clustering by an adversarial autoencoder: a categorical code finds the clusters, a continuous one the style (section 6).
 
     Parameters
@@ -95,7 +94,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **AdversarialEstimator._parameter_constraints,
+        **AdversarialTransformer._parameter_constraints,
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "init": [StrOptions({"auto", "random"}), "array-like"],
         "losses": [StrOptions({"consistent", "paper"}), dict],
@@ -242,12 +241,14 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         self, X: Any, sample_weight: ArrayLike | None, validation_data: Any, *, partial: bool, covariates: Any = None
     ) -> Self:
         incremental = self._is_incremental(partial)
+        every = X
+        X, _, weights, covariates = self._leave_out(X, None, sample_weight, covariates)
         checked = self._check_fit(X, incremental=incremental, covariates=covariates)
         if not incremental and len(checked) < self.n_clusters:
             raise InputError(f"n_samples={len(checked)} should be >= n_clusters={self.n_clusters}.")
         validation = self._check_validation(validation_data, covariates)
-        weights = check_weights("sample_weight", sample_weight, len(checked))
         rows = self._train(checked, weights=weights, incremental=incremental, partial=partial, validation=validation)
+        rows = rows if self._counted is None else self._rows(every)
         self.labels_ = self._probabilities(rows).argmax(axis=1)
         return self
 
@@ -320,8 +321,10 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         return None if self._shares is None else partition
 
     def _given_partition(self, rows: int) -> Labels:
-        """Check the partition that is given as `init`."""
+        """Check the partition that is given as `init`, for each row that was given, and choose that of those that count."""
         partition = np.asarray(self.init)
+        if self._counted is not None and partition.shape == (self._given_rows,):
+            partition = partition[self._counted]
         whole = partition.dtype.kind in "iu" or (
             partition.dtype.kind == "f" and (partition == np.round(partition)).all()
         )
@@ -354,10 +357,23 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         """Compute q(y|x), (n_samples, n_clusters), for rows (n_samples, n_features)."""
         return self._probabilities(self._rows(X))
 
+    def transform(self, X: ArrayLike) -> Rows:
+        """Map rows (n_samples, n_features) to style codes (n_samples, latent_dim): what differs within a cluster."""
+        styles: Rows = self._codes(self._rows(X))["style"].cpu().numpy()
+        return styles
+
     @property
     def cluster_heads_(self) -> Any:
-        """What each cluster looks like, (n_clusters, n_features): its one-hot label decoded with style 0 (figure 9)."""
+        """What each cluster looks like, (n_clusters, n_features): its one-hot label decoded with style 0 (figure 9).
+
+        Where the decoder sees covariates it depends on them, and there is no such attribute; `decode` has them.
+        """
         check_is_fitted(self)
+        if self.columns_ is not None and self.columns_.covariates:
+            names = ", ".join(self.columns_.outer.names)
+            raise AttributeError(
+                f"cluster_heads_ depend on covariates, {names}; expected decode({{'label': ..., 'style': ...}}, covariates=...)"
+            )
         categories = self.model_.latent("label").prior.dim if self.model_.classifies else 1
         styles = torch.zeros(categories, self.model_.latent("style").prior.dim, dtype=torch.float32)
         return self._decoded({"label": torch.eye(categories, dtype=torch.float32), "style": styles})
@@ -365,7 +381,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
     def sample(
         self,
         n: int = 1,
-        cluster: ArrayLike | None = None,
+        label: Any = None,
         *,
         random_state: int | np.random.RandomState | None = None,
         covariates: Any = None,
@@ -376,7 +392,7 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
         ----------
         n : int
             How many, 1 or larger.
-        cluster : int or array-like of int, (n,), optional
+        label : int or array-like of int, (n,), optional
             Cluster of all rows, or of each; without it clusters are drawn by their shares, see `cluster_prior`.
         random_state : int, RandomState or None
             Decides the draw.
@@ -389,8 +405,8 @@ class AAEClusterer(ClusterMixin, AdversarialEstimator):  # type: ignore[misc]
             Rows, in the units of the training rows; columns by kind are drawn from p(x\|z), others are its mean.
         """
         check_is_fitted(self)
-        if cluster is None or not self.model_.classifies:
+        if label is None or not self.model_.classifies:
             return self._draw(n, None, random_state, covariates)
         return self._draw(
-            n, wanted_labels(cluster, n, np.arange(self.model_.latent("label").prior.dim)), random_state, covariates
+            n, wanted_labels(label, n, np.arange(self.model_.latent("label").prior.dim)), random_state, covariates
         )

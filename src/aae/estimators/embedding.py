@@ -8,11 +8,13 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import ClassifierTags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from aae.data.anndata import labels_of
 from aae.data.labels import is_unlabelled
 from aae.device import usual_state
 from aae.errors import InputError
@@ -21,7 +23,7 @@ from aae.estimators.fitting import fitting
 from aae.estimators.labels import find_classes, number_labels, wanted_labels
 from aae.estimators.losses import NEIGHBOURS, chosen_losses
 from aae.estimators.rows import Rows
-from aae.estimators.weights import check_weights
+from aae.estimators.weights import check_class_weights
 from aae.recipes.schema import ClusterHeadSettings, LabelSettings
 from aae.scaling import Scaling, ScalingKind
 from aae.training.settings import LossSettings
@@ -48,6 +50,8 @@ class AAEEmbedding(AdversarialTransformer):
         Share of each cluster among all rows, or of each class in the order of `classes_`, with sum 1; by default all alike.
     unlabelled : label or sequence of them, optional
         What else in `y` stands for "no label", beside -1, NaN, None and empty text.
+    class_weight : "balanced" or dict, optional
+        Weight of each class in the classification, as for `SemiSupervisedAAE`; p(y) is that of `cluster_prior`.
     losses : {"neighbours", "paper"} or dict, default="neighbours"
         What is lowered. ``"neighbours"``: one joint update for the losses of the paper and the cross-entropy of the graph of
         neighbours and that of the map, as UMAP has it. ``"paper"``: the phases of section 7 alone. A dictionary is in the words
@@ -91,6 +95,7 @@ class AAEEmbedding(AdversarialTransformer):
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "head_distance": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
         "losses": [StrOptions({"neighbours", "paper"}), dict],
     }
     _joint_steps: ClassVar[int] = 800
@@ -103,6 +108,7 @@ class AAEEmbedding(AdversarialTransformer):
         head_distance: float | Literal["auto"] = "auto",
         cluster_prior: Sequence[float] | None = None,
         unlabelled: Any = None,
+        class_weight: Literal["balanced"] | dict[Any, float] | None = None,
         losses: Literal["neighbours", "paper"] | dict[str, Any] = "neighbours",
         prior: Any = "gaussian",
         posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
@@ -142,6 +148,7 @@ class AAEEmbedding(AdversarialTransformer):
         self.head_distance = head_distance
         self.cluster_prior = cluster_prior
         self.unlabelled = unlabelled
+        self.class_weight = class_weight
         self.losses = losses
         self.prior = prior
         self.posterior = posterior
@@ -217,7 +224,8 @@ class AAEEmbedding(AdversarialTransformer):
             If a loss or a weight is not finite.
         """
         incremental = self._is_incremental(partial=False)
-        labels = None
+        labels, class_weights, every = None, None, X
+        X, y, weights, covariates = self._leave_out(X, labels_of(X, y), sample_weight, covariates)
         if y is None:
             rows = self._check_fit(X, incremental=incremental, covariates=covariates)
             given = np.full(len(rows), -1)
@@ -225,7 +233,6 @@ class AAEEmbedding(AdversarialTransformer):
             rows, given = self._check_fit(
                 X, y, incremental=incremental, unlabelled=self.unlabelled, covariates=covariates
             )
-        weights = check_weights("sample_weight", sample_weight, len(rows))
         if not incremental:
             self.classes_ = find_classes(given)
         elif not len(self.classes_) and not is_unlabelled(given).all():
@@ -234,10 +241,13 @@ class AAEEmbedding(AdversarialTransformer):
             )
         if len(self.classes_):
             labels = number_labels(given, self.classes_)
+            if self.class_weight is not None:
+                class_weights = check_class_weights(self.class_weight, self.classes_, labels, weights)
+        elif self.class_weight is not None:
+            raise InputError("class_weight weighs the classes of y, and no row has a label; expected some, or None")
         validation = self._check_validation(validation_data, covariates)
-        self.embedding_ = self._places(
-            self._train(rows, labels, weights, incremental=incremental, validation=validation)
-        )
+        trained = self._train(rows, labels, weights, class_weights, incremental=incremental, validation=validation)
+        self.embedding_ = self._places(trained if self._counted is None else self._rows(every))
         return self
 
     def _parts(self) -> dict[str, Any]:
@@ -272,13 +282,27 @@ class AAEEmbedding(AdversarialTransformer):
         """Map rows (n_samples, n_features) to places (n_samples, n_components)."""
         return self._places(self._rows(X))
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags = ClassifierTags()  # `predict_proba` has a column for each of several clusters
+        return tags
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Name the class, or without any number the cluster, of each row: (n_samples, n_features) to (n_samples,)."""
+        found: NDArray[Any] = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[found] if len(self.classes_) else found)
+
+    def predict_proba(self, X: ArrayLike) -> Rows:
+        """Compute q(y|x), (n_samples, n_clusters), for rows (n_samples, n_features); columns follow `classes_`, if any."""
+        return self._probabilities(self._rows(X))
+
     def inverse_transform(self, X: ArrayLike, *, covariates: Any = None) -> Any:
         """Map places (n_samples, n_components) to rows (n_samples, n_features), as `decode`."""
         places = self._check_codes(X)
         if not self.model_.classifies:
-            return self._decoded({"style": places}, None, covariates)
+            return self._decoded({"style": places}, None, covariates, like=X)
         no_head = torch.zeros(len(places), self.model_.latent("label").prior.dim, dtype=torch.float32)
-        return self._decoded({"label": no_head, "style": places}, None, covariates)
+        return self._decoded({"label": no_head, "style": places}, None, covariates, like=X)
 
     def decode(self, codes: Any, y: Any = None, *, covariates: Any = None) -> Any:
         """Map places (n_samples, n_components), as `inverse_transform`, or codes by latent to rows (n_samples, n_features)."""

@@ -51,6 +51,8 @@ def fitting(fit: Fit) -> Fit:
         finally:
             vars(self).pop("_interrupted", None)
             vars(self).pop("_observed", None)
+            vars(self).pop("_counted", None)
+            vars(self).pop("_given_rows", None)
             failure = vars(self).pop("_failure", None)
         if failure is not None:
             kept = f"the estimator keeps what was learnt in {self.n_iter_} epochs"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -13,12 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from aae.arrays import UNLABELLED
+from aae.data.anndata import labels_of
 from aae.errors import InputError, InputWarning
 from aae.estimators.base import AdversarialTransformer
 from aae.estimators.fitting import fitting
 from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, two_classes, wanted_labels
 from aae.estimators.rows import Labels, Rows
-from aae.estimators.weights import Weights, check_weights
+from aae.estimators.weights import Weights
 from aae.scaling import Scaling, ScalingKind
 
 
@@ -190,6 +191,8 @@ class LabelledEstimator(AdversarialTransformer):
         covariates: Any = None,
     ) -> Self:
         incremental = self._is_incremental(partial)
+        y = cast(ArrayLike, labels_of(X, y))
+        X, y, weights, covariates = self._leave_out(X, y, sample_weight, covariates)
         both = (
             UNLABELLED in self.classes_
             if incremental
@@ -212,8 +215,8 @@ class LabelledEstimator(AdversarialTransformer):
         elif classes is not None and found.tolist() != self.classes_.tolist():
             raise InputError(f"classes are {found.tolist()}; the first call had {self.classes_.tolist()}")
         labels = number_labels(given, self.classes_)
-        weights = check_weights("sample_weight", sample_weight, len(rows))
-        self._check_labels(labels if weights is None else labels[weights > 0])
+        with self._without_the_rest():
+            self._check_labels(labels)
         class_weights = self._weigh_classes(labels, weights)
         validation = self._check_validation(validation_data, covariates)
         self._train(
@@ -298,5 +301,5 @@ class LabelledEstimator(AdversarialTransformer):
         codes_by_latent = {"style": styles}
         if self.model_.classifies:
             one_hot = torch.nn.functional.one_hot(labels, len(self.classes_)).float()
-            return self._decoded({"label": one_hot, **codes_by_latent}, None, covariates)
-        return self._decoded(codes_by_latent, labels, covariates)
+            return self._decoded({"label": one_hot, **codes_by_latent}, None, covariates, like=codes)
+        return self._decoded(codes_by_latent, labels, covariates, like=codes)

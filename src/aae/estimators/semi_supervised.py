@@ -222,11 +222,6 @@ class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[mis
             raise InputError("the weights of all labelled rows are zero; expected some of every class above zero")
         if (counted != np.round(counted)).any():
             counted = counted / counted.mean()
-        present = len(np.unique(labels[labelled & (counted > 0)]))
-        if weights is not None and not weights.all() and labelled.any() and present < 2:
-            raise InputError(
-                f"sample_weight leaves {present} class; expected rows of at least 2 with a weight above zero"
-            )
         counts = np.bincount(labels[labelled], counted[labelled], minlength=len(self.classes_))
         balanced = isinstance(self.class_weight, str)
         self._class_shares = np.ones(len(counts)) if balanced else class_counts(counts) * class_weights

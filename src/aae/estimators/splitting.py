@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from aae.data.anndata import labels_of
 from aae.data.labels import UNLABELLED, is_unlabelled
 from aae.errors import InputError
 from aae.estimators.labels import mark_unlabelled
@@ -101,8 +102,9 @@ def labelled_accuracy(estimator: Any, X: Any, y: Any, sample_weight: Any = None)
         Fitted; or any classifier.
     X : array-like, (n_samples, n_features)
         Rows.
-    y : array-like, (n_samples,)
-        Labels; -1, NaN, None, empty text and what the estimator takes for "no label" are left out.
+    y : array-like, (n_samples,), or str
+        Labels, or a column of ``obs`` of an AnnData object; -1, NaN, None, empty text and what the estimator takes for "no
+        label" are left out.
     sample_weight : array-like, (n_samples,), optional
         Weights.
 
@@ -112,6 +114,7 @@ def labelled_accuracy(estimator: Any, X: Any, y: Any, sample_weight: Any = None)
         In [0, 1]; NaN, which a search leaves out of its comparison, where no row has a label.
     """
     classes = np.asarray(getattr(estimator, "classes_", ()))
+    y = labels_of(X, y)
     labels = column_or_1d(np.asarray(mark_unlabelled(y, getattr(estimator, "unlabelled", None), classes)))
     known = np.ones(len(labels), np.bool_) if UNLABELLED in classes else ~is_unlabelled(labels)
     predicted = np.asarray(estimator.predict(X))

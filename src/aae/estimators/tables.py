@@ -14,7 +14,7 @@ from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from aae.data.anndata import is_anndata, take_apart
+from aae.data.anndata import covariates_of, is_anndata, take_apart
 from aae.data.columns import (
     Columns,
     NamedValues,
@@ -53,11 +53,13 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
 
     def _check_rows(self, X: Any, y: Any, covariates: Any, *, reset: bool, **checks: Any) -> Any:
         """Check rows, and labels where there are some, and bring rows to numbers in the order of `columns_`."""
+        named, hint = X, "auto"
         if is_anndata(X):
-            X, covariates, counts = take_apart(X, getattr(self, "layer", None), covariates)
-            hint = "count" if counts else "auto"
-        else:
-            hint = "auto"
+            named = X.var[[]].T  # a frame of no rows, whose columns are the variables
+            if not reset:
+                self._check_variables(list(named.columns))
+            X, found, counts = take_apart(X, getattr(self, "layer", None), covariates if reset else None)
+            covariates, hint = found if reset else covariates, "count" if counts else "auto"
         check_form(X)
         if reset:
             self._describe(X, covariates, hint)
@@ -65,34 +67,94 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
         checks = {
             "dtype": DTYPES,
             "accept_sparse": "csr",
-            "ensure_all_finite": "allow-nan" if masks else True,
+            "ensure_all_finite": False,  # which is checked here, with the name of the column
             **checks,
         }
         if self.columns_ is None:
             if covariates is not None:
                 raise InputError(f"{type(self).__name__} was fitted without covariates; expected none")
-            return validate_data(self, X, y, reset=reset, **checks)
-        validate_data(self, X, reset=reset, skip_check_array=True)
-        names = values_of(X, "X")[0] if self._named_covariates else []
+            if named is X:
+                checked = validate_data(self, X, y, reset=reset, **checks)
+            else:
+                validate_data(self, named, y, reset=reset, skip_check_array=True)
+                checked = _checked(X, y, checks)
+            rows, labels = checked if isinstance(checked, tuple) else (checked, None)
+            check_finite(rows, getattr(self, "feature_names_in_", None), missing=masks)
+            return checked
+        validate_data(self, named, y, reset=reset, skip_check_array=True)
         inner = self.columns_.inner
-        places = None
         if self._named_covariates:
-            order = {name: place for place, name in enumerate(names)}
+            order = {name: place for place, name in enumerate(self._names_of(X))}
             places = [order[column.name] for column in self.columns_.columns]
             numbers = self.columns_.encode(_picked(X, places), missing=masks)
         else:
             numbers = inner.encode(X, missing=masks)
-        given = isinstance(y, str) or y is None
-        checked = check_array(numbers, **checks) if given else check_X_y(numbers, y, **checks)
+        checked = _checked(numbers, y, checks)
         rows, labels = checked if isinstance(checked, tuple) else (checked, None)
-        if self.columns_.covariates and not self._named_covariates:
+        check_finite(rows, self.columns_.names, missing=masks)
+        count = self.columns_.covariates
+        if count and not self._named_covariates:
             rows = _beside(rows, self._stored_covariates(covariates, rows.shape[0]))
-        elif covariates is not None and not self._named_covariates:
+        elif count and covariates is not None and not reset:  # in place of those of the rows
+            rows = _beside(rows[:, :-count], self._stored_covariates(covariates, rows.shape[0]))
+        elif covariates is not None and not count:
             raise InputError(f"{type(self).__name__} was fitted without covariates; expected none")
-        outer = rows[:, -self.columns_.covariates :] if self.columns_.covariates else None
+        outer = rows[:, -count:] if count else None
         if outer is not None and masks and not hasattr(outer, "toarray") and np.isnan(outer).any():
             raise InputError("covariates: found a missing value, expected none")
         return rows if labels is None else (rows, labels)
+
+    def _check_variables(self, found: list[Any]) -> None:
+        """Check that variables of an AnnData object are those of `fit`, in their order."""
+        expected = list(getattr(self, "feature_names_in_", found))
+        if found == expected:
+            return
+        absent = [name for name in expected if name not in set(found)]
+        what = f"no {absent[0]!r} among them" if absent else f"{len(found)} in another order, or others beside them"
+        raise InputError(
+            f"X: var_names: found {what}; expected the {len(expected)} of fit in their order, X[:, model.feature_names_in_]"
+        )
+
+    def _names_of(self, X: Any) -> list[str]:
+        """Name the columns of rows; without names of their own they have those of the data frame of `fit`."""
+        if is_frame(X) or self._frame is None:
+            return values_of(X, "X")[0]
+        return [str(name) for name in self._frame[1]]
+
+    def _decoder_covariates(self, X: Any, covariates: Any) -> Any:
+        """Return the covariates that rows are decoded at: those given, or those in ``obs`` of an AnnData object.
+
+        None where the decoder sees none, or they are columns of the rows.
+
+        Raises
+        ------
+        InputError
+            If there are none and the decoder sees some.
+        """
+        if self.columns_ is None or not self.columns_.covariates or self._named_covariates:
+            return covariates
+        wanted = self.columns_.outer.names
+        if covariates is None:
+            covariates = covariates_of(X, wanted)
+        elif are_names(covariates):
+            found = covariates_of(X, [covariates] if isinstance(covariates, str) else covariates)
+            covariates = covariates if found is None else found
+        if covariates is None:
+            self._covariate_inputs(None, 0)
+        return covariates
+
+    def _same_covariates(self, X: Any, covariates: Any) -> Any:
+        """Return the covariates of rows that training goes on with; InputError where they are others than in the first fit."""
+        names = self._named_covariates
+        if not names:
+            return self._decoder_covariates(X, covariates)
+        given = [covariates] if isinstance(covariates, str) else covariates
+        if covariates is not None and not (are_names(covariates) and sorted(given) == sorted(names)):
+            found = ", ".join(given) if are_names(covariates) else "values"
+            raise InputError(
+                f"covariates: found {found}; the first fit had the columns {', '.join(names)}, expected those"
+            )
+        return None
 
     def _describe(self, X: Any, covariates: Any, hint: str) -> None:
         """Find out what the columns of the training rows are."""
@@ -105,7 +167,7 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
         if getattr(X, "ndim", 2) != 2 or (not hasattr(X, "shape") and np.ndim(X) != 2):
             return  # which is said by others
         handle_unknown: Any = getattr(self, "handle_unknown", "error")
-        if covariates is None or not _are_names(covariates):
+        if covariates is None or not are_names(covariates):
             found = Columns.choose(X, kinds, handle_unknown)
             outer = Columns(())
             if covariates is not None:
@@ -180,17 +242,17 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
         shift, gain = (numbers[: columns.inner.width].float() for numbers in (scaler.shift, scaler.gain))
         return relative_counts(inner, shift, gain)
 
-    def _returned(self, rows: Rows, *, drawn: bool = False) -> Any:
-        """Bring numbers (n, columns) back to rows as they were given: a data frame, or an array."""
+    def _returned(self, rows: Rows, like: Any = None, *, drawn: bool = False) -> Any:
+        """Bring numbers (n, columns) back to rows as they were given: an array, or a data frame with the index of `like`."""
         columns, frame = self.columns_, self._frame
         if columns is None:
             if frame is None:
                 return rows
-            return frame_like(frame[0], frame[1], [rows[:, k] for k in range(rows.shape[1])])
+            return frame_like(frame[0], frame[1], [rows[:, k] for k in range(rows.shape[1])], like)
         own = columns if self._named_covariates else columns.inner
         values = dict(zip(own.names, own.decode(rows, drawn=drawn), strict=True))
         if frame is not None:
-            return frame_like(frame[0], frame[1], [values[str(name)] for name in frame[1]])
+            return frame_like(frame[0], frame[1], [values[str(name)] for name in frame[1]], like)
         # The columns of an array are called by their place.
         ordered = [values[str(k)] if str(k) in values else list(values.values())[k] for k in range(len(values))]
         kind = rows.dtype if all(column.dtype.kind in "buif" for column in ordered) else np.dtype(object)
@@ -200,7 +262,41 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
         return made
 
 
-def _are_names(covariates: Any) -> bool:
+def check_finite(rows: Any, names: Sequence[Any] | None, *, missing: bool) -> None:
+    """Check that numbers (n, columns), dense or sparse, are finite, or NaN where values may be `missing`.
+
+    Raises
+    ------
+    InputError
+        Naming the first column and row of a value that is not.
+    """
+    values = rows.data if hasattr(rows, "tocoo") else rows
+    if values.dtype.kind != "f":
+        return
+    wrong = np.isinf(values) if missing else ~np.isfinite(values)
+    if not wrong.any():
+        return
+    if hasattr(rows, "tocoo"):
+        place = int(wrong.argmax())
+        entries = rows.tocoo()
+        row, column, value = int(entries.row[place]), int(entries.col[place]), values[place]
+    else:
+        row, column = (int(one) for one in np.unravel_index(wrong.argmax(), wrong.shape))
+        value = rows[row, column]
+    name, counted = (column, "both counted") if names is None else (repr(names[column]), "counted")
+    what = "NaN" if np.isnan(value) else f"{value:g}"
+    hint = "none (missing values need missing='mask')" if np.isnan(value) else "a finite number"
+    raise InputError(f"X: column {name}: found {what} in row {row} ({counted} from 0), expected {hint}")
+
+
+def _checked(X: Any, y: Any, checks: dict[str, Any]) -> Any:
+    """Check rows, or rows and labels where there are some."""
+    if y is None or isinstance(y, str):
+        return check_array(X, input_name="X", **checks)
+    return check_X_y(X, y, **checks)
+
+
+def are_names(covariates: Any) -> bool:
     """Check whether covariates are names of columns rather than values."""
     return isinstance(covariates, str) or (
         isinstance(covariates, Sequence) and all(isinstance(name, str) for name in covariates)

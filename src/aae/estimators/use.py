@@ -16,6 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from aae.arrays import between, finite_rows
+from aae.data.anndata import covariates_of, labels_of
+from aae.data.frames import one_row
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, wanted_labels
@@ -94,18 +96,12 @@ class FittedModel(Plots, TableRows):
             raise InputError(
                 f"{type(self).__name__} was fitted with missing='error'; expected missing='mask' to impute"
             )
-        self._require_covariates(covariates)
-        rows, observed = self._filled(X, covariates)
+        rows, observed = self._filled(X, self._decoder_covariates(X, covariates))
         assert observed is not None
-        labels = self._decoder_labels(y, len(rows))
+        labels = self._decoder_labels(labels_of(X, y), len(rows))
         for _ in range(rounds):
             rows = np.where(observed, rows, self._reconstructed(scaled(self.scaler_, rows), labels))
-        return self._returned(rows)
-
-    def _require_covariates(self, covariates: Any) -> None:
-        """Check that covariates are there where the decoder sees such that are no columns of the rows."""
-        if covariates is None and not self._named_covariates:
-            self._covariate_inputs(None, 0)
+        return self._returned(rows, X)
 
     @usual_state()
     @torch.no_grad()
@@ -129,11 +125,20 @@ class FittedModel(Plots, TableRows):
     @usual_state()
     @torch.no_grad()
     def _decoded(
-        self, codes: dict[str, Tensor], labels: Tensor | None = None, covariates: Any = None, seed: int | None = None
+        self,
+        codes: dict[str, Tensor],
+        labels: Tensor | None = None,
+        covariates: Any = None,
+        seed: int | None = None,
+        *,
+        like: Any = None,
     ) -> Any:
-        """Decode codes to rows as they were given, part by part; with a seed columns by kind are drawn from p(x|z)."""
+        """Decode codes to rows as they were given, part by part; with a seed columns by kind are drawn from p(x|z).
+
+        Covariates are values, or a tensor of what the decoder sees. Rows have the index of `like`, where that has one.
+        """
         n, parts = len(next(iter(codes.values()))), []
-        outer = self._covariate_inputs(covariates, n)
+        outer = covariates if isinstance(covariates, Tensor) else self._covariate_inputs(covariates, n)
         noise = None if seed is None else Noise(seed, SAMPLES, 0, 1, device=self._device)
         for start in range(0, n, BATCH):
             some = slice(start, start + BATCH)
@@ -146,7 +151,7 @@ class FittedModel(Plots, TableRows):
             )
             parts.append(self.scaler_.inverse(made.cpu()).numpy().astype(self._decodes_to))
         rows = np.concatenate(parts) if parts else np.empty((0, self._stored_columns), self._decodes_to)
-        return self._returned(finite_rows(rows, "what the decoder makes"), drawn=seed is not None)
+        return self._returned(finite_rows(rows, "what the decoder makes"), like, drawn=seed is not None)
 
     @usual_state()
     @torch.no_grad()
@@ -222,7 +227,7 @@ class FittedModel(Plots, TableRows):
         for name, code in tensors.items():
             if len(code) != n:
                 raise InputError(f"codes of {name} are {len(code)}; expected {n}, as of {latents[0]}")
-        return self._decoded(tensors, self._decoder_labels(y, n), covariates)
+        return self._decoded(tensors, self._decoder_labels(y, n), covariates, like=codes)
 
     def reconstruct(self, X: Any, y: Any = None, *, covariates: Any = None) -> Any:
         """Encode and decode rows.
@@ -243,14 +248,8 @@ class FittedModel(Plots, TableRows):
             As for `decode`.
         """
         check_is_fitted(self)
-        self._require_covariates(covariates)
-        inside = bool(self._named_covariates)
-        rows = self._rows(X, None if inside else covariates)
-        if inside and covariates is not None:
-            outer = self._covariate_inputs(covariates, len(rows))
-            assert outer is not None
-            rows = torch.cat([self._encoded_part(rows), outer], dim=1)
-        return self._returned(self._reconstructed(rows, self._decoder_labels(y, len(rows))))
+        rows = self._rows(X, self._decoder_covariates(X, covariates))
+        return self._returned(self._reconstructed(rows, self._decoder_labels(labels_of(X, y), len(rows))), X)
 
     def interpolate(self, first: Any, last: Any, steps: int = 8, label: Any = None, *, covariates: Any = None) -> Any:
         """Decode codes on the straight line between the codes of two rows.
@@ -264,24 +263,37 @@ class FittedModel(Plots, TableRows):
         label : label, optional
             That of all rows, where the decoder sees it (section 4).
         covariates : optional
-            As for `decode`, one of each for all rows.
+            As for `decode`, one of each for all rows; by default those of the first rows all the way, where these have them.
 
         Returns
         -------
         array, (steps, n_features) or (n_samples, steps, n_features)
             Rows, in the units of the training rows; of columns by kind in a data frame one of n_samples * steps rows.
         """
-        single = all(np.ndim(rows) == 1 for rows in (first, last))
-        codes = [self.encode(np.asarray(rows)[None] if single else rows) for rows in (first, last)]
+        single = all(_is_row(rows) for rows in (first, last))
+        given = [one_row(rows) for rows in (first, last)]
+        first, last = (np.asarray(rows)[None] if single and _is_row(rows) else rows for rows in given)
+        codes = [self.encode(rows) for rows in (first, last)]
         n, m = (len(next(iter(one.values()))) for one in codes)
         if n != m:
             raise InputError(f"found {n} first and {m} last rows; expected as many of both")
         path = {name: between(codes[0][name], codes[1][name], steps).reshape(n * steps, -1) for name in codes[0]}
-        rows = FittedModel.decode(self, path, label, covariates=covariates)
+        labels = self._decoder_labels(label, n * steps)
+        outer = self._covariates_on_the_way(first, covariates, steps)
+        rows = self._decoded({name: torch.from_numpy(code) for name, code in path.items()}, labels, outer)
         if self._frame is not None and self.columns_ is not None:
             return rows
         rows = np.asarray(rows).reshape(n, steps, -1)
         return rows[0] if single else rows
+
+    def _covariates_on_the_way(self, first: Any, covariates: Any, steps: int) -> Any:
+        """Return the covariates at which the way from each of the first rows is decoded: those given, or those of the row."""
+        if self.columns_ is None or not self.columns_.covariates:
+            return covariates
+        if covariates is None:
+            rows = self._rows(first, self._decoder_covariates(first, None))
+            return torch.cat(list(batches(rows)))[:, self.columns_.inner.width :].repeat_interleave(steps, 0)
+        return covariates
 
     def save(self, folder: str | Path) -> Path:
         """Write the fitted estimator into a new folder, as safetensors and JSON; nothing is pickled.
@@ -333,8 +345,10 @@ class FittedModel(Plots, TableRows):
         dtype = np.dtype(self._decodes_to).name
         title = {"estimator": type(self).__name__}
         score = getattr(self, "_anomaly_score", None)
-        shape = (self._stored_columns,)
-        exported = Exported(self.model_, self.scaler_, shape, dtype, names, title, score, self.columns_)
+        shape, scaling = (self._stored_columns,), copy.deepcopy(self.scaler_)
+        if hasattr(self, "missing_fill_"):  # what stands in for a missing value is a part of the graphs
+            scaling.fill = torch.from_numpy(self.missing_fill_).to(scaling.offset)
+        exported = Exported(self.model_, scaling, shape, dtype, names, title, score, self.columns_)
         return write_onnx(exported, folder)
 
     @classmethod
@@ -385,10 +399,21 @@ class FittedModel(Plots, TableRows):
             codes = self.model_.sample_codes(int(n), wanted, noise)
         return self._decoded(codes, wanted, covariates, None if self.model_.likelihood is None else seed)
 
+    def _view_for_samples(self, X: Any, image_shape: tuple[int, ...] | None) -> View:
+        check_is_fitted(self)
+        if X is not None:
+            return self._view(X, None, image_shape)
+        return self._view_of(torch.empty(0, self._inputs, dtype=torch.float32), None, image_shape)
+
     def _view(self, X: Any, y: Any, image_shape: tuple[int, ...] | None) -> View:
         if X is None:
             raise InputError(f"X is None; expected rows, of which {type(self).__name__} keeps none")
-        rows = torch.cat(list(batches(self._rows(X))))  # sparse ones too: what is drawn is dense
+        beside = None if self.columns_ is None else covariates_of(X, self.columns_.outer.names)
+        rows = torch.cat(list(batches(self._rows(X, beside))))  # sparse ones too: what is drawn is dense
+        return self._view_of(rows, labels_of(X, y), image_shape)
+
+    def _view_of(self, rows: Tensor, y: Any, image_shape: tuple[int, ...] | None) -> View:
+        """Create the view of scaled rows (n, inputs)."""
         codes, model = self._codes(rows), self.model_
         with usual_state(), torch.no_grad():
             points = (model.representation(codes) if model.cluster_heads is not None else codes["style"]).cpu().numpy()
@@ -419,10 +444,17 @@ class FittedModel(Plots, TableRows):
             prior=None if model.cluster_heads is not None else prior,
             heads=None if model.cluster_heads is None else model.cluster_heads.weight.detach().cpu().numpy(),
             image_shape=shape[:2] if shape[2:] == (1,) else shape,
-            image_range=(float(stored.min()), float(stored.max())),
+            image_range=self._range(stored),
             columns=tuple(map(str, getattr(self, "feature_names_in_", ()))),
             table=self.columns_,
         )
+
+    def _range(self, rows: Rows) -> tuple[float, float]:
+        """Find the range of rows (n, columns); without any that of the training rows, where it is known, or else 0 to 1."""
+        low, high = self.scaler_.low, self.scaler_.high
+        if not len(rows) and low is not None and high is not None:
+            rows = self.scaler_.inverse(torch.from_numpy(np.stack([low, high])).float()).numpy()
+        return (float(rows.min()), float(rows.max())) if len(rows) else (0.0, 1.0)
 
     def _title(self) -> str:
         epochs = len(self.history_)
@@ -431,3 +463,8 @@ class FittedModel(Plots, TableRows):
     def _histories(self) -> tuple[list[Sequence[Mapping[str, Any]]], str]:
         check_is_fitted(self)
         return [self.history_], self._title()
+
+
+def _is_row(rows: Any) -> bool:
+    """Check whether this is one row rather than several."""
+    return len(rows.shape if hasattr(rows, "shape") else np.shape(rows)) == 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import _safe_indexing
 
+from aae.data.anndata import is_anndata
 from aae.errors import InputError, unknown
 from aae.estimators.rows import Labels
 from aae.estimators.sparse import SparseTable
@@ -17,8 +19,12 @@ Weights = NDArray[np.float64]
 MOST_REPEATS = 10  # whole weights are repetitions of rows up to this mean; with larger ones rows are drawn
 
 
-def check_weights(name: str, weights: Any, n: int, of: str = "row") -> Weights | None:
-    """Check weights of `n` rows, or of something else, (n,): finite, none below zero, some above; None stays None.
+def check_weights(
+    name: str, weights: Any, n: int, of: str = "row", names: Sequence[Any] | None = None
+) -> Weights | None:
+    """Check weights of `n` rows, or of something else that has names, (n,): finite, none below zero, some above.
+
+    None stays None.
 
     Raises
     ------
@@ -35,11 +41,31 @@ def check_weights(name: str, weights: Any, n: int, of: str = "row") -> Weights |
         raise InputError(f"{name} has shape {values.shape}; expected ({n},), one weight for each {of}")
     wrong = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
     if len(wrong):
-        found = f"{values[wrong[0]]:g} in {of} {wrong[0]} (counted from 0)"
+        place = f"{wrong[0]} (counted from 0)" if names is None else repr(names[int(wrong[0])])
+        found = f"{values[wrong[0]]:g} in {of} {place}"
         raise InputError(f"{name} has {found}; expected weights that are finite and 0 or larger")
     if n and not values.any():
         raise InputError(f"{name} is zero for each {of}; expected a weight above zero for some")
     return values
+
+
+def count_rows(values: Any) -> int:
+    """Count the rows of a table, labels or covariates; 0 where these are nothing that has rows."""
+    if isinstance(values, list | tuple):
+        return len(values)
+    shape = values.shape if hasattr(values, "shape") else np.asarray(values).shape
+    return int(shape[0]) if shape else 0
+
+
+def rows_of(values: Any, keep: NDArray[np.int64], n: int) -> Any:
+    """Choose some of `n` rows of a table, labels or covariates; what has no value for each of them stays as it is."""
+    if isinstance(values, Mapping):
+        return {name: rows_of(one, keep, n) for name, one in values.items()}
+    if count_rows(values) != n:
+        return values
+    if not hasattr(values, "shape"):
+        values = values if isinstance(values, list | tuple) else np.asarray(values)
+    return values[keep] if is_anndata(values) else _safe_indexing(values, keep)
 
 
 def check_class_weights(class_weight: Any, classes: NDArray[Any], labels: Labels, weights: Weights | None) -> Weights:
@@ -77,7 +103,7 @@ def check_class_weights(class_weight: Any, classes: NDArray[Any], labels: Labels
         if name not in names:
             raise unknown("class in class_weight", str(name), map(str, names))
     found = [given.get(name, 1.0) for name in names]
-    values = check_weights("class_weight", found, len(names), "class")
+    values = check_weights("class_weight", found, len(names), "class", names)
     assert values is not None
     return values
 

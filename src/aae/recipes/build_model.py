@@ -198,7 +198,7 @@ class Networks:
     def style_prior(self) -> priors.Prior:
         """Create the prior of the style."""
         assert self.settings.style is not None
-        return self.settings.style.prior.build(self.settings.style.dim, self.num_classes)
+        return self.settings.style.prior.build(self.settings.style.size, self.num_classes)
 
     @property
     def categories(self) -> int:
@@ -315,7 +315,7 @@ class Networks:
         return Latent(
             prior,
             self._style_head(features),
-            self.discriminator(style.dim + extra) if discriminators else None,
+            self.discriminator(style.size + extra) if discriminators else None,
             label_informed=style.label_informed,
             discriminator_noise=discriminator.input_noise,
             add_log_prior=discriminator.add_log_prior,
@@ -325,12 +325,12 @@ class Networks:
         style, batch_norm = self.settings.style, self._normalized_heads
         assert style is not None
         if style.posterior == "gaussian":
-            return GaussianPosterior(features, style.dim, batch_norm=batch_norm)
+            return GaussianPosterior(features, style.size, batch_norm=batch_norm)
         if style.posterior == "universal":
-            return UniversalApproximator(features, style.dim, noise_inputs=style.noise_inputs, batch_norm=batch_norm)
+            return UniversalApproximator(features, style.size, noise_inputs=style.noise_inputs, batch_norm=batch_norm)
         if style.posterior == "sigmoid":
-            return SigmoidCode(features, style.dim, batch_norm=batch_norm)
-        return Deterministic(features, style.dim, batch_norm=batch_norm)
+            return SigmoidCode(features, style.size, batch_norm=batch_norm)
+        return Deterministic(features, style.size, batch_norm=batch_norm)
 
     def _cluster_heads(self, categories: int, dim: int) -> ClusterHeads:
         settings = self.settings.cluster_heads

@@ -189,21 +189,26 @@ def _call(found: Callable[..., Any], offered: dict[str, Any], arguments: dict[st
 
 
 def width(module: nn.Module, inputs: int, outputs: int | None, where: str) -> int:
-    """Check what a network gives for two rows of zeros, and return its width."""
+    """Check what a network gives for rows of zeros, two and three of them, and return its width."""
     module.eval()
-    rows = torch.zeros(2, inputs, dtype=torch.float32)
-    try:
-        with torch.no_grad():
-            given = module(rows, None) if takes_noise(module) else module(rows)
-    except Exception as error:
-        raise InputError(f"{where} fails on a batch of shape {(2, inputs)} ({_reason(error)})") from error
+    for size in (2, 3):  # what does not depend on the size of a batch fails later
+        rows = torch.zeros(size, inputs, dtype=torch.float32)
+        try:
+            with torch.no_grad():
+                given = module(rows, None) if takes_noise(module) else module(rows)
+        except Exception as error:
+            raise InputError(f"{where} fails on a batch of shape {(size, inputs)} ({_reason(error)})") from error
+        shape = tuple(given.shape) if isinstance(given, Tensor) else None
+        if shape is None or len(shape) != 2 or shape[0] != size or outputs not in (None, shape[1]):
+            found = f"a {type(given).__name__}" if shape is None else f"shape {shape}"
+            expected = f"({size}, {'features' if outputs is None else outputs})"
+            raise InputError(
+                f"{where} returned {found} for a batch of shape {(size, inputs)}; expected shape {expected}"
+            )
+        outputs = shape[1]
     module.train()
-    shape = tuple(given.shape) if isinstance(given, Tensor) else None
-    if shape is None or len(shape) != 2 or shape[0] != 2 or outputs not in (None, shape[1]):
-        found = f"a {type(given).__name__}" if shape is None else f"shape {shape}"
-        expected = f"(2, {'features' if outputs is None else outputs})"
-        raise InputError(f"{where} returned {found} for a batch of shape {(2, inputs)}; expected shape {expected}")
-    return shape[1]
+    assert outputs is not None
+    return outputs
 
 
 def _parameters(found: Callable[..., Any]) -> set[str]:

@@ -6,8 +6,9 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
@@ -109,11 +110,19 @@ def _parse(override: str) -> tuple[str, Any]:
     """Read ``section.key=value``."""
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
-        raise InputError(f"--set {override!r}: expected section.key=value")
+        raise InputError(f"setting {override!r}: expected section.key=value, as in --set training.epochs=10")
+    key, value = key.strip(), _value(text)
+    if value == text.strip() and "," in value and key in _lists():  # bare words, as in a shell
+        value = [_value(one) for one in value.split(",")]
+    return key, value
+
+
+def _value(text: str) -> Any:
+    """Read a value in TOML notation; what is none is text."""
     try:
-        return key.strip(), tomllib.loads(f"value = {text}")["value"]
-    except (RecursionError, ValueError):  # no TOML
-        return key.strip(), text.strip()
+        return tomllib.loads(f"value = {text}")["value"]
+    except (RecursionError, ValueError):
+        return text.strip()
 
 
 def _assign(table: Table, key: str, value: Any) -> None:
@@ -123,7 +132,7 @@ def _assign(table: Table, key: str, value: Any) -> None:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
             raise InputError(f"{key} = {value!r}: {section!r} is a value, not a section")
-    if last in ("kind", "module", "optimizer"):
+    if sections and last in ("kind", "module", "optimizer"):
         for other in table.keys() - without_replaced(table, {last: value}).keys():
             del table[other]
     table[last] = value
@@ -142,7 +151,15 @@ def _explain(errors: list[ErrorDetails]) -> str:
     if deepest["type"] == "extra_forbidden" or no_phase:
         known = sorted({name for model in models for name in model.model_fields})
         near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(known)}"
+        elsewhere = _places(path[-1]) or ([] if near else _places(path[-1], cutoff=0.8))
+        if key in elsewhere:  # another kind has it
+            elsewhere = []
+        if elsewhere and (len(elsewhere) == 1 or not near):
+            hint = f"did you mean {' or '.join(map(repr, elsewhere))}?"
+            if len(path) == 1:  # as a program may have given it
+                hint += f" As a keyword: {elsewhere[0].replace('.', '__')}"
+        else:
+            hint = f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(known)}"
         return f"unknown key {key!r}; {hint}"
     if deepest["type"] == "missing":
         return f"key {key!r} is missing"
@@ -195,6 +212,40 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for argument in get_args(annotation):
         yield from _models(argument)
+
+
+@cache
+def _keys() -> tuple[tuple[str, Any], ...]:
+    """List all keys of recipes by their dotted path, with what they hold; those of a phase stand under ``<phase>``."""
+
+    def walk(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
+        for name, field in model.model_fields.items():
+            yield f"{prefix}{name}", field.annotation
+            for inner in _models(field.annotation):
+                yield from walk(inner, f"{prefix}{name}.")
+        if model is RecipeTrainingSettings:
+            yield from walk(OptimizerSettings, f"{prefix}<phase>.")
+
+    return tuple(dict(walk(Recipe, "")).items())
+
+
+def _places(name: str, cutoff: float = 1.0) -> list[str]:
+    """Find the keys that are called so, or nearly so, in any section."""
+    lasts = {place: place.rpartition(".")[2] for place, _ in _keys() if not place.startswith("short.")}
+    near = difflib.get_close_matches(name, set(lasts.values()), n=1, cutoff=cutoff)
+    return [place for place, last in lasts.items() if last in near]
+
+
+@cache
+def _lists() -> frozenset[str]:
+    """List the keys that can hold a list."""
+    return frozenset(key for key, annotation in _keys() if _holds_list(annotation))
+
+
+def _holds_list(annotation: Any) -> bool:
+    return get_origin(annotation) is list or any(
+        _holds_list(one) for one in get_args(annotation) if get_origin(annotation) is not dict
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from aae.baselines.vae import Likelihood
+from aae.errors import InputError
 from aae.model import Output
 from aae.networks import ACTIVATIONS, BatchNormPlacement, Initialization
 from aae.recipes.methods import METHODS
@@ -146,8 +147,9 @@ class DecoderSettings(NetworkSettings):
 class StyleSettings(Settings):
     """The continuous latent z."""
 
-    dim: Count
-    """Number of dimensions of z."""
+    dim: Literal["auto"] | Count
+    """Number of dimensions of z; "auto": as many as principal components hold nine tenths of the variance of the scaled training
+    rows. The run keeps the number."""
     prior: PriorSettings
     posterior: Literal["deterministic", "gaussian", "universal", "sigmoid"] = "deterministic"
     """Kind of q(z|x); "sigmoid" is for method "gmmn" alone."""
@@ -155,6 +157,13 @@ class StyleSettings(Settings):
     """Dimensions of eta for the universal approximator posterior."""
     label_informed: bool = False
     """Whether the discriminator sees the label and the prior is sampled per label (section 2.3)."""
+
+    @property
+    def size(self) -> int:
+        """The number of dimensions, where it is known; see `aae.recipes.dimension`."""
+        if self.dim == "auto":
+            raise InputError("model.style.dim is 'auto', which training on rows replaces; expected a number")
+        return self.dim
 
 
 class LabelSettings(Settings):
@@ -264,7 +273,7 @@ class ModelSettings(Settings):
         if self.method != "gmmn" and self.style is not None and self.style.prior.kind == "generated":
             raise ValueError(f"model.style.prior.kind 'generated' needs method 'gmmn'; found {self.method!r}")
         fixed = None if self.style is None else self.style.prior.fixed_dim
-        if self.style is not None and fixed not in (None, self.style.dim):
+        if self.style is not None and fixed not in (None, self.style.dim) and self.style.dim != "auto":
             raise ValueError(f"model.style.dim is {self.style.dim}; a {self.style.prior.kind} prior expects {fixed}")
         return self
 

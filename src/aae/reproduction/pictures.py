@@ -19,8 +19,8 @@ from PIL import Image
 
 from aae.errors import InputError
 from aae.files import replacing
-from aae.runs.hub import load
 from aae.runs.plot import figures
+from aae.runs.run import Run
 
 FOLDER = "docs/images"
 QUALITY = 78  # of WebP, from 0 to 100
@@ -108,7 +108,7 @@ def make(runs: Path, folder: Path) -> list[Path]:
                 asked.setdefault(picture.run, []).append(picture)
     written = []
     for name, pictures in asked.items():
-        made = figures([load(runs / name)])
+        made = figures([Run.load(runs / name)])
         for picture in pictures:
             if picture.plot not in made:
                 raise InputError(f"{runs / name}: has no plot {picture.plot!r}; found {', '.join(made)}")

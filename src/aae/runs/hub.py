@@ -134,37 +134,11 @@ def from_pretrained(
         folder = _download(str(source), revision)
     path = folder / CONFIG
     if not path.exists():
-        raise InputError(f"{folder}: not a shared run (it has no {CONFIG})")
+        raise InputError(f"{folder}: not a shared run (it has no {CONFIG}); aae.load takes run folders too")
     config = _check(read_object(path), where=str(path))
     recipe = _without_paths(reader.check(config.recipe, where=f"{path}: recipe"))  # nor is there a way out of it
     metadata = config.model_dump(exclude={"recipe"})
     return Run.assemble(RunDirectory(folder), recipe, metadata, device, trust_modules=trust_modules)
-
-
-def load(path: str | Path, device: str = "auto", *, trust_modules: bool = False) -> Run:
-    """Load a finished run from its folder, or from a folder that `save_pretrained` wrote.
-
-    Parameters
-    ----------
-    path : str or Path
-        The folder.
-    device : {"auto", "cpu", "cuda"}
-        Where the model is put.
-    trust_modules : bool
-        Whether the modules of custom modules may be imported; see `Run.load`.
-
-    Returns
-    -------
-    Run
-        Ready to use.
-
-    Raises
-    ------
-    InputError
-        As `Run.load` and `from_pretrained`.
-    """
-    shared = not RunDirectory(path).recipe.exists() and (Path(path) / CONFIG).exists()
-    return (from_pretrained if shared else Run.load)(path, device, trust_modules=trust_modules)
 
 
 def push_to_hub(

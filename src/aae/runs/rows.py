@@ -220,13 +220,16 @@ class StoredRows:
         stored = outer.encode(NamedValues(values), where="covariates")
         return last_inputs(self.scaling, len(self.table.inner), stored, outer.width).to(self.device)
 
-    def _returned(self, numbers: NDArray[Any], *, drawn: bool = False) -> Any:
-        """Return rows as people have them: of a table by kind its values by name, in a data frame where pandas is there."""
+    def _returned(self, numbers: NDArray[Any], like: Any = None, *, drawn: bool = False) -> Any:
+        """Return rows as people have them: of a table by kind its values by name, in a data frame where pandas is there.
+
+        Its rows have the index of `like`, where that has one.
+        """
         if self.table is None:
             return numbers
         values = self.table.decode(numbers, drawn=drawn)
         try:
-            return frame_like("pandas", self.table.names, values)
+            return frame_like("pandas", self.table.names, values, like)
         except ImportError:
             return np.array(values, dtype=object).T
 

@@ -60,7 +60,7 @@ class Run(ScoredRows, Plots):
         Parameters
         ----------
         path : str or Path
-            The run directory.
+            The run directory, or a folder that `save` wrote.
         device : {"auto", "cpu", "cuda"}
             Where the model is put.
         trust_modules : bool
@@ -80,7 +80,9 @@ class Run(ScoredRows, Plots):
         """
         folder = RunDirectory(path)
         if not folder.recipe.exists() and (folder.path / "config.json").exists():
-            raise InputError(f"{folder.path}: a shared run, not a run folder; aae.load takes both")
+            from aae.runs.hub import from_pretrained
+
+            return from_pretrained(path, device, trust_modules=trust_modules)
         folder.require()
         recipe = recipes.read(folder.recipe)
         if not folder.weights.exists():

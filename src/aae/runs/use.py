@@ -8,11 +8,10 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 from torch import Tensor
 
 from aae.arrays import ArrayLike, as_labels, between, finite_rows
-from aae.data.frames import as_rows
+from aae.data.frames import as_rows, one_row
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder, Model
@@ -121,7 +120,7 @@ class TrainedModel(StoredRows):
         Rows of a table by kind become a data frame with its values. They are decoded at their own covariates, or at `covariates`
         (as for `decode`).
         """
-        rows = self._rows(rows)
+        like, rows = rows, self._rows(rows)
         model, wanted = self.autoencoder, self._labels(labels, len(rows))
         outer = None if covariates is None else self._covariates(covariates, len(rows))
         parts = []
@@ -130,7 +129,7 @@ class TrainedModel(StoredRows):
             if outer is not None:
                 batch = torch.cat([model.split(batch)[0], outer[some]], dim=1)
             parts.append(model.reconstruct(batch, None if wanted is None else wanted[some]))
-        return self._returned(self._stored(torch.cat(parts)))
+        return self._returned(self._stored(torch.cat(parts)), like)
 
     def decode(
         self,
@@ -160,7 +159,7 @@ class TrainedModel(StoredRows):
         InputError
             If a latent is missing, codes have another shape, or labels or covariates are missing or out of range.
         """
-        return self._returned(self.decode_numbers(codes, labels, covariates))
+        return self._returned(self.decode_numbers(codes, labels, covariates), codes)
 
     @usual_state()
     @torch.no_grad()
@@ -204,6 +203,8 @@ class TrainedModel(StoredRows):
             Number of rows from the first to the last, both reconstructed; 2 or larger.
         label : class, optional
             Where the decoder sees the label (section 4): that of all rows, as for `sample`.
+        covariates : optional
+            As for `decode`, one of each for all rows; by default those of the first rows all the way.
 
         Returns
         -------
@@ -215,6 +216,7 @@ class TrainedModel(StoredRows):
         InputError
             If the rows are not of this run's shape or not as many, `steps` is too small, or the label is missing or unknown.
         """
+        first, last = one_row(first), one_row(last)
         if self.table is not None:
             ends = [self._rows(rows) for rows in (first, last)]
         else:
@@ -227,6 +229,9 @@ class TrainedModel(StoredRows):
         path = {name: between(codes[0][name], codes[1][name], steps) for name in codes[0]}
         flat = {name: points.reshape(n * steps, -1) for name, points in path.items()}
         labels = None if label is None else self._wanted(label, n * steps)
+        if covariates is None and self.table is not None and self.table.covariates:
+            names, stored = self.table.outer.names, self.table.decode(ends[0])[-self.table.covariates :]
+            covariates = {name: values.repeat(steps) for name, values in zip(names, stored, strict=True)}
         made = self.decode(flat, labels, covariates=covariates)
         if self.table is not None:
             return made
@@ -269,7 +274,7 @@ class TrainedModel(StoredRows):
         model = self.generative
         if n < 1:
             raise InputError(f"n is {n}; expected 1 or more rows")
-        seed = random_state if isinstance(random_state, int) else check_random_state(random_state).randint(2**31)
+        seed = _seed(random_state)
         noise = Noise(seed, SAMPLES, device=self.device)
         labels = None if label is None else torch.from_numpy(self._wanted(label, n)).to(self.device)
         with seeded(seed, self.device):
@@ -305,3 +310,12 @@ class TrainedModel(StoredRows):
         if n and given.max() >= classes:
             raise InputError(f"labels are up to {given.max()}; the run expects 0 to {classes - 1}")
         return torch.from_numpy(given).to(self.device)
+
+
+def _seed(random_state: int | np.random.RandomState | None) -> int:
+    """Return a seed, or draw one from what scikit-learn takes as a random state."""
+    if isinstance(random_state, int | np.integer):
+        return int(random_state)
+    from sklearn.utils import check_random_state  # slow to import, needed only here
+
+    return int(check_random_state(random_state).randint(2**31 - 1))

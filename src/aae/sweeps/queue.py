@@ -6,11 +6,11 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aae.data.reading import as_text
 from aae.device import choose_device
-from aae.errors import InputError, InterruptedTrainingError
+from aae.errors import InputError, InterruptedTrainingError, TrainingError
 from aae.files import expand, write_json
 from aae.recipes import Recipe
 from aae.recipes.reader import change
@@ -24,6 +24,11 @@ from aae.sweeps.space import Range, choices_from, key_of, overrides, ranges_from
 from aae.sweeps.trials import Trial, describe, is_open_elsewhere, note
 from aae.training.run_directory import RunDirectory
 
+if TYPE_CHECKING:
+    import optuna
+
+KILLED = "its process was killed, as systems do when memory runs out"
+
 
 def sweep(
     recipes: str | Path | Recipe | Sequence[str | Path | Recipe] = (),
@@ -33,7 +38,7 @@ def sweep(
     ranges: Mapping[str, str | Range] | Iterable[str] = (),
     search: int | None = None,
     prune: bool = True,
-    seeds: int = 1,
+    seeds: int | None = None,
     settings: Mapping[str, Any] | Iterable[str] = (),
     data: str | Path | None = None,
     metric: str | None = None,
@@ -58,11 +63,12 @@ def sweep(
     ranges : mapping or iterable of str
         For a search: from key to ``LOW:HIGH`` or ``LOW:HIGH:log``, or ``KEY=LOW:HIGH``; whole numbers if both ends are.
     search : int, optional
-        Number of settings to try with Optuna, in place of all combinations.
+        Number of settings to try with Optuna, in place of all combinations; a search that the folder holds may be given more.
     prune : bool
         Whether a search gives up settings that are behind by more than the spread over seeds explains.
-    seeds : int
-        Trainings of each setting, from ``training.seed`` on, over which results are averaged.
+    seeds : int, optional
+        Trainings of each setting, from ``training.seed`` on, over which results are averaged; by default one, or as many as the
+        sweep in the folder has. With more than that only the new ones of a grid are trained.
     settings : mapping or iterable of str
         What is different from the recipes everywhere: from key to value, or ``KEY=VALUE``.
     data : str or Path, optional
@@ -92,20 +98,22 @@ def sweep(
     folder, execution = expand(run), execution or Execution()
     execution.check()
     choose_device(device)
+    for name, count in (("seeds", seeds), ("search", search)):
+        if count is not None and count < 1:
+            raise InputError(f"{name} is {count}; expected at least 1")
     listed = [recipes] if isinstance(recipes, str | Path | Recipe) else list(recipes)
     if listed:
         fixed = _settings(settings)
         found = tuple(_read(one, fixed, None if data is None else str(data)) for one in listed)
-        if seeds < 1 or (search is not None and search < 1):
-            raise InputError(f"{seeds} seeds and {search} trials; expected at least 1")
-        definition = Definition(found, choices_from(grid), ranges_from(ranges), seeds, metric or "", search)
+        definition = Definition(found, choices_from(grid), ranges_from(ranges), seeds or 1, metric or "", search)
         definition.check()
         searching.check_stored(folder)
         definition = replace(definition, metric=choose_metric(found, metric))
     else:
-        if list(grid) or list(ranges) or list(settings) or search is not None or metric is not None or data is not None:
+        if list(grid) or list(ranges) or list(settings) or metric is not None or data is not None:
             raise InputError("settings without a recipe; expected recipes, or the folder of a sweep alone")
-        definition = Definition.read(folder)
+        before = Definition.read(folder)
+        definition = replace(before, seeds=seeds or before.seeds, trials=search or before.trials)
         definition.check()
     if definition.trials is not None:
         searching.require_optuna()
@@ -113,7 +121,7 @@ def sweep(
         definition.write(folder)
     try:
         if definition.trials is not None:
-            return _search(definition, folder, device, execution, prune)
+            return _search(definition, folder, device, execution, prune, retry)
         return _all(definition, folder, device, execution, retry)
     except InterruptedTrainingError as error:
         raise InterruptedTrainingError(f"{folder}: stopped; the same command goes on with it", error.status) from None
@@ -181,8 +189,7 @@ def _find_killed(open_ones: Sequence[tuple[Trial, Recipe]], metric: str, device:
         try:
             execution.run_apart(Drain((trial,), metric, device, 1, recipe.training.seed))
         except WorkerKilledError:
-            why = "its process was killed, as systems do when memory runs out"
-            write_json(trial.failure(recipe), {"reason": why})
+            write_json(trial.failure(recipe), {"reason": KILLED})
             note(describe(trial, recipe, metric))
 
 
@@ -231,26 +238,78 @@ class Drain:
 
 @dataclass(frozen=True)
 class Seek:
-    """What a worker of a search does."""
+    """What a worker of a search does; with `trial` it takes up that one alone."""
 
     definition: Definition
     folder: Path
     device: str
     prune: bool
+    trial: int | None = None
 
     def __call__(self, number: int) -> None:
         """Try settings until there are enough."""
-        searching.search(self.definition, self.folder, self.device, prune=self.prune)
+        if self.trial is None:
+            searching.search(self.definition, self.folder, self.device, prune=self.prune)
+            return
+        study = searching.open_study(self.definition, self.folder)
+        searching.take_up(study, self.definition, self.folder, self.trial, self.device, prune=self.prune)
 
 
-def _search(definition: Definition, folder: Path, device: str, execution: Execution, prune: bool) -> SweepResult:
+def _search(
+    definition: Definition, folder: Path, device: str, execution: Execution, prune: bool, retry: bool
+) -> SweepResult:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="optuna")
-        searching.open_study(definition, folder)  # which says what is wrong before anything is trained
-        execution.run(Seek(definition, folder, device, prune), folder)
-        study = searching.open_study(definition, folder)
+        study = searching.open_study(definition, folder)  # which says what is wrong before anything is trained
+        if retry:
+            searching.retry_failed(study, definition, folder)
+        seek = Seek(definition, folder, device, prune)
+        try_all(seek, study, execution)
         trials = searching.trials_of(study, definition, folder)
         importance = searching.importances(study)
     result = summarize(definition, folder, trials, importance)
     result.write()
     return result
+
+
+def try_all(seek: Seek, study: optuna.Study, execution: Execution) -> None:
+    """Try settings, here and wherever else somebody works on the search, until none is open.
+
+    Raises
+    ------
+    InterruptedTrainingError
+        After a signal.
+    TrainingError
+        If a worker is killed before it has begun anything.
+    """
+    definition, folder = seek.definition, seek.folder
+    waited = False
+    while True:
+        try:
+            execution.run(seek, folder)
+        except WorkerKilledError:
+            _find_killed_trial(seek, study, execution)
+            continue
+        left = searching.running(study)
+        while left and all(searching.is_held(study, definition, folder, number) for number in left):
+            if not waited:
+                note(f"{len(left)} trial(s) are left to other processes; waiting for them")
+            waited = True
+            wait_a_moment()
+            left = searching.running(study)
+        if not left:
+            return
+
+
+def _find_killed_trial(seek: Seek, study: optuna.Study, execution: Execution) -> None:
+    """Train what had been begun when a worker was killed, each alone; that which is killed again has failed."""
+    begun = searching.running(study)
+    if not begun:
+        raise TrainingError(f"{seek.folder}: a worker was killed before it had begun a trial")
+    for number in begun:
+        if searching.is_held(study, seek.definition, seek.folder, number):
+            continue
+        try:
+            execution.run_apart(replace(seek, trial=number))
+        except WorkerKilledError:
+            searching.give_up(study, seek.definition, seek.folder, number, KILLED)

@@ -13,18 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aae.errors import InputError, InUseError
+from aae.files import write_json
 from aae.recipes import Recipe
 from aae.sweeps.definition import Definition
-from aae.sweeps.space import Settings
-from aae.sweeps.trials import PrunedError, Trial, describe, most_epochs, note
+from aae.sweeps.space import Settings, overrides
+from aae.sweeps.trials import PrunedError, Trial, describe, is_open_elsewhere, most_epochs, note
 from aae.training.callbacks import AnyCallback, Training
 from aae.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.trial import FrozenTrial
 
 JOURNAL = "search.journal"
 SEARCH = "search"  # attribute of a study: digest of what is searched for
+SETTINGS, RECIPE = "settings", "recipe"  # attributes of a trial: what is trained
+REASON = "reason"  # why it was given up
+AGAIN = "again"  # number of the failed trial that it replaces
 STARTUP = 10  # trials drawn at random before the sampler has an opinion
 BEFORE_PRUNING = 5  # trials that are trained to the end before any is pruned
 DOUBT = 2.0  # standard errors by which a trial has to be behind
@@ -98,8 +103,8 @@ def _drop_cut_line(path: Path, lock: Any) -> None:
 def search(definition: Definition, folder: Path, device: str, *, prune: bool = True) -> None:
     """Try settings until the search has as many as it is to have; any number of workers may do so at once.
 
-    A trial whose worker is gone is taken up first. Draws depend on the seed of the first recipe, on the number of the trial,
-    and on the trials before it.
+    A trial whose worker is gone is taken up first, and so is one whose setting another worker has trained by now. Draws depend on
+    the seed of the first recipe, on the number of the trial, and on the trials before it.
 
     Raises
     ------
@@ -107,25 +112,81 @@ def search(definition: Definition, folder: Path, device: str, *, prune: bool = T
         After a signal; the trial is taken up by the next worker that comes.
     """
     study = open_study(definition, folder)
-    for frozen in study.get_trials(deepcopy=False, states=(_states().RUNNING,)):
-        _take_up(study, definition, folder, frozen.number, device, prune)
-    while len(study.get_trials(deepcopy=False)) < (definition.trials or 0):
-        number = study.ask().number
-        _take_up(study, definition, folder, number, device, prune)
+    while True:
+        for number in running(study):
+            take_up(study, definition, folder, number, device, prune=prune)
+        if len(_counted(study)) >= (definition.trials or 0):
+            return
+        take_up(study, definition, folder, study.ask().number, device, prune=prune)
 
 
 def _states() -> Any:
     return require_optuna().trial.TrialState
 
 
-def _take_up(study: optuna.Study, definition: Definition, folder: Path, number: int, device: str, prune: bool) -> None:
+def running(study: optuna.Study) -> list[int]:
+    """List the numbers of the trials that have come to no end: somebody trains them, or did."""
+    return [one.number for one in study.get_trials(deepcopy=False, states=(_states().RUNNING,))]
+
+
+def _counted(study: optuna.Study) -> list[FrozenTrial]:
+    """List the trials that the search has: without those that were one too many, and those that were begun again."""
+    trials = study.get_trials(deepcopy=False)
+    again = {one.user_attrs.get(AGAIN) for one in trials}
+    failed = _states().FAIL
+    return [one for one in trials if one.number not in again and (one.state != failed or REASON in one.user_attrs)]
+
+
+def is_held(study: optuna.Study, definition: Definition, folder: Path, number: int) -> bool:
+    """Check whether another process trains a trial, or another one with its setting."""
+    try:
+        with RunDirectory(folder / "trials" / f"{number}").lock():
+            pass
+    except InUseError:
+        return True
+    trial = _trial_of(study.get_trials(deepcopy=False)[number], definition, folder)
+    return trial is not None and any(is_open_elsewhere(trial, recipe) for recipe in trial.open_seeds())
+
+
+def retry_failed(study: optuna.Study, definition: Definition, folder: Path) -> None:
+    """Begin again what failed: each such trial is replaced by a new one with the same setting."""
+    optuna = require_optuna()
+    for one in _counted(study):
+        trial = _trial_of(one, definition, folder)
+        if one.state != _states().FAIL or trial is None:
+            continue
+        for recipe in trial.each:
+            trial.failure(recipe).unlink(missing_ok=True)
+        begun = optuna.trial.create_trial(
+            state=_states().RUNNING,
+            params=one.params,
+            distributions=one.distributions,
+            user_attrs={AGAIN: one.number},
+        )
+        study.add_trial(begun)
+
+
+def give_up(study: optuna.Study, definition: Definition, folder: Path, number: int, why: str) -> None:
+    """Write down that a trial failed, and why."""
+    frozen = study.get_trials(deepcopy=False)[number]
+    trial = _trial_of(frozen, definition, folder)
+    if trial is not None and (seeds := trial.open_seeds()):
+        write_json(trial.failure(seeds[0]), {"reason": why})
+        note(f"trial {number}: {describe(trial, seeds[0], definition.metric)}")
+    _fail(study, require_optuna().trial.Trial(study, frozen._trial_id), why)
+
+
+def take_up(
+    study: optuna.Study, definition: Definition, folder: Path, number: int, device: str, *, prune: bool
+) -> None:
     """Train a trial under a lock of its number, unless another worker does."""
     lock = RunDirectory(folder / "trials" / f"{number}")
     with suppress(InUseError), lock.lock():
-        frozen = study.get_trials(deepcopy=False)[number]
-        if frozen.state != _states().RUNNING or number >= (definition.trials or 0):
-            if frozen.state == _states().RUNNING:  # several workers asked at once
-                study.tell(number, state=_states().FAIL)
+        if study.get_trials(deepcopy=False)[number].state != _states().RUNNING:
+            return
+        before = [one for one in _counted(study) if one.number < number]
+        if len(before) >= (definition.trials or 0):  # several workers asked at once
+            study.tell(number, state=_states().FAIL)
             return
         _run(study, definition, folder, number, device, prune)
 
@@ -143,8 +204,9 @@ def _run(study: optuna.Study, definition: Definition, folder: Path, number: int,
     except InputError as error:  # values that do not fit together
         _fail(study, active, str(error))
         return
-    active.set_user_attr("settings", settings)
-    active.set_user_attr("recipe", recipe.name)
+    is_new = SETTINGS not in active.user_attrs
+    active.set_user_attr(SETTINGS, settings)
+    active.set_user_attr(RECIPE, recipe.name)
     epochs = most_epochs(trial.recipe)
     seeds = [one.training.seed for one in trial.each]
 
@@ -168,12 +230,16 @@ def _run(study: optuna.Study, definition: Definition, folder: Path, number: int,
         try:
             busy = trial.train([one], device, watch)
         except PrunedError as error:
-            active.set_user_attr("reason", str(error))
+            active.set_user_attr(REASON, str(error))
             study.tell(active, state=optuna.trial.TrialState.PRUNED)
             note(f"trial {number}: {describe(trial, one, definition.metric)}: pruned, {error}")
             return
-        if busy:  # the same setting in another trial
-            _fail(study, active, "another process trains the same setting")
+        if busy:  # the same setting in another trial, whose result this one will have
+            if is_new:
+                words = [recipe.name, *overrides(settings)]
+                note(
+                    f"trial {number}: {' '.join(words)}: another process trains this setting; its result counts for both"
+                )
             return
         note(f"trial {number}: {describe(trial, one, definition.metric)}")
         if trial.failed(one) is not None:
@@ -186,7 +252,7 @@ def _run(study: optuna.Study, definition: Definition, folder: Path, number: int,
 
 
 def _fail(study: optuna.Study, active: optuna.Trial, why: str) -> None:
-    active.set_user_attr("reason", why)
+    active.set_user_attr(REASON, why)
     study.tell(active, state=_states().FAIL)
 
 
@@ -250,15 +316,22 @@ def _mean_at(values: Mapping[int, float], steps: Sequence[int]) -> float | None:
 
 def trials_of(study: optuna.Study, definition: Definition, folder: Path) -> list[tuple[Trial, str]]:
     """List what was tried, with the reason why it came to no end, empty if it did."""
-    recipes = {recipe.name: recipe for recipe in definition.recipes}
     found: dict[Path, tuple[Trial, str]] = {}
-    for one in study.get_trials(deepcopy=False):
-        if "settings" not in one.user_attrs:
+    for one in _counted(study):
+        trial = _trial_of(one, definition, folder)
+        if trial is None:
             continue
-        trial = definition.trial(recipes[one.user_attrs["recipe"]], dict(one.user_attrs["settings"]), folder)
         state = "pruned: " if one.state == _states().PRUNED else ""
-        found.setdefault(trial.folder, (trial, state + one.user_attrs.get("reason", "")))
+        found.setdefault(trial.folder, (trial, state + one.user_attrs.get(REASON, "")))
     return list(found.values())
+
+
+def _trial_of(frozen: FrozenTrial, definition: Definition, folder: Path) -> Trial | None:
+    """Create the trial of a setting that was drawn; None if it is not known yet, or none of the recipe."""
+    if SETTINGS not in frozen.user_attrs:
+        return None
+    recipe = next(recipe for recipe in definition.recipes if recipe.name == frozen.user_attrs[RECIPE])
+    return definition.trial(recipe, dict(frozen.user_attrs[SETTINGS]), folder)
 
 
 def importances(study: optuna.Study) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from aae.errors import CallbackError, InputError, reason
-from aae.files import write_tensors
+from aae.files import expand, write_tensors
 from aae.training.trainer import Trainer
 
 
@@ -55,8 +55,10 @@ class Training:
         self.stopped = True
 
     def save(self, path: str | Path) -> None:
-        """Write the weights that training has come to into a safetensors file."""
-        write_tensors(Path(path), {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()})
+        """Write the weights that training has come to into a safetensors file; its folder is created if needed."""
+        target = expand(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_tensors(target, {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()})
 
     def __repr__(self) -> str:
         numbers = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in self.metrics.items())

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from aae.errors import CallbackError, InputError, InterruptedTrainingError, TrainingError
+from aae.errors import RESUME, CallbackError, InputError, InterruptedTrainingError, TrainingError
 from aae.training.callbacks import AnyCallback, Training, call
 from aae.training.checkpoints import checkpoint_places, remove_older_checkpoints, save_checkpoint
 from aae.training.diagnostics import diagnose
@@ -149,18 +149,18 @@ def run_to_end(
                 note_time()
                 _checkpoint(jobs)
             if failure is not None:
-                where = f"the checkpoint in {_where(jobs)} goes on with --resume"
+                where = f"the checkpoint in {_where(jobs)} goes on with {RESUME}"
                 raise CallbackError(f"{failure}; stopped after epoch {trainer.epoch}, {where}") from failure.__cause__
             if stop and trainer.epoch < settings.epochs and not ended:
                 raise InterruptedTrainingError(
                     f"stopped in epoch {trainer.epoch + 1} after {trainer.step} steps; "
-                    f"the checkpoint in {_where(jobs)} goes on with --resume",
+                    f"the checkpoint in {_where(jobs)} goes on with {RESUME}",
                     interrupted.status,
                 )
         failure = _call("on_train_end", callbacks, trainings) if first else None
         if failure is not None:
             raise CallbackError(
-                f"{failure}; {_where(jobs)} is trained, and goes on with --resume"
+                f"{failure}; {_where(jobs)} is trained, and goes on with {RESUME}"
             ) from failure.__cause__
         return interrupted
 
@@ -238,7 +238,7 @@ class Interruption:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    raise InterruptedTrainingError("stopped between trainings; --resume goes on", SIGNALS[signal.Signals(number).name])
+    raise InterruptedTrainingError(f"stopped between trainings; {RESUME} goes on", SIGNALS[signal.Signals(number).name])
 
 
 @contextmanager

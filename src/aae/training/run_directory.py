@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aae import files
-from aae.errors import InputError, InUseError
+from aae.errors import RESUME, InputError, InUseError
 from aae.files import read_object, read_text, write_json, write_text
 from aae.training.settings import Count, validation_message
 
@@ -97,7 +97,7 @@ class RunDirectory:
         """
         if not self.is_new():
             raise InputError(
-                f"{self.path}: already exists; expected a new run folder, or --resume to go on with this one"
+                f"{self.path}: already exists; expected a new run folder, or {RESUME} to go on with this one"
             )
 
     @contextmanager
@@ -188,8 +188,10 @@ class RunDirectory:
         if not self.path.is_dir():
             raise InputError(f"{self.path}: no such run folder")
         if not self.recipe.is_file():
-            seeds = " itself, but its seed-* folders are" if any(self.path.glob("seed-*")) else ""
-            raise InputError(f"{self.path}: not a run folder (it has no recipe.toml){seeds}")
+            hint = " itself, but its seed-* folders are" if any(self.path.glob("seed-*")) else ""
+            if (self.path / "estimator.json").is_file():
+                hint = ", but an estimator, which aae.load of Python loads"
+            raise InputError(f"{self.path}: not a run folder (it has no recipe.toml){hint}")
 
     def read_metadata(self) -> Record:
         """Read ``run.json``.

@@ -149,6 +149,10 @@ def interpolation_figure(view: View, pairs: Sequence[tuple[int, int]] | None = N
     """
     if steps < 2:
         raise InputError(f"steps is {steps}; expected 2 or more")
+    if len(view.rows) < 2:
+        raise InputError(
+            f"found {len(view.rows)} row{'s' * (len(view.rows) != 1)}; expected at least two to go between"
+        )
     if pairs is None:
         chosen = view.spread(max(2, min(SHOWN, len(view.rows))))
         half = len(chosen) // 2
