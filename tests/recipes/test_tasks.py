@@ -1,5 +1,7 @@
 """Recipes that are named after a task train as the estimator for it does by default."""
 
+import re
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -7,6 +9,7 @@ from sklearn.datasets import load_iris
 
 import aae
 from aae.data import from_arrays
+from aae.errors import CallbackError, InputError
 from aae.estimators.weights import row_order
 from aae.recipes import read
 from aae.runs.seeds import with_least_steps
@@ -61,3 +64,40 @@ def test_a_task_is_as_long_as_its_estimator_trains(trained):
     by_itself.classes_ = getattr(estimator, "classes_", None)
     for rows in (30, 150, 40_000):
         assert with_least_steps(read(task), rows).training.epochs == by_itself._epochs(rows)
+
+
+def test_a_run_from_a_partition_goes_on_to_the_same_bits(tmp_path):
+    rows, changes = ROWS[:60], {**AS_GIVEN, "model__label__categories": 3, "training__checkpoint_every": 1}
+
+    def stop(training):
+        if training.epoch == 2:
+            raise RuntimeError("stopped")
+
+    whole = aae.train("cluster", rows, run=tmp_path / "whole", **changes)
+    with pytest.raises(CallbackError):
+        aae.train("cluster", rows, run=tmp_path / "parts", callbacks=[stop], **changes)
+    parts = aae.train("cluster", rows, run=tmp_path / "parts", resume=True, **changes)
+    again = aae.train(whole.folder.recipe, rows, run=tmp_path / "again")  # its own recipe, with p(y) in numbers
+    for run in (parts, again):
+        assert run.recipe.model.label.probabilities == whole.recipe.model.label.probabilities
+        for name, tensor in whole.model.state_dict().items():
+            assert run.model.state_dict()[name].equal(tensor), name
+    finished = aae.train("cluster", rows, run=tmp_path / "whole", resume=True, **changes)  # nothing is left to do
+    assert finished.metadata == whole.metadata
+    shares = np.array(whole.recipe.model.label.probabilities)
+    assert (np.diff(shares) <= 0).all()  # the largest cluster first
+    seeds = aae.train("cluster", rows, run=tmp_path / "seeds", seeds=2, batched=True, **changes)
+    assert seeds[0].recipe.model.label.probabilities == whole.recipe.model.label.probabilities
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"data__labels": "all"}, "data.labels is 'all'; training.start_partition expects none"),
+        ({"training__losses__classification": 0.5}, "training.losses.classification is 0.5"),
+        ({"model__label__categories": 200}, "model.label.categories is 200; found 150 rows"),
+    ],
+)
+def test_what_does_not_fit_a_partition_is_named(changes, found, tmp_path):
+    with pytest.raises(InputError, match=re.escape(found)):
+        aae.train("cluster", (ROWS, SPECIES), run=tmp_path / "run", **{**AS_GIVEN, **changes})

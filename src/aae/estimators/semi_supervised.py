@@ -23,7 +23,6 @@ from aae.scaling import Scaling, ScalingKind
 from aae.training.settings import LossSettings
 
 
-
 class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[misc]
     """Classifier that learns from few labels and many unlabelled rows (section 5).
 

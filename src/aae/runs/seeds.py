@@ -196,7 +196,7 @@ def _train(
 
 
 def train_together(prepared: Sequence[PreparedRun], callbacks: Sequence[AnyCallback] = ()) -> Interruption:
-    """Train runs of one recipe with different seeds to the end: as one batched program those that are equally far, with the same p(y).
+    """Train runs of one recipe with different seeds to the end: batched those that are equally far and have one p(y).
 
     Returns
     -------
