@@ -99,7 +99,7 @@ def test_covariates_are_the_last_columns_and_for_all_rows_or_each():
     assert for_rows("x", ("batch",), 2)["batch"].tolist() == ["x", "x"]
     assert for_rows({"batch": ["x", "y"]}, ("batch",), 2)["batch"].tolist() == ["x", "y"]
     assert for_rows(["x", "y"], ("batch",), 2)["batch"].tolist() == ["x", "y"]
-    with pytest.raises(InputError, match="covariates: found donor; expected batch"):
+    with pytest.raises(InputError, match="covariates: found donor and no batch; expected batch"):
         for_rows({"donor": "x"}, ("batch",), 2)
     with pytest.raises(InputError, match=r"covariates: 'batch' has 3 values; expected one, or 2"):
         for_rows({"batch": ["x", "y", "x"]}, ("batch",), 2)

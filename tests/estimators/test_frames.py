@@ -191,6 +191,21 @@ def test_what_is_missing_of_covariates_is_named():
     model = aae.AAE(2, **TINY).fit(TABLE[["x", "z"]], covariates={"q": K, "n": K})
     with pytest.raises(InputError, match=r"^covariates: found q and no n; expected q, n$"):
         model.sample(2, covariates={"q": "a"})
+    with pytest.raises(InputError, match=r"^covariates: unknown covariate 'm'"):
+        model.sample(2, covariates={"q": "a", "n": "a", "m": "a"})
+    assert model.plot_map(TABLE[["x", "z"]]) is not None
+    for plot in (model.plot_reconstructions, model.plot_interpolation):
+        with pytest.raises(InputError, match=r"^the decoder sees q, n, and the rows have none; expected rows with"):
+            plot(TABLE[["x", "z"]])
+
+
+def test_a_classifier_scores_rows():
+    model = aae.SemiSupervisedAAE(**{**TINY, "epochs": 20}).fit(X, HALF)
+    far = np.vstack([X, X + 20 * X.std(0)])
+    scores = model.score_samples(far)
+    assert scores[150:].max() < scores[:150].min()
+    model.partial_fit(X[:50], HALF[:50])
+    assert model.score_samples(X).shape == (150,)
 
 
 def test_a_network_that_ignores_the_size_of_a_batch_is_refused_before_training():

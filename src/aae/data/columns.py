@@ -211,7 +211,7 @@ class Columns:
         for k, column in enumerate(self.columns):
             if sparse and column.kind == "numerical":
                 continue
-            outer = k >= len(self.columns) - self.covariates
+            outer = where == "covariates" or k >= len(self.columns) - self.covariates
             numbers = self._encode(column, values(k), f"{where}: column {column.name!r}", strict=outer)
             if not missing and np.isnan(numbers).any():
                 row = int(np.isnan(numbers).argmax())
@@ -427,6 +427,8 @@ def for_rows(covariates: Any, names: Sequence[str], n: int) -> dict[str, NDArray
     if missing:
         what = f"{', '.join(given)} and no {', '.join(missing)}" if given else "none that fit"
         raise InputError(f"covariates: found {what}; expected {', '.join(names)}")
+    if isinstance(covariates, Mapping) and set(given) - set(names):
+        raise InputError(f"covariates: {unknown('covariate', min(set(given) - set(names)), list(names))}")
     found = {}
     for name in names:
         values = given[name]

@@ -26,10 +26,9 @@ FOLDS = 3  # in which few rows are scored by estimators that did not train on th
 LEAST_CROSSED, MOST_CROSSED = 30, 1000  # rows that are few, but enough for that
 
 
-class AnomalyDetector(OutlierMixin, AdversarialTransformer):  # type: ignore[misc]
+class ScoredRows(AdversarialTransformer):
     """Scores rows by the training rows that are nearest in code and residual."""
 
-    contamination: float | Literal["auto"]
     _kept: Tensor  # a sample of all scaled rows seen
     _seen: int  # of so many
     _compared: dict[str, Tensor]  # what the anomaly score needs from training rows: its state
@@ -57,19 +56,6 @@ class AnomalyDetector(OutlierMixin, AdversarialTransformer):  # type: ignore[mis
         scores: Rows = self._anomaly_score.scores(self._rows(X, self._decoder_covariates(X, covariates)))
         return scores
 
-    def decision_function(self, X: ArrayLike, *, covariates: Any = None) -> Rows:
-        """Return the scores of rows (n_samples, n_features) less `offset_`, (n_samples,): below 0 for an anomaly."""
-        scores: Rows = self.score_samples(X, covariates=covariates) - self.offset_
-        return scores
-
-    def predict(self, X: ArrayLike, *, covariates: Any = None) -> NDArray[np.int64]:
-        """Return 1 for each row (n_samples, n_features) that is normal, and -1 for an anomaly, (n_samples,)."""
-        return np.where(self.decision_function(X, covariates=covariates) < 0, -1, 1)
-
-    def score(self, X: ArrayLike, y: object = None, *, covariates: Any = None) -> float:
-        """Compute the mean of `score_samples` over rows (n_samples, n_features); `y` is ignored."""
-        return float(self.score_samples(X, covariates=covariates).mean())
-
     @property
     def _anomaly_score(self) -> AnomalyScore:
         """The score as a module, from scaled rows (n, n_features_in_) to scores (n,)."""
@@ -77,22 +63,6 @@ class AnomalyDetector(OutlierMixin, AdversarialTransformer):  # type: ignore[mis
         if self._waiting is not None:
             self._measure(self._waiting)
         return AnomalyScore(self.model_, self._compared)
-
-    @property
-    def offset_(self) -> float:
-        """Score below which a row is an anomaly."""
-        return self._anomaly_score.offset
-
-    @offset_.setter
-    def offset_(self, offset: float) -> None:
-        state = self._anomaly_score.state()
-        self._compared = {**state, "offset": torch.tensor(offset, dtype=state["offset"].dtype)}
-
-    @property
-    def noise_variance_(self) -> NDArray[np.float64]:
-        """Mean squared reconstruction error of each column of the scaled training rows, (columns,)."""
-        variance: NDArray[np.float64] = self._anomaly_score.noise_variance.numpy()
-        return variance
 
     def _some(self, rows: Tensor, weights: Weights | None) -> Tensor:
         """Return the scaled rows that others are compared with: all, as often as they count, or a sample where there are many."""
@@ -113,8 +83,55 @@ class AnomalyDetector(OutlierMixin, AdversarialTransformer):  # type: ignore[mis
 
     def _measure(self, rows: Tensor, as_new: NDArray[np.float64] | None = None) -> None:
         """Set what the anomaly score needs from scaled training rows, and the threshold."""
-        score = AnomalyScore.of(self.model_, rows, self.contamination, as_new)
+        score = AnomalyScore.of(self.model_, rows, getattr(self, "contamination", "auto"), as_new)
         self._compared, self._waiting = score.state(), None
+
+    def _keep_some(self, rows: Tensor, *, anew: bool) -> None:
+        """Keep a fair sample of all scaled rows seen so far, for what `partial_fit` measures on all of them."""
+        kept, seen = (rows[:0], 0) if anew else (self._kept, self._seen)
+        size = max(KEPT_ROWS[0], min(KEPT_ROWS[1], KEPT_VALUES // rows.shape[1]))
+        noise = Noise(self._seed, ORDER, seen, 2)
+        total = seen + len(rows)
+        # As many of the old ones as a draw without replacement from all would have, on average.
+        old = min(len(kept), round(min(size, total) * seen / total))
+        new = min(len(rows), min(size, total) - old)
+        parts = [kept[noise.permutation(len(kept))[:old]], rows[noise.permutation(len(rows))[:new]]]
+        self._kept, self._seen = torch.cat(parts), total
+
+
+class AnomalyDetector(OutlierMixin, ScoredRows):  # type: ignore[misc]
+    """Finds anomalies by the scores of rows."""
+
+    contamination: float | Literal["auto"]
+
+    def decision_function(self, X: ArrayLike, *, covariates: Any = None) -> Rows:
+        """Return the scores of rows (n_samples, n_features) less `offset_`, (n_samples,): below 0 for an anomaly."""
+        scores: Rows = self.score_samples(X, covariates=covariates) - self.offset_
+        return scores
+
+    def predict(self, X: ArrayLike, *, covariates: Any = None) -> NDArray[np.int64]:
+        """Return 1 for each row (n_samples, n_features) that is normal, and -1 for an anomaly, (n_samples,)."""
+        return np.where(self.decision_function(X, covariates=covariates) < 0, -1, 1)
+
+    def score(self, X: ArrayLike, y: object = None, *, covariates: Any = None) -> float:
+        """Compute the mean of `score_samples` over rows (n_samples, n_features); `y` is ignored."""
+        return float(self.score_samples(X, covariates=covariates).mean())
+
+    @property
+    def offset_(self) -> float:
+        """Score below which a row is an anomaly."""
+        return self._anomaly_score.offset
+
+    @offset_.setter
+    def offset_(self, offset: float) -> None:
+        state = self._anomaly_score.state()
+        self._compared = {**state, "offset": torch.tensor(offset, dtype=state["offset"].dtype)}
+
+    @property
+    def noise_variance_(self) -> NDArray[np.float64]:
+        """Mean squared reconstruction error of each column of the scaled training rows, (columns,)."""
+        variance: NDArray[np.float64] = self._anomaly_score.noise_variance.numpy()
+        return variance
 
     def _scores_as_new(self, X: Any, order: NDArray[np.int64]) -> NDArray[np.float64] | None:
         """Compute the scores of rows by estimators that did not train on them: each on two thirds, those of the last third.
@@ -140,15 +157,3 @@ class AnomalyDetector(OutlierMixin, AdversarialTransformer):  # type: ignore[mis
                     return None
                 scores[part] = one.score_samples(_safe_indexing(X, part))
         return scores
-
-    def _keep_some(self, rows: Tensor, *, anew: bool) -> None:
-        """Keep a fair sample of all scaled rows seen so far, for what `partial_fit` measures on all of them."""
-        kept, seen = (rows[:0], 0) if anew else (self._kept, self._seen)
-        size = max(KEPT_ROWS[0], min(KEPT_ROWS[1], KEPT_VALUES // rows.shape[1]))
-        noise = Noise(self._seed, ORDER, seen, 2)
-        total = seen + len(rows)
-        # As many of the old ones as a draw without replacement from all would have, on average.
-        old = min(len(kept), round(min(size, total) * seen / total))
-        new = min(len(rows), min(size, total) - old)
-        parts = [kept[noise.permutation(len(kept))[:old]], rows[noise.permutation(len(rows))[:new]]]
-        self._kept, self._seen = torch.cat(parts), total

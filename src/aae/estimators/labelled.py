@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, column_or_1d
+from torch import Tensor
 
 from aae.arrays import UNLABELLED
 from aae.data.anndata import labels_of
@@ -219,7 +220,7 @@ class LabelledEstimator(AdversarialTransformer):
             self._check_labels(labels)
         class_weights = self._weigh_classes(labels, weights)
         validation = self._check_validation(validation_data, covariates)
-        self._train(
+        trained = self._train(
             rows,
             labels,
             weights,
@@ -228,7 +229,11 @@ class LabelledEstimator(AdversarialTransformer):
             partial=partial,
             validation=validation,
         )
+        self._remember(trained, weights, incremental=incremental, partial=partial)
         return self
+
+    def _remember(self, rows: Tensor, weights: Weights | None, *, incremental: bool, partial: bool) -> None:
+        """Keep of the scaled training rows what is needed later: nothing."""
 
     classes_: NDArray[Any]
 

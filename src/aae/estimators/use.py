@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
@@ -410,7 +411,9 @@ class FittedModel(Plots, TableRows):
             raise InputError(f"X is None; expected rows, of which {type(self).__name__} keeps none")
         beside = None if self.columns_ is None else covariates_of(X, self.columns_.outer.names)
         rows = torch.cat(list(batches(self._rows(X, beside))))  # sparse ones too: what is drawn is dense
-        return self._view_of(rows, labels_of(X, y), image_shape)
+        lacks = beside is None and self.columns_ is not None and self.columns_.covariates > 0
+        seen = self._view_of(rows, labels_of(X, y), image_shape)
+        return replace(seen, lacks_covariates=lacks and not self._named_covariates)
 
     def _view_of(self, rows: Tensor, y: Any, image_shape: tuple[int, ...] | None) -> View:
         """Create the view of scaled rows (n, inputs)."""

@@ -60,6 +60,8 @@ class View:
         What the columns are, where they have kinds: rows hold the numbers of their categories.
     ids : array, (n,), or None
         What identifies the rows.
+    lacks_covariates : bool
+        Whether the rows came without the covariates that the decoder sees.
     """
 
     title: str
@@ -79,6 +81,7 @@ class View:
     columns: tuple[str, ...] = ()
     table: Columns | None = None
     ids: NDArray[Any] | None = None
+    lacks_covariates: bool = False
 
     def __post_init__(self) -> None:
         if self.table is not None:
@@ -188,6 +191,7 @@ class View:
     @torch.no_grad()
     def reconstruct(self) -> NDArray[Any]:
         """Encode and decode the rows (n, *shape), at their own labels and covariates."""
+        self._require_covariates()
         labels = self.decoder_labels()
         wanted = None if labels is None else torch.from_numpy(labels).to(self._device)
         made = [
@@ -218,6 +222,7 @@ class View:
             if not len(self.rows):
                 names = ", ".join(self.table.outer.names)
                 raise InputError(f"{self.title}: the decoder sees {names}; expected rows to take it from")
+            self._require_covariates()
             outer = self.take(drawn.integers(len(self.rows), size=n)).covariates()
             return self._stored(self.autoencoder.sample(n, None, noise, outer))
 
@@ -225,8 +230,16 @@ class View:
         """Return the scaled covariates of the rows, (n, inputs); None where the decoder sees none."""
         if self.table is None or not self.table.covariates:
             return None
+        self._require_covariates()
         parts = [self.autoencoder.split(self._scaled(some))[1] for some in self._parts(len(self.rows))]
         return torch.cat([part for part in parts if part is not None])
+
+    def _require_covariates(self) -> None:
+        if self.lacks_covariates and self.table is not None:
+            names = ", ".join(self.table.outer.names)
+            raise InputError(
+                f"the decoder sees {names}, and the rows have none; expected rows with covariates among them"
+            )
 
     def decoder_labels(self) -> NDArray[np.int64] | None:
         """Return the labels of the rows where the decoder sees them (section 4), else None.
