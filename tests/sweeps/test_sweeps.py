@@ -385,7 +385,7 @@ def test_paths_of_a_grid_are_those_of_the_folder_where_it_was_given_and_data_is_
         "data.labels=20",
         "data.validation=0.2",
         "training.batch_size=20",
-    ]  # which digits have not
+    ]
     found = aae.sweep("demo", "s", grid={"data.source": ["d1.csv"]}, settings=table)
     (seed,) = found.best.folder.glob("seed-0")
     (seed / "model.safetensors").unlink()
@@ -400,7 +400,7 @@ def test_a_scheduler_that_does_not_answer_leaves_no_sweep(tmp_path, monkeypatch)
         raise OSError("refused")
 
     monkeypatch.setattr("distributed.Client", refuse)
-    with pytest.raises(InputError, match="dask: 127.0.0.1:1: refused; expected the address of a scheduler"):
+    with pytest.raises(InputError, match=r"dask: 127\.0\.0\.1:1: refused; expected the address of a scheduler"):
         aae.sweep("demo", tmp_path / "s", settings=TINY, execution=Execution(dask="127.0.0.1:1"))
     assert not (tmp_path / "s").exists()
 

@@ -129,7 +129,7 @@ class Definition:
         others = {key: values[0] for key, values in self.choices.items() if key not in of_data}
         fitting: list[tuple[Recipe, Settings]] = []
         known: list[set[str]] = []
-        wrong: list[tuple[Settings, InputError]] = []
+        wrong: list[tuple[str, Settings, InputError]] = []
         for base in self.recipes:
             for settings in grid(of_data):
                 try:
@@ -142,13 +142,14 @@ class Definition:
                 except InputError as error:
                     if self.trials is None:
                         raise
-                    wrong.append((settings, error))
+                    wrong.append((base.name, settings, error))
                     continue
                 fitting.append((recipe, settings))
                 known.append(metrics)
-        for settings, error in wrong:
-            if not settings or any(all(one.get(key) != value for _, one in fitting) for key, value in settings.items()):
-                raise error
+        for name, settings, refusal in wrong:
+            used = [one for recipe, one in fitting if recipe.name == name]
+            if not settings or any(all(one[key] != value for one in used) for key, value in settings.items()):
+                raise refusal
         return choose_metric([recipe for recipe, _ in fitting], wanted, known)
 
     def _measure(self, base: Recipe, settings: Settings) -> tuple[Recipe, set[str]]:

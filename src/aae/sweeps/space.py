@@ -167,7 +167,7 @@ def listed(given: Any, what: str, form: str) -> Mapping[Any, Any] | list[str]:
     """
     if isinstance(given, Mapping):
         return given
-    texts = [given] if isinstance(given, str) else list(given) if isinstance(given, Iterable) else [None]
+    texts: list[Any] = [given] if isinstance(given, str) else list(given) if isinstance(given, Iterable) else [None]
     if not all(isinstance(text, str) for text in texts):
         raise InputError(f"{what}: found {given!r}; expected a mapping, or texts {form}")
     return texts
