@@ -208,7 +208,7 @@ def train_all(trials: Sequence[Trial], metric: str, folder: Path, device: str, e
 def _find_killed(open_ones: Sequence[tuple[Trial, Recipe]], metric: str, device: str, execution: Execution) -> None:
     """Train what had been begun when a worker was killed, each alone; that which is killed again has failed."""
     for trial, recipe in open_ones:
-        if recipe not in trial.open_seeds() or trial.run(recipe).is_new() or is_open_elsewhere(trial, recipe):
+        if recipe not in trial.open_seeds() or not trial.is_begun(recipe) or is_open_elsewhere(trial, recipe):
             continue
         try:
             execution.run_apart(Drain((trial,), metric, device, 1, recipe.training.seed))

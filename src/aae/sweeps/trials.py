@@ -92,6 +92,10 @@ class Trial:
         """Return the file that says why a seed failed."""
         return self.folder / f"seed-{recipe.training.seed}.failed.json"
 
+    def is_begun(self, recipe: Recipe) -> bool:
+        """Check whether a worker has begun with a seed, even if it came to no checkpoint."""
+        return any((self.folder / name).exists() for name in (self._log([recipe]), self._log(self.each)))
+
     def failed(self, recipe: Recipe) -> str | None:
         """Read why a seed failed; None: it did not."""
         path = self.failure(recipe)
@@ -179,10 +183,17 @@ class Trial:
                 busy_ones.append(recipe)
         return busy_ones
 
+    @staticmethod
+    def _log(seeds: Sequence[Recipe]) -> str:
+        return f"seed-{seeds[0].training.seed}.log" if len(seeds) == 1 else "seeds.log"
+
     def _guarded(self, seeds: Sequence[Recipe], work: Callable[[], object]) -> bool:
         """Call `work`; what it raises is the reason why a seed failed. Returns whether another process trains it."""
-        log = self.folder / (f"seed-{seeds[0].training.seed}.log" if len(seeds) == 1 else "seeds.log")
-        with _one_at_a_time, log.open("a", encoding="utf-8") as file, redirect_stderr(file):
+        with (
+            _one_at_a_time,
+            (self.folder / self._log(seeds)).open("a", encoding="utf-8") as file,
+            redirect_stderr(file),
+        ):
             try:
                 work()
             except InUseError:
