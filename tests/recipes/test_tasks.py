@@ -1,36 +1,103 @@
 """Recipes that are named after a task train as the estimator for it does by default."""
 
+import re
+
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 
 import aae
+from aae.data import from_arrays
+from aae.errors import CallbackError, InputError
+from aae.estimators.weights import row_order
 from aae.recipes import read
-from aae.recipes.schema import ModelSettings
+from aae.runs.seeds import with_least_steps
 
 ROWS, SPECIES = load_iris(return_X_y=True)
 FEW = np.where(np.arange(150) % 5 == 0, SPECIES, -1)
-TASKS = {"anomalies": (aae.AAE, None), "classify": (aae.SemiSupervisedAAE, FEW)}
+FEW[:50:10] = -1  # fewer labels of one class, which p(y) says
+TASKS = {
+    "anomalies": (aae.AAE, None),
+    "classify": (aae.SemiSupervisedAAE, FEW),
+    "cluster": (aae.AAEClusterer, None),
+    "generate": (aae.AAE, None),
+    "map": (aae.AAEEmbedding, None),
+}
+AS_GIVEN = {"data__validation": 0, "data__test": 0, "epochs": 4}
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_a_task_has_the_settings_of_its_estimator(task):
-    make, labels = TASKS[task]
-    recipe, estimator = read(task), make(random_state=0)
-    found = make(epochs=1, random_state=0).fit(ROWS, labels)
-    model = ModelSettings.model_validate_json(found._built_from)
-    if model.label is not None:  # a recipe takes their number from the data
-        model = model.model_copy(update={"label": model.label.model_copy(update={"categories": None})})
-    assert recipe.model == model
-    settings = estimator._training_settings(recipe.training.epochs, 0, incremental=False)
-    own = {"seed", "checkpoint_every", "min_steps", "phases"}
-    for name in type(settings).model_fields.keys() - own:
-        assert getattr(recipe.training, name) == getattr(settings, name), name
-    named = recipe.training.model_extra or {}
-    for phase in found._phases(found.model_, labels is not None, settings):
-        given = named.get(phase.name) or getattr(recipe.training, phase.name)
-        assert {**phase.optimizer.model_dump(), **dict(given)} == phase.optimizer.model_dump(), phase.name
-    steps = len(ROWS) // min(estimator.batch_size, len(ROWS))
-    passes = max(recipe.training.epochs, -(-recipe.training.min_steps // steps))
-    assert estimator._epochs(len(ROWS)) == passes
-    assert recipe.evaluation.contamination == getattr(estimator, "contamination", None)
+@pytest.fixture(scope="module", params=TASKS)
+def trained(request, tmp_path_factory):
+    """The same four epochs by a recipe and by an estimator, on rows in the order in which the estimator brings them."""
+    make, labels = TASKS[request.param]
+    order = row_order(ROWS, labels)
+    rows, labels = ROWS[order], None if labels is None else labels[order]
+    estimator = make(epochs=4, random_state=0).fit(rows, labels)
+    data = from_arrays(rows, labels, validation=0, test=0)
+    folder = tmp_path_factory.mktemp(request.param) / "run"
+    run = aae.train(request.param, data, run=folder, training__seed=estimator._seed, **AS_GIVEN)
+    return request.param, run, estimator, data
+
+
+def test_a_task_trains_to_the_weights_of_its_estimator(trained):
+    task, run, estimator, _ = trained
+    assert run.metadata["scaling"]["kind"] == estimator.scaler_.record()["kind"]
+    assert run.scaling.offset.equal(estimator.scaler_.offset)
+    assert run.scaling.factor.equal(estimator.scaler_.factor)
+    names = estimator.history_[0].keys()
+    assert [{name: one[name] for name in names} for one in run.history] == estimator.history_
+    found, expected = run.model.state_dict(), estimator.model_.state_dict()
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert found[name].equal(tensor), name
+    for name in estimator.model_.latents:
+        prior = estimator.model_.latent(name).prior
+        assert vars(run.model.latent(name).prior).keys() == vars(prior).keys()
+        assert getattr(run.model.latent(name).prior, "probabilities", None) == getattr(prior, "probabilities", None)
+    assert run.recipe.evaluation.contamination == ("auto" if task == "anomalies" else None)
+
+
+def test_a_task_is_as_long_as_its_estimator_trains(trained):
+    task, _, estimator, _ = trained
+    by_itself = clone(estimator).set_params(epochs="auto")
+    by_itself.classes_ = getattr(estimator, "classes_", None)
+    for rows in (30, 150, 40_000):
+        assert with_least_steps(read(task), rows).training.epochs == by_itself._epochs(rows)
+
+
+def test_a_run_from_a_partition_goes_on_to_the_same_bits(tmp_path):
+    rows, changes = ROWS[:60], {**AS_GIVEN, "model__label__categories": 3, "training__checkpoint_every": 1}
+
+    def stop(training):
+        if training.epoch == 2:
+            raise RuntimeError("stopped")
+
+    whole = aae.train("cluster", rows, run=tmp_path / "whole", **changes)
+    with pytest.raises(CallbackError):
+        aae.train("cluster", rows, run=tmp_path / "parts", callbacks=[stop], **changes)
+    parts = aae.train("cluster", rows, run=tmp_path / "parts", resume=True, **changes)
+    again = aae.train(whole.folder.recipe, rows, run=tmp_path / "again")  # its own recipe, with p(y) in numbers
+    for run in (parts, again):
+        assert run.recipe.model.label.probabilities == whole.recipe.model.label.probabilities
+        for name, tensor in whole.model.state_dict().items():
+            assert run.model.state_dict()[name].equal(tensor), name
+    finished = aae.train("cluster", rows, run=tmp_path / "whole", resume=True, **changes)  # nothing is left to do
+    assert finished.metadata == whole.metadata
+    shares = np.array(whole.recipe.model.label.probabilities)
+    assert (np.diff(shares) <= 0).all()  # the largest cluster first
+    seeds = aae.train("cluster", rows, run=tmp_path / "seeds", seeds=2, batched=True, **changes)
+    assert seeds[0].recipe.model.label.probabilities == whole.recipe.model.label.probabilities
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"data__labels": "all"}, "data.labels is 'all'; training.start_partition expects none"),
+        ({"training__losses__classification": 0.5}, "training.losses.classification is 0.5"),
+        ({"model__label__categories": 200}, "model.label.categories is 200; found 150 rows"),
+    ],
+)
+def test_what_does_not_fit_a_partition_is_named(changes, found, tmp_path):
+    with pytest.raises(InputError, match=re.escape(found)):
+        aae.train("cluster", (ROWS, SPECIES), run=tmp_path / "run", **{**AS_GIVEN, **changes})

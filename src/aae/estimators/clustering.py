@@ -21,19 +21,18 @@ from aae.estimators.base import AdversarialTransformer
 from aae.estimators.fitting import fitting
 from aae.estimators.labels import wanted_labels
 from aae.estimators.losses import CONSISTENT, chosen_losses
-from aae.estimators.partitions import start_partition
 from aae.estimators.rows import BATCH, Labels, Rows
 from aae.noise import Noise
 from aae.priors import Categorical
 from aae.recipes.schema import LabelSettings
 from aae.scaling import Scaling, ScalingKind
-from aae.training.settings import LossSettings, TrainingSettings
+from aae.training.partitions import fit_to_shares, partition_shares, start_partition
+from aae.training.settings import LossSettings, TrainingSettings, fading
 
 FADED = 0.3  # part of the epochs after which the partition that training starts from counts no more
 STEPS = 400  # mini-batches that epochs="auto" makes at least
 LEARNT = round(FADED * STEPS)  # those after which `partial_fit` no longer learns the partition
 KEPT_ROWS = 1000  # of those that `partial_fit` saw first, at most, by which it knows the partition
-LEAST = 0.2  # of an even share, that a cluster is expected to have at least, however few rows it starts with
 
 
 class AAEClusterer(ClusterMixin, AdversarialTransformer):  # type: ignore[misc]
@@ -270,10 +269,10 @@ class AAEClusterer(ClusterMixin, AdversarialTransformer):  # type: ignore[misc]
         settings = super()._training_settings(epochs, seed, incremental=incremental)
         if "classification" in settings.losses.model_fields_set:
             return settings
-        fading: float | dict[int, float] = {0: 1.0, max(1, round(FADED * epochs)): 0.0}
+        weight: float | dict[int, float] = fading(FADED, epochs)
         if incremental:
-            fading = max(0.0, 1 - getattr(self, "_steps", 0) / LEARNT)
-        return settings.model_copy(update={"losses": settings.losses.model_copy(update={"classification": fading})})
+            weight = max(0.0, 1 - getattr(self, "_steps", 0) / LEARNT)
+        return settings.model_copy(update={"losses": settings.losses.model_copy(update={"classification": weight})})
 
     def _learnt_labels(
         self,
@@ -312,16 +311,14 @@ class AAEClusterer(ClusterMixin, AdversarialTransformer):  # type: ignore[misc]
         if self.n_clusters == 1 or self.losses == "paper" or (not given and self.init == "random"):
             return None
         clusters = int(self.n_clusters)
-        partition = self._given_partition(n)[index] if given else start_partition(rows, clusters, seed)
-        counts = np.bincount(partition[partition >= 0], minlength=clusters)
-        if self.cluster_prior is not None and not given:  # the k-th largest gets the k-th largest share
-            shares = np.asarray(self._label_prior(clusters).probabilities)
-            order = np.argsort(-shares, kind="stable")
-            partition = np.where(partition >= 0, order[partition], -1)
-        if counts.sum():
-            shares = np.maximum(counts / counts.sum(), LEAST / clusters)
-            self._shares = (shares / shares.sum()).tolist()
-        return partition if counts.sum() else None
+        if given:
+            partition = self._given_partition(n)[index]
+        else:
+            partition = start_partition(rows, Scaling.identity(), clusters, seed)
+            shares = self._label_prior(clusters).probabilities
+            partition = partition if shares is None else fit_to_shares(partition, shares)
+        self._shares = partition_shares(partition, clusters)
+        return None if self._shares is None else partition
 
     def _given_partition(self, rows: int) -> Labels:
         """Check the partition that is given as `init`, for each row that was given, and choose that of those that count."""

@@ -19,11 +19,10 @@ from aae.estimators.rows import Labels, Rows
 from aae.estimators.splitting import labelled_accuracy
 from aae.estimators.weights import Weights, check_class_weights
 from aae.priors import Categorical
+from aae.recipes.build_data import class_counts
 from aae.recipes.schema import LabelSettings
 from aae.scaling import Scaling, ScalingKind
 from aae.training.settings import LossSettings
-
-PSEUDO_ROWS = 10  # of each class, beside the labelled ones, where these say how frequent the classes are
 
 
 class SemiSupervisedAAE(ClassifierMixin, ScoredRows, LabelledEstimator):  # type: ignore[misc]
@@ -233,7 +232,7 @@ class SemiSupervisedAAE(ClassifierMixin, ScoredRows, LabelledEstimator):  # type
             counted = counted / counted.mean()
         counts = np.bincount(labels[labelled], counted[labelled], minlength=len(self.classes_))
         balanced = isinstance(self.class_weight, str)
-        self._class_shares = np.ones(len(counts)) if balanced else (counts + PSEUDO_ROWS) * class_weights
+        self._class_shares = np.ones(len(counts)) if balanced else class_counts(counts) * class_weights
         return class_weights
 
     def _parts(self) -> dict[str, Any]:

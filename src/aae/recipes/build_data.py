@@ -18,12 +18,13 @@ from aae.data.columns import Columns
 from aae.data.memory import SOURCE
 from aae.errors import InputError
 from aae.recipes.methods import METHODS
-from aae.recipes.schema import DataSettings, ModelSettings, Recipe
+from aae.recipes.schema import DataSettings, LabelSettings, ModelSettings, Recipe
 from aae.scaling import Scaling, choose_column_scaling, choose_scaling
 from aae.training.data import TrainingData
 from aae.training.radii import neighbour_links, neighbour_radii
 from aae.training.trainer import SUBSET
 
+PSEUDO_ROWS = 10  # of each class, beside the labelled ones, where these say how frequent the classes are
 Source: TypeAlias = str | Path | Dataset | tuple[Any, Any] | Any
 """A name, a path, rows, (rows, labels), or a data set."""
 
@@ -155,6 +156,75 @@ def _label_informed(recipe: Recipe) -> bool:
     return recipe.model.style is not None and recipe.model.style.label_informed
 
 
+def start_labels(
+    recipe: Recipe, split: Split, scaling: Scaling, table: Columns | None = None
+) -> NDArray[np.int64] | None:
+    """Find the partition of rows that training starts from, -1 for rows outside it, or None where there is to be none.
+
+    Raises
+    ------
+    InputError
+        If there are fewer rows than clusters.
+    """
+    label = recipe.model.label
+    if not recipe.training.start_partition or label is None or label.categories is None:
+        return None
+    if len(split) < label.categories:
+        raise InputError(
+            f"model.label.categories is {label.categories}; found {len(split)} rows, expected no more clusters than rows"
+        )
+    from aae.training.partitions import fit_to_shares, start_partition  # which need scikit-learn
+
+    rows = _tensor(split.rows)
+    if table is not None:
+        rows, scaling = _inner(_scaled(split, scaling), table), Scaling.identity()
+    partition = start_partition(rows, scaling, label.categories, recipe.training.seed)
+    return partition if label.shares is None else fit_to_shares(partition, label.shares)
+
+
+def class_counts(counts: NDArray[Any]) -> NDArray[np.float64]:
+    """Compute how many rows of each class to count for p(y): ten more than are labelled, so that few say little."""
+    found: NDArray[np.float64] = counts + float(PSEUDO_ROWS)
+    return found
+
+
+def with_label_shares(
+    recipe: Recipe,
+    dataset: Dataset,
+    labelled: NDArray[np.int64] | None,
+    partition: NDArray[np.int64] | None,
+) -> Recipe:
+    """Copy a recipe with the numbers that ``model.label.probabilities = "auto"`` stands for: none where all are alike.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Returned as it is where it says p(y) itself.
+    dataset : Dataset
+        Its rows.
+    labelled : array of int64, (l,), or None
+        Indices of the labelled subset.
+    partition : array of int64, (n,), or None
+        Cluster of each row, -1 where that is open.
+    """
+    label = recipe.model.label
+    if label is None or label.probabilities != "auto":
+        return recipe
+    shares: Sequence[float] | None = None
+    if partition is not None:
+        from aae.training.partitions import partition_shares
+
+        assert label.categories is not None
+        shares = partition_shares(partition, label.categories)
+    elif labelled is not None and label.categories in (None, len(dataset.class_names)):
+        assert dataset.train.labels is not None
+        counts = class_counts(np.bincount(dataset.train.labels[labelled], minlength=len(dataset.class_names)))
+        shares = (counts / counts.sum()).tolist()
+    even = shares is None or len(set(shares)) == 1
+    known = LabelSettings(**{**label.model_dump(exclude_unset=True), "probabilities": None if even else shares})
+    return recipe.model_copy(update={"model": recipe.model.model_copy(update={"label": known})})
+
+
 def training_data(
     recipe: Recipe,
     split: Split,
@@ -203,8 +273,8 @@ def _table_data(
     table: Columns,
 ) -> TrainingData:
     """Collect what a run trains on of a table by kind, scaled already, with what is known of it."""
-    rows = torch.from_numpy(scaling.transform(np.asarray(split.rows)))
-    inner = rows[:, : rows.shape[1] - table.outer.width]
+    rows = _scaled(split, scaling)
+    inner = _inner(rows, table)
     neighbours, linked = recipe.training.losses.neighbours, recipe.training.losses.linked
     same = Scaling.identity()
     if radii is None and neighbours is not None:
@@ -221,6 +291,15 @@ def _table_data(
     labels[labelled] = split.labels[labelled]
     known = torch.from_numpy(labels), torch.from_numpy(labelled)
     return TrainingData(rows, same, *known, radii, links, observed=observed)
+
+
+def _scaled(split: Split, scaling: Scaling) -> torch.Tensor:
+    return torch.from_numpy(scaling.transform(np.asarray(split.rows)))
+
+
+def _inner(rows: torch.Tensor, table: Columns) -> torch.Tensor:
+    """Leave the covariates out of scaled rows: they are no part of what makes rows neighbours."""
+    return rows[:, : rows.shape[1] - table.outer.width]
 
 
 def _tensor(rows: NDArray[Any]) -> torch.Tensor:

@@ -220,7 +220,7 @@ class Networks:
             return Softmax(features, categories, batch_norm=batch_norm)
         if label.clusters < categories:
             raise InputError(f"model.label.clusters is {label.clusters}; expected one for each of {categories} labels")
-        return ClusteredSoftmax(features, label.clusters, categories, label.probabilities, batch_norm=batch_norm)
+        return ClusteredSoftmax(features, label.clusters, categories, label.shares, batch_norm=batch_norm)
 
     def corruption(self) -> Corruption:
         """Create the noise on the encoder's input."""
@@ -283,9 +283,7 @@ class Networks:
         assert self.settings.label is not None
         head = self.label_head(features)
         try:
-            shares = priors.Categorical(
-                self.settings.label.categories or self.num_classes, self.settings.label.probabilities
-            )
+            shares = priors.Categorical(self.settings.label.categories or self.num_classes, self.settings.label.shares)
             prior = shares if self.settings.label.clusters is None else priors.Categorical(head.dim)
         except InputError as error:
             raise InputError(f"model.label.{error}") from None

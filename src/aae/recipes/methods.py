@@ -25,7 +25,7 @@ from aae.baselines import (
 from aae.baselines.method import Method
 from aae.model import AdversarialAutoencoder, Model
 from aae.training.phases import Phase, adversarial_phases
-from aae.training.settings import LossSettings
+from aae.training.settings import LossSettings, fading
 
 if TYPE_CHECKING:
     from aae.recipes.build_model import Networks
@@ -57,14 +57,17 @@ class Adversarial(Method):
         return networks.autoencoder(discriminators=True)
 
     def phases(self, recipe: Recipe, model: Model) -> list[Phase]:
-        """Create the phases in the paper's order; with labels the classification phase too."""
-        training = recipe.training
+        """Create the phases in the paper's order; with labels, or clusters to start from, the classification phase too."""
+        training, losses = recipe.training, recipe.training.losses
+        if training.start_partition:
+            weight = fading(training.start_partition, training.epochs)
+            losses = losses.model_copy(update={"classification": weight})
         return adversarial_phases(
             cast(AdversarialAutoencoder, model),
             training.reduction,
-            classify=recipe.data.labels is not None,
+            classify=recipe.data.labels is not None or training.start_partition > 0,
             moment_matching_epochs=training.moment_matching_epochs,
-            losses=training.losses,
+            losses=losses,
         )
 
 

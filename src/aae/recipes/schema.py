@@ -178,9 +178,14 @@ class LabelSettings(Settings):
     """Whether its head is followed by batch normalization; not set: as `encoder.batch_norm` says."""
     init_scale: Positive = 1.0
     """What the initial weights of its head are multiplied with."""
-    probabilities: tuple[float, ...] | None = None
-    """p(y), one for each category, with sum 1: the fraction of each class in the rows where it is known and not even. Not in the
-    paper; not set: all alike."""
+    probabilities: tuple[float, ...] | Literal["auto"] | None = None
+    """p(y), one for each category, with sum 1: the fraction of each class in the rows where it is known and not even; "auto": in
+    the labelled rows, or in the partition that training starts from, if there is one. Not in the paper; not set: all alike."""
+
+    @property
+    def shares(self) -> tuple[float, ...] | None:
+        """p(y) where it is known; None where all are alike, or "auto" has not been looked for in the data."""
+        return self.probabilities if isinstance(self.probabilities, tuple) else None
 
 
 class ClusterHeadSettings(Settings):
@@ -320,6 +325,10 @@ class RecipeTrainingSettings(TrainingSettings):
 
     min_steps: Annotated[int, Field(ge=0, le=MAX_COUNT, strict=True)] = 0
     """Mini-batches that are made at least: of few rows there are more epochs than `epochs`, unless that is set for a run."""
+    start_partition: Fraction = 0.0
+    """Fraction of the epochs in which the label learns, as it does labels, the clusters of a partition found before: the best of
+    several by k-means, Ward's method, Gaussian mixtures and spectral clustering. The weight falls from 1 to 0. Not in the paper;
+    0: there is none."""
     phases: list[Annotated[CustomPhaseSettings, BeforeValidator(_module_alone)]] = []
     """Phases of your own, each a table or just "module:attribute"; they run after those of the method, and one that has the
     name of another takes its place."""
@@ -369,6 +378,8 @@ class Recipe(Settings):
                 f"training.moment_matching_epochs is {moment_matching_epochs}; method {method.name!r} has no such epochs, "
                 "expected 0"
             )
+        if self.training.start_partition:
+            self._check_start()
         default = LossSettings()
         for name in LossSettings.model_fields.keys() - method.losses:
             if getattr(self.training.losses, name) != getattr(default, name):
@@ -414,3 +425,20 @@ class Recipe(Settings):
                 f"training.labelled_batch_size is {labelled}; a network sees labelled rows alone, expected training.batch_size"
             )
         return self
+
+    def _check_start(self) -> None:
+        """Check that a partition to start from can be learnt: by a label that nothing else tells of."""
+        label, losses = self.model.label, self.training.losses
+        needed = {
+            "model.method": (self.model.method, "aae"),
+            "data.labels": (self.data.labels, None),
+            "training.losses.classification": (losses.classification, LossSettings().classification),
+            "model.label.clusters": (None if label is None else label.clusters, None),
+        }
+        for key, (found, expected) in needed.items():
+            if found != expected:
+                raise ValueError(
+                    f"{key} is {found!r}; training.start_partition expects {'none' if expected is None else repr(expected)}"
+                )
+        if label is None or label.categories is None:
+            raise ValueError("training.start_partition needs model.label.categories, the number of clusters to find")

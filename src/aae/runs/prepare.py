@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -22,7 +23,15 @@ from aae.files import pack_tensors, read_bytes, unpack_tensors, write_bytes, wri
 from aae.model import Model
 from aae.noise import Noise, seeded, torch_state
 from aae.recipes import Recipe
-from aae.recipes.build_data import fingerprint, labelled_rows, load_data, make_scaling, training_data
+from aae.recipes.build_data import (
+    fingerprint,
+    labelled_rows,
+    load_data,
+    make_scaling,
+    start_labels,
+    training_data,
+    with_label_shares,
+)
 from aae.recipes.build_model import TableInputs, build_model, build_phases
 from aae.runs.evaluate import anomaly_score, noise_variance, validate
 from aae.runs.recipe import command
@@ -122,17 +131,21 @@ def prepare(
         raise InputError(f"training.{key} is set and there are no validation rows; expected data.validation above 0")
     seed = recipe.training.seed
     labelled = labelled_rows(recipe, dataset)
-    table = dataset.table
+    table, split = dataset.table, dataset.train
+    low, high = value_range(split.rows) if table is None else (0.0, 1.0)
+    scaling = make_scaling(recipe.data, recipe.model, split.rows, table)
+    partition = start_labels(recipe, split, scaling, table)
+    recipe = with_label_shares(recipe, dataset, labelled, partition)
+    if partition is not None:  # it is learnt as labels are
+        split, labelled = replace(split, labels=partition), np.flatnonzero(partition >= 0)
     inputs = None if table is None else TableInputs.of(table)
     model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(seed, INIT), table=inputs)
     model.to(device)
     synchronize(model, distributed)
     torch.manual_seed(seed)  # for modules and samplers of the user that draw from torch itself
-    low, high = value_range(dataset.train.rows) if table is None else (0.0, 1.0)
-    scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows, table)
     kept = _read_radii(folder) if resume and folder.radii.exists() else None
     radii, links = (kept, None) if like is None else (like.radii if kept is None else kept, like.links)
-    on_device = training_data(recipe, dataset.train, scaling, labelled, radii, links, table).to(device)
+    on_device = training_data(recipe, split, scaling, labelled, radii, links, table).to(device)
     model.measure(scaling, [on_device.rows])
     trainer = Trainer(model, build_phases(recipe, model), on_device, recipe.training, device, distributed)
     complete = _with_optimizers(recipe, trainer)

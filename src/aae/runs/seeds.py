@@ -196,7 +196,7 @@ def _train(
 
 
 def train_together(prepared: Sequence[PreparedRun], callbacks: Sequence[AnyCallback] = ()) -> Interruption:
-    """Train runs of one recipe with different seeds to the end: as one batched program those that are equally far.
+    """Train runs of one recipe with different seeds to the end: batched those that are equally far and have one p(y).
 
     Returns
     -------
@@ -204,11 +204,12 @@ def train_together(prepared: Sequence[PreparedRun], callbacks: Sequence[AnyCallb
         Whether a signal came when there was nothing to stop any more.
     """
     interruption = Interruption()
-    places: dict[tuple[int, int], list[PreparedRun]] = {}
+    places: dict[tuple[int, int, object], list[PreparedRun]] = {}
     for one in prepared:
-        trainer = one.job.trainer
-        places.setdefault((trainer.epoch, trainer.step), []).append(one)
-    for (epoch, _), group in places.items():
+        trainer, label = one.job.trainer, one.recipe.model.label
+        shares = None if label is None else label.probabilities  # p(y), which is no part of the weights
+        places.setdefault((trainer.epoch, trainer.step, shares), []).append(one)
+    for (epoch, *_), group in places.items():
         name = group[0].recipe.name
         jobs = [one.job for one in group]
         settings = group[0].recipe.training

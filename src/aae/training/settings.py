@@ -238,6 +238,11 @@ def weight_at(weight: float | dict[int, float], epoch: int) -> float:
     return float(np.interp(epoch, epochs, [weight[e] for e in epochs]))
 
 
+def fading(part: float, epochs: int) -> dict[int, float]:
+    """Return the weight, by epoch, with which a partition is learnt: it falls from 1 to 0 over a part of the epochs."""
+    return {0: 1.0, max(1, round(part * epochs)): 0.0}
+
+
 class TrainingSettings(Settings):
     """Length, batches and precision; which phases run follows from the method.
 

@@ -2,16 +2,23 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import make_blobs, make_moons
 from sklearn.metrics import adjusted_rand_score
 
 import aae
 from aae.errors import InputError
-from aae.estimators import partitions
-from aae.estimators.partitions import agreement, start_partition
+from aae.scaling import Scaling
+from aae.training import partitions
+from aae.training.partitions import agreement, start_partition
 
 SMALL = {"hidden_layer_sizes": (32,), "discriminator_layer_sizes": (16,), "batch_size": 50, "random_state": 0}
 UNEVEN, SIZES = make_blobs([450, 25, 25], 8, random_state=4)
+PLAIN = Scaling.identity()
+
+
+def _tensor(rows):
+    return torch.from_numpy(rows.astype(np.float32))
 
 
 def test_the_partition_suits_the_shape_of_the_groups():
@@ -19,10 +26,10 @@ def test_the_partition_suits_the_shape_of_the_groups():
     stretched = stretched @ np.array([[0.6, -0.64], [-0.41, 0.85]])
     moons, halves = make_moons(500, noise=0.06, random_state=0)
     for rows, true in ((UNEVEN, SIZES), (stretched, groups), (moons, halves)):
-        found = start_partition(rows.astype(np.float32), true.max() + 1, 0)
+        found = start_partition(_tensor(rows), PLAIN, true.max() + 1, 0)
         assert adjusted_rand_score(true, found) > 0.95
         assert (np.diff(np.bincount(found)) <= 0).all()  # the largest first
-        assert np.array_equal(found, start_partition(rows.astype(np.float32), true.max() + 1, 0))
+        assert np.array_equal(found, start_partition(_tensor(rows), PLAIN, true.max() + 1, 0))
 
 
 def test_agreement_is_the_information_of_neighbours():
@@ -35,7 +42,7 @@ def test_agreement_is_the_information_of_neighbours():
 
 def test_some_rows_stand_for_many(monkeypatch):
     monkeypatch.setattr(partitions, "ROWS", 300)
-    found = start_partition(UNEVEN.astype(np.float32), 3, 0)
+    found = start_partition(_tensor(UNEVEN), PLAIN, 3, 0)
     assert (found >= 0).sum() == 300
     assert adjusted_rand_score(SIZES[found >= 0], found[found >= 0]) > 0.95
     model = aae.AAEClusterer(3, epochs=60, **SMALL).fit(UNEVEN)
@@ -44,7 +51,7 @@ def test_some_rows_stand_for_many(monkeypatch):
 
 @pytest.mark.parametrize(("rows", "clusters"), [(np.ones((20, 3)), 4), (np.eye(6), 6), (np.arange(5.0)[:, None], 2)])
 def test_rows_without_groups_have_a_partition_too(rows, clusters):
-    found = start_partition(rows.astype(np.float32), clusters, 0)
+    found = start_partition(_tensor(rows), PLAIN, clusters, 0)
     assert found.min() == 0
     assert found.max() < clusters
 

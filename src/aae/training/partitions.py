@@ -1,4 +1,7 @@
-"""A partition for clusters to start from: of several quick ones that in which neighbours agree most. Not in the paper."""
+"""A partition for clusters to start from: of several quick ones that in which neighbours agree most. Not in the paper.
+
+q(y|x) learns it as labels are learnt in section 5, with a weight that falls to 0 early in training.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import ArpackError
 from sklearn.cluster import AgglomerativeClustering, KMeans
@@ -18,8 +21,8 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from aae.estimators.rows import Labels, Rows
 from aae.noise import Noise
+from aae.scaling import Scaling
 
 ROWS, VALUES = 5000, 2**25  # of more rows so many are drawn, or of wide ones what has so many values: 256 MiB
 LEAST_ROWS = 1000
@@ -30,12 +33,14 @@ MANY = 50  # clusters, beyond which only k-means and Ward's method are quick
 UNSURE = 0.75  # weight of what a neighbour's cluster leaves open, beside what it tells
 FLOOR = 1e-2  # variance added to the covariances of a mixture, of rows with mean square 1
 ALIKE = 1e-3  # how far from 1 the standard deviations of columns may be that count as standardized
+LEAST = 0.2  # of an even share, that a cluster is expected to have at least, however few rows it starts with
 
+Labels = NDArray[np.int64]
 View = NDArray[np.float64]  # (n, components)
 Graph = tuple[NDArray[np.float64], NDArray[np.integer]]  # distances and indices of neighbours, (n, k)
 
 
-def start_partition(rows: Rows | Tensor, clusters: int, seed: int) -> Labels:
+def start_partition(rows: Tensor, scaling: Scaling, clusters: int, seed: int) -> Labels:
     """Find a partition of rows: the best of several by k-means, Ward's method, Gaussian mixtures and spectral clustering.
 
     They look at principal components of the rows, as they are and with standardized columns, because none of these methods is
@@ -45,8 +50,10 @@ def start_partition(rows: Rows | Tensor, clusters: int, seed: int) -> Labels:
 
     Parameters
     ----------
-    rows : array or Tensor, (n, columns)
-        Scaled rows, at least as many as clusters.
+    rows : Tensor, (n, ...)
+        Rows as stored, at least as many as clusters; they may be a memory map.
+    scaling : Scaling
+        From stored rows to what the network sees.
     clusters : int
         How many, 1 or larger.
     seed : int
@@ -57,18 +64,55 @@ def start_partition(rows: Rows | Tensor, clusters: int, seed: int) -> Labels:
     array of int64, (n,)
         Cluster of each row, the largest first; -1 for those that were not drawn. Where many rows are equal there may be fewer.
     """
-    drawn, size = np.arange(len(rows)), max(clusters, min(ROWS, max(LEAST_ROWS, VALUES // rows.shape[1])))
+    drawn, size = torch.arange(len(rows)), max(clusters, min(ROWS, max(LEAST_ROWS, VALUES // rows[0].numel())))
     if len(rows) > size:
-        drawn = np.sort(Noise(seed).permutation(len(rows))[:size].numpy())
+        drawn = Noise(seed).permutation(len(rows))[:size].sort().values
     threads = torch.get_num_threads()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # equal rows and parts without a link are no concern of the user
-        found = _best(np.asarray(rows[drawn], np.float64), clusters, seed)
+        found = _best(scaling(rows[drawn]).numpy().astype(np.float64), clusters, seed)
     torch.set_num_threads(threads)  # searches for neighbours set those of torch's products too
     order = np.argsort(-np.bincount(found, minlength=clusters), kind="stable")
     labels = np.full(len(rows), -1, np.int64)
-    labels[drawn] = np.argsort(order)[found]
+    labels[drawn.numpy()] = np.argsort(order)[found]
     return labels
+
+
+def fit_to_shares(partition: Labels, shares: ArrayLike) -> Labels:
+    """Number the clusters of a partition, the largest first, so that the k-th largest is that of the k-th largest share.
+
+    Parameters
+    ----------
+    partition : array of int64, (n,)
+        Cluster of each row, -1 where that is open.
+    shares : array-like, (clusters,)
+        Share that each cluster is to have.
+    """
+    order = np.argsort(-np.asarray(shares), kind="stable")
+    return np.where(partition >= 0, order[partition], -1)
+
+
+def partition_shares(partition: Labels, clusters: int) -> list[float] | None:
+    """Compute the share of the rows in each cluster, at least a fifth of an even one; None where no row has a cluster.
+
+    Parameters
+    ----------
+    partition : array of int64, (n,)
+        Cluster of each row, -1 where that is open.
+    clusters : int
+        How many there are.
+
+    Returns
+    -------
+    list of float, or None
+        One for each cluster, with sum 1.
+    """
+    counts = np.bincount(partition[partition >= 0], minlength=clusters)
+    if not counts.sum():
+        return None
+    shares = np.maximum(counts / counts.sum(), LEAST / clusters)
+    found: list[float] = (shares / shares.sum()).tolist()
+    return found
 
 
 def _best(rows: NDArray[np.float64], clusters: int, seed: int) -> Labels:
