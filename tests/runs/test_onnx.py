@@ -175,11 +175,11 @@ def test_an_estimator_takes_and_gives_rows_in_their_units(tmp_path):
     rows = np.random.default_rng(0).normal(300, [1, 20, 500], (60, 3))
     model = aae.SemiSupervisedAAE(epochs=1, hidden_layer_sizes=(8,), random_state=0).fit(rows, np.arange(60) % 3)
     files = model.export(tmp_path / "onnx")
-    assert [file.name for file in files] == ["encoder.onnx", "decoder.onnx", "classifier.onnx"]
+    assert [file.name for file in files] == ["encoder.onnx", "decoder.onnx", "score.onnx", "classifier.onnx"]
     codes = infer(files[0], rows=rows)
     np.testing.assert_allclose(codes["style"], model.transform(rows), atol=TOLERANCE)
     np.testing.assert_allclose(infer(files[1], **codes)["rows"], model.reconstruct(rows), rtol=1e-4)
-    np.testing.assert_allclose(infer(files[2], rows=rows)["probabilities"], model.predict_proba(rows), atol=TOLERANCE)
+    np.testing.assert_allclose(infer(files[3], rows=rows)["probabilities"], model.predict_proba(rows), atol=TOLERANCE)
 
 
 # --- the files ---------------------------------------------------------------------------------------------------------

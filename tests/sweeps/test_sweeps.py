@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import small_networks
 
@@ -175,6 +177,13 @@ BAD = [
         "recipe demo: model.style.dim is 0; expected 'auto' or a value greater",
     ),
     (["--search", "3", "--range", "model.encoder.dropout=0:.5:log"], "a logarithmic scale expects more than 0"),
+    (
+        ["--grid", "training.batch_size=50,50.0"],
+        "training.batch_size=50 and training.batch_size=50.0 make the same recipe",
+    ),
+    (["--grid", "data.source=digits,/nope/x.csv"], "unknown data set '/nope/x.csv'"),
+    (["--search", "2", "--grid", "data.source=digits,/nope/x.csv"], "unknown data set '/nope/x.csv'"),
+    (["--grid", "data.labels=50,1000000"], "data.labels: found 1000000"),
     (["--jobs", "0"], "jobs is 0; expected 1 or more, or -1"),
     (["--slurm"], "slurm: Could not detect"),
     (["--slurm-set", "timeout_min=5"], "--slurm-set timeout_min: nothing is sent to Slurm; expected --slurm too"),
@@ -193,7 +202,9 @@ def test_bad_input_is_one_line_before_anything_is_trained(more, message, tmp_pat
 
 def test_a_folder_belongs_to_one_sweep(finished, tmp_path, capsys):
     assert command(words("--run", str(finished.folder), "--grid", "training.batch_size=50")) == 2
-    assert "holds another sweep; choices is" in capsys.readouterr().err
+    assert "grid training.batch_size is 50, that one has 50,200; expected another folder" in capsys.readouterr().err
+    assert command(words("--run", str(finished.folder), "--set", "training.epochs=2", "--grid", GRID[0])) == 2
+    assert "holds another sweep; training.epochs of demo is 2, that one has 1; expected" in capsys.readouterr().err
     assert command(["sweep", "--run", str(tmp_path / "none")]) == 2
     assert "no sweep to go on with" in capsys.readouterr().err
     (tmp_path / "full").mkdir()
@@ -224,6 +235,8 @@ def test_values_are_read_as_in_toml_and_bare_words_as_texts():
         "e.f": ["[10, 20]", "[30]"],
         "g.h": ['{ "0" = 0.1, "5" = 0.01 }', "0.1"],
     }
+    assert choices_from({"a.b": np.logspace(-2, 0, 2)}) == {"a.b": ["0.01", "1.0"]}
+    assert choices_from("a.b=1,2") == {"a.b": ["1", "2"]}
     assert choices_from({"a.b": [1, True, None.__class__.__name__]}) == {"a.b": ["1", "true", '"NoneType"']}
     assert [*grid({"a": ["1", "2"], "b": ["3"]})] == [{"a": "1", "b": "3"}, {"a": "2", "b": "3"}]
     assert Range.parse("a", "1e-3:0.1:log") == Range(0.001, 0.1, log=True)
@@ -358,8 +371,63 @@ def test_a_job_that_has_to_make_way_writes_a_checkpoint_and_goes_on_from_it_when
     assert len(alone.history) == 12
 
 
-def test_bad_arguments_in_python():
-    with pytest.raises(InputError, match="settings without a recipe"):
-        aae.sweep(run="nowhere", grid={"training.batch_size": [1]})
-    with pytest.raises(InputError, match="expected at least 1"):
-        aae.sweep("demo", seeds=0)
+def test_paths_of_a_grid_are_those_of_the_folder_where_it_was_given_and_data_is_checked_with_its_keys(
+    tmp_path, monkeypatch
+):
+    rng = np.random.default_rng(0)
+    lines = ["a,b,k", *(f"{a:.3f},{b:.3f},{int(a > 0)}" for a, b in rng.normal(size=(60, 2)))]
+    (tmp_path / "d1.csv").write_text("\n".join(lines))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    table = [
+        *TINY,
+        "data.label_column=k",
+        "data.labels=20",
+        "data.validation=0.2",
+        "training.batch_size=20",
+    ]
+    found = aae.sweep("demo", "s", grid={"data.source": ["d1.csv"]}, settings=table)
+    (seed,) = found.best.folder.glob("seed-0")
+    (seed / "model.safetensors").unlink()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = aae.sweep(run="../s")
+    assert again.best.settings == {"data.source": f'"{tmp_path / "d1.csv"}"'}
+    assert "d1.csv" in again.best_recipe().title
+
+
+def test_a_scheduler_that_does_not_answer_leaves_no_sweep(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("refused")
+
+    monkeypatch.setattr("distributed.Client", refuse)
+    with pytest.raises(InputError, match=r"dask: 127\.0\.0\.1:1: refused; expected the address of a scheduler"):
+        aae.sweep("demo", tmp_path / "s", settings=TINY, execution=Execution(dask="127.0.0.1:1"))
+    assert not (tmp_path / "s").exists()
+
+
+BAD_ARGUMENTS = [
+    ({"grid": {"training__batch_size": 50}}, "grid: training__batch_size is 50; expected a list of values"),
+    ({"grid": {"training__batch_size": "50,100"}}, "grid: training__batch_size is '50,100'; expected a list of values"),
+    ({"grid": {3: [1]}}, "found the key 3; expected a text"),
+    ({"grid": 3}, "grid: found 3; expected a mapping, or texts KEY=VALUE,VALUE,..."),
+    ({"settings": 3}, "settings: found 3; expected a mapping, or texts KEY=VALUE"),
+    ({"seeds": "a"}, "seeds is 'a'; expected a whole number, at least 1"),
+    ({"seeds": -1}, "seeds is -1; expected a whole number, at least 1"),
+    ({"search": "2"}, "search is '2'; expected a whole number, at least 1"),
+    ({"ranges": {"model.style.dim": (2, 4)}, "search": 1}, "range model.style.dim is (2, 4); expected a text LOW:HIGH"),
+    ({"metric": 3}, "metric is 3; expected the name of a metric"),
+    ({"execution": "x"}, "execution is 'x'; expected an aae.sweeps.Execution"),
+    ({"execution": Execution(jobs="x")}, "jobs is 'x'; expected 1 or more"),
+    ({"data": 3}, "data is 3; expected a name or a path"),
+    ({"run": 3}, "run is 3; expected a path"),
+    ({"recipes": 3}, "recipes is 3; expected names, paths or recipes"),
+    ({"recipes": [3]}, "a recipe is 3; expected a name, a path or a recipe"),
+    ({"recipes": (), "grid": {"training.batch_size": [1]}}, "settings without a recipe"),
+]
+
+
+@pytest.mark.parametrize(("given", "message"), BAD_ARGUMENTS, ids=[str(given) for given, _ in BAD_ARGUMENTS])
+def test_bad_arguments_in_python(given, message, tmp_path):
+    with pytest.raises(InputError, match=re.escape(message)):
+        aae.sweep(**{"recipes": "demo", "run": tmp_path / "s"} | given)
+    assert not (tmp_path / "s").exists()

@@ -139,7 +139,7 @@ def _print_result(found: SweepResult) -> None:
     if found.importance:
         table = new_table("what mattered", "of the variance")
         for key, fraction in found.importance.items():
-            table.add_row(key, f"{100 * fraction:.0f} %")
+            table.add_row(key.removeprefix("training."), f"{100 * fraction:.0f} %")
         print_table(table)
     if found.best is not None:
         print(f"best: {shown(found.best.folder)}")

@@ -91,14 +91,16 @@ def differences(recipe: Recipe) -> dict[str, tuple[Any, Any]]:
 
 def _flat(recipe: Recipe) -> dict[str, Any]:
     """Return all settings of a recipe by their dotted keys, without those of its own description."""
+    return flatten(
+        recipe.model_dump(mode="json", include={"data", "model", "training", "evaluation"}, exclude_none=True)
+    )
 
-    def walk(value: Any, key: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            return {key: value}
-        return {k: v for name, part in value.items() for k, v in walk(part, f"{key}.{name}" if key else name).items()}
 
-    settings = recipe.model_dump(mode="json", include={"data", "model", "training", "evaluation"}, exclude_none=True)
-    return walk(settings, "")
+def flatten(table: Any, key: str = "") -> dict[str, Any]:
+    """Return what a table holds by dotted keys."""
+    if not isinstance(table, dict):
+        return {key: table}
+    return {k: v for name, part in table.items() for k, v in flatten(part, f"{key}.{name}" if key else name).items()}
 
 
 def dump(recipe: Recipe) -> str:

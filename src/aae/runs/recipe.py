@@ -68,12 +68,15 @@ def _fitted(own: Recipe, data: str) -> list[tuple[str, Any]]:
 def _with_full_paths(recipe: Recipe) -> Recipe:
     """Make the paths of a recipe absolute where they exist: a run is used from other folders too."""
     given = {"source": recipe.data.source, "labels_file": recipe.data.labels_file}
-    full = {
-        key: as_text(str(path.absolute()))
-        for key, value in given.items()
-        if value is not None and value not in NAMES and (path := local_path(value)).exists()
-    }
+    full = {key: full_path(value) for key, value in given.items() if value is not None}
     return recipe.model_copy(update={"data": recipe.data.model_copy(update=full)})
+
+
+def full_path(source: str) -> str:
+    """Return the absolute path of data that exists; anything else, such as the name of a data set, as it is."""
+    if source in NAMES or not (path := local_path(source)).exists():
+        return source
+    return as_text(str(path.absolute()))
 
 
 def command(recipe: Recipe) -> str:

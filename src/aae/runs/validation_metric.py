@@ -20,7 +20,7 @@ from aae.training.trainer import INIT
 DEFAULTS = ("validation_error_percent", "validation_reconstruction")
 
 
-def choose_metric(recipes: Sequence[Recipe], wanted: str | None) -> str:
+def choose_metric(recipes: Sequence[Recipe], wanted: str | None, known: Sequence[set[str]] | None = None) -> str:
     """Return the metric by which settings are compared: the error of labels, without labels the reconstruction of rows.
 
     Parameters
@@ -29,13 +29,15 @@ def choose_metric(recipes: Sequence[Recipe], wanted: str | None) -> str:
         Whose settings are compared; they are not trained for this.
     wanted : str, optional
         The one to check, in place of the default.
+    known : sequence of set of str, optional
+        What `metrics_of` found of each recipe.
 
     Raises
     ------
     InputError
         If a recipe does not have it, it has no better direction, or there is no validation split.
     """
-    known: list[set[str]] = [metrics_of(recipe) for recipe in recipes]
+    known = [metrics_of(recipe) for recipe in recipes] if known is None else known
     for recipe, metrics in zip(recipes, known, strict=True):
         if not metrics:
             raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from aae.errors import InputError
 from aae.evaluation.metrics import describe
 from aae.files import read_object, write_json
 from aae.recipes import Recipe
-from aae.recipes.reader import check, given
+from aae.recipes.reader import check, flatten, given
 from aae.runs.seeds import with_seeds
+from aae.runs.validation_metric import choose_metric, metrics_of
 from aae.sweeps.space import Choices, Range, Settings, grid
-from aae.sweeps.trials import Trial
+from aae.sweeps.trials import Trial, load
 
 FILE = "sweep.json"
 MAX_TRIALS = 100_000
@@ -95,12 +97,64 @@ class Definition:
         for recipe in self.recipes:
             with_seeds(recipe, self.seeds)
             if self.trials is None:
-                for settings in grid(self.choices):
-                    self.trial(recipe, settings, nowhere)
+                _check_distinct(self.trial(recipe, settings, nowhere) for settings in grid(self.choices))
                 continue
-            for key, values in (self.choices | {key: one.ends for key, one in self.ranges.items()}).items():
-                for value in values:  # whether they fit together shows when they are tried
-                    self.trial(recipe, {key: value}, nowhere)
+            for key, values in self._ends.items():  # whether they fit together shows when they are tried
+                _check_distinct(self.trial(recipe, {key: value}, nowhere) for value in values)
+
+    @property
+    def _ends(self) -> Choices:
+        """All values of keys, and both ends of ranges."""
+        return self.choices | {key: one.ends for key, one in self.ranges.items()}
+
+    def check_data(self, wanted: str | None) -> str:
+        """Load the data of every setting, check that the labels asked for are there, and choose the metric.
+
+        Parameters
+        ----------
+        wanted : str, optional
+            The metric, in place of the default.
+
+        Returns
+        -------
+        str
+            The metric.
+
+        Raises
+        ------
+        InputError
+            As `load_data`, `labelled_rows` and `choose_metric`. In a search some values need not fit together.
+        """
+        of_data = {key: values for key, values in self._ends.items() if key.startswith("data.")}
+        others = {key: values[0] for key, values in self.choices.items() if key not in of_data}
+        fitting: list[tuple[Recipe, Settings]] = []
+        known: list[set[str]] = []
+        wrong: list[tuple[str, Settings, InputError]] = []
+        for base in self.recipes:
+            for settings in grid(of_data):
+                try:
+                    try:
+                        recipe, metrics = self._measure(base, settings)
+                    except InputError:  # which may be what other keys mend
+                        if not others or self.trials is not None:
+                            raise
+                        recipe, metrics = self._measure(base, others | settings)
+                except InputError as error:
+                    if self.trials is None:
+                        raise
+                    wrong.append((base.name, settings, error))
+                    continue
+                fitting.append((recipe, settings))
+                known.append(metrics)
+        for name, settings, refusal in wrong:
+            used = [one for recipe, one in fitting if recipe.name == name]
+            if not settings or any(all(one[key] != value for one in used) for key, value in settings.items()):
+                raise refusal
+        return choose_metric([recipe for recipe, _ in fitting], wanted, known)
+
+    def _measure(self, base: Recipe, settings: Settings) -> tuple[Recipe, set[str]]:
+        recipe = self.trial(base, settings, Path("sweep")).recipe
+        return recipe, metrics_of(recipe, load(recipe))
 
     def as_json(self) -> dict[str, Any]:
         """Return it as it stands in the folder."""
@@ -125,20 +179,15 @@ class Definition:
         now = self.as_json()
         if path.exists():
             before = read_object(path)
-            for key, value in json.loads(json.dumps(now)).items():
-                found = before.get(key)
-                grows = (
-                    key == ("seeds" if self.trials is None else "trials") and isinstance(found, int) and value > found
-                )
-                if found == value or grows:
+            here, there = _by_key(json.loads(json.dumps(now))), _by_key(before)
+            for key in [*here, *(key for key in there if key not in here)]:
+                value, found = here.get(key), there.get(key)
+                grows = key == ("seeds" if self.trials is None else "trials")
+                if value == found or (grows and isinstance(found, int) and isinstance(value, int) and value > found):
                     continue
-                what = f"{len(value)} recipe(s)" if key == "recipes" and isinstance(value, dict) else repr(value)
-                there = ", ".join(found) if key == "recipes" and isinstance(found, dict) else repr(found)
-                if key == "recipes" and isinstance(found, dict) and set(found) == set(value):
-                    name = next(name for name in value if value[name] != found[name])
-                    what, there = f"{name} with other keys", name
+                what, other = ("not set" if one is None else _shown(one) for one in (value, found))
                 raise InputError(
-                    f"{folder}: holds another sweep; {key} is {what}, that one has {there}; expected another folder"
+                    f"{folder}: holds another sweep; {key} is {what}, that one has {other}; expected another folder"
                 )
         elif folder.exists() and (
             not folder.is_dir() or any(not entry.name.startswith(".") for entry in folder.iterdir())
@@ -175,3 +224,30 @@ class Definition:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path}: not the file of a sweep; expected one that this program wrote") from None
+
+
+def _check_distinct(trials: Iterable[Trial]) -> None:
+    """Check that no two settings make the same recipe, however their values are written."""
+    seen: dict[str, Settings] = {}
+    for trial in trials:
+        before = seen.setdefault(trial.recipe.model_dump_json(), trial.settings)
+        if before is trial.settings:
+            continue
+        keys = [key for key, value in trial.settings.items() if before[key] != value]
+        one, other = (" ".join(f"{key}={settings[key]}" for key in keys) for settings in (before, trial.settings))
+        raise InputError(f"grid: {one} and {other} make the same recipe; expected each once")
+
+
+def _by_key(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """List what a sweep is by keys as a person gives them: first the names of its recipes."""
+    recipes, choices, ranges = (dict(definition.get(name) or {}) for name in ("recipes", "choices", "ranges"))
+    found: dict[str, Any] = {"recipe": ", ".join(recipes)}
+    for name, table in recipes.items():
+        found |= {f"{key} of {name}": value for key, value in flatten(table).items()}
+    found |= {f"grid {key}": values for key, values in choices.items()}
+    found |= {f"range {key}": value for key, value in ranges.items()}
+    return found | {key: definition.get(key) for key in ("seeds", "metric", "trials")}
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

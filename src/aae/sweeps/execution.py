@@ -65,14 +65,16 @@ class Execution:
         Raises
         ------
         InputError
-            If a number of workers is not at least 1, two places are named, or what one needs is not installed.
+            If a number of workers is not at least 1, two places are named, what one needs is not installed, or no scheduler
+            answers.
         """
-        if self.jobs is not None and self.jobs < 1 and self.jobs != -1:
-            raise InputError(f"jobs is {self.jobs}; expected 1 or more, or -1 for one on each processor")
+        if self.jobs is not None and (not isinstance(self.jobs, int) or (self.jobs < 1 and self.jobs != -1)):
+            raise InputError(f"jobs is {self.jobs!r}; expected 1 or more, or -1 for one on each processor")
         if self.dask is not None and self.slurm is not None:
             raise InputError("found both a Dask scheduler and Slurm; expected one of them")
         if self.dask is not None:
-            _require("distributed", "dask")
+            with ExitStack() as stack:
+                _connect(self.dask, stack)
         if self.slurm is not None:
             with TemporaryDirectory() as folder:
                 self._executor(Path(folder))

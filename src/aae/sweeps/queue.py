@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,20 +14,19 @@ from aae.device import choose_device
 from aae.errors import InputError, InterruptedTrainingError, TrainingError
 from aae.files import expand, write_json
 from aae.recipes import Recipe
-from aae.recipes.reader import change
-from aae.runs.recipe import read_recipe
-from aae.runs.validation_metric import choose_metric
+from aae.runs.recipe import full_path, read_recipe
 from aae.sweeps import search as searching
 from aae.sweeps.definition import Definition
 from aae.sweeps.execution import Execution, WorkerKilledError, wait_a_moment
 from aae.sweeps.report import SweepResult, summarize
-from aae.sweeps.space import Range, choices_from, key_of, overrides, ranges_from, value_text
+from aae.sweeps.space import Choices, Range, choices_from, key_of, listed, overrides, ranges_from, value_text
 from aae.sweeps.trials import Trial, describe, is_open_elsewhere, note
 from aae.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     import optuna
 
+PATHS = ("data.source", "data.labels_file")
 KILLED = "its process was killed, as systems do when memory runs out"
 
 
@@ -34,12 +34,12 @@ def sweep(
     recipes: str | Path | Recipe | Sequence[str | Path | Recipe] = (),
     run: str | Path = "runs/sweep",
     *,
-    grid: Mapping[str, Sequence[Any]] | Iterable[str] = (),
-    ranges: Mapping[str, str | Range] | Iterable[str] = (),
+    grid: Mapping[str, Iterable[Any]] | str | Iterable[str] = (),
+    ranges: Mapping[str, str | Range] | str | Iterable[str] = (),
     search: int | None = None,
     prune: bool = True,
     seeds: int | None = None,
-    settings: Mapping[str, Any] | Iterable[str] = (),
+    settings: Mapping[str, Any] | str | Iterable[str] = (),
     data: str | Path | None = None,
     metric: str | None = None,
     device: str = "auto",
@@ -57,10 +57,10 @@ def sweep(
         Names, ``.toml`` files, or recipes already read. None: the sweep that the folder holds goes on as it is.
     run : str or Path
         Folder of the sweep. The runs of a setting are in ``<recipe>/<hash of the setting>/seed-0`` and so on.
-    grid : mapping or iterable of str
+    grid : mapping, str or iterable of str
         From key to its values, with dots or, as in `aae.train`, two underscores; or ``KEY=VALUE,VALUE,...``. All combinations are
         trained, or a search chooses among them.
-    ranges : mapping or iterable of str
+    ranges : mapping, str or iterable of str
         For a search: from key to ``LOW:HIGH`` or ``LOW:HIGH:log``, or ``KEY=LOW:HIGH``; whole numbers if both ends are.
     search : int, optional
         Number of settings to try with Optuna, in place of all combinations; a search that the folder holds may be given more.
@@ -69,7 +69,7 @@ def sweep(
     seeds : int, optional
         Trainings of each setting, from ``training.seed`` on, over which results are averaged; by default one, or as many as the
         sweep in the folder has. With more than that only the new ones of a grid are trained.
-    settings : mapping or iterable of str
+    settings : mapping, str or iterable of str
         What is different from the recipes everywhere: from key to value, or ``KEY=VALUE``.
     data : str or Path, optional
         Named data set or path, in place of the recipes' own.
@@ -95,22 +95,30 @@ def sweep(
     InterruptedTrainingError
         After a signal; the same call goes on.
     """
+    for name, count in (("seeds", seeds), ("search", search)):
+        if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
+            raise InputError(f"{name} is {count!r}; expected a whole number, at least 1")
+    one_recipe = (str, Path, Recipe)
+    _check_type("metric", metric, (str,), "the name of a metric")
+    _check_type("data", data, (str, Path), "a name or a path")
+    _check_type("run", run, (str, Path), "a path")
+    _check_type("execution", execution, (Execution,), "an aae.sweeps.Execution")
+    _check_type("recipes", recipes, (*one_recipe, Iterable), "names, paths or recipes")
     folder, execution = expand(run), execution or Execution()
     execution.check()
     choose_device(device)
-    for name, count in (("seeds", seeds), ("search", search)):
-        if count is not None and count < 1:
-            raise InputError(f"{name} is {count}; expected at least 1")
-    listed = [recipes] if isinstance(recipes, str | Path | Recipe) else list(recipes)
-    if listed:
-        fixed = _settings(settings)
-        found = tuple(_read(one, fixed, None if data is None else str(data)) for one in listed)
-        definition = Definition(found, choices_from(grid), ranges_from(ranges), seeds or 1, metric or "", search)
+    given = [recipes] if isinstance(recipes, one_recipe) else list(recipes)
+    for one in given:
+        _check_type("a recipe", one, one_recipe, "a name, a path or a recipe")
+    choices, spans, fixed = _with_full_paths(choices_from(grid)), ranges_from(ranges), _settings(settings)
+    if given:
+        found = tuple(_read(one, fixed, None if data is None else str(data)) for one in given)
+        definition = Definition(found, choices, spans, seeds or 1, metric or "", search)
         definition.check()
         searching.check_stored(folder)
-        definition = replace(definition, metric=choose_metric(found, metric))
+        definition = replace(definition, metric=definition.check_data(metric))
     else:
-        if list(grid) or list(ranges) or list(settings) or metric is not None or data is not None:
+        if choices or spans or fixed or metric is not None or data is not None:
             raise InputError("settings without a recipe; expected recipes, or the folder of a sweep alone")
         before = Definition.read(folder)
         definition = replace(before, seeds=seeds or before.seeds, trials=search or before.trials)
@@ -127,7 +135,23 @@ def sweep(
         raise InterruptedTrainingError(f"{folder}: stopped; the same command goes on with it", error.status) from None
 
 
-def _settings(given: Mapping[str, Any] | Iterable[str]) -> list[str]:
+def _check_type(name: str, value: Any, kinds: tuple[type, ...], expected: str) -> None:
+    if value is not None and not isinstance(value, kinds):
+        raise InputError(f"{name} is {value!r}; expected {expected}")
+
+
+def _with_full_paths(choices: Choices) -> Choices:
+    """Make paths of data absolute where they exist: a sweep goes on from other folders too."""
+
+    def full(text: str) -> str:
+        value = tomllib.loads(f"value = {text}")["value"]
+        return value_text(full_path(value)) if isinstance(value, str) else text
+
+    return {key: [full(one) for one in values] if key in PATHS else values for key, values in choices.items()}
+
+
+def _settings(given: Mapping[str, Any] | str | Iterable[str]) -> list[str]:
+    given = listed(given, "settings", "KEY=VALUE")
     if isinstance(given, Mapping):
         return overrides({key_of(key): value_text(value) for key, value in given.items()})
     return [as_text(text) for text in given]
@@ -140,7 +164,7 @@ def _read(recipe: str | Path | Recipe, fixed: Sequence[str], data: str | None) -
         raise InputError(
             f"data is {data!r}; a recipe already read has its data, expected read_recipe(..., data={data!r})"
         )
-    return change(recipe, fixed)
+    return read_recipe(recipe, fixed)
 
 
 def _all(definition: Definition, folder: Path, device: str, execution: Execution, retry: bool) -> SweepResult:
@@ -184,7 +208,7 @@ def train_all(trials: Sequence[Trial], metric: str, folder: Path, device: str, e
 def _find_killed(open_ones: Sequence[tuple[Trial, Recipe]], metric: str, device: str, execution: Execution) -> None:
     """Train what had been begun when a worker was killed, each alone; that which is killed again has failed."""
     for trial, recipe in open_ones:
-        if recipe not in trial.open_seeds() or trial.run(recipe).is_new() or is_open_elsewhere(trial, recipe):
+        if recipe not in trial.open_seeds() or not trial.is_begun(recipe) or is_open_elsewhere(trial, recipe):
             continue
         try:
             execution.run_apart(Drain((trial,), metric, device, 1, recipe.training.seed))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -148,7 +149,8 @@ class SweepResult:
         """Return what was trained on what, how often."""
         recipes, seeds = self.definition.recipes, self.definition.seeds
         names = " and ".join(recipe.name for recipe in recipes)
-        sources = " and ".join(dict.fromkeys(Path(recipe.data.source).name for recipe in recipes))
+        given = [json.loads(text) for text in self.definition.choices.get("data.source", ())]
+        sources = " and ".join(dict.fromkeys(Path(one).name for one in given or [r.data.source for r in recipes]))
         times = f", {seeds} seeds each" if seeds > 1 else ""
         return f"{names}: trained on {sources}, {settings} setting{'s' * (settings > 1)}{times}"
 
@@ -175,7 +177,7 @@ class SweepResult:
         table.writerow(["recipe", *keys, f"{self.definition.metric}_mean", "std", "seeds", "failed", "folder"])
         for row in self.rows:
             settings = [row.settings.get(key, "") for key in keys]
-            numbers = ["" if value is None else repr(value) for value in (row.mean, row.std)]
+            numbers = ["" if value is None else f"{value:.10g}" for value in (row.mean, row.std)]
             where = row.folder.relative_to(self.folder)
             table.writerow([row.recipe, *settings, *numbers, len(row.values), "; ".join(row.failed), where])
         return text.getvalue()

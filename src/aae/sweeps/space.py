@@ -6,9 +6,11 @@ import itertools
 import json
 import math
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from aae.errors import InputError
 
@@ -78,7 +80,7 @@ def _number(text: str) -> int | float | None:
     return None
 
 
-def choices_from(given: Mapping[str, Sequence[Any]] | Iterable[str]) -> Choices:
+def choices_from(given: Mapping[str, Iterable[Any]] | str | Iterable[str]) -> Choices:
     """Read which values keys can have.
 
     Parameters
@@ -91,8 +93,9 @@ def choices_from(given: Mapping[str, Sequence[Any]] | Iterable[str]) -> Choices:
     InputError
         If a key has no value, one twice, or stands there twice.
     """
+    given = listed(given, "grid", "KEY=VALUE,VALUE,...")
     if isinstance(given, Mapping):
-        pairs = [(key_of(key), [value_text(value) for value in values]) for key, values in given.items()]
+        pairs = [(key_of(key), _values(key, values)) for key, values in given.items()]
     else:
         pairs = [_parse_choices(text) for text in given]
     found: Choices = {}
@@ -109,7 +112,7 @@ def choices_from(given: Mapping[str, Sequence[Any]] | Iterable[str]) -> Choices:
     return found
 
 
-def ranges_from(given: Mapping[str, str | Range] | Iterable[str]) -> dict[str, Range]:
+def ranges_from(given: Mapping[str, str | Range] | str | Iterable[str]) -> dict[str, Range]:
     """Read ranges: from key to ``LOW:HIGH`` or ``LOW:HIGH:log``, or ``KEY=LOW:HIGH`` each.
 
     Raises
@@ -117,6 +120,7 @@ def ranges_from(given: Mapping[str, str | Range] | Iterable[str]) -> dict[str, R
     InputError
         If something is no range, or a key stands there twice.
     """
+    given = listed(given, "ranges", "KEY=LOW:HIGH")
     pairs: Iterable[tuple[str, str | Range]]
     pairs = (
         [(key_of(key), value) for key, value in given.items()]
@@ -127,13 +131,23 @@ def ranges_from(given: Mapping[str, str | Range] | Iterable[str]) -> dict[str, R
     for key, value in pairs:
         if key in found:
             raise InputError(f"range: {key} stands there twice; expected one range")
+        if not isinstance(value, str | Range):
+            raise InputError(f"range {key} is {value!r}; expected a text LOW:HIGH or LOW:HIGH:log")
         found[key] = value if isinstance(value, Range) else Range.parse(key, value)
     _check_keys(found)
     return found
 
 
 def key_of(name: str) -> str:
-    """Return the key of a recipe that a name of Python stands for: two underscores for each dot."""
+    """Return the key of a recipe that a name of Python stands for: two underscores for each dot.
+
+    Raises
+    ------
+    InputError
+        If it is no text.
+    """
+    if not isinstance(name, str):
+        raise InputError(f"found the key {name!r}; expected a text such as 'training.batch_size'")
     return name.replace("__", ".")
 
 
@@ -143,8 +157,32 @@ def grid(choices: Choices) -> Iterator[Settings]:
         yield dict(zip(choices, values, strict=True))
 
 
+def listed(given: Any, what: str, form: str) -> Mapping[Any, Any] | list[str]:
+    """Return what was given as a mapping or as texts as the one or the other; a single text is a list of one.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    if isinstance(given, Mapping):
+        return given
+    texts: list[Any] = [given] if isinstance(given, str) else list(given) if isinstance(given, Iterable) else [None]
+    if not all(isinstance(text, str) for text in texts):
+        raise InputError(f"{what}: found {given!r}; expected a mapping, or texts {form}")
+    return texts
+
+
+def _values(key: str, values: Any) -> list[str]:
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise InputError(f"grid: {key} is {values!r}; expected a list of values")
+    return [value_text(value) for value in values]
+
+
 def value_text(value: Any) -> str:
     """Write a value in TOML notation on one line."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{json.dumps(str(key))} = {value_text(v)}" for key, v in value.items()) + " }"
     if isinstance(value, list | tuple):

@@ -26,8 +26,8 @@ from aae.errors import (
 from aae.files import read_object, write_json
 from aae.recipes import Recipe
 from aae.recipes.build_data import load_data
-from aae.recipes.reader import change
 from aae.recipes.schema import DataSettings
+from aae.runs.recipe import read_recipe
 from aae.runs.seeds import train_seeds, with_least_steps
 from aae.runs.train import train
 from aae.sweeps.space import Settings, overrides
@@ -73,7 +73,7 @@ class Trial:
             If a key does not exist or a value is none of it.
         """
         key = hashlib.sha256(json.dumps(sorted(settings.items())).encode()).hexdigest()[:10]
-        return cls(change(recipe, overrides(settings)), settings, sweep_folder / recipe.name / key, seeds)
+        return cls(read_recipe(recipe, overrides(settings)), settings, sweep_folder / recipe.name / key, seeds)
 
     @property
     def each(self) -> list[Recipe]:
@@ -91,6 +91,10 @@ class Trial:
     def failure(self, recipe: Recipe) -> Path:
         """Return the file that says why a seed failed."""
         return self.folder / f"seed-{recipe.training.seed}.failed.json"
+
+    def is_begun(self, recipe: Recipe) -> bool:
+        """Check whether a worker has begun with a seed, even if it came to no checkpoint."""
+        return any((self.folder / name).exists() for name in (self._log([recipe]), self._log(self.each)))
 
     def failed(self, recipe: Recipe) -> str | None:
         """Read why a seed failed; None: it did not."""
@@ -173,16 +177,23 @@ class Trial:
 
             def one(recipe: Recipe = recipe, callbacks: Sequence[AnyCallback] = callbacks) -> object:
                 run = self.run(recipe)
-                return train(recipe, _load(recipe), run=run.path, device=device, resume=True, callbacks=callbacks)
+                return train(recipe, load(recipe), run=run.path, device=device, resume=True, callbacks=callbacks)
 
             if self._guarded([recipe], one):
                 busy_ones.append(recipe)
         return busy_ones
 
+    @staticmethod
+    def _log(seeds: Sequence[Recipe]) -> str:
+        return f"seed-{seeds[0].training.seed}.log" if len(seeds) == 1 else "seeds.log"
+
     def _guarded(self, seeds: Sequence[Recipe], work: Callable[[], object]) -> bool:
         """Call `work`; what it raises is the reason why a seed failed. Returns whether another process trains it."""
-        log = self.folder / (f"seed-{seeds[0].training.seed}.log" if len(seeds) == 1 else "seeds.log")
-        with _one_at_a_time, log.open("a", encoding="utf-8") as file, redirect_stderr(file):
+        with (
+            _one_at_a_time,
+            (self.folder / self._log(seeds)).open("a", encoding="utf-8") as file,
+            redirect_stderr(file),
+        ):
             try:
                 work()
             except InUseError:
@@ -206,18 +217,19 @@ def _why(error: Exception) -> str:
     return f"{type(error).__name__}: {printable(reason(error))}"
 
 
-def _load(recipe: Recipe) -> Dataset:
-    """Load the data of a recipe; it stays for the next one, which mostly has the same."""
+def load(recipe: Recipe) -> Dataset:
+    """Load the data of a recipe; it stays for the next one, which mostly has the same, perhaps with other labels."""
     global _loaded
-    if _loaded is None or _loaded[0] != recipe.data:
-        _loaded = recipe.data, load_data(recipe)
+    rows = recipe.data.model_copy(update={"labels": None})
+    if _loaded is None or _loaded[0] != rows:
+        _loaded = rows, load_data(recipe)
     return _loaded[1]
 
 
 def most_epochs(recipe: Recipe) -> int:
     """Count the epochs of a training that nothing ends early; what it takes for ``training.min_steps`` depends on the rows."""
     training = recipe.training
-    return with_least_steps(recipe, len(_load(recipe).train)).training.epochs if training.min_steps else training.epochs
+    return with_least_steps(recipe, len(load(recipe).train)).training.epochs if training.min_steps else training.epochs
 
 
 def describe(trial: Trial, recipe: Recipe, metric: str) -> str:
