@@ -45,10 +45,10 @@ from sklearn.svm import SVC
 import aae
 from aae import data
 from aae.device import describe_device
-from aae.estimators.partitions import start_partition
 from aae.estimators.rows import draw_seed
 from aae.estimators.weights import row_order
 from aae.scaling import choose_scaling
+from aae.training.partitions import start_partition
 
 ROWS, LABELS = 2000, 5
 NEIGHBOURS = 10
