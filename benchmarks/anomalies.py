@@ -99,7 +99,7 @@ def main() -> None:
     if options.output.exists():
         before = json.loads(options.output.read_text(encoding="utf-8"))
         if all(before[key] == report[key] for key in ("versions", "seeds", "rows")):
-            found = before["tasks"]["anomalies"]
+            found, report = before["tasks"]["anomalies"], before  # other sets are added
     for path in paths:
         if path.stem in found or (options.names and path.stem not in options.names):
             continue
@@ -114,7 +114,7 @@ def main() -> None:
         print(
             path.stem, {key: round(float(np.mean(values)), 1) for key, values in found[path.stem].items()}, flush=True
         )
-    print({method: round(mean, 2) for method, mean in means.items()}, mean_ranks(found, METHODS))
+    print({method: round(mean, 2) for method, mean in report["means"]["anomalies"].items()}, mean_ranks(found, METHODS))
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ from aae.training.trainer import ORDER, SAMPLES, STEPS, Trainer
 DIAGNOSED_ROWS = 1000  # that are looked at for signs of collapse
 DIAGNOSED_STEPS = 300  # after fewer nothing has collapsed: it has hardly begun
 LEAST_STEPS, LEAST_EPOCHS = 3000, 20  # epochs="auto": at least so many mini-batches, and so many passes over the rows
-JOINT_STEPS, JOINT_EPOCHS = 300, 10  # the same where one joint update lowers all losses
+JOINT_STEPS, JOINT_EPOCHS = 400, 10  # the same where one joint update lowers all losses
 LABELLED_BATCH = 100  # labelled rows in a joint update, at most
 JOINT_EMA = 0.99  # decay of the moving average of weights, then
 

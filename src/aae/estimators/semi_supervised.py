@@ -60,7 +60,7 @@ class SemiSupervisedAAE(ClassifierMixin, ScoredRows, LabelledEstimator):  # type
         As for `AAE`.
     scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
         As for `AAE`, but `batch_size` is 200 by default, and ``epochs="auto"`` with a joint update
-        means at least 10 passes and 300 mini-batches. Phases are ``"discriminator"`` and ``"joint"``, with other losses
+        means at least 10 passes and 400 mini-batches. Phases are ``"discriminator"`` and ``"joint"``, with other losses
         ``"reconstruction"``, ``"discriminator"``, ``"generator"`` and ``"classification"``.
 
     Attributes
