@@ -194,7 +194,7 @@ def test_learning_rates_fall(kind):
 
     aae.AAE(2, epochs=4, learning_rate_decay=kind, callbacks=[note], **TINY).fit(ROWS)
     expected = {"linear": [1, 0.75, 0.5, 0.25], "cosine": [1, 0.8536, 0.5, 0.1464]}[kind]
-    np.testing.assert_allclose(np.array(rates) / 0.001, expected, atol=1e-4)
+    np.testing.assert_allclose(np.array(rates) / 0.002, expected, atol=1e-4)
 
 
 def test_tensorboard_gets_images(tmp_path):
