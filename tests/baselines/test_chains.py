@@ -204,7 +204,11 @@ FAST = [f"training.layer{k}={{ optimizer = 'adam', learning_rate = 0.005 }}" for
     ("name", "changes", "bound"),
     [  # images that are all alike: -7, pixels drawn one by one: -12, training rows: 26.9
         ("dbn", ["training.pretraining=20", "training.batch_size=20"], 14),  # 17.0
-        ("cae", ["training.pretraining=30", *FAST], 11),  # 15.0; without contraction -7.6, without noise 5.6
+        (  # 15.0; without contraction -7.6, without noise 5.6
+            "cae",
+            ["training.pretraining=30", "model.contraction=0.1", "model.walk_noise=1.0", *FAST],
+            11,
+        ),
         (  # 20.0
             "gsn",
             [
