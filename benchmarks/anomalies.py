@@ -77,6 +77,11 @@ def measure(path: Path, seeds: int) -> dict[str, list[float]]:
     return found
 
 
+def means(found: dict[str, dict[str, list[float]]]) -> dict[str, float]:
+    """Compute the mean of each method over data sets, of its mean over seeds."""
+    return {method: float(np.mean([np.mean(table[method]) for table in found.values()])) for method in METHODS}
+
+
 def main() -> None:
     """Run the benchmark and write what it found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -99,22 +104,21 @@ def main() -> None:
     if options.output.exists():
         before = json.loads(options.output.read_text(encoding="utf-8"))
         if all(before[key] == report[key] for key in ("versions", "seeds", "rows")):
-            found, report = before["tasks"]["anomalies"], before  # other sets are added
+            found = before["tasks"]["anomalies"]  # other sets are added
     for path in paths:
         if path.stem in found or (options.names and path.stem not in options.names):
             continue
         found[path.stem] = measure(path, options.seeds)
-        means = {method: float(np.mean([np.mean(table[method]) for table in found.values()])) for method in METHODS}
         report |= {
             "tasks": {"anomalies": found},
-            "means": {"anomalies": means},
+            "means": {"anomalies": means(found)},
             "mean_ranks": {"anomalies": mean_ranks(found, METHODS)},
         }
         options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         print(
             path.stem, {key: round(float(np.mean(values)), 1) for key, values in found[path.stem].items()}, flush=True
         )
-    print({method: round(mean, 2) for method, mean in report["means"]["anomalies"].items()}, mean_ranks(found, METHODS))
+    print({method: round(mean, 2) for method, mean in means(found).items()}, mean_ranks(found, METHODS))
 
 
 if __name__ == "__main__":

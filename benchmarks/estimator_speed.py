@@ -174,6 +174,14 @@ class Version:
         return seconds, score
 
 
+def commit(source: Path) -> str:
+    """Read which commit a checkout has."""
+    found = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=source, capture_output=True, text=True, check=True
+    )
+    return found.stdout.strip()
+
+
 def main() -> None:
     """Measure in turn, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -222,6 +230,7 @@ def main() -> None:
             "date": datetime.now(UTC).date().isoformat(),
             "device": describe_device(torch.device("cpu")),
             "torch": torch.__version__,
+            **{version: commit(source) for version, source in sources.items()},
             "seeds": options.seeds,
             "split": "validation" if options.validation else "test",
             "results": results,

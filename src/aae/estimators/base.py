@@ -143,7 +143,6 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
         """Check rows, and labels where there are some, for training."""
         if incremental:
             covariates = self._same_covariates(X, covariates)
-        y = y if isinstance(y, str) and y == "no_validation" else labels_of(X, y)
         if y is not None and not isinstance(y, str):
             y = mark_unlabelled(y, unlabelled, classes)
         with self._without_the_rest():
