@@ -18,7 +18,7 @@ import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from aae.errors import InputError, InterruptedTrainingError, reason
-from aae.training.loop import SIGNALS, leaves_on_request
+from aae.training.signals import SIGNALS, leaves_on_request
 
 WATCH_SECONDS = 1.0  # between two looks at whether the command is still there
 GRACE_SECONDS = 30.0  # for a checkpoint, when it is not
