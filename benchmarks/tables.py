@@ -135,7 +135,9 @@ def start(rows: np.ndarray, classes: np.ndarray, seed: int) -> np.ndarray:
     """Find the partition that ours starts from."""
     order, scaled = row_order(rows, None), choose_scaling(rows, images=False).transform(rows)
     found = np.empty(len(rows), np.int64)
-    found[order] = start_partition(scaled[order], Scaling.identity(), len(np.unique(classes)), draw_seed(seed))
+    found[order] = start_partition(
+        torch.from_numpy(scaled[order]), Scaling.identity(), len(np.unique(classes)), draw_seed(seed)
+    )
     return found
 
 
