@@ -1,15 +1,20 @@
-"""The estimators with their defaults beside what a user would pick, on tables: five labels a class, clusters, and maps.
+"""The estimators with their defaults beside what a user would pick, on tables: five labels a class, clusters, maps, anomalies.
 
 Labels, rows and seeds are the same for all methods. With five labels a class the accuracy is that on the rows without a label; of
 clusters it is the Hungarian one, with as many clusters as classes. Maps in two dimensions are made of three quarters of the rows,
 without labels; the accuracy is that of the ten nearest neighbours there for the places of the other rows. Of a table with more
 rows, so many are drawn. Methods that see distances get standardized columns; ours scale by themselves.
 
-    python benchmarks/tables.py digits usps pendigits --seeds 3 --output results/benchmarks/tables.json
+Of anomalies it is the area under the ROC curve. Of each table 30 % of the rows are set aside, with the same fraction of anomalies
+as the rest. All methods train on the normal rows of the rest, at most 10,000 of them, and score the rows set aside. PCA scores by
+the squared error of reconstruction from as many components as hold nine tenths of the variance.
 
-A name is a file ``NAME.npz`` with X and y in the folder ``tables`` of AAE_DATA, ``digits`` or ``mnist``. The file is written
-after each table, and one that stands there already, made with the same versions, rows and seeds, is not measured again. Maps need
-umap-learn and openTSNE: ``pip install umap-learn openTSNE``.
+    python benchmarks/tables.py digits usps pendigits --seeds 3 --output results/benchmarks/tables.json
+    python benchmarks/tables.py --tasks anomalies --seeds 3 --output results/benchmarks/tables-anomalies.json
+
+A name is a file ``NAME.npz`` with X and y in the folder ``tables`` of AAE_DATA, ``digits`` or ``mnist``; of anomalies one in the
+folder ``anomalies``, with y 1 for an anomaly. The file is written after each table, and one that stands there already, made with
+the same versions, rows and seeds, is not measured again. Maps need umap-learn and openTSNE: ``pip install umap-learn openTSNE``.
 """
 
 from __future__ import annotations
@@ -34,9 +39,11 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import HDBSCAN, KMeans
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import IsolationForest, RandomForestClassifier
+from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.model_selection import train_test_split
+from sklearn.neighbors import KNeighborsClassifier, LocalOutlierFactor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
@@ -47,14 +54,18 @@ from aae import data
 from aae.device import describe_device
 from aae.estimators.rows import draw_seed
 from aae.estimators.weights import row_order
-from aae.scaling import choose_scaling
+from aae.scaling import Scaling, choose_scaling
 from aae.training.partitions import start_partition
 
 ROWS, LABELS = 2000, 5
+NORMAL_ROWS = 10_000  # that detectors of anomalies train on
 NEIGHBOURS = 10
 NAMES = ("digits", "dermatology", "pendigits", "segment", "usps", "wdbc")
 PACKAGES = {"UMAP": "umap-learn", "openTSNE": "openTSNE"}
 Method = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+Problem = tuple[
+    np.ndarray, np.ndarray, Callable[[np.ndarray], float]
+]  # what a method is given, and how right its answer is
 
 
 def read(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -124,7 +135,9 @@ def start(rows: np.ndarray, classes: np.ndarray, seed: int) -> np.ndarray:
     """Find the partition that ours starts from."""
     order, scaled = row_order(rows, None), choose_scaling(rows, images=False).transform(rows)
     found = np.empty(len(rows), np.int64)
-    found[order] = start_partition(scaled[order], len(np.unique(classes)), draw_seed(seed))
+    found[order] = start_partition(
+        torch.from_numpy(scaled[order]), Scaling.identity(), len(np.unique(classes)), draw_seed(seed)
+    )
     return found
 
 
@@ -171,8 +184,34 @@ MAPS: dict[str, Method] = {
     "openTSNE": map_of(opentsne),
     "PCA": map_of(lambda seed: make_pipeline(StandardScaler(), PCA(2, random_state=seed))),
 }
-PARTS = {"classify": {}, "clusters": {"its start": start}, "maps": {}}  # of ours, without a rank
-METHODS = {"classify": CLASSIFIERS, "clusters": CLUSTERERS, "maps": MAPS}
+
+
+def detector(make: Callable[[int], Any]) -> Method:
+    """Create a method that scores rows by standardized columns."""
+
+    def scores(train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+        scaler = StandardScaler().fit(train)
+        return np.asarray(make(seed).fit(scaler.transform(train)).score_samples(scaler.transform(test)))
+
+    return scores
+
+
+class PrincipalComponents(PCA):
+    """Principal components whose score of a row is minus its squared error of reconstruction."""
+
+    def score_samples(self, X: np.ndarray) -> np.ndarray:
+        """Compute the scores (n,) of rows (n, columns)."""
+        return -np.square(X - self.inverse_transform(self.transform(X))).sum(axis=1)
+
+
+DETECTORS: dict[str, Method] = {
+    "AAE": lambda train, test, seed: aae.AAE(random_state=seed).fit(train).score_samples(test),
+    "LocalOutlierFactor": detector(lambda seed: LocalOutlierFactor(novelty=True)),
+    "IsolationForest": detector(lambda seed: IsolationForest(random_state=seed)),
+    "PCA": detector(lambda seed: PrincipalComponents(0.9, svd_solver="full")),
+}
+PARTS: dict[str, dict[str, Method]] = {"clusters": {"its start": start}}  # of ours, without a rank
+METHODS = {"classify": CLASSIFIERS, "clusters": CLUSTERERS, "maps": MAPS, "anomalies": DETECTORS}
 
 
 def hungarian(found: np.ndarray, classes: np.ndarray) -> float:
@@ -202,22 +241,49 @@ def known_classes(classes: np.ndarray, task: str, random: np.random.RandomState)
     return known
 
 
+def with_classes(name: str, seed: int, task: str) -> Problem:
+    """Draw rows and what a method is told of their classes; right is the fraction of the others that it finds."""
+    rows, classes, random = draw(name, seed)
+    known = known_classes(classes, task, random)
+    if task == "clusters":
+        return rows, classes, lambda found: hungarian(found, classes)
+    return rows, known, lambda found: float((found == classes)[known < 0].mean())
+
+
+def with_anomalies(name: str, seed: int) -> Problem:
+    """Draw normal rows to train on and rows to score; right is the area under the ROC curve of their scores."""
+    with np.load(anomaly_folder() / f"{name}.npz") as file:
+        rows, anomalous = file["X"].astype(np.float64), file["y"] == 1
+    train, test, unused, truth = train_test_split(rows, anomalous, test_size=0.3, stratify=anomalous, random_state=seed)
+    train = train[~unused]
+    train = train[np.random.RandomState(seed).permutation(len(train))[:NORMAL_ROWS]]
+    return train, test, lambda scores: float(roc_auc_score(~truth, scores))
+
+
+def anomaly_folder() -> Path:
+    """Find where tables with anomalies lie."""
+    return Path(os.environ["AAE_DATA"]) / "anomalies"
+
+
 def measure(name: str, seeds: int, task: str, methods: dict[str, Method]) -> dict[str, list[float]]:
     """Run the methods of a task on one table, ours first; returns percent by method, and seconds of our own."""
-    methods = methods | PARTS[task]
+    methods = methods | PARTS.get(task, {})
     found: dict[str, list[float]] = {method: [] for method in methods} | {"seconds": []}
     for seed in range(seeds):
-        rows, classes, random = draw(name, seed)
-        known = known_classes(classes, task, random)
-        for number, (method, predict) in enumerate(methods.items()):
+        first, second, right = with_anomalies(name, seed) if task == "anomalies" else with_classes(name, seed, task)
+        for number, (method, answer) in enumerate(methods.items()):
             begun = time.process_time()
-            predicted = predict(rows, classes if task == "clusters" else known, seed)
+            answered = answer(first, second, seed)
             if number == 0:
                 found["seconds"].append(time.process_time() - begun)
-            right = hungarian(predicted, classes) if task == "clusters" else (predicted == classes)[known < 0].mean()
-            found[method].append(100 * float(right))
+            found[method].append(100 * right(answered))
     print(task, name, {key: round(float(np.mean(values)), 1) for key, values in found.items()}, file=sys.stderr)
     return found
+
+
+def means(found: dict[str, dict[str, list[float]]], methods: list[str]) -> dict[str, float]:
+    """Compute the mean of each method over tables, of its mean over seeds."""
+    return {method: float(np.mean([np.mean(table[method]) for table in found.values()])) for method in methods}
 
 
 def mean_ranks(found: dict[str, dict[str, list[float]]], methods: list[str]) -> dict[str, float]:
@@ -230,12 +296,18 @@ def mean_ranks(found: dict[str, dict[str, list[float]]], methods: list[str]) -> 
 def main() -> None:
     """Run the benchmark and write what it found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", default=list(NAMES), help="tables")
+    parser.add_argument("names", nargs="*", help=f"tables, by default {', '.join(NAMES)}, or all with anomalies")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
-    parser.add_argument("--tasks", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--tasks", nargs="+", default=["classify", "clusters", "maps"], choices=list(METHODS))
     parser.add_argument("--skip", nargs="+", default=[], metavar="METHOD", help="methods to leave out")
     parser.add_argument("--output", type=Path, help="JSON file to write, or to go on with")
     options = parser.parse_args()
+    anomalies = "anomalies" in options.tasks
+    if anomalies and len(options.tasks) > 1:
+        parser.error("anomalies are in tables of their own; expected no other task beside them")
+    names = options.names or list(NAMES)
+    if anomalies and not options.names:
+        names = sorted((path.stem for path in anomaly_folder().glob("*.npz")), key=str.lower)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     methods = {
@@ -253,8 +325,9 @@ def main() -> None:
         "device": describe_device(torch.device("cpu")),
         "versions": {package: version(package) for package in packages} | {"aae": aae.__version__},
         "seeds": list(range(options.seeds)),
-        "rows": ROWS,
+        "rows": NORMAL_ROWS if anomalies else ROWS,
         "tasks": {task: {} for task in options.tasks},
+        "means": {},
         "mean_ranks": {},
     }
     if options.output is not None and options.output.exists():
@@ -262,14 +335,15 @@ def main() -> None:
         if all(before[key] == report[key] for key in ("versions", "seeds", "rows")):
             report["tasks"] |= {task: tables for task, tables in before["tasks"].items() if task in options.tasks}
     for task in options.tasks:
-        for name in options.names:
+        for name in names:
             found = report["tasks"][task]
             if name not in found:
                 found[name] = measure(name, options.seeds, task, methods[task])
+            report["means"][task] = means(found, list(methods[task]))
             report["mean_ranks"][task] = mean_ranks(found, list(methods[task]))
             if options.output is not None:
                 options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(report["mean_ranks"], indent=1))
+    print(json.dumps({key: report[key] for key in ("means", "mean_ranks")}, indent=1))
 
 
 if __name__ == "__main__":

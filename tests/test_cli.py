@@ -501,6 +501,10 @@ def test_rows_are_scored(place, tmp_path, command):
     np.testing.assert_array_equal(flagged, finished.decision_function(rows) < 0)
     command("score", "runs/iris", "fleurs 🌸/iris.csv", "-o", tmp_path / "scores.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), finished.score_samples(rows))
+    command("score", "runs/iris", "fleurs 🌸/iris.csv", "--data", "fleurs 🌸/iris.csv", "-o", tmp_path / "scores.npy")
+    assert (
+        run(["score", "runs/iris", "fleurs 🌸/iris.csv", "--data", "digits", "-o", str(tmp_path / "scores.npy")]) == 2
+    )
 
 
 @pytest.mark.parametrize(("name", "label"), [("demo", "3"), ("seen", "3"), ("informed", "3"), ("shapes", "dot")])

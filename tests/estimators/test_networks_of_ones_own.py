@@ -101,3 +101,50 @@ def test_each_class_gets_its_part_of_the_prior():
         InputError, match=r"^label_informed is set and the prior has num_labels None; expected 2, the number"
     ):
         aae.SupervisedAAE(2, prior=aae.priors.Uniform(2), **options).fit(rows, labels)
+
+
+def test_unlabelled_rows_of_the_basic_model_find_the_part_of_their_class_too():
+    rows, labels = load_digits(n_class=2, return_X_y=True)
+    few = np.where(np.arange(len(labels)) % 3 == 0, labels.astype(float), np.nan)
+    prior = GaussianMixture(2, distance=3.0)
+    options = {**TINY, "epochs": 60, "discriminator_layer_sizes": (32,), "label_informed": True}
+    model = aae.AAE(2, prior=prior, **options).fit(rows, few)
+    centres = [prior.sample(100, torch.full((100,), k), Noise(0, 0)).mean(0).numpy() for k in (0, 1)]
+    unlabelled = np.isnan(few)
+    nearest = np.linalg.norm(model.transform(rows)[:, None] - np.stack(centres), axis=2).argmin(1)
+    assert (nearest == labels)[unlabelled].mean() > 0.9
+    codes = model.transform(model.sample(50, label=1, random_state=0))
+    assert np.linalg.norm(codes - centres[1], axis=1).mean() < np.linalg.norm(codes - centres[0], axis=1).mean()
+    assert model.classes_.tolist() == [0, 1]
+    assert model.sample(2).shape == (2, 64)
+
+
+def test_label_informed_maps_and_detectors():
+    rows, labels = DIGITS[:60], NAMES[:60]
+    few = np.where(np.arange(60) % 3 < 2, labels, -1)
+    options = {**TINY, "epochs": 1, "label_informed": True}
+    latent = aae.AAEEmbedding(2, **options).fit(rows, few).model_.latent("style")
+    assert (latent.label_informed, latent.prior.num_labels) == (True, 10)
+    verdicts = aae.AAE(2, contamination=0.1, **options).fit_predict(rows, few)
+    assert (verdicts == -1).sum() == 6
+    chunks = aae.AAE(2, **options).partial_fit(rows[:20], few[:20], classes=range(10)).partial_fit(rows[20:], few[20:])
+    assert chunks.classes_.tolist() == list(range(10))
+
+
+@pytest.mark.parametrize("make", [aae.AAE, aae.AAEEmbedding])
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (None, "label_informed is set and y is None; expected labels, -1 where there is none"),
+        ([None] * 20, "label_informed is set and all 20 rows are unlabelled; expected labels for some"),
+    ],
+)
+def test_label_informed_without_labels_gets_one_line(make, y, message):
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        make(2, label_informed=True, **TINY).fit(DIGITS[:20], y)
+
+
+def test_a_sample_of_a_label_needs_a_prior_with_labels():
+    model = aae.AAE(2, **{**TINY, "epochs": 1}).fit(DIGITS[:20])
+    with pytest.raises(InputError, match=r"^label is 1; expected none, where label_informed is not set$"):
+        model.sample(2, label=1)

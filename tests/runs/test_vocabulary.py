@@ -150,6 +150,12 @@ def test_whatever_has_an_autoencoder_scores_by_its_training_rows(iris, tmp_path)
     np.testing.assert_allclose(other.score_samples(rows), score.scores(other.scaling(torch.tensor(rows))), rtol=1e-6)
     with pytest.raises(InputError, match=r"a score takes the training rows, unless evaluation\.contamination"):
         aae.load(other.folder.path).score_samples(iris[0])
+    loaded = aae.load(other.folder.path, "cpu")
+    with pytest.raises(InputError, match="not the data of"):
+        loaded.score_samples(rows, data=iris[0])
+    np.testing.assert_allclose(loaded.score_samples(rows, data=iris), other.score_samples(rows), rtol=1e-6)
+    np.testing.assert_array_equal(loaded.decision_function(rows) < 0, other.decision_function(rows) < 0)
+    assert loaded.load_data().class_names == other.class_names
     with pytest.raises(InputError, match=r"evaluation\.contamination does not fit the model; expected method aae or"):
         aae.train("figure7a", iris, run=tmp_path / "seen", evaluation__contamination="auto", device="cpu")
     assert not (tmp_path / "seen").exists()

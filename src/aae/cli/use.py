@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from aae.cli.options import MAX_COUNT, Device, DeviceOption, InputArgument, RunArgument, SeedOption, TrustOption
+from aae.cli.options import (
+    MAX_COUNT,
+    DataOption,
+    Device,
+    DeviceOption,
+    InputArgument,
+    RunArgument,
+    SeedOption,
+    TrustOption,
+)
 from aae.cli.output import write_columns, write_model_rows
 from aae.errors import InputError
 
@@ -173,6 +182,7 @@ def score(
     run: RunArgument,
     source: InputArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="npy (scores alone), npz, csv or parquet file.")],
+    data: DataOption = None,
     device: DeviceOption = Device.auto,
     trust: TrustOption = False,
 ) -> None:
@@ -187,7 +197,7 @@ def score(
 
     finished = Run.load(run, device.value, trust_modules=trust)
     split = finished.read(source, labels=False)
-    scores = finished.score_samples(split.rows)
+    scores = finished.score_samples(split.rows, data)
     verdicts = {} if output.suffix.lower() == ".npy" else {"anomaly": scores < finished.anomaly_score.offset}
     write_columns(output, {"score": scores, **verdicts}, split)
 

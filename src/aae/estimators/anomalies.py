@@ -16,7 +16,7 @@ from torch import Tensor
 from aae.anomaly_score import AnomalyScore, compared_rows
 from aae.errors import InterruptedTrainingWarning
 from aae.estimators.base import AdversarialTransformer
-from aae.estimators.rows import Rows
+from aae.estimators.rows import Labels, Rows
 from aae.estimators.weights import Weights, repeat
 from aae.noise import Noise
 from aae.training.trainer import ORDER
@@ -113,6 +113,11 @@ class AnomalyDetector(OutlierMixin, ScoredRows):  # type: ignore[misc]
         """Return 1 for each row (n_samples, n_features) that is normal, and -1 for an anomaly, (n_samples,)."""
         return np.where(self.decision_function(X, covariates=covariates) < 0, -1, 1)
 
+    def fit_predict(self, X: ArrayLike, y: Any = None, **options: Any) -> NDArray[np.int64]:
+        """Train as `fit` does, and return 1 for each row that is normal, and -1 for an anomaly, (n_samples,)."""
+        verdicts: NDArray[np.int64] = self.fit(X, y, **options).predict(X)
+        return verdicts
+
     def score(self, X: ArrayLike, y: object = None, *, covariates: Any = None) -> float:
         """Compute the mean of `score_samples` over rows (n_samples, n_features); `y` is ignored."""
         return float(self.score_samples(X, covariates=covariates).mean())
@@ -133,7 +138,7 @@ class AnomalyDetector(OutlierMixin, ScoredRows):  # type: ignore[misc]
         variance: NDArray[np.float64] = self._anomaly_score.noise_variance.numpy()
         return variance
 
-    def _scores_as_new(self, X: Any, order: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    def _scores_as_new(self, X: Any, labels: Labels | None, order: NDArray[np.int64]) -> NDArray[np.float64] | None:
         """Compute the scores of rows by estimators that did not train on them: each on two thirds, those of the last third.
 
         None where that is not worth it, or Ctrl-C ends it. The order is one that does not depend on how the rows came.
@@ -151,8 +156,9 @@ class AnomalyDetector(OutlierMixin, ScoredRows):  # type: ignore[misc]
             for part in np.array_split(shuffled, FOLDS):
                 one = clone(self).set_params(**changes, latent_dim=self.latent_dim_, contamination="auto")
                 rest = np.setdiff1d(order, part)
+                known = (None, None) if labels is None else (labels[rest], np.arange(self._num_classes))
                 try:
-                    one.fit(_safe_indexing(X, rest))
+                    one._fit(_safe_indexing(X, rest), *known, None, partial=False)
                 except InterruptedTrainingWarning:
                     return None
                 scores[part] = one.score_samples(_safe_indexing(X, part))

@@ -9,11 +9,15 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from aae.data.anndata import labels_of
+from aae.errors import InputError
 from aae.estimators.anomalies import AnomalyDetector
 from aae.estimators.base import AdversarialEstimator
 from aae.estimators.fitting import fitting
+from aae.estimators.labels import wanted_labels
 from aae.estimators.rows import Rows
 from aae.estimators.weights import row_order
 from aae.model import AdversarialAutoencoder
@@ -39,6 +43,10 @@ class AAE(AnomalyDetector):
         fits better than new ones, these are scores as of new rows, by three further trainings on two thirds each.
         ``"auto"``: all are taken for normal, and `offset_` lies 1.5 interquartile ranges below the lower quartile of their
         scores, whether they are few or not.
+    label_informed : bool, default=False
+        Whether the discriminator sees the label, and each class of `y` gets a part of the prior of its own (section 2.3): a slice
+        of the Gaussian, or what a `prior` with as many `num_labels` as there are classes gives it. Rows without a label are
+        compared with the whole prior.
     prior : "gaussian", Prior or callable, default="gaussian"
         What the distribution of the codes is matched to: N(0, I), any of `aae.priors`, or a function that is called as
         ``prior(n)`` and returns a tensor (n, latent_dim).
@@ -145,6 +153,8 @@ class AAE(AnomalyDetector):
         With `early_stopping` the epoch whose weights came back.
     latent_dim_ : int
         Number of dimensions of a code.
+    classes_ : array, (n_classes,)
+        With `label_informed` the labels there are, sorted; without -1.
     noise_variance_ : array of float, (n_features_in_,)
         Mean squared reconstruction error of each column of the scaled training rows, or of a sample of up to 10,000; larger
         than 0. After `partial_fit` that of a sample of up to 1000 of all rows seen, which the estimator keeps for it.
@@ -177,6 +187,7 @@ class AAE(AnomalyDetector):
         **AdversarialEstimator._parameter_constraints,
         "latent_dim": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "contamination": [Interval(Real, 0, 0.5, closed="right"), StrOptions({"auto"})],
+        "label_informed": ["boolean"],
     }
 
     latent_dim_: int
@@ -186,6 +197,7 @@ class AAE(AnomalyDetector):
         latent_dim: int | Literal["auto"] = 8,
         *,
         contamination: float | Literal["auto"] = "auto",
+        label_informed: bool = False,
         prior: Any = "gaussian",
         posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
         hidden_layer_sizes: Sequence[int] = (200, 200),
@@ -255,11 +267,12 @@ class AAE(AnomalyDetector):
             random_state=random_state,
         )
         self.contamination = contamination
+        self.label_informed = label_informed
 
     def fit(
         self,
         X: ArrayLike,
-        y: object = None,
+        y: Any = None,
         sample_weight: ArrayLike | None = None,
         *,
         validation_data: Any = None,
@@ -271,8 +284,9 @@ class AAE(AnomalyDetector):
         ----------
         X : array-like or sparse, (n_samples, n_features)
             Rows; at least two. Sparse ones become dense batch by batch.
-        y : ignored
-            Present by convention.
+        y : array-like, (n_samples,), optional
+            With `label_informed` labels: whole numbers or strings. -1, NaN, None and empty text mark unlabelled rows. Otherwise
+            ignored.
         sample_weight : array-like, (n_samples,), optional
             How much each row counts, 0 or larger. Whole numbers (of a mean up to 10) do what as many equal rows would; other
             weights say how often a row is drawn, relative to the others.
@@ -294,37 +308,69 @@ class AAE(AnomalyDetector):
         TrainingError
             If a loss or a weight is not finite.
         """
-        return self._fit(X, sample_weight, validation_data, partial=False, covariates=covariates)
+        return self._fit(
+            X, y, None, sample_weight, partial=False, validation_data=validation_data, covariates=covariates
+        )
 
     def partial_fit(
-        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None, *, covariates: Any = None
+        self,
+        X: ArrayLike,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        classes: ArrayLike | None = None,
+        covariates: Any = None,
     ) -> Self:
         """Make one pass over rows (n_samples, n_features), in mini-batches.
 
         Scaling and networks are those of an earlier `fit`, or else set up by the first call, whose rows should then be like all
-        that are to come; a warning says where later ones are not. Optimizers go on as the last call left them. Raises as
+        that are to come; a warning says where later ones are not. Optimizers go on as the last call left them. With
+        `label_informed` the first call takes all `classes` there will be; without them they are those of its `y`. Raises as
         `fit` does.
         """
-        return self._fit(X, sample_weight, None, partial=True, covariates=covariates)
+        return self._fit(X, y, classes, sample_weight, partial=True, covariates=covariates)
 
     @fitting
     def _fit(
-        self, X: Any, sample_weight: ArrayLike | None, validation_data: Any, *, partial: bool, covariates: Any = None
+        self,
+        X: Any,
+        y: Any,
+        classes: Any,
+        sample_weight: ArrayLike | None,
+        *,
+        partial: bool,
+        validation_data: Any = None,
+        covariates: Any = None,
     ) -> Self:
-        incremental = self._is_incremental(partial)
-        X, _, weights, covariates = self._leave_out(X, None, sample_weight, covariates)
-        checked = self._check_fit(X, incremental=incremental, covariates=covariates)
+        incremental, labels = self._is_incremental(partial), None
+        y = labels_of(X, y) if self.label_informed else None
+        self._require_labels(y)
+        X, y, weights, covariates = self._leave_out(X, y, sample_weight, covariates)
+        if y is None:
+            if hasattr(self, "classes_"):
+                del self.classes_
+            checked = self._check_fit(X, incremental=incremental, covariates=covariates)
+        else:
+            checked, labels = self._check_labelled(X, y, classes, incremental=incremental, covariates=covariates)
         validation = self._check_validation(validation_data, covariates)
-        rows = self._train(checked, weights=weights, incremental=incremental, partial=partial, validation=validation)
+        rows = self._train(checked, labels, weights, incremental=incremental, partial=partial, validation=validation)
         self._keep_some(rows, anew=not partial or not incremental)
         once = not partial and not incremental and weights is None
-        as_new = self._scores_as_new(X, row_order(checked, None)) if once else None
+        as_new = self._scores_as_new(X, labels, row_order(checked, labels)) if once else None
         self._compare_with(self._kept if partial else self._some(rows, weights), at_once=not partial, as_new=as_new)
         return self
 
     @property
     def _style_dim(self) -> int:
         return self.latent_dim_
+
+    @property
+    def _num_classes(self) -> int:
+        return len(self.classes_) if self.label_informed else 0
+
+    @property
+    def _validates_labels(self) -> bool:
+        return False
 
     def _build(self, rows: Tensor, seed: int) -> AdversarialAutoencoder:
         wanted: Any = self.latent_dim
@@ -349,6 +395,7 @@ class AAE(AnomalyDetector):
     def sample(
         self,
         n: int = 1,
+        label: Any = None,
         *,
         random_state: int | np.random.RandomState | None = None,
         covariates: Any = None,
@@ -359,6 +406,8 @@ class AAE(AnomalyDetector):
         ----------
         n : int
             How many, 1 or larger.
+        label : label or array-like of them, (n,), optional
+            With `label_informed` the class of all rows, or of each, whose part of the prior is drawn from.
         random_state : int, RandomState or None
             Decides the draw.
         covariates
@@ -369,4 +418,8 @@ class AAE(AnomalyDetector):
         array or data frame, (n, n_features)
             Rows, in the units of the training rows; columns by kind are drawn from p(x\|z), others are its mean.
         """
-        return self._draw(n, None, random_state, covariates)
+        check_is_fitted(self)
+        if label is not None and not self._num_classes:
+            raise InputError(f"label is {label!r}; expected none, where label_informed is not set")
+        labels = None if label is None else wanted_labels(label, n, self.classes_)
+        return self._draw(n, labels, random_state, covariates)

@@ -17,6 +17,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 from torch import Tensor
 
+from aae.arrays import UNLABELLED
 from aae.data.anndata import is_anndata, labels_of
 from aae.device import choose_device
 from aae.errors import (
@@ -29,7 +30,7 @@ from aae.errors import (
 )
 from aae.estimators.building import ModelBuilder
 from aae.estimators.fitting import architecture, refuse_changes
-from aae.estimators.labels import mark_unlabelled, number_labels
+from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, two_classes
 from aae.estimators.optimizers import usual_optimizers, with_optimizers
 from aae.estimators.rows import (
     SHORT,
@@ -83,6 +84,7 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
     _interrupted: Interruption  # while fitting
     _failure: CallbackError | None  # of a callback, while fitting
     best_epoch_: int
+    classes_: NDArray[Any]
     _observed: NDArray[np.bool_] | None  # which values are known, while fitting
     _given_rows: int  # how many were given then
     _counted: NDArray[np.int64] | None  # the rows whose weight is above 0, while fitting, where some have weight 0
@@ -150,6 +152,41 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
             rows, labels = checked if isinstance(checked, tuple) else (checked, None)
             rows, self._observed = self._fill_in(rows, reset=not incremental)
         return rows if labels is None else (rows, labels)
+
+    def _check_labelled(
+        self, X: Any, y: Any, classes: Any = None, *, incremental: bool, covariates: Any = None
+    ) -> tuple[Any, Labels]:
+        """Check rows and labels for training, and number the labels among `classes_`, -1 where unlabelled.
+
+        `classes_` is found in the labels, or in `classes`, all there will be; training that goes on has it already.
+        """
+        name = getattr(self, "unlabelled", None)
+        both = UNLABELLED in self.classes_ if incremental else two_classes(y if classes is None else classes, name)
+        known = [UNLABELLED, 1] if both else []
+        rows, given = self._check_fit(
+            X, y, incremental=incremental, unlabelled=name, classes=known, covariates=covariates
+        )
+        declared = given if classes is None else mark_unlabelled(classes, name, known)
+        found = find_classes(declared, both=both)
+        if not incremental:
+            self.classes_ = found
+            if both and classes is None:
+                warnings.warn(
+                    "labels are -1 and 1 alone, and both are taken for classes; if -1 marks unlabelled rows, there is one class",
+                    InputWarning,
+                    stacklevel=5,
+                )
+        elif classes is not None and found.tolist() != self.classes_.tolist():
+            raise InputError(f"classes are {found.tolist()}; the first call had {self.classes_.tolist()}")
+        if self._label_informed and not len(self.classes_):
+            raise InputError(
+                f"label_informed is set and all {len(given)} rows are unlabelled; expected labels for some"
+            )
+        if incremental and not len(self.classes_) and len(found):
+            raise InputError(
+                "labels: a warm start goes on without classes; expected -1 for every row, as in the first fit"
+            )
+        return rows, number_labels(given, self.classes_)
 
     def _train(
         self,
@@ -319,7 +356,7 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
         """Check validation rows, or rows and labels, given to `fit`, the last of them covariates where these are not columns."""
         if validation_data is None:
             return None
-        labelled, beside = bool(self._num_classes), None
+        labelled, beside = self._validates_labels, None
         if covariates is not None and not self._named_covariates:
             given = validation_data if isinstance(validation_data, tuple) else (validation_data,)
             if len(given) == 1 + labelled and is_anndata(given[0]):
@@ -347,6 +384,11 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
             return Validation(checked, numbers, observed)
         except ValueError as error:
             raise InputError(f"validation_data: {reason(error)}") from None
+
+    @property
+    def _validates_labels(self) -> bool:
+        """Whether validation rows come with labels."""
+        return self._num_classes > 0
 
     def _epochs(self, n: int) -> int:
         if self.epochs != "auto":

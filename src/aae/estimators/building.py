@@ -48,6 +48,11 @@ class ModelBuilder(Parameters):
         """Whether the discriminator of the style sees labels (section 2.3)."""
         return bool(getattr(self, "label_informed", False))
 
+    def _require_labels(self, y: Any) -> None:
+        """Check that there are labels where the discriminator of the style sees them."""
+        if y is None and self._label_informed:
+            raise InputError("label_informed is set and y is None; expected labels, -1 where there is none")
+
     def _build(self, rows: Tensor, seed: int) -> AdversarialAutoencoder:
         """Create the model for scaled rows."""
         inside = all(

@@ -14,13 +14,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from aae.arrays import UNLABELLED
 from aae.data.anndata import labels_of
-from aae.data.labels import is_unlabelled
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.estimators.base import AdversarialEstimator, AdversarialTransformer
 from aae.estimators.fitting import fitting
-from aae.estimators.labels import find_classes, number_labels, wanted_labels
+from aae.estimators.labels import wanted_labels
 from aae.estimators.losses import NEIGHBOURS, chosen_losses
 from aae.estimators.rows import Rows
 from aae.estimators.weights import check_class_weights
@@ -52,6 +52,9 @@ class AAEEmbedding(AdversarialTransformer):
         What else in `y` stands for "no label", beside -1, NaN, None and empty text.
     class_weight : "balanced" or dict, optional
         Weight of each class in the classification, as for `SemiSupervisedAAE`; p(y) is that of `cluster_prior`.
+    label_informed : bool, default=False
+        Whether the discriminator of the style sees the label, and each class gets a part of the prior of its own (section 2.3),
+        as for `AAE`: its places are then its head plus its part of the prior.
     losses : {"neighbours", "paper"} or dict, default="neighbours"
         What is lowered. ``"neighbours"``: one joint update for the losses of the paper and the cross-entropy of the graph of
         neighbours and that of the map, as UMAP has it. ``"paper"``: the phases of section 7 alone. A dictionary is in the words
@@ -96,6 +99,7 @@ class AAEEmbedding(AdversarialTransformer):
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "head_distance": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "class_weight": [StrOptions({"balanced"}), dict, None],
+        "label_informed": ["boolean"],
         "losses": [StrOptions({"neighbours", "paper"}), dict],
     }
     _joint_steps: ClassVar[int] = 800
@@ -109,6 +113,7 @@ class AAEEmbedding(AdversarialTransformer):
         cluster_prior: Sequence[float] | None = None,
         unlabelled: Any = None,
         class_weight: Literal["balanced"] | dict[Any, float] | None = None,
+        label_informed: bool = False,
         losses: Literal["neighbours", "paper"] | dict[str, Any] = "neighbours",
         prior: Any = "gaussian",
         posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
@@ -149,6 +154,7 @@ class AAEEmbedding(AdversarialTransformer):
         self.cluster_prior = cluster_prior
         self.unlabelled = unlabelled
         self.class_weight = class_weight
+        self.label_informed = label_informed
         self.losses = losses
         self.prior = prior
         self.posterior = posterior
@@ -183,7 +189,6 @@ class AAEEmbedding(AdversarialTransformer):
         self.verbose = verbose
         self.random_state = random_state
 
-    @fitting
     def fit(
         self,
         X: ArrayLike,
@@ -223,27 +228,27 @@ class AAEEmbedding(AdversarialTransformer):
         TrainingError
             If a loss or a weight is not finite.
         """
+        return self._fit(X, y, sample_weight, validation_data, covariates)
+
+    @fitting
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any, covariates: Any) -> Self:
         incremental = self._is_incremental(partial=False)
         labels, class_weights, every = None, None, X
-        X, y, weights, covariates = self._leave_out(X, labels_of(X, y), sample_weight, covariates)
+        y = labels_of(X, y)
+        self._require_labels(y)
+        X, y, weights, covariates = self._leave_out(X, y, sample_weight, covariates)
         if y is None:
             rows = self._check_fit(X, incremental=incremental, covariates=covariates)
-            given = np.full(len(rows), -1)
+            labels = np.full(len(rows), UNLABELLED)
+            if not incremental:
+                self.classes_ = np.empty(0, np.int64)
         else:
-            rows, given = self._check_fit(
-                X, y, incremental=incremental, unlabelled=self.unlabelled, covariates=covariates
-            )
-        if not incremental:
-            self.classes_ = find_classes(given)
-        elif not len(self.classes_) and not is_unlabelled(given).all():
-            raise InputError(
-                "labels: a warm start goes on without classes; expected -1 for every row, as in the first fit"
-            )
-        if len(self.classes_):
-            labels = number_labels(given, self.classes_)
-            if self.class_weight is not None:
-                class_weights = check_class_weights(self.class_weight, self.classes_, labels, weights)
+            rows, labels = self._check_labelled(X, y, incremental=incremental, covariates=covariates)
+        if not len(self.classes_):
+            labels = None
         elif self.class_weight is not None:
+            class_weights = check_class_weights(self.class_weight, self.classes_, labels, weights)
+        if labels is None and self.class_weight is not None:
             raise InputError("class_weight weighs the classes of y, and no row has a label; expected some, or None")
         validation = self._check_validation(validation_data, covariates)
         trained = self._train(rows, labels, weights, class_weights, incremental=incremental, validation=validation)

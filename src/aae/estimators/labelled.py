@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self, cast
@@ -13,12 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import Tensor
 
-from aae.arrays import UNLABELLED
 from aae.data.anndata import labels_of
-from aae.errors import InputError, InputWarning
+from aae.errors import InputError
 from aae.estimators.base import AdversarialTransformer
 from aae.estimators.fitting import fitting
-from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, two_classes, wanted_labels
+from aae.estimators.labels import wanted_labels
 from aae.estimators.rows import Labels, Rows
 from aae.estimators.weights import Weights
 from aae.scaling import Scaling, ScalingKind
@@ -194,28 +192,7 @@ class LabelledEstimator(AdversarialTransformer):
         incremental = self._is_incremental(partial)
         y = cast(ArrayLike, labels_of(X, y))
         X, y, weights, covariates = self._leave_out(X, y, sample_weight, covariates)
-        both = (
-            UNLABELLED in self.classes_
-            if incremental
-            else two_classes(y if classes is None else classes, self._unlabelled)
-        )
-        known = [UNLABELLED, 1] if both else []
-        rows, given = self._check_fit(
-            X, y, incremental=incremental, unlabelled=self._unlabelled, classes=known, covariates=covariates
-        )
-        declared = given if classes is None else mark_unlabelled(classes, self._unlabelled, known)
-        found = find_classes(declared, both=both)
-        if not incremental:
-            self.classes_ = found
-            if both and classes is None:
-                warnings.warn(
-                    "labels are -1 and 1 alone, and both are taken for classes; if -1 marks unlabelled rows, there is one class",
-                    InputWarning,
-                    stacklevel=4,
-                )
-        elif classes is not None and found.tolist() != self.classes_.tolist():
-            raise InputError(f"classes are {found.tolist()}; the first call had {self.classes_.tolist()}")
-        labels = number_labels(given, self.classes_)
+        rows, labels = self._check_labelled(X, y, classes, incremental=incremental, covariates=covariates)
         with self._without_the_rest():
             self._check_labels(labels)
         class_weights = self._weigh_classes(labels, weights)
@@ -234,13 +211,6 @@ class LabelledEstimator(AdversarialTransformer):
 
     def _remember(self, rows: Tensor, weights: Weights | None, *, incremental: bool, partial: bool) -> None:
         """Keep of the scaled training rows what is needed later: nothing."""
-
-    classes_: NDArray[Any]
-
-    @property
-    def _unlabelled(self) -> Any:
-        """What else stands for "no label"."""
-        return None
 
     def _weigh_classes(self, labels: Labels, weights: Weights | None) -> Weights | None:
         """Find the weights of the classes in the classification; None where there is none."""

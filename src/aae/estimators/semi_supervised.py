@@ -239,7 +239,3 @@ class SemiSupervisedAAE(ClassifierMixin, ScoredRows, LabelledEstimator):  # type
     def _parts(self) -> dict[str, Any]:
         scale = 0.1 if self._loss_settings().joint else 1.0
         return {"label": LabelSettings(categories=len(self.classes_), init_scale=scale)}
-
-    @property
-    def _unlabelled(self) -> Any:
-        return self.unlabelled

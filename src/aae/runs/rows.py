@@ -61,7 +61,7 @@ class StoredRows:
         self.device = scaling.offset.device
         self.table = read_table(metadata, str(folder.path))
         self.given: Dataset | None = None
-        """The data, where it was given from Python when this very object was trained."""
+        """The data, where it was given to this very object: when it was trained, or to `load_data`."""
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -139,7 +139,7 @@ class StoredRows:
         return split
 
     def load_data(self, data: Source | None = None) -> Dataset:
-        """Load the data of the run with its splits, or take `data` in its place where it is the same.
+        """Load the data of the run with its splits, or take `data` in its place where it is the same, from now on.
 
         Parameters
         ----------
@@ -164,6 +164,8 @@ class StoredRows:
                 f"{dataset.name}: not the data of {self.folder.path}; its fingerprint is {found}, "
                 f"the run has {self.metadata.get('data')}"
             )
+        if data is not None:
+            self.given = dataset
         return dataset
 
     def images(self, rows: NDArray[Any]) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from aae.arrays import ArrayLike, finite_rows
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.files import check_finite_tensors, read_tensors
+from aae.recipes.build_data import Source
 from aae.recipes.schema import SCORED
 from aae.runs.use import TrainedModel
 
@@ -90,13 +91,16 @@ class ScoredRows(TrainedModel):
             ) from None
         return anomaly_score(self.model, self.scaling, dataset.train.rows, "auto").to(self.device)
 
-    def score_samples(self, rows: ArrayLike) -> NDArray[np.float64]:
+    def score_samples(self, rows: ArrayLike, data: Source | None = None) -> NDArray[np.float64]:
         """Compute how normal each row is, by the training rows nearest in code and residual: the score of `aae.AAE`.
 
         Parameters
         ----------
         rows : array, (n, *shape)
             Rows as stored.
+        data : str, Path, array-like, (array-like, array-like) or Dataset, optional
+            What the run was trained on, as for `load_data`: needed once where that was given from Python to another object than
+            this one, and the run keeps no score (``evaluation.contamination``).
 
         Returns
         -------
@@ -108,12 +112,14 @@ class ScoredRows(TrainedModel):
         InputError
             As for `anomaly_score`, or if the rows are not of this run's shape.
         """
+        if data is not None:
+            self.load_data(data)
         score = self.anomaly_score
         return finite_rows(score.scores(torch.cat(list(self._batches(rows)))), "the score")
 
-    def decision_function(self, rows: ArrayLike) -> NDArray[np.float64]:
-        """Compute the scores of rows (n, *shape) less the threshold, (n,): below 0 for an anomaly. Raises as `score_samples`."""
-        return self.score_samples(rows) - self.anomaly_score.offset
+    def decision_function(self, rows: ArrayLike, data: Source | None = None) -> NDArray[np.float64]:
+        """Compute the scores of rows (n, *shape) less the threshold, (n,), below 0 for an anomaly; as `score_samples`."""
+        return self.score_samples(rows, data) - self.anomaly_score.offset
 
     @usual_state()
     @torch.no_grad()
