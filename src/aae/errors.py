@@ -86,6 +86,10 @@ class TrainingError(RuntimeError):
     """Training cannot go on; the message is one line that names phase, epoch and step."""
 
 
+class TargetMissedError(RuntimeError):
+    """A training went to its end without reaching the value of a metric that was asked for; the message is one line."""
+
+
 class CallbackError(TrainingError):
     """A callback raised an error, which ended the training; the message names it and says what is left."""
 

@@ -157,12 +157,16 @@ def test_no_measurement_of_nothing(option):
         bench(recipes.read("figure2a", SMALL), "cpu", **{option: 0})
 
 
-@pytest.mark.parametrize(("target", "reached"), [("60", True), ("0", False)])
-def test_time_to_a_validation_error(target, reached, capsys):
+@pytest.mark.parametrize(("target", "reached", "status"), [("60", True, 0), ("0", False, 3)])
+def test_time_to_a_validation_error_and_a_status_of_its_own_where_it_is_not_reached(target, reached, status, capsys):
     words = ["demo", *(word for one in [*small_networks(), "training.epochs=12"] for word in ("--set", one))]
     words += ["--set", "training.classification.learning_rate=0.05"]
-    assert command(["bench", *words, "--time-to", f"validation_error_percent={target}", "--json"]) == 0
-    (found,) = json.loads(capsys.readouterr().out)
+    assert command(["bench", *words, "--time-to", f"validation_error_percent={target}", "--json"]) == status
+    printed = capsys.readouterr()
+    (found,) = json.loads(printed.out)
+    last = "" if reached else printed.err.splitlines()[-1]
+    missed = f"aae: validation error, % of 0 was not reached; demo: {found['best']:.2f} at best in 12 epochs"
+    assert last == ("" if reached else missed)
     assert (found["reached"], found["best"] <= 60) == (reached, True)
     assert found["epochs"] < 12 if reached else found["epochs"] == 12
     assert 0 < found["minutes"] < 1
@@ -175,6 +179,10 @@ def test_time_to_a_validation_error(target, reached, capsys):
         (["demo", "--time-to", "validation_error_percent"], "expected METRIC=VALUE"),
         (["demo", "--time-to", "validation_error_percent=low"], "expected METRIC=VALUE"),
         (["demo", "--time-to", "nmi=0.5"], "unknown metric of demo 'nmi'"),
+        (
+            ["demo", "map", "--set", "data.source=digits", "--time-to", "validation_error_percent=5"],
+            "recipe map: has no metrics of validation rows",
+        ),
         (["parzen", "--time-to", "nmi=0.5"], "a Parzen window is not trained; expected recipes"),
     ],
 )

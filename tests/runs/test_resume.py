@@ -22,8 +22,10 @@ from aae.runs.run import Run
 from aae.runs.seeds import train_seeds
 from aae.runs.train import train
 from aae.training import loop
+from aae.training.acceleration import compiled
 from aae.training.checkpoints import latest_checkpoint
 from aae.training.run_directory import RunDirectory
+from aae.training.signals import interrupts
 
 SMALL = [
     *("training.epochs=2", "model.encoder.hidden=[8]", "model.decoder.hidden=[8]"),
@@ -244,6 +246,13 @@ def test_a_signal_leaves_a_checkpoint_and_a_status_of_its_own(tmp_path, monkeypa
     assert (tmp_path / "run/model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
 
 
+def test_a_signal_while_steps_are_compiled_leaves_a_checkpoint_too(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(compiled, "BACKEND", lambda graph, inputs: signal.raise_signal(signal.SIGUSR1))
+    assert command(words(tmp_path / "run", "--set", "training.compile=true")) == 75
+    assert "after 0 steps; the checkpoint in" in capsys.readouterr().err
+    assert latest_checkpoint(tmp_path / "run/checkpoints")[1]["step"] == 0
+
+
 def test_a_signal_in_the_last_step_of_a_seed_keeps_the_next_from_starting(tmp_path, monkeypatch):
     recipe = small("training.epochs=1")
     with monkeypatch.context() as patch:
@@ -266,7 +275,7 @@ def test_ignored_signals_stay_ignored_and_a_programs_own_handlers_stay(monkeypat
 
     before = [signal.signal(signal.SIGHUP, signal.SIG_IGN), signal.signal(signal.SIGTERM, mine)]
     try:
-        with loop.interrupts() as interruption:
+        with interrupts() as interruption:
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
             assert signal.getsignal(signal.SIGTERM) is mine
             signal.raise_signal(signal.SIGUSR1)

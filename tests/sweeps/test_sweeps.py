@@ -216,6 +216,30 @@ def test_a_folder_belongs_to_one_sweep(finished, tmp_path, capsys):
     assert "storage of another search" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("search", [[], ["--search", "2"]])
+def test_a_cluster_that_refuses_the_jobs_leaves_the_folder_as_it_was(search, tmp_path, monkeypatch, capsys):
+    refusing = tmp_path / "sbatch"
+    refusing.write_text('#!/bin/sh\necho "sbatch: error: invalid partition specified: gpuu" >&2\nexit 1\n')
+    (tmp_path / "srun").write_text("#!/bin/sh\n")
+    for program in (refusing, tmp_path / "srun"):
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    folder = tmp_path / "s"
+    more = ["--run", str(folder), *search, "--slurm", "--slurm-set", "slurm_partition=gpuu"]
+    assert command(words(*more, "--grid", "training.batch_size=50,200")) == 2
+    assert capsys.readouterr().err == (
+        "aae: slurm: sbatch: error: invalid partition specified: gpuu; expected a queue that takes the jobs\n"
+    )
+    assert not folder.exists()
+    if not search:  # more seeds than the folder had before
+        choices = "--grid", "training.batch_size=200"
+        assert command(words("--run", str(folder), *choices)) == 0
+        before = (folder / "sweep.json").read_bytes()
+        assert command(words(*more, *choices, "--seeds", "2")) == 2
+        assert (folder / "sweep.json").read_bytes() == before
+        assert not (folder / "jobs").exists()
+
+
 def test_without_an_extra_a_line_names_it(tmp_path, monkeypatch, capsys):
     for module in ("optuna", "submitit", "distributed"):
         monkeypatch.setitem(sys.modules, module, None)

@@ -16,7 +16,15 @@ import typer
 
 from aae._version import __version__
 from aae.cli import bench, data, evaluation, look, sweeping, training, use
-from aae.errors import InputError, InputWarning, InterruptedTrainingError, TrainingError, printable, ran_out_of_memory
+from aae.errors import (
+    InputError,
+    InputWarning,
+    InterruptedTrainingError,
+    TargetMissedError,
+    TrainingError,
+    printable,
+    ran_out_of_memory,
+)
 
 OTHERS_WAIT = 20  # seconds for which the other processes of torchrun leave it to the first to say what is wrong
 
@@ -66,7 +74,8 @@ def options(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit.
 
-    0 on success; 1 where training or memory fails and 2 on bad input, each with one line on stderr; 130, 143 and 129 after
+    0 on success; 1 where training or memory fails, 2 on bad input and 3 where a training does not become as good as
+    `aae bench --time-to` asked, each with one line on stderr; 130, 143 and 129 after
     Ctrl-C, SIGTERM and SIGHUP, 75 after SIGUSR1: a training has written its checkpoint by then.
     """
     if (
@@ -96,6 +105,8 @@ def _run(given: Sequence[str]) -> int:
         return _report_error(str(error), 2)
     except TrainingError as error:
         return _report_error(str(error), 1)
+    except TargetMissedError as error:
+        return _report_error(str(error), 3)
     except InterruptedTrainingError as error:
         return _report_error(str(error), error.status)
     except (KeyboardInterrupt, typer.Abort):

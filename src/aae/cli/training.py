@@ -104,7 +104,7 @@ def train(
     from aae.runs.recipe import read_recipe
     from aae.runs.seeds import train_seeds
     from aae.training.acceleration import distributed
-    from aae.training.loop import leaves_on_request
+    from aae.training.signals import leaves_on_request
 
     distributed.join()
     checked = read_recipe(recipe, overrides or [], data)
@@ -148,7 +148,7 @@ def reproduce(
     """
     from aae.evaluation.metrics import describe
     from aae.reproduction import reproduce as reproduction
-    from aae.training.loop import leaves_on_request
+    from aae.training.signals import leaves_on_request
 
     def note(text: str) -> None:
         print(text, file=sys.stderr)

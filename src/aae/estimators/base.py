@@ -51,10 +51,10 @@ from aae.noise import Noise, seeded, torch_state
 from aae.scaling import Scaling, choose_column_scaling, choose_scaling
 from aae.training.callbacks import AnyCallback, Training, call, check_callbacks
 from aae.training.diagnostics import diagnose, diagnose_codes, diagnose_labels
-from aae.training.loop import Interruption
 from aae.training.phases import Phase, adversarial_phases
 from aae.training.progress import Progress
 from aae.training.settings import LossSettings, TrainingSettings
+from aae.training.signals import Interruption
 from aae.training.trainer import ORDER, SAMPLES, STEPS, Trainer
 
 DIAGNOSED_ROWS = 1000  # that are looked at for signs of collapse

@@ -11,7 +11,7 @@ from torch import nn
 
 from aae.device import usual_state
 from aae.errors import CallbackError, InputError
-from aae.training.loop import interrupts
+from aae.training.signals import interrupts
 
 Fit = TypeVar("Fit", bound=Callable[..., Any])
 

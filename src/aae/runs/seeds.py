@@ -24,9 +24,10 @@ from aae.training.acceleration.distributed import Distributed
 from aae.training.batched_seeds import BatchedSeeds
 from aae.training.callbacks import AnyCallback
 from aae.training.data import TrainingData
-from aae.training.loop import Interruption, run_to_end
+from aae.training.loop import run_to_end
 from aae.training.run_directory import RunDirectory
 from aae.training.settings import MAX_SEED
+from aae.training.signals import Interruption
 
 
 @usual_state()

@@ -18,7 +18,7 @@ from aae.runs.validation_metric import choose_metric, metrics_of
 from aae.sweeps.space import Choices, Range, Settings, grid
 from aae.sweeps.trials import Trial, load
 
-FILE = "sweep.json"
+FILE, JOURNAL = "sweep.json", "search.journal"
 MAX_TRIALS = 100_000
 
 
@@ -167,8 +167,13 @@ class Definition:
             "trials": self.trials,
         }
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path) -> dict[str, Any] | None:
         """Write it into its folder, or check that it is the one that is there; it may have more seeds and trials than that.
+
+        Returns
+        -------
+        dict or None
+            What was there before.
 
         Raises
         ------
@@ -177,6 +182,7 @@ class Definition:
         """
         path = folder / FILE
         now = self.as_json()
+        before = None
         if path.exists():
             before = read_object(path)
             here, there = _by_key(json.loads(json.dumps(now))), _by_key(before)
@@ -197,6 +203,17 @@ class Definition:
             )
         folder.mkdir(parents=True, exist_ok=True)
         write_json(path, now)
+        return before
+
+    @staticmethod
+    def withdraw(folder: Path, before: dict[str, Any] | None) -> None:
+        """Put back what `write` found, since no worker began; the folder is free again if nothing was there and nothing came."""
+        if before is not None:
+            write_json(folder / FILE, before)
+            return
+        if not any(entry.name not in (FILE, JOURNAL) and not entry.name.startswith(".") for entry in folder.iterdir()):
+            for name in (FILE, JOURNAL):
+                (folder / name).unlink(missing_ok=True)
 
     @classmethod
     def read(cls, folder: Path) -> Definition:

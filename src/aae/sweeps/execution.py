@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +20,7 @@ import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from aae.errors import InputError, InterruptedTrainingError, reason
-from aae.training.loop import SIGNALS, leaves_on_request
+from aae.training.signals import SIGNALS, leaves_on_request
 
 WATCH_SECONDS = 1.0  # between two looks at whether the command is still there
 GRACE_SECONDS = 30.0  # for a checkpoint, when it is not
@@ -28,6 +30,10 @@ LEAVING = [name for name in SIGNALS if name != "SIGINT"]
 
 Work = Callable[[int], None]
 """What a worker does, given its number from 0; it takes what is open until nothing is."""
+
+
+class NotStartedError(InputError):
+    """No worker could be started; the message is one line that says why."""
 
 
 class WorkerKilledError(Exception):
@@ -84,6 +90,8 @@ class Execution:
 
         Raises
         ------
+        NotStartedError
+            If the scheduler takes no work.
         InterruptedTrainingError
             After a signal; workers of this machine are stopped.
         WorkerKilledError
@@ -141,8 +149,19 @@ class Execution:
         return executor
 
     def _submit(self, work: Work, folder: Path) -> None:
+        own = folder / "jobs"
+        before = set(own.iterdir()) if own.exists() else None
         executor = self._executor(folder)
-        jobs = executor.map_array(ClusterWork(work), list(range(max(1, self.jobs or 1))))
+        try:
+            with redirect_stderr(io.StringIO()) as said:
+                jobs = executor.map_array(ClusterWork(work), list(range(max(1, self.jobs or 1))))
+        except (RuntimeError, OSError) as refusal:  # which has the words of sbatch
+            for path in set(own.iterdir()) - (before or set()):
+                path.unlink(missing_ok=True)
+            if before is None:
+                own.rmdir()
+            raise NotStartedError(f"slurm: {reason(refusal)}; expected a queue that takes the jobs") from None
+        sys.stderr.write(said.getvalue())
         with leaves_on_request(LEAVING):
             for job in jobs:
                 error = job.exception()
@@ -230,7 +249,7 @@ def _connect(address: str, stack: ExitStack) -> None:
     try:
         stack.enter_context(distributed.Client(address, timeout=10))
     except (OSError, TimeoutError, ValueError) as error:
-        raise InputError(f"dask: {address}: {reason(error)}; expected the address of a scheduler") from None
+        raise NotStartedError(f"dask: {address}: {reason(error)}; expected the address of a scheduler") from None
     stack.enter_context(joblib.parallel_config("dask"))
 
 

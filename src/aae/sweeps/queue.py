@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from aae.recipes import Recipe
 from aae.runs.recipe import full_path, read_recipe
 from aae.sweeps import search as searching
 from aae.sweeps.definition import Definition
-from aae.sweeps.execution import Execution, WorkerKilledError, wait_a_moment
+from aae.sweeps.execution import Execution, NotStartedError, WorkerKilledError, wait_a_moment
 from aae.sweeps.report import SweepResult, summarize
 from aae.sweeps.space import Choices, Range, choices_from, key_of, listed, overrides, ranges_from, value_text
 from aae.sweeps.trials import Trial, describe, is_open_elsewhere, note
@@ -91,7 +92,7 @@ def sweep(
     ------
     InputError
         A setting that does not exist or does not parse, an empty grid, a metric that a recipe does not have, a folder that holds
-        another sweep or something else; all before anything is trained.
+        another sweep or something else, a scheduler that takes no work; all before anything is trained.
     InterruptedTrainingError
         After a signal; the same call goes on.
     """
@@ -125,12 +126,19 @@ def sweep(
         definition.check()
     if definition.trials is not None:
         searching.require_optuna()
-    with RunDirectory(folder / ".definition").lock():  # which is gone again afterwards
-        definition.write(folder)
+    definition_lock = RunDirectory(folder / ".definition").lock  # which is gone again afterwards
+    with definition_lock():
+        replaced = definition.write(folder)
     try:
         if definition.trials is not None:
             return _search(definition, folder, device, execution, prune, retry)
         return _all(definition, folder, device, execution, retry)
+    except NotStartedError:
+        with definition_lock():
+            definition.withdraw(folder, replaced)
+        with suppress(OSError):  # as it is where something else is in it
+            folder.rmdir()
+        raise
     except InterruptedTrainingError as error:
         raise InterruptedTrainingError(f"{folder}: stopped; the same command goes on with it", error.status) from None
 

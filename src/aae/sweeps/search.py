@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aae.errors import InputError, InUseError
 from aae.files import write_json
 from aae.recipes import Recipe
-from aae.sweeps.definition import Definition
+from aae.sweeps.definition import JOURNAL, Definition
 from aae.sweeps.space import Settings, overrides
 from aae.sweeps.trials import PrunedError, Trial, describe, is_open_elsewhere, most_epochs, note
 from aae.training.callbacks import AnyCallback, Training
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
-JOURNAL = "search.journal"
 SEARCH = "search"  # attribute of a study: digest of what is searched for
 SETTINGS, RECIPE = "settings", "recipe"  # attributes of a trial: what is trained
 REASON = "reason"  # why it was given up

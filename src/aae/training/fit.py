@@ -21,10 +21,10 @@ from aae.posteriors import Softmax
 from aae.scaling import Scaling
 from aae.training.callbacks import AnyCallback, Training, call, check_callbacks
 from aae.training.data import TrainingData
-from aae.training.loop import interrupts
 from aae.training.phases import Phase, adversarial_phases
 from aae.training.radii import neighbour_links, neighbour_radii
 from aae.training.settings import TrainingSettings, validation_message
+from aae.training.signals import interrupts
 from aae.training.trainer import Trainer
 
 

@@ -1,16 +1,13 @@
-"""The loop around the engine: epochs, validation, metrics, checkpoints, progress, signals."""
+"""The loop around the engine: epochs, validation, metrics, checkpoints, progress."""
 
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from aae.errors import RESUME, CallbackError, InputError, InterruptedTrainingError, TrainingError
 from aae.training.callbacks import AnyCallback, Training, call
@@ -18,15 +15,11 @@ from aae.training.checkpoints import checkpoint_places, remove_older_checkpoints
 from aae.training.diagnostics import diagnose
 from aae.training.progress import Progress
 from aae.training.run_directory import RunDirectory
+from aae.training.signals import Interruption, interrupts
 from aae.training.trainer import Trainer
 
 EpochFunction = Callable[[Callable[[], bool]], list[dict[str, float]] | None]
 """Trains the rest of an epoch, as `Trainer.run_epoch` does; returns the metrics of every run."""
-
-
-SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGUSR1": 75}
-"""Signals that stop a run after a checkpoint, with the exit status of the command: 128 + the number of the signal; of SIGUSR1,
-by which schedulers say that time is nearly up, the status for "try again later"."""
 
 
 @dataclass
@@ -86,7 +79,7 @@ def run_to_end(
     CallbackError
         If a callback fails; a checkpoint was written.
     InterruptedTrainingError
-        After Ctrl-C or another of `SIGNALS`; a checkpoint was written.
+        After Ctrl-C or another of `aae.training.signals.SIGNALS`; a checkpoint was written.
     """
     trainer = jobs[0].trainer  # all are at the same place
     epoch_function = epoch_function or (lambda on_step: _listed(trainer.run_epoch(on_step)))
@@ -227,77 +220,3 @@ def _metric_logger(job: TrainingJob) -> Iterator[Callable[[dict[str, float]], No
         yield add
     finally:
         events.close()
-
-
-@dataclass
-class Interruption:
-    """Whether a signal has come, and the exit status that says which."""
-
-    is_set: bool = False
-    status: int = SIGNALS["SIGINT"]
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    raise InterruptedTrainingError(f"stopped between trainings; {RESUME} goes on", SIGNALS[signal.Signals(number).name])
-
-
-@contextmanager
-def leaves_on_request(names: Sequence[str] = ("SIGUSR1",)) -> Iterator[None]:
-    """Let signals end what is done around a training, each with its own status; for the command, in the main thread.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Of `SIGNALS`. What the program or its caller handles or ignores already stays so.
-    """
-    found = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    here = threading.current_thread() is threading.main_thread()
-    free = [number for number in found if here and signal.getsignal(number) is signal.SIG_DFL]
-    for number in free:
-        signal.signal(number, _leave)
-    try:
-        yield
-    finally:
-        for number in free:
-            signal.signal(number, signal.SIG_DFL)
-
-
-@contextmanager
-def interrupts(names: Sequence[str] = tuple(SIGNALS)) -> Iterator[Interruption]:
-    """Turn the first of some signals into something to ask for between two steps; a second one does what it did before.
-
-    Signals that are ignored stay so (``nohup``), and of those but Ctrl-C what the program handles by itself already. Only the
-    main thread is told of signals; in another one nothing ever comes.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Of `SIGNALS`.
-    """
-    interruption = Interruption()
-    before: dict[signal.Signals, object] = {}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def note(number: int, frame: FrameType | None) -> None:
-        interruption.is_set, interruption.status = True, SIGNALS[signal.Signals(number).name]
-        restore()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield interruption
-        return
-    for name in names:
-        number: signal.Signals | None = getattr(signal, name, None)  # some systems have fewer
-        handler = None if number is None else signal.getsignal(number)
-        if number is not None and (
-            handler in (signal.SIG_DFL, _leave) or (name == "SIGINT" and handler not in (signal.SIG_IGN, None))
-        ):
-            before[number] = handler
-    try:
-        for number in before:
-            signal.signal(number, note)
-        yield interruption
-    finally:
-        restore()

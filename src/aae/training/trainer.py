@@ -25,6 +25,7 @@ from aae.training.data import TrainingData
 from aae.training.optimizers import Optimizer
 from aae.training.phases import Batch, Phase, configured_phases
 from aae.training.settings import TrainingSettings, weight_at
+from aae.training.signals import StoppedError
 from aae.training.stopping import BestEpoch
 from aae.training.weights import load_module
 
@@ -132,7 +133,10 @@ class Trainer:
             while self.step < self.steps_per_epoch:
                 ahead.reach(self.step)
                 labelled = None if labelled_order is None else labelled_order[self.step]
-                self._run_step(order[self.step], labelled)
+                try:
+                    self._run_step(order[self.step], labelled)
+                except StoppedError:  # before anything was done: a step that is compiled first takes long
+                    break
                 self.step += 1
                 if self.distributed.any(on_step()) and self.step < self.steps_per_epoch:
                     break
@@ -174,6 +178,8 @@ class Trainer:
 
     def close_epoch(self) -> dict[str, float] | None:
         """Finish the present epoch if all its steps are done; as `run_epoch`."""
+        if not self._history:
+            return None
         history = self._finite_history()  # a state that is not finite is no state to go on from
         if self.step < self.steps_per_epoch:
             return None
@@ -391,7 +397,8 @@ class Trainer:
         tensors |= torch_state(self.device)
         if self._history:
             tensors["history"] = torch.stack(self._history)
-        compiled = self._graph.compiling if isinstance(self._graph, CompiledStep) else self._compiled
+        graph = self._graph
+        compiled = graph.compiling if isinstance(graph, CompiledStep) and graph.begun else self._compiled
         metadata = {"epoch": self.epoch, "step": self.step, "names": self._names, "device": self.device.type}
         best, about = self.best.state()
         if about:

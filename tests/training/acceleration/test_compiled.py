@@ -2,6 +2,7 @@
 
 import copy
 import re
+import signal
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from aae.noise import Noise
 from aae.recipes.build_model import build_model, build_phases
 from aae.scaling import Scaling
 from aae.training.acceleration import compiled
+from aae.training.signals import interrupts
 from aae.training.trainer import Trainer, TrainingData
 
 CPU = torch.device("cpu")
@@ -55,7 +57,8 @@ def test_a_program_trains_as_the_step_does_from_the_same_random_numbers(monkeypa
     for phase, update in plain.optimizers.items():
         assert_alike(dict(own.optimizers[phase].entries()), dict(update.entries()), rtol=1e-3, atol=1e-6)
     assert torch.equal(own.noise.generator.get_state(), plain.noise.generator.get_state())
-    assert re.fullmatch(r"(note: steps were compiled in \d+ s\n)+", capsys.readouterr().err)
+    said = capsys.readouterr().err
+    assert re.fullmatch(rf"note: {compiled.BEFORE}\n(note: steps were compiled in \d+ s\n)+", said)
 
 
 def test_compiled_by_torch_a_run_that_is_resumed_within_an_epoch_ends_with_the_same_bits(capsys):
@@ -128,7 +131,7 @@ def no_compiler(graph, inputs):
 def assert_is_plain_after_all(own, plain, reason, capsys):
     assert epochs(own, 1) == epochs(plain, 1)
     assert all(map(torch.equal, own.module.state_dict().values(), plain.module.state_dict().values()))
-    assert capsys.readouterr().err == f"note: steps are not compiled: {reason}\n"
+    assert capsys.readouterr().err == f"note: {compiled.BEFORE}\nnote: steps are not compiled: {reason}\n"
     assert not own.captured.compiling
 
 
@@ -159,3 +162,50 @@ def test_speed_is_measured_on_compiled_steps(monkeypatch):
     own = make_trainer(recipes.read("figure2a", [*FULLY_CONNECTED, "training.compile=true"]), CPU)
     run_steps(own, 3)
     assert len(calls) == 4
+
+
+def sends(number, *, swallowed=False):
+    """Create a compiler in whose work a signal comes, and that may fail by it as compilers do."""
+
+    def backend(graph, inputs):
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            if not swallowed:
+                raise
+            raise RuntimeError("g++ ended with status -15") from None
+        return graph
+
+    return backend
+
+
+@pytest.mark.parametrize("swallowed", [False, True])
+def test_a_signal_ends_compiling_at_once_and_nothing_has_moved(swallowed, monkeypatch, capsys):
+    own, whole = (trainer("figure2a", [*FULLY_CONNECTED, "training.precision=fp32"], True) for _ in range(2))
+    before = copy.deepcopy(own.state())
+    monkeypatch.setattr(compiled, "BACKEND", sends(signal.SIGTERM, swallowed=swallowed))
+    with interrupts() as interrupted:
+        assert own.run_epoch(lambda: interrupted.is_set) is None
+    assert (interrupted.is_set, interrupted.status) == (True, 143)
+    tensors, metadata = own.state()
+    assert (metadata["epoch"], metadata["step"]) == (0, 0)
+    assert "compiled" not in metadata  # nothing was: it may go on where there is no compiler
+    assert tensors.keys() == before[0].keys()
+    assert all(torch.equal(tensors[name], value) for name, value in before[0].items())
+    monkeypatch.setattr(compiled, "BACKEND", as_traced)
+    assert epochs(own, 1) == epochs(whole, 1)
+    assert "not compiled" not in capsys.readouterr().err
+
+
+def test_what_a_program_does_about_a_signal_it_does_after_compiling(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        compiled, "BACKEND", lambda graph, inputs: (signal.raise_signal(signal.SIGUSR1), seen.append("graph"), graph)[2]
+    )
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: seen.append(number))
+    try:
+        with interrupts():
+            epochs(trainer("figure2a", FULLY_CONNECTED, True), 1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert seen == ["graph", signal.SIGUSR1]

@@ -6,12 +6,10 @@ that they go into. What is traced is a pure tensor program; indices, learning ra
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,14 +18,16 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from aae.errors import InputError
+from aae.errors import InputError, InterruptedTrainingError
 from aae.noise import Noise
 from aae.training.acceleration.matmul import replace_matmuls
+from aae.training.signals import stopped_at_once
 
 Step = Callable[[Tensor, "Tensor | None", "Noise | None", "dict[str, Tensor] | None"], Tensor]
 """From the indices of a mini-batch and a labelled one, what to draw from and the learning rate of each phase, to the metrics."""
 
 WORTH_A_LINE = 5.0  # seconds of compiling; what torch finds in its cache of compiled programs takes fewer
+BEFORE = "steps are being compiled: up to a minute or two the first time, seconds where torch has them in its cache"
 
 Call = tuple[str, tuple[int, ...]]
 """A method of `Noise` and its arguments."""
@@ -140,8 +140,14 @@ class CompiledStep:
         self._step, self._noise, self._state, self._required = step, noise, state, required
         self.compiling = True
         self._programs: dict[tuple[str, ...], Program] = {}
+        self._said = False
         if unsupported_reason is not None:
             self._give_up(unsupported_reason)
+
+    @property
+    def begun(self) -> bool:
+        """Whether a step was made, compiled or not."""
+        return bool(self._programs) or not self.compiling
 
     def __call__(self, key: Sequence[tuple[str, float]], indices: Tensor, labelled: Tensor | None) -> Tensor:
         """Run one step; `key` has the phases and their learning rates."""
@@ -153,22 +159,36 @@ class CompiledStep:
         if names in self._programs:
             program = self._programs[names]
             return program.run(*inputs, *_draw(self._noise, program.calls))
-        draws: list[Tensor] | None = None
-        started = time.monotonic()
+        if not self._said:
+            print(f"note: {BEFORE}", file=sys.stderr, flush=True)
+        self._said = True
+        state, started = self._state(), time.monotonic()
+        before, random = [tensor.clone() for tensor in state], self._noise.generator.get_state()
+
+        def restore() -> None:
+            for tensor, value in zip(state, before, strict=True):
+                tensor.copy_(value)
+            self._noise.generator.set_state(random)
+
         try:
-            with warnings.catch_warnings(action="ignore"), _compilers_undisturbed():  # warnings of torch about itself
-                program = self._programs[names] = self._trace(names, inputs)
-                draws = _draw(self._noise, program.calls)
-                metrics = program.run(*inputs, *draws)  # which compiles it first
-                self._required = False
-            seconds = time.monotonic() - started
-            if seconds >= WORTH_A_LINE:
-                print(f"note: steps were compiled in {seconds:.0f} s", file=sys.stderr)
-            return metrics
+            with warnings.catch_warnings(action="ignore"), stopped_at_once():  # warnings of torch about itself
+                program = self._trace(names, inputs)
+                restore()  # tracing executes what depends on no input, such as the decay of a momentum
+                metrics = program.run(*inputs, *_draw(self._noise, program.calls))  # which compiles it first
+        except (KeyboardInterrupt, InterruptedTrainingError):  # of signals: the step is still to be done
+            restore()
+            _call_compilers_off()
+            raise
         except Exception as error:  # whatever a tracer and a compiler may raise: the step runs without them
+            restore()
             cause = getattr(error, "inner_exception", error)
             self._give_up(str(cause).strip().partition("\n")[0] or type(cause).__name__)
-            return self._step(indices, labelled, None if draws is None else RecordedNoise(draws), None)
+            return self._step(indices, labelled, None, None)
+        self._programs[names], self._required = program, False
+        seconds = time.monotonic() - started
+        if seconds >= WORTH_A_LINE:
+            print(f"note: steps were compiled in {seconds:.0f} s", file=sys.stderr)
+        return metrics
 
     def _trace(self, names: tuple[str, ...], inputs: list[Tensor]) -> Program:
         """Trace a step on tensors without numbers: once for what it draws, once more with that as inputs."""
@@ -181,17 +201,11 @@ class CompiledStep:
             with ForbidDataDependentOps():  # type: ignore[no-untyped-call]
                 return self._step(indices, labelled, draws, dict(zip(names, rates.unbind(), strict=True)))
 
-        state = self._state()
-        before = [tensor.clone() for tensor in state]
         trace = make_fx(traced, tracing_mode="fake", _allow_non_fake_inputs=True)
-        try:
-            trace(*inputs)
-            calls = draws.calls
-            graph = trace(*inputs, *_draw(Noise(0), calls))
-            replace_matmuls(graph)
-        finally:
-            for tensor, value in zip(state, before, strict=True):
-                tensor.copy_(value)  # tracing executes what depends on no input, such as the decay of a momentum
+        trace(*inputs)
+        calls = draws.calls
+        graph = trace(*inputs, *_draw(Noise(0), calls))
+        replace_matmuls(graph)
         return Program(calls, torch.no_grad()(torch.compile(graph, backend=BACKEND, dynamic=False, fullgraph=True)))
 
     def _give_up(self, reason: str) -> None:
@@ -208,15 +222,10 @@ def _draw(noise: Noise, calls: Sequence[Call]) -> list[Tensor]:
     return [getattr(noise, method)(*arguments) for method, arguments in calls]
 
 
-@contextmanager
-def _compilers_undisturbed() -> Iterator[None]:
-    """Keep back what is sent to all processes of a job: the compilers would end by it, and the run go on without a program."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    stops = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, stops)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def _call_compilers_off() -> None:
+    """Take from torch's queue what no compiler has begun: a process that ends waits for all of it."""
+    from torch._inductor.async_compile import AsyncCompile
+
+    if AsyncCompile.pool.cache_info().currsize:  # there is none with one thread
+        AsyncCompile.pool().shutdown(wait=False, cancel_futures=True)
+        AsyncCompile.pool.cache_clear()
