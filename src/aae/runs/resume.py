@@ -20,7 +20,7 @@ from aae.training.trainer import Trainer
 START: Place = (0, 0)
 FREE = {"training.epochs", "training.min_steps", "training.validate_every", "training.checkpoint_every"}
 LEARNING_RATE = re.compile(r"training\.\w+\.learning_rate")  # of a phase: may change, and the change is noted
-SHARES = "model.label.probabilities"  # "auto" until the data is there to find them in
+FOUND = {"model.label.probabilities", "model.output"}  # "auto" until the data is there to find them in
 WHERE = ("data.source", "data.labels_file")  # data can lie elsewhere; its fingerprint says whether it is the same
 
 
@@ -130,7 +130,7 @@ def check_same_recipe(folder: RunDirectory, recipe: Recipe, *, complete: bool = 
     changed: dict[str, tuple[Any, Any]] = {}
     for key in sorted(before.keys() | now.keys(), key=lambda key: (key != "data.source", key)):
         moved = key in WHERE and not {before.get(key), now.get(key)} & set(NAMES)
-        if before.get(key) == now.get(key) or key in FREE or moved or (key == SHARES and now.get(key) == "auto"):
+        if before.get(key) == now.get(key) or key in FREE or moved or (key in FOUND and now.get(key) == "auto"):
             continue
         changed[key] = before.get(key), now.get(key)
         if not LEARNING_RATE.fullmatch(key) or None in changed[key]:
