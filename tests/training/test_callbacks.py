@@ -130,7 +130,7 @@ def test_a_run_that_ended_early_says_so_and_goes_on_with_more_patience(tmp_path,
         stopping = recipe("training.epochs=5", "training.tolerance=100", *changes)
         return aae.train(stopping, run=tmp_path / "run", **options).metadata
 
-    ended = "note: demo seed 0: ended after 2 of {} epochs, 1 epoch without improvement (training.patience); the weights are those"
+    ended = "note: demo seed 0: ended after 2 of {} epochs, 1 epoch without improvement (training.patience); the weights are"
     assert train("training.patience=1")["epochs"] == 2
     assert ended.format(5) in capsys.readouterr().err
     assert train("training.patience=1", "training.epochs=6", resume=True)["epochs"] == 2
