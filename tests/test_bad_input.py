@@ -217,6 +217,14 @@ SETTINGS = {
     "a misspelt key of a section": ("batch_sise=3", r"'batch_sise'; did you mean 'training\.batch_size'\?"),
     "unlike any section": ("zzz=3", r"unknown key 'zzz'; expected one of: cost, data, .*training"),
     "unknown key": ("training.batchsize=3", r"unknown key 'training\.batchsize'; did you mean 'batch_size'\?"),
+    "name of an earlier version": (
+        "training.generator.rate=0.1",
+        r"unknown key 'training\.generator\.rate'; did you mean 'learning_rate'\?",
+    ),
+    "name of an estimator": (
+        "model.latent_dim=3",
+        r"unknown key 'model\.latent_dim'; did you mean 'model\.style\.dim'\?",
+    ),
     "hyphen": ("training.batch-size=3", r"unknown key 'training\.batch-size'; did you mean 'batch_size'\?"),
     "unknown key of a network": ("model.encoder.hiden=[3]", r"unknown key 'model\.encoder\.hiden'; .*'hidden'"),
     "unknown key of an optimizer": (

@@ -217,3 +217,17 @@ def test_a_network_that_ignores_the_size_of_a_batch_is_refused_before_training()
         InputError, match=r"returned shape \(2, 3\) for a batch of shape \(3, 4\); expected shape \(3, 3\)"
     ):
         aae.AAE(2, encoder=Fixed(), **TINY).fit(X)
+
+
+def test_objects_that_are_numbers_of_numpy_are_numbers_and_lists_are_refused():
+    objects = pd.Series([np.float64(value) for value in X[:, 0]], dtype=object, index=TABLE.index)
+    assert aae.AAE(2, **TINY).fit(TABLE[["z"]].assign(x=objects)).columns_ is None
+    message = r"^X: column 'x': found values of type list, expected numbers, true and false, or text$"
+    with pytest.raises(InputError, match=message):
+        aae.AAE(2, **TINY).fit(TABLE.assign(x=[[1, 2]] * 150))
+
+
+def test_tensors_with_gradients_are_rows_too():
+    rows = torch.tensor(X, requires_grad=True)
+    model = aae.AAE(2, **TINY).fit(rows)
+    np.testing.assert_array_equal(model.transform(rows), model.transform(X))

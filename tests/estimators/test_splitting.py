@@ -55,3 +55,7 @@ def test_the_scorer_leaves_unlabelled_rows_out():
     assert labelled_accuracy(Zero(), ROWS[:4], [0, -1, 1, np.nan]) == 0.5
     assert labelled_accuracy(Zero(), ROWS[:4], [0, -1, 1, -1], [3, 1, 1, 1]) == 0.75
     assert np.isnan(labelled_accuracy(Zero(), ROWS[:2], [-1, -1]))
+    with pytest.raises(
+        InputError, match=r"^labels are text and the classes numbers; expected labels as fit was given them$"
+    ):
+        labelled_accuracy(Zero(), ROWS[:2], ["0", "1"])

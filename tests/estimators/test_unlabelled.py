@@ -96,3 +96,9 @@ def test_labels_that_are_minus_one_and_one_alone_are_two_classes_and_a_warning_s
         assert model.score(rows, signs) == (model.predict(rows) == signs).mean() > 0.9
     declared = make(2, **SMALL).partial_fit(rows, signs, classes=[-1, 1])  # said outright: no warning
     assert declared.classes_.tolist() == [-1, 1]
+
+
+def test_whole_numbers_beside_na_stay_whole_numbers():
+    labels = pd.Series(hide(pd.NA, SPECIES), dtype="Int64")
+    classes = aae.SemiSupervisedAAE(2, **SMALL).fit(ROWS, labels).classes_
+    assert (classes.dtype.kind, classes.tolist()) == ("i", [0, 1, 2])

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_digits, load_iris
 
 import aae
 from aae.data import from_arrays
@@ -64,6 +64,27 @@ def test_a_task_is_as_long_as_its_estimator_trains(trained):
     by_itself.classes_ = getattr(estimator, "classes_", None)
     for rows in (30, 150, 40_000):
         assert with_least_steps(read(task), rows).training.epochs == by_itself._epochs(rows)
+
+
+@pytest.mark.parametrize("changes", [{}, {"scaling": "minmax"}], ids=["as it is", "in [0, 1]"])
+@pytest.mark.parametrize("task", ["generate", "map"])
+def test_a_task_does_with_images_what_its_estimator_does_with_their_pixels(task, changes, tmp_path):
+    make, _ = TASKS[task]
+    pixels = load_digits().data[:100].astype(np.uint8)
+    pixels = pixels[row_order(pixels, None)]
+    estimator = make(epochs=2, random_state=0, **changes).fit(pixels)
+    data = from_arrays(pixels.reshape(-1, 8, 8), validation=0, test=0)
+    settings = {**AS_GIVEN, "epochs": 2, "training__seed": estimator._seed}
+    settings |= {f"data__{name}": value for name, value in changes.items()}
+    run = aae.train(task, data, run=tmp_path / "run", **settings)
+    assert run.recipe.model.output == estimator.model_.output == ("sigmoid" if changes else "linear")
+    for name, tensor in estimator.model_.state_dict().items():
+        assert changes or run.model.state_dict()[name].equal(tensor), name  # ranges of images are float32
+    assert run.sample(3).dtype == np.uint8
+    again = aae.train(task, data, run=tmp_path / "run", resume=True, **settings)  # nothing is left to do
+    assert again.metadata == run.metadata
+    same = aae.train(run.folder.recipe, data, run=tmp_path / "same")  # the run's own recipe, with what was found
+    assert all(tensor.equal(same.tensors()[name]) for name, tensor in run.tensors().items())
 
 
 def test_a_run_from_a_partition_goes_on_to_the_same_bits(tmp_path):

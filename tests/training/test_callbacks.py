@@ -125,6 +125,25 @@ def test_a_run_ends_early_with_its_best_weights(tmp_path):
     assert all(torch.equal(best[name], tensor) for name, tensor in run.model.state_dict().items())
 
 
+def test_a_run_that_ended_early_says_so_and_goes_on_with_more_patience(tmp_path, capsys):
+    def train(*changes, **options):
+        stopping = recipe("training.epochs=5", "training.tolerance=100", *changes)
+        return aae.train(stopping, run=tmp_path / "run", **options).metadata
+
+    ended = "note: demo seed 0: ended after 2 of {} epochs, 1 epoch without improvement (training.patience); the weights are"
+    assert train("training.patience=1")["epochs"] == 2
+    assert ended.format(5) in capsys.readouterr().err
+    assert train("training.patience=1", "training.epochs=6", resume=True)["epochs"] == 2
+    assert ended.format(6) in capsys.readouterr().err
+    about = train("training.patience=9", "training.epochs=6", resume=True)
+    assert (about["epochs"], "ended_before" in about) == (6, False)
+    assert about["changes"] == [{"epoch": 2, "key": "training.patience", "from": 1, "to": 9}]
+    with pytest.raises(
+        InputError, match=r"cannot resume with another recipe; training\.patience is None, the run has 9"
+    ):
+        train("training.epochs=7", resume=True)
+
+
 def test_early_stopping_expects_validation_rows(tmp_path):
     with pytest.raises(
         InputError, match=r"^training.patience is set and there are no validation rows; expected data.val"

@@ -131,6 +131,6 @@ class ADGM(M2):
             gaussian_network(inputs + classes + dim),
             networks.decoder(classes + dim),
             likelihood=bernoulli if settings.likelihood == "bernoulli" else unit_gaussian,
-            output=settings.output,
+            output=settings.activation,
             corruption=networks.corruption(),
         )

@@ -139,7 +139,7 @@ class CatGAN(Baseline):
     def build(self, networks: Networks) -> CategoricalGAN:
         """Create p(y|x) and the generator."""
         prior = networks.style_prior()
-        output = networks.settings.output
+        output = networks.settings.activation
         return CategoricalGAN(networks.classifier(), networks.decoder(prior.dim), prior, output=output)
 
     def phases(self, recipe: Recipe, model: Model) -> list[Phase]:

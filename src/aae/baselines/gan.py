@@ -149,7 +149,7 @@ class GAN(Baseline):
             networks.decoder(prior.dim),
             networks.discriminator(networks.inputs),
             prior,
-            output=networks.settings.output,
+            output=networks.settings.activation,
         )
 
     def phases(self, recipe: Recipe, model: Model) -> list[Phase]:

@@ -230,7 +230,7 @@ class M2(Baseline):
             GaussianPosterior(features, settings.style.size),
             networks.decoder(networks.categories + settings.style.size),
             likelihood=bernoulli if settings.likelihood == "bernoulli" else unit_gaussian,
-            output=settings.output,
+            output=settings.activation,
         )
 
     def phases(self, recipe: Recipe, model: Model) -> list[Phase]:

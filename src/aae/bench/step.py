@@ -22,7 +22,7 @@ from aae.device import choose_device, describe_device
 from aae.errors import InputError
 from aae.noise import Noise
 from aae.recipes import Recipe
-from aae.recipes.build_data import labelled_rows, load_data, make_scaling, training_data
+from aae.recipes.build_data import labelled_rows, load_data, training_data, with_scaling
 from aae.recipes.build_model import build_model, build_phases
 from aae.recipes.dimension import with_dimension
 from aae.training.acceleration.compiled import CompiledStep
@@ -296,10 +296,10 @@ def make_trainer(recipe: Recipe, device: torch.device) -> Trainer:
     """Create what `aae.train` builds, on made-up rows."""
     dataset = _make_up(recipe)
     recipe = with_dimension(recipe, dataset)
+    recipe, scaling = with_scaling(recipe, dataset.train.rows)
     model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(recipe.training.seed, INIT)).to(
         device
     )
-    scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows)
     rows = training_data(recipe, dataset.train, scaling, labelled_rows(recipe, dataset)).to(device)
     return Trainer(model, build_phases(recipe, model), rows, recipe.training, device)
 

@@ -136,12 +136,12 @@ def as_part(adata: Any, options: Options, where: str) -> Part:
                 raise InputError(f"{where}: found a column {name!r} in both obs and var, expected it in one of them")
             observation(adata, name, where)
         obs_names, values = values_of(frame[list(options.covariates)], where)
-        texts = {name: np.array(plain_values(values(k)), dtype=object) for k, name in enumerate(obs_names)}
+        texts = {name: np.array(plain_values(values(k), where), dtype=object) for k, name in enumerate(obs_names)}
         rows = np.hstack([rows, np.full((len(rows), len(texts)), np.nan, rows.dtype)])
     labels = None
     column = options.label_column
     if column is not None and not (options.whole and column not in adata.obs.columns):
-        given = plain_values(values_of(observation(adata, column, where).to_frame(), where)[1](0))
+        given = plain_values(values_of(observation(adata, column, where).to_frame(), where)[1](0), where)
         labels = np.array(["" if value is None else str(value) for value in given], np.str_)
     return Part(
         where,

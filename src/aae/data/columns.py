@@ -243,7 +243,7 @@ class Columns:
         known = column.categories or (False, True)
         places = {value: float(k) for k, value in enumerate(known)}  # 0 and 1 are False and True too
         found = np.empty(len(values))
-        for row, value in enumerate(plain_values(values)):
+        for row, value in enumerate(plain_values(values, where)):
             number = math.nan if value is None else places.get(value)
             if number is None:
                 if column.kind == "boolean" or strict or self.handle_unknown == "error":
@@ -464,18 +464,24 @@ def _kind(values: NDArray[Any], where: str) -> Kind:
         return "boolean"
     if values.dtype.kind != "O":
         raise InputError(f"{where}: found values of type {values.dtype}, expected numbers, true and false, or text")
-    types = {type(value) for value in plain_values(values)} - {type(None)}
+    types = {type(value) for value in plain_values(values, where)} - {type(None)}
     if types == {bool}:
         return "boolean"
     return "numerical" if (types and types <= {int, float, bool}) or not types else "categorical"
 
 
-def plain_values(values: NDArray[Any]) -> list[Any]:
-    """Return values as Python has them, None for a missing one."""
+def plain_values(values: NDArray[Any], where: str) -> list[Any]:
+    """Return values as Python has them, None for a missing one; InputError where they are lists or the like."""
     found = np.asarray(values).tolist()
     if values.dtype.kind in "buiUS":
         return list(found)
-    return [None if _is_missing(value) else value for value in found]
+    plain = [value.item() if isinstance(value, np.generic) else value for value in found]
+    odd = next((value for value in plain if isinstance(value, list | dict | set | np.ndarray)), None)
+    if odd is not None:
+        raise InputError(
+            f"{where}: found values of type {type(odd).__name__}, expected numbers, true and false, or text"
+        )
+    return [None if _is_missing(value) else value for value in plain]
 
 
 def _is_missing(value: Any) -> bool:
@@ -489,7 +495,7 @@ def _as_numbers(values: NDArray[Any], where: str) -> NDArray[np.float64]:
         return np.asarray(values, np.float64)
     try:
         numbers: NDArray[np.float64] = np.array(
-            [math.nan if value is None else value for value in plain_values(values)], np.float64
+            [math.nan if value is None else value for value in plain_values(values, where)], np.float64
         )
     except (TypeError, ValueError) as error:
         raise InputError(f"{where}: found values that are no numbers ({reason(error)}), expected numbers") from None
@@ -508,7 +514,7 @@ def _no_count(value: Any, where: str) -> InputError:
 
 def _categories(values: NDArray[Any], where: str) -> tuple[Any, ...]:
     """Find the values of a categorical column, in order."""
-    found = {value for value in plain_values(values) if value is not None}
+    found = {value for value in plain_values(values, where) if value is not None}
     plain = {value if isinstance(value, str | int | float | bool) else str(value) for value in found}
     if plain != found:
         raise InputError(
@@ -526,7 +532,7 @@ def _categories(values: NDArray[Any], where: str) -> tuple[Any, ...]:
 
 def _check_repeats(values: NDArray[Any], where: str) -> None:
     """Check that text is no name of its row."""
-    known = [value for value in plain_values(values) if value is not None]
+    known = [value for value in plain_values(values, where) if value is not None]
     if len(known) > FEW and len(set(known)) == len(known):
         raise InputError(
             f"{where}: found {len(known)} different values in {len(values)} rows, expected numbers, or categories that occur "
@@ -536,7 +542,7 @@ def _check_repeats(values: NDArray[Any], where: str) -> None:
 
 def _two(values: NDArray[Any], where: str) -> tuple[Any, ...]:
     """Find the two values of a column of yes and no; none where they are true and false, or 1 and 0."""
-    found = {value for value in plain_values(values) if value is not None}
+    found = {value for value in plain_values(values, where) if value is not None}
     if found <= {0, 1}:
         return ()
     if len(found) != 2:

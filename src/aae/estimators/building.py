@@ -12,11 +12,11 @@ from aae.errors import InputError
 from aae.estimators.fitting import layer_sizes
 from aae.estimators.parameters import Parameters
 from aae.estimators.rows import batches
-from aae.model import AdversarialAutoencoder
+from aae.model import AdversarialAutoencoder, Output
 from aae.networks import Corruption
 from aae.noise import Noise
 from aae.priors import Categorical, FromSampler, Gaussian, Prior
-from aae.recipes.build_model import TableInputs, build_model
+from aae.recipes.build_model import TableInputs, build_model, chosen_output
 from aae.recipes.prior_settings import GaussianSettings
 from aae.recipes.schema import DecoderSettings, DiscriminatorSettings, EncoderSettings, ModelSettings, StyleSettings
 from aae.scaling.map import ROUNDING
@@ -58,13 +58,8 @@ class ModelBuilder(Parameters):
         inside = all(
             bool(part.min() >= -ROUNDING and part.max() <= 1 + ROUNDING) for part in batches(rows) if len(part)
         )
-        if self.output == "sigmoid" and not inside:
-            raise InputError(
-                f"scaling is {self.scaling!r} and leaves values outside [0, 1], which output 'sigmoid' cannot reproduce; "
-                "expected scaling 'minmax' or output 'linear'"
-            )
-        inside &= self.columns_ is None
-        output = ("sigmoid" if inside else "linear") if self.output == "auto" else self.output
+        by_kind = self.columns_ is not None  # each kind has an activation of its own
+        output: Output = "linear" if by_kind else chosen_output(self.output, self.scaling, inside=inside)
         hidden = layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
         channels = {name: CHANNELS if getattr(self, name) == "conv" else [] for name in ("encoder", "decoder")}
         settings = ModelSettings(

@@ -35,7 +35,9 @@ def mark_unlabelled(y: Any, name: Any = None, classes: Any = ()) -> Any:
     InputError
         If labels are of several types, or one is missing where -1 is a class.
     """
-    labels = np.asarray(y)
+    dtype = getattr(y, "dtype", None)
+    nullable = getattr(dtype, "kind", None) in ("b", "i", "u") and not isinstance(dtype, np.dtype)
+    labels = np.asarray(y.astype(object) if nullable else y)  # whole numbers beside NA stay such
     if labels.dtype.kind not in "biufUSO" or labels.ndim not in (1, 2) or hasattr(y, "toarray"):
         return y
     if labels.dtype.kind == "b":

@@ -27,7 +27,7 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
         "batch_norm": [StrOptions({"none", "hidden", "all"})],
         "input_noise": [Interval(Real, 0, None, closed="left")],
         "discriminator_noise": [Interval(Real, 0, None, closed="left")],
-        "scaling": [StrOptions(set(KINDS)), Scaling],
+        "scaling": [StrOptions(set(KINDS) - {"spread"}), Scaling],  # which is "auto" here
         "output": [StrOptions({"auto", "linear", "sigmoid"})],
         "epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 2, None, closed="left")],

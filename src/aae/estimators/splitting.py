@@ -112,6 +112,11 @@ def labelled_accuracy(estimator: Any, X: Any, y: Any, sample_weight: Any = None)
     -------
     float
         In [0, 1]; NaN, which a search leaves out of its comparison, where no row has a label.
+
+    Raises
+    ------
+    InputError
+        If labels are text and classes are numbers, or the other way round.
     """
     classes = np.asarray(getattr(estimator, "classes_", ()))
     y = labels_of(X, y)
@@ -121,6 +126,10 @@ def labelled_accuracy(estimator: Any, X: Any, y: Any, sample_weight: Any = None)
     check_consistent_length(predicted, labels)
     if not known.any():
         return float("nan")
-    right = predicted[known].astype(object) == labels[known].astype(object)
+    given, found = labels[known].astype(object), predicted[known].astype(object)
+    if len({isinstance(one, str) for one in (*given, *found)}) > 1:
+        kinds = ["text" if isinstance(one[0], str) else "numbers" for one in (given, found)]
+        raise InputError(f"labels are {kinds[0]} and the classes {kinds[1]}; expected labels as fit was given them")
+    right = found == given
     weights = check_weights("sample_weight", sample_weight, len(labels))
     return float(np.average(right, weights=None if weights is None else weights[known]))

@@ -60,6 +60,8 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
                 self._check_variables(list(named.columns))
             X, found, counts = take_apart(X, getattr(self, "layer", None), covariates if reset else None)
             covariates, hint = found if reset else covariates, "count" if counts else "auto"
+        if isinstance(X, Tensor):
+            X = named = X.detach().cpu().numpy()
         check_form(X)
         if reset:
             self._describe(X, covariates, hint)

@@ -17,6 +17,8 @@ from aae.data import Dataset, Split
 from aae.data.columns import Columns
 from aae.data.memory import SOURCE
 from aae.errors import InputError
+from aae.model import Output
+from aae.recipes.build_model import chosen_output
 from aae.recipes.methods import METHODS
 from aae.recipes.schema import DataSettings, LabelSettings, ModelSettings, Recipe
 from aae.scaling import Scaling, choose_column_scaling, choose_scaling
@@ -317,15 +319,26 @@ def make_scaling(
     InputError
         If the output is a sigmoid and the scaled rows are not inside [0, 1].
     """
+    return _scaling_and_output(settings, model, rows, table)[0]
+
+
+def with_scaling(recipe: Recipe, rows: NDArray[Any], table: Columns | None = None) -> tuple[Recipe, Scaling]:
+    """Find the scaling as `make_scaling`, and the output that ``model.output = "auto"`` stands for beside it, in the recipe."""
+    scaling, output = _scaling_and_output(recipe.data, recipe.model, rows, table)
+    if recipe.model.output != "auto":
+        return recipe, scaling
+    return recipe.model_copy(update={"model": recipe.model.model_copy(update={"output": output})}), scaling
+
+
+def _scaling_and_output(
+    settings: DataSettings, model: ModelSettings, rows: NDArray[Any], table: Columns | None
+) -> tuple[Scaling, Output]:
     if table is not None:
-        return choose_column_scaling(
-            np.asarray(rows), table.kinds, table.levels, settings.scaling, fill=settings.missing == "mask"
-        )
-    bounded = model.output == "sigmoid" and METHODS[model.method].makes_rows
-    scaling = choose_scaling(rows, settings.scaling, bounded=bounded)
-    if bounded and not scaling.ends_inside(0, 1):
-        raise InputError(
-            f"data.scaling is {settings.scaling!r} and leaves values outside [0, 1], which model.output 'sigmoid' cannot "
-            "reproduce; expected data.scaling 'minmax' or model.output 'linear'"
-        )
-    return scaling
+        fill = settings.missing == "mask"
+        by_kind = choose_column_scaling(np.asarray(rows), table.kinds, table.levels, settings.scaling, fill=fill)
+        return by_kind, "linear" if model.output == "auto" else model.output  # each kind has an activation of its own
+    makes_rows = METHODS[model.method].makes_rows
+    scaling = choose_scaling(rows, settings.scaling, bounded=makes_rows and model.output == "sigmoid")
+    inside = not makes_rows or scaling.ends_inside(0, 1)
+    keys = "data.scaling", "model.output"
+    return scaling, chosen_output(model.output, settings.scaling, inside=inside, keys=keys)

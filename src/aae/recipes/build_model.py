@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
@@ -16,7 +17,7 @@ from aae.convolution import ConvolutionalDecoder, ConvolutionalEncoder
 from aae.data.columns import Columns
 from aae.errors import InputError
 from aae.likelihoods import ColumnLikelihood
-from aae.model import AdversarialAutoencoder, ClusterHeads, Latent, Model
+from aae.model import AdversarialAutoencoder, ClusterHeads, Latent, Model, Output
 from aae.networks import MLP, Corruption, initialize
 from aae.noise import Noise
 from aae.posteriors import ClusteredSoftmax, Deterministic, GaussianPosterior, Posterior, Softmax, UniversalApproximator
@@ -24,6 +25,35 @@ from aae.recipes import custom
 from aae.recipes.methods import METHODS
 from aae.recipes.schema import ModelSettings, NetworkSettings, Recipe
 from aae.training.phases import Phase
+
+
+def chosen_output(
+    output: Output | Literal["auto"], scaling: object, *, inside: bool, keys: tuple[str, str] = ("scaling", "output")
+) -> Output:
+    """Choose the activation of the decoder's last layer: what `output` says, or for "auto" sigmoid where it can make all rows.
+
+    Parameters
+    ----------
+    output : {"auto", "linear", "sigmoid"}
+        What is wanted.
+    scaling : object
+        What messages call the scaling of the rows.
+    inside : bool
+        Whether all values of the scaled training rows are inside [0, 1].
+    keys : (str, str)
+        What messages call the settings of scaling and output.
+
+    Raises
+    ------
+    InputError
+        If a sigmoid is wanted and the rows are not inside [0, 1].
+    """
+    if output == "sigmoid" and not inside:
+        raise InputError(
+            f"{keys[0]} is {scaling!r} and leaves values outside [0, 1], which {keys[1]} 'sigmoid' cannot reproduce; "
+            f"expected {keys[0]} 'minmax' or {keys[1]} 'linear'"
+        )
+    return ("sigmoid" if inside else "linear") if output == "auto" else output
 
 
 def build_model(
@@ -267,7 +297,7 @@ class Networks:
             encoder,
             latents,
             self.decoder(decoder_inputs),
-            output=settings.output if likelihood is None else "linear",  # each kind has an activation of its own
+            output=settings.activation if likelihood is None else "linear",  # each kind has an activation of its own
             corruption=self.corruption(),
             decoder_classes=self.num_classes if settings.decoder_sees_label else None,
             cluster_heads=heads,

@@ -21,6 +21,25 @@ from aae.training.settings import OptimizerSettings
 
 Override: TypeAlias = str | tuple[str, Any]
 """``section.key=value``, the value in TOML notation (bare words are taken as strings); or the key with its value."""
+ELSEWHERE = {
+    "apart": "margin",
+    "class_prior": "probabilities",
+    "cluster_prior": "probabilities",
+    "head_distance": "margin",
+    "hidden_layer_sizes": "hidden",
+    "latent_dim": "dim",
+    "lr": "learning_rate",
+    "n_clusters": "categories",
+    "n_components": "dim",
+    "n_iter_no_change": "patience",
+    "random_state": "seed",
+    "rate": "learning_rate",
+    "sd": "std",
+    "tol": "tolerance",
+    "validation_fraction": "validation",
+    "warm_start": "moment_matching_epochs",
+}
+"""What keys are called by estimators, other libraries and earlier versions: messages name the key that is meant."""
 
 
 def read(source: str | Path, overrides: Iterable[Override] = ()) -> Recipe:
@@ -152,9 +171,10 @@ def _explain(errors: list[ErrorDetails]) -> str:
     )  # and no table
     if deepest["type"] == "extra_forbidden" or no_phase:
         known = sorted({name for model in models for name in model.model_fields})
-        near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
-        elsewhere = _places(path[-1]) or ([] if near else _places(path[-1], cutoff=0.8))
-        if key in elsewhere:  # another kind has it
+        last = ELSEWHERE.get(path[-1], path[-1])
+        near = difflib.get_close_matches(last, known, n=1, cutoff=0.5)
+        elsewhere = _places(last) or ([] if near else _places(last, cutoff=0.8))
+        if key in elsewhere or (last != path[-1] and last in known):  # another kind has it, or it is right here
             elsewhere = []
         if elsewhere and (len(elsewhere) == 1 or not near):
             hint = f"did you mean {' or '.join(map(repr, elsewhere))}?"

@@ -71,8 +71,9 @@ class DataSettings(Settings):
     layer: str | None = None
     """Layer of an AnnData file that is read in place of its X."""
     scaling: ScalingKind = "auto"
-    """auto: images as pixels, to [0, 1] by one factor; other rows by their spread: one scale for columns that share a unit
-    (common), otherwise each column by itself (standardize; to [0, 1] where the output is a sigmoid), heavy tails bent."""
+    """auto: images as pixels, to [0, 1] by one factor, and other rows by their spread; spread: all rows by it, as in estimators:
+    one scale for columns that share a unit (common), otherwise each column by itself (standardize; to [0, 1] where the output
+    is a sigmoid), heavy tails bent."""
 
 
 class NetworkSettings(Settings):
@@ -215,8 +216,8 @@ class ModelSettings(Settings):
 
     method: str = "aae"
     """The adversarial autoencoder, "aae", or one of the baselines that the guide describes."""
-    output: Output = "sigmoid"
-    """Activation of the decoder's last layer."""
+    output: Output | Literal["auto"] = "sigmoid"
+    """Activation of the decoder's last layer; "auto": sigmoid where the scaled training rows are inside [0, 1], else linear."""
     init: Initialization = "normal"
     """Initial weights: N(0, init_std^2) as in A.1, or He's N(0, 2 / inputs of the layer). Custom modules keep theirs."""
     init_std: Positive = 0.01
@@ -247,6 +248,13 @@ class ModelSettings(Settings):
     """Dimensionality reduction: the decoder sees y W_C + z (section 7)."""
     decoder_sees_label: bool = False
     """Whether the decoder is given the true label (section 4)."""
+
+    @property
+    def activation(self) -> Output:
+        """The output, where it is not "auto" any more."""
+        if self.output == "auto":
+            raise InputError("model.output is 'auto'; expected 'linear' or 'sigmoid', as found in the training rows")
+        return self.output
 
     @field_validator("method")
     @classmethod

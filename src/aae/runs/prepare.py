@@ -27,10 +27,10 @@ from aae.recipes.build_data import (
     fingerprint,
     labelled_rows,
     load_data,
-    make_scaling,
     start_labels,
     training_data,
     with_label_shares,
+    with_scaling,
 )
 from aae.recipes.build_model import TableInputs, build_model, build_phases
 from aae.runs.evaluate import anomaly_score, noise_variance, validate
@@ -133,7 +133,7 @@ def prepare(
     labelled = labelled_rows(recipe, dataset)
     table, split = dataset.table, dataset.train
     low, high = value_range(split.rows) if table is None else (0.0, 1.0)
-    scaling = make_scaling(recipe.data, recipe.model, split.rows, table)
+    recipe, scaling = with_scaling(recipe, split.rows, table)
     partition = start_labels(recipe, split, scaling, table)
     recipe = with_label_shares(recipe, dataset, labelled, partition)
     if partition is not None:  # it is learnt as labels are

@@ -19,8 +19,9 @@ from aae.training.trainer import Trainer
 
 START: Place = (0, 0)
 FREE = {"training.epochs", "training.min_steps", "training.validate_every", "training.checkpoint_every"}
-LEARNING_RATE = re.compile(r"training\.\w+\.learning_rate")  # of a phase: may change, and the change is noted
-SHARES = "model.label.probabilities"  # "auto" until the data is there to find them in
+# Learning rates of phases, and how long to wait for an improvement where training waits at all, may change, which is noted.
+CHANGEABLE = re.compile(r"training\.(\w+\.learning_rate|patience|tolerance)")
+FOUND = {"model.label.probabilities", "model.output"}  # "auto" until the data is there to find them in
 WHERE = ("data.source", "data.labels_file")  # data can lie elsewhere; its fingerprint says whether it is the same
 
 
@@ -43,7 +44,7 @@ def is_finished(folder: RunDirectory, recipe: Recipe, dataset: Dataset | None = 
         raise InputError(
             f"{folder.path}: finished after {done} epochs with {key} {before!r}; {now!r} expects more epochs to go on with"
         )
-    if asked == folder.read_metadata().get("ended_before"):
+    if asked == folder.read_metadata().get("ended_before") and not changed:
         done = asked  # it ended early, and has nothing left to do
     if asked < done:
         raise InputError(f"training.epochs is {asked}; {folder.path} has {done} epochs already")
@@ -109,7 +110,7 @@ def check_same_recipe(folder: RunDirectory, recipe: Recipe, *, complete: bool = 
     Returns
     -------
     dict of str to (before, now)
-        The learning rates that have changed, by key: these may.
+        What has changed and may, by key.
 
     Raises
     ------
@@ -130,10 +131,10 @@ def check_same_recipe(folder: RunDirectory, recipe: Recipe, *, complete: bool = 
     changed: dict[str, tuple[Any, Any]] = {}
     for key in sorted(before.keys() | now.keys(), key=lambda key: (key != "data.source", key)):
         moved = key in WHERE and not {before.get(key), now.get(key)} & set(NAMES)
-        if before.get(key) == now.get(key) or key in FREE or moved or (key == SHARES and now.get(key) == "auto"):
+        if before.get(key) == now.get(key) or key in FREE or moved or (key in FOUND and now.get(key) == "auto"):
             continue
         changed[key] = before.get(key), now.get(key)
-        if not LEARNING_RATE.fullmatch(key) or None in changed[key]:
+        if not CHANGEABLE.fullmatch(key) or None in changed[key]:
             raise InputError(
                 f"{folder.path}: cannot resume with another recipe; {key} is {now.get(key)!r}, the run has {before.get(key)!r}"
             )

@@ -12,7 +12,7 @@ from aae.errors import InputError, unknown
 from aae.evaluation.metrics import describe
 from aae.noise import Noise
 from aae.recipes import Recipe
-from aae.recipes.build_data import labelled_rows, load_data, make_scaling
+from aae.recipes.build_data import labelled_rows, load_data, with_scaling
 from aae.recipes.build_model import build_model
 from aae.runs.evaluate import validate
 from aae.training.trainer import INIT
@@ -66,8 +66,8 @@ def metrics_of(recipe: Recipe, dataset: Dataset | None = None) -> set[str]:
     """List what is measured of a recipe on the validation split, by measuring it before any training."""
     dataset = dataset or load_data(recipe)
     labelled_rows(recipe, dataset)
+    recipe, scaling = with_scaling(recipe, dataset.train.rows)
     model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(recipe.training.seed, INIT))
-    scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows)
     state = torch.get_rng_state()
     try:
         return set(validate(model, scaling, dataset.validation, recipe))

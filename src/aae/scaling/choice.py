@@ -14,7 +14,7 @@ from torch import Tensor
 from aae.errors import InputError
 from aae.scaling.map import Array, Scaling, Values, parts
 
-ScalingKind = Literal["auto", "pixels", "common", "standardize", "minmax", "none"]
+ScalingKind = Literal["auto", "spread", "pixels", "common", "standardize", "minmax", "none"]
 KINDS: tuple[str, ...] = get_args(ScalingKind)
 
 # Columns share a unit if the widest is at most so many times as wide as the median one, and as nine tenths of all.
@@ -38,8 +38,9 @@ def choose_scaling(
     ----------
     rows : array, (n, ...)
         Training rows of any type of numbers, all finite; they are read part by part.
-    kind : {"auto", "pixels", "common", "standardize", "minmax", "none"}
-        The rule. ``"auto"`` looks at what is there. Images have ``"pixels"``: one factor brings them to [0, 1]. Of other rows,
+    kind : {"auto", "spread", "pixels", "common", "standardize", "minmax", "none"}
+        The rule. ``"auto"`` looks at what is there. Images have ``"pixels"``: one factor brings them to [0, 1]. Other rows have
+        ``"spread"``, which is for images too where it is asked for:
         if the widest column is at most 4 times as wide as the median one, and at most 20 times as wide as nine tenths of
         them, all share a unit: ``"common"``, each is centred and all are divided by one number. Otherwise
         ``"standardize"``: each column gets mean 0 and variance 1, where a heavy-tailed one (kurtosis above 6) is first bent
@@ -61,11 +62,11 @@ def choose_scaling(
     """
     if kind not in KINDS:
         raise InputError(f"scaling is {kind!r}; expected one of: {', '.join(KINDS)}")
-    images = rows.ndim > 2 if images is None else images
+    images = kind != "spread" and (rows.ndim > 2 if images is None else images)
     if kind == "pixels" or (kind == "auto" and images):
         return _pixels(rows)
     columns, sample = _Columns.of(rows), _sample(rows)
-    adaptive = kind == "auto"
+    adaptive = kind in ("auto", "spread")
     if adaptive:
         kind = "common" if columns.share_a_unit else "standardize"
     plan = _Plan.affine(columns, kind, bounded=adaptive and bounded)
@@ -102,7 +103,7 @@ def choose_column_scaling(
         Of each column, one of `aae.likelihoods.KINDS`.
     levels : sequence of int
         How many categories each column has, 0 for other kinds.
-    kind : {"auto", "common", "standardize", "minmax", "none"}
+    kind : {"auto", "spread", "common", "standardize", "minmax", "none"}
         The rule for numbers.
     fill : bool
         Whether missing values are filled: with the median, or with what is there most often.

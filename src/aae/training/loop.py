@@ -150,6 +150,12 @@ def run_to_end(
                     f"the checkpoint in {_where(jobs)} goes on with {RESUME}",
                     interrupted.status,
                 )
+        if trainer.epoch < settings.epochs and any(job.trainer.best.gives_up for job in jobs):
+            waited = f"{settings.patience_epochs} epoch{'s' * (settings.patience_epochs != 1)}"
+            progress.note(
+                f"ended after {trainer.epoch} of {settings.epochs} epochs, {waited} without improvement (training.patience); the "
+                "weights are those of the best epoch"
+            )
         failure = _call("on_train_end", callbacks, trainings) if first else None
         if failure is not None:
             raise CallbackError(

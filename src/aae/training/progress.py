@@ -84,7 +84,13 @@ class Progress:
 
     def warn(self, text: str) -> None:
         """Show a warning about the epoch just finished."""
-        line = f"warning: epoch {self.done}: {text}"
+        self._say(f"warning: epoch {self.done}: {text}")
+
+    def note(self, text: str) -> None:
+        """Say something about the whole training."""
+        self._say(f"note: {self.title}: {text}")
+
+    def _say(self, line: str) -> None:
         if self._bar is not None:
             self._bar.console.print(line, highlight=False)
         elif self._visible:
