@@ -129,8 +129,8 @@ def test_what_cannot_be_decoded_is_one_clear_error(vae, tmp_path):
     styles = {"style": np.zeros((2, 15), np.float32)}
     assert run.decode(styles, [1, 9]).shape == (2, 8, 8)
     for labels, message in (
-        ([1, 10], "labels are up to 10; the run expects 0 to 9"),
-        ([1], r"labels have shape \(1,\); expected \(2,\)"),
+        ([1, 10], r"labels: found 10 in row 1 \(counted from 0\); expected 0, 1, .*, 9, -1 where there is none"),
+        ([1], r"labels: found \(1,\) labels; expected \(2,\)"),
         (None, "2 of 2 rows have no label"),
     ):
         with pytest.raises(InputError, match=message):

@@ -86,6 +86,11 @@ BAD = {
     "epochs": ({"epochs": 0}, r"training\.epochs is 0; expected"),
     "seeds": ({"seeds": 0}, "seeds is 0; expected a whole number from 1"),
     "a tuple": ({"data": (1, 2, 3)}, r"found a tuple of 3, expected \(rows, labels\)"),
+    "masked rows": ({"data": np.ma.masked_greater(load_iris().data, 7)}, "rows: found 12 masked values, expected none"),
+    "dates as labels": (
+        {"data": (load_iris().data, np.full(150, np.datetime64("2020-01-01")))},
+        r"labels: found values of type datetime64\[D\], expected whole numbers or text",
+    ),
     "labels from a file": ({"data__labels_file": "y.npy"}, r"data\.labels_file is 'y\.npy'; rows from Python expect"),
 }
 
@@ -116,6 +121,41 @@ def test_a_run_is_used_by_the_names_of_estimators(run, iris, tmp_path):
     assert Run.load(tmp_path / "shared", "cpu").class_names == run.class_names
     report = run.evaluate(iris, "validation")
     assert (report["split"], report["rows"]) == ("validation", 18)
+
+
+def test_what_a_run_cannot_draw_or_plot_gets_one_line(run, iris):
+    with pytest.raises(InputError, match=r"^n is 1\.5; expected 1 or more rows$"):
+        run.sample(1.5)
+    with pytest.raises(InputError, match=r"^scores have shape \(2,\); expected \(150,\), one for each row$"):
+        run.plot_roc(*iris, scores=[1, 2])
+
+
+def test_labels_are_names_of_classes_where_these_are_numbers(iris, tmp_path):
+    rows, species = iris[0].to_numpy(), load_iris().target + 1
+    run = aae.train("figure7a", (rows, species), run=tmp_path / "run", epochs=1, model__output="linear", **SMALL)
+    assert run.class_names == ("1", "2", "3")
+    named = run.reconstruct(rows[:3], ["1", "2", "3"])
+    for labels in ([1, 2, 3], np.array([1.0, 2.0, 3.0]), np.array([1, 2, 3], dtype=object), torch.tensor([1, 2, 3])):
+        np.testing.assert_array_equal(run.reconstruct(rows[:3], labels), named)
+    np.testing.assert_array_equal(run.decode(run.transform(rows[:3]), [1, 2, 3]), named)
+    assert not np.array_equal(run.decode(run.transform(rows[:3]), [2, 2, 3]), named)
+    with pytest.raises(InputError, match=r"^labels: found 0 in row 1 \(counted from 0\); expected 1, 2, 3, -1 where"):
+        run.reconstruct(rows[:2], [1, 0])
+    for label in (1.5, "4", (1,), np.inf):
+        labels = np.empty(2, object)
+        labels[:] = [1, label]
+        with pytest.raises(InputError, match=r"labels: found .* in row 1"):
+            run.reconstruct(rows[:2], labels)
+    assert run.interpolate(rows[0], rows[1], 3, label=2).shape == (3, 4)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, -1, "", pd.NA])
+def test_rows_without_a_label_are_plotted(run, iris, missing):
+    labels = SPECIES[load_iris().target].astype(object)
+    labels[:4] = missing
+    assert run._label_numbers(labels, 150)[:5].tolist() == [-1, -1, -1, -1, 0]
+    assert run._label_numbers(pd.Series(labels), 150)[149] == 2
+    assert run._label_numbers(np.where(np.arange(150) < 4, -1, 2), 150)[[0, 149]].tolist() == [-1, 2]
 
 
 def test_log_densities_of_rows_and_codes(run, iris):

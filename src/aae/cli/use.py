@@ -127,7 +127,8 @@ def reconstruct(
 
     finished = Run.load(run, device.value, trust_modules=trust)
     split = finished.read(source, labels=finished.autoencoder.decoder_classes is not None)
-    rows = finished.reconstruct(split.rows, split.labels, covariates=_covariates(covariate))
+    labels = None if split.labels is None else finished.named(split.labels)
+    rows = finished.reconstruct(split.rows, labels, covariates=_covariates(covariate))
     write_model_rows(finished, rows, output, split, beside=split.rows)
 
 

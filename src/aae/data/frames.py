@@ -53,6 +53,9 @@ def as_rows(values: Any, columns: Sequence[str] = (), where: str = "rows") -> ND
         return _from_frame(values, columns, where)
     if isinstance(values, Tensor):
         values = values.detach().cpu().numpy()
+    if np.ma.is_masked(values):
+        masked = int(np.ma.getmaskarray(values).sum())
+        raise InputError(f"{where}: found {masked} masked values, expected none: fill them or leave their rows out")
     if hasattr(values, "toarray"):
         require_memory(4 * values.shape[0] * values.shape[1], where)
         values = values.toarray()

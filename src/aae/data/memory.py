@@ -110,6 +110,8 @@ def _labels(labels: Any) -> NDArray[Any]:
     found = np.asarray(labels.detach().cpu() if isinstance(labels, Tensor) else labels)
     if found.ndim == 2 and found.shape[1] == 1:
         found = found[:, 0]
+    if found.dtype.kind in "mM":
+        raise InputError(f"labels: found values of type {found.dtype}, expected whole numbers or text")
     if found.dtype.kind not in "buifUS":
         found = found.astype(object)
         found[is_unlabelled(found)] = ""

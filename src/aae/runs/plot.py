@@ -285,7 +285,7 @@ def _style_and_content(run: Run, model: AdversarialAutoencoder, seen: View) -> F
     if model.classifies:
         device = next(model.parameters()).device
         codes["label"] = model.label_head.label_codes(torch.from_numpy(wanted).to(device)).cpu().numpy()
-    images = run.images(run.decode(codes, wanted if model.decoder_classes else None))
+    images = run.images(run.decode(codes, run.named(wanted) if model.decoder_classes else None))
     names = seen.class_names if model.decoder_classes else seen.category_names
     return style_and_content(
         images.reshape(len(sources), labels, *images.shape[1:]), run.images(sources), names, seen.title

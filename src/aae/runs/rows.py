@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aae.arrays import ArrayLike, as_labels, finite_rows
+from aae.arrays import ArrayLike, finite_rows
 from aae.data import Dataset, Split, read_rows
 from aae.data.anndata import as_part, is_anndata
 from aae.data.checks import are_images, check_finite, colours_last
@@ -254,22 +254,39 @@ class StoredRows:
         return np.asarray(values, self.metadata["rows"])
 
     def _label_numbers(self, labels: Any, n: int) -> NDArray[np.int64]:
-        """Number labels (n,): names of classes, or numbers of them with -1 for none."""
-        given = np.asarray(labels)
-        if given.dtype.kind in "OUS":
-            given = np.array(
-                [self.class_names.index(name) if (name := as_text(some)) in self.class_names else -2 for some in given]
-            )
-        numbers: NDArray[np.int64] = as_labels(given, "labels")
-        expected = f"{', '.join(self.class_names) or 'none'}, or their numbers, -1 where there is none"
-        if numbers.shape != (n,):
-            raise InputError(f"labels: found {numbers.shape} labels; expected ({n},) of {expected}")
-        wrong = (numbers < -1) | (numbers >= len(self.class_names))
-        if wrong.any():
-            row = int(wrong.argmax())
-            found = np.asarray(labels).tolist()[row]
-            raise InputError(f"labels: found {found!r} in row {row} (counted from 0); expected {expected}")
+        """Number labels (n,): names of classes, or where these are no numbers, their numbers; -1 where there is none."""
+        given = np.asarray(labels.detach().cpu() if isinstance(labels, Tensor) else labels)
+        or_numbers = "" if self._classes_are_numbers else ", or their numbers"
+        expected = f"{', '.join(self.class_names) or 'none'}{or_numbers}, -1 where there is none"
+        if given.shape != (n,):
+            raise InputError(f"labels: found {given.shape} labels; expected ({n},) of {expected}")
+        known = np.flatnonzero(~is_unlabelled(given, self.recipe.data.unlabelled))
+        numbers = np.full(n, -1, np.int64)
+        for row, label in zip(known.tolist(), given[known].tolist(), strict=True):
+            number = self._class_number(label)
+            if number is None:
+                raise InputError(f"labels: found {label!r} in row {row} (counted from 0); expected {expected}")
+            numbers[row] = number
         return numbers
+
+    def _class_number(self, label: Any) -> int | None:
+        """Number the class of a label; None where there is none."""
+        names = self.class_names
+        if isinstance(label, int | float) and label == label // 1:
+            if not self._classes_are_numbers:
+                return int(label) if 0 <= label < len(names) else None
+            label = str(int(label))
+        text = as_text(label) if isinstance(label, str) else None
+        return names.index(text) if text in names else None
+
+    @property
+    def _classes_are_numbers(self) -> bool:
+        """Whether the names of classes are whole numbers: a number is then a name."""
+        return bool(self.class_names) and all(name.isdecimal() for name in self.class_names)
+
+    def named(self, numbers: NDArray[np.int64]) -> NDArray[np.str_]:
+        """Name the classes of numbers (n,), with an empty text for -1."""
+        return np.array([*self.class_names, ""])[numbers]
 
     def _classes(self, labels: Any, n: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
         """Number labels (n,) and name their classes, which are those of the run, or where it knows none the ones that occur."""

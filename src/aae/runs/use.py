@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aae.arrays import ArrayLike, as_labels, between, finite_rows
+from aae.arrays import ArrayLike, between, finite_rows
 from aae.data.frames import as_rows, one_row
 from aae.device import usual_state
 from aae.errors import InputError
@@ -114,8 +114,8 @@ class TrainedModel(StoredRows):
 
     @usual_state()
     @torch.no_grad()
-    def reconstruct(self, rows: ArrayLike, labels: NDArray[np.int64] | None = None, *, covariates: Any = None) -> Any:
-        """Encode and decode rows (n, *shape); `labels` (n,) where the decoder sees them. Same type and shape as stored.
+    def reconstruct(self, rows: ArrayLike, labels: Any = None, *, covariates: Any = None) -> Any:
+        """Encode and decode rows (n, *shape); `labels` (n,), as for `decode`, where it sees them. Same type and shape as stored.
 
         Rows of a table by kind become a data frame with its values. They are decoded at their own covariates, or at `covariates`
         (as for `decode`).
@@ -134,7 +134,7 @@ class TrainedModel(StoredRows):
     def decode(
         self,
         codes: Mapping[str, ArrayLike] | ArrayLike,
-        labels: NDArray[np.int64] | None = None,
+        labels: Any = None,
         *,
         covariates: Any = None,
     ) -> Any:
@@ -144,8 +144,8 @@ class TrainedModel(StoredRows):
         ----------
         codes : dict of str to array, (n, dim), or array
             As `encode` returns them; or the style codes (n, dim), as `transform` returns them, of a model that has no others.
-        labels : array of int, (n,), optional
-            Where the decoder sees them.
+        labels : array-like, (n,), optional
+            Where the decoder sees them: names of classes, or where these are no whole numbers, numbers of classes from 0.
         covariates : mapping, data frame or array-like, optional
             Where the decoder sees some: those of each row, or one of each for all rows, such as ``{"batch": "a"}``.
 
@@ -166,7 +166,7 @@ class TrainedModel(StoredRows):
     def decode_numbers(
         self,
         codes: Mapping[str, ArrayLike] | ArrayLike,
-        labels: NDArray[np.int64] | None = None,
+        labels: Any = None,
         covariates: Any = None,
     ) -> NDArray[Any]:
         """Decode as `decode`, but to numbers (n, *shape) as they are stored: categories by their places."""
@@ -232,7 +232,7 @@ class TrainedModel(StoredRows):
         if covariates is None and self.table is not None and self.table.covariates:
             names, stored = self.table.outer.names, self.table.decode(ends[0])[-self.table.covariates :]
             covariates = {name: values.repeat(steps) for name, values in zip(names, stored, strict=True)}
-        made = self.decode(flat, labels, covariates=covariates)
+        made = self.decode(flat, None if labels is None else self.named(labels), covariates=covariates)
         if self.table is not None:
             return made
         rows = made.reshape(n, steps, *self.shape)
@@ -272,7 +272,7 @@ class TrainedModel(StoredRows):
             If the model knows no labels, `label` is out of range or `n` smaller than 1.
         """
         model = self.generative
-        if n < 1:
+        if not isinstance(n, int | np.integer) or n < 1:
             raise InputError(f"n is {n}; expected 1 or more rows")
         seed = _seed(random_state)
         noise = Noise(seed, SAMPLES, device=self.device)
@@ -292,23 +292,17 @@ class TrainedModel(StoredRows):
             codes: NDArray[np.float32] = self.autoencoder.latent(latent).prior.sample(n, None, noise).cpu().numpy()
         return codes
 
-    def _labels(self, labels: NDArray[np.int64] | None, n: int) -> Tensor | None:
+    def _labels(self, labels: Any, n: int) -> Tensor | None:
         """Check the labels (n,) of rows to decode; None where the decoder sees none."""
         classes = self.autoencoder.decoder_classes
         if classes is None:
             return None
-        if labels is not None and np.asarray(labels).dtype.kind in "OUS":
-            labels = self._label_numbers(labels, n)
-        given = np.full(n, -1) if labels is None else as_labels(labels, "labels")
-        if given.shape != (n,):
-            raise InputError(f"labels have shape {given.shape}; expected {(n,)}")
+        given = np.full(n, -1) if labels is None else self._label_numbers(labels, n)
         if (given < 0).any():
             raise InputError(
                 f"{int((given < 0).sum())} of {n} rows have no label; the decoder of this run sees the label (section 4), "
                 "expected one for every row"
             )
-        if n and given.max() >= classes:
-            raise InputError(f"labels are up to {given.max()}; the run expects 0 to {classes - 1}")
         return torch.from_numpy(given).to(self.device)
 
 

@@ -51,7 +51,7 @@ def neighbour_radii(rows: Tensor, scaling: Scaling, k: int) -> Tensor:
     """
     n = len(rows)
     if not 1 <= k < n:
-        raise InputError(f"training.losses.consistency.neighbours is {k}; found {n} rows, expected 1 to {n - 1}")
+        raise InputError(f"training.losses.consistency.neighbours is {k}; found {n} rows, expected more rows than that")
     drawn = _references(rows)
     depth = max(1, round(k * len(drawn) / n))
     radii = torch.cat([distances[:, depth - 1] for distances, _ in _neighbours(rows, scaling, drawn, depth)])
@@ -89,7 +89,9 @@ def neighbour_links(rows: Tensor, scaling: Scaling, k: int) -> Tensor:
     """
     n = len(rows)
     if not 1 <= k < n:
-        raise InputError(f"training.losses.neighbour_graph.neighbours is {k}; found {n} rows, expected 1 to {n - 1}")
+        raise InputError(
+            f"training.losses.neighbour_graph.neighbours is {k}; found {n} rows, expected more rows than that"
+        )
     drawn = _references(rows)
     blocks = []
     for distances, found in _neighbours(rows, scaling, drawn, k):

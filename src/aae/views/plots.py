@@ -210,6 +210,8 @@ def _rankings(view: View, scores: Array | None) -> dict[str, tuple[Array, Array]
     assert view.labels is not None
     known = view.labels >= 0
     if scores is not None:
+        if scores.shape != known.shape:
+            raise InputError(f"scores have shape {scores.shape}; expected {known.shape}, one for each row")
         return {"anomalies": (view.labels[known] > 0, scores[known])}
     if view.predicted is None or view.clusters:
         raise InputError(f"{view.title}: the model finds no classes; expected scores, larger for anomalies")
