@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ class SupervisedAAE(LabelledEstimator):
     early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
         As for `AAE`.
     scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
-        As for `AAE`, but `learning_rate` is 0.001 by default.
+        As for `AAE`, but `learning_rate` is 0.006 by default.
 
     Attributes
     ----------
@@ -52,6 +52,8 @@ class SupervisedAAE(LabelledEstimator):
     >>> model.sample(3, label=1).shape
     (3, 4)
     """
+
+    _least_steps: ClassVar[int] = 1000
 
     def _check_labels(self, labels: NDArray[np.int64]) -> None:
         missing = int((labels == UNLABELLED).sum())
