@@ -121,6 +121,8 @@ def main() -> None:
             found = one.pop("found")
             best = found["best"]
             results[name] = {
+                "command": shlex.join(["python", *sys.argv]),  # others may stay from another one
+                "date": datetime.now(UTC).date().isoformat(),
                 **one,
                 "trainings": sum(len(row["values"]) for row in found["settings"]),
                 "wall_seconds": round(time.perf_counter() - start, 1),

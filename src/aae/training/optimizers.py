@@ -67,7 +67,8 @@ class Optimizer:
         self._moved = [(full.get(p, p), p) for p in parameters]
         self.state: dict[str, list[Tensor]] = {}
         if settings.optimizer == "adam":
-            self.state["step"] = [torch.zeros((), device=w.device, dtype=torch.float32) for w in self.weights]
+            self._steps = torch.zeros(len(self.weights), device=self.weights[0].device, dtype=torch.float32)
+            self.state["step"] = list(self._steps.unbind())
             self.state["exp_avg"] = [torch.zeros_like(w) for w in self.weights]
             self.state["exp_avg_sq"] = [torch.zeros_like(w) for w in self.weights]
         elif settings.momentum:
@@ -102,6 +103,8 @@ class Optimizer:
         if learning_rate is not None:
             self._move_plainly([gradient.float() for gradient in gradients], learning_rate)
             return
+        if settings.optimizer == "adam":
+            self._steps.add_(1)  # of all weights at once, however they are grouped
         for group in self._groups:
             own = [gradients[i] for i in group.indices]
             if not group.half:
@@ -128,7 +131,7 @@ class Optimizer:
         settings = self.settings
         if settings.optimizer == "adam":
             first, second = settings.betas
-            steps = torch.stack([step.add_(1) for step in self.state["step"]]).double()
+            steps = self._steps.add_(1).double()
             # Powers, written so that the compiler computes them first, and not again for every number of a weight.
             powers = [torch.exp(steps * (math.log(beta) if beta else -math.inf)) for beta in settings.betas]
             sizes, roots = (rate / (1 - powers[0])).float(), (1 - powers[1]).sqrt().float()
@@ -166,7 +169,6 @@ class Optimizer:
     def _move(self, group: _Group, gradients: list[Tensor]) -> None:
         settings, state = self.settings, group.state
         if settings.optimizer == "adam":
-            torch._foreach_add_(state["step"], 1)
             torch._fused_adam_(
                 group.weights,
                 gradients,
