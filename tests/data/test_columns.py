@@ -103,6 +103,10 @@ def test_covariates_are_the_last_columns_and_for_all_rows_or_each():
         for_rows({"donor": "x"}, ("batch",), 2)
     with pytest.raises(InputError, match=r"covariates: 'batch' has 3 values; expected one, or 2"):
         for_rows({"batch": ["x", "y", "x"]}, ("batch",), 2)
+    with pytest.raises(InputError, match=r"covariates: 'batch' has 3 values; expected one, or 2"):
+        for_rows(["a", "b", "a"], ["batch"], 2)
+    with pytest.raises(InputError, match=r"covariates: found values of shape \(1,\); expected batch, donor"):
+        for_rows(["a"], ["batch", "donor"], 2)
 
 
 def test_files_and_frames_are_read_alike(tmp_path):

@@ -420,12 +420,12 @@ def for_rows(covariates: Any, names: Sequence[str], n: int) -> dict[str, NDArray
         if array.ndim == 0:
             array = array[None]
         if array.ndim == 1:
-            single = len(names) == 1 and len(array) == n
-            array = array[:, None] if single else array[None]
+            array = array[:, None] if len(names) == 1 else array[None]
         given = dict(zip(names, array.T, strict=False)) if array.shape[1] == len(names) else {}
     missing = [name for name in names if name not in given]
     if missing:
-        what = f"{', '.join(given)} and no {', '.join(missing)}" if given else "none that fit"
+        form = "none" if isinstance(covariates, Mapping) else f"values of shape {np.shape(covariates)}"
+        what = f"{', '.join(given)} and no {', '.join(missing)}" if given else form
         raise InputError(f"covariates: found {what}; expected {', '.join(names)}")
     if isinstance(covariates, Mapping) and set(given) - set(names):
         raise InputError(f"covariates: {unknown('covariate', min(set(given) - set(names)), list(names))}")

@@ -105,7 +105,9 @@ def number_labels(y: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
         numbers[known] = [places[label] for label in y[known].tolist()]
     except KeyError as error:
         expected = ", ".join(map(repr, classes.tolist()))
-        raise InputError(f"label is {error.args[0]!r}; expected one of: {expected}") from None
+        label = error.args[0]
+        label = label.item() if isinstance(label, np.generic) else label
+        raise InputError(f"label is {label!r}; expected one of: {expected}") from None
     return numbers
 
 
