@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aae import losses
-from aae.baselines.densities import Likelihood, bernoulli, kl_to_standard, unit_gaussian
+from aae.baselines.densities import Likelihood, bernoulli, bounded, kl_to_standard, unit_gaussian
 from aae.baselines.method import Baseline
 from aae.baselines.network import SupervisedNetwork
 from aae.model import Model, Output, takes_noise
@@ -125,7 +125,8 @@ class DeepGenerativeModel(Model):
             Source of randomness.
         """
         x = torch.cat([rows, labels], 1)
-        mean, log_std = self.posterior.moments(self.encoder(x, noise) if self._encoder_takes_noise else self.encoder(x))
+        features = self.encoder(x, noise) if self._encoder_takes_noise else self.encoder(x)
+        mean, log_std = bounded(*self.posterior.moments(features))
         styles = mean + log_std.exp() * noise.normal(*mean.shape)
         error = self.likelihood(self.decoder_logits(labels, styles, noise), rows)
         return error + kl_to_standard(mean, log_std) + math.log(self.classes)
