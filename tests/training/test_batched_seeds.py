@@ -260,7 +260,7 @@ class Made(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(
-    "name", [*NAMES, "table2-mnist-100-consistent", "table2-svhn-1000-consistent", "table2-catgan-100"]
+    "name", [*NAMES, "table2-mnist-100-clusters", "table2-svhn-1000-consistent", "table2-catgan-100"]
 )
 def test_a_step_makes_no_tensor_of_numbers_in_python(name, tmp_path):
     (trainer,) = trainers(name, (0,), tmp_path, average_from=None)

@@ -58,6 +58,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "figure11": ("figure11a", "figure11b", "figure11c", "figure11d", "figure11-autoencoder", "figure11-tsne"),
     "consistent": (  # the same rows with losses that the paper does not have
         *("table2-mnist-100-consistent", "table2-mnist-1000-consistent", "table2-mnist-all-consistent"),
+        "table2-mnist-100-clusters",
         *("table3-10-consistent", "table3-16-consistent", "table3-30-consistent"),
         *("figure11a-consistent", "figure11b-consistent", "figure11c-consistent", "figure11d-consistent"),
     ),

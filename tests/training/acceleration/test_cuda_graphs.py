@@ -82,9 +82,7 @@ def test_modules_of_a_person_are_not_captured(capsys):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("batched", [False, True])
-@pytest.mark.parametrize(
-    "name", ["table2-mnist-100", "table2-mnist-100-consistent", "table2-svhn-1000-conv-consistent"]
-)
+@pytest.mark.parametrize("name", ["table2-mnist-100", "table2-mnist-100-clusters", "table2-svhn-1000-conv-consistent"])
 def test_steps_of_recipes_are_captured(name, batched, tmp_path, capsys):
     recipe, _ = reproduce.plan(name, "smoke")
     device, trainers = torch.device("cuda"), []
