@@ -233,7 +233,7 @@ class AAEEmbedding(AdversarialTransformer):
     @fitting
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any, covariates: Any) -> Self:
         incremental = self._is_incremental(partial=False)
-        labels, class_weights, every = None, None, X
+        class_weights, every = None, X
         y = labels_of(X, y)
         self._require_labels(y)
         X, y, weights, covariates = self._leave_out(X, y, sample_weight, covariates)
@@ -244,14 +244,13 @@ class AAEEmbedding(AdversarialTransformer):
                 self.classes_ = np.empty(0, np.int64)
         else:
             rows, labels = self._check_labelled(X, y, incremental=incremental, covariates=covariates)
-        if not len(self.classes_):
-            labels = None
-        elif self.class_weight is not None:
+        if self.class_weight is not None:
+            if not len(self.classes_):
+                raise InputError("class_weight weighs the classes of y, and no row has a label; expected some, or None")
             class_weights = check_class_weights(self.class_weight, self.classes_, labels, weights)
-        if labels is None and self.class_weight is not None:
-            raise InputError("class_weight weighs the classes of y, and no row has a label; expected some, or None")
+        known = labels if len(self.classes_) else None
         validation = self._check_validation(validation_data, covariates)
-        trained = self._train(rows, labels, weights, class_weights, incremental=incremental, validation=validation)
+        trained = self._train(rows, known, weights, class_weights, incremental=incremental, validation=validation)
         self.embedding_ = self._places(trained if self._counted is None else self._rows(every))
         return self
 

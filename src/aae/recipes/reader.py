@@ -21,7 +21,7 @@ from aae.training.settings import OptimizerSettings
 
 Override: TypeAlias = str | tuple[str, Any]
 """``section.key=value``, the value in TOML notation (bare words are taken as strings); or the key with its value."""
-ELSEWHERE = {
+SYNONYMS = {
     "apart": "margin",
     "class_prior": "probabilities",
     "cluster_prior": "probabilities",
@@ -171,7 +171,7 @@ def _explain(errors: list[ErrorDetails]) -> str:
     )  # and no table
     if deepest["type"] == "extra_forbidden" or no_phase:
         known = sorted({name for model in models for name in model.model_fields})
-        last = ELSEWHERE.get(path[-1], path[-1])
+        last = SYNONYMS.get(path[-1], path[-1])
         near = difflib.get_close_matches(last, known, n=1, cutoff=0.5)
         elsewhere = _places(last) or ([] if near else _places(last, cutoff=0.8))
         if key in elsewhere or (last != path[-1] and last in known):  # another kind has it, or it is right here
