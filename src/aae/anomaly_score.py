@@ -2,9 +2,10 @@
 
 A scaled row x with code z and residual e = x - decoded z has the point u = (z / c, e / r) of as many coordinates as the code
 and the row have together; of columns by kind the residuals are those of the deviance, whose squares add up to -2 log p(x|z) but
-for a constant. c is the standard deviation of the training codes, and r of a column the geometric mean of the
-standard deviation of its residual (at least a tenth of the root mean square of all columns) and that of the rows. With d_j(u)
-the distance to the j-th nearest of the training points, u_j, and f a hundredth of the median of such distances,
+for a constant. Where the decoder sees the label they are those under the label that leaves least. c is the standard deviation of
+the training codes, and r of a column the geometric mean of the standard deviation of its residual (at least a tenth of the root
+mean square of all columns) and that of the rows. With d_j(u) the distance to the j-th nearest of the training points, u_j, and f
+a hundredth of the median of such distances,
 
 log_distance(u) = mean of log(d_j(u) + f) over j = 1, ..., 10,
 
@@ -265,9 +266,20 @@ def threshold(scores: NDArray[np.float64], contamination: float | Literal["auto"
 
 
 def code_and_residual(model: AdversarialAutoencoder, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the codes (n, dim) of scaled rows (n, columns) and what these leave of them, in the type of the rows."""
+    """Compute the codes (n, dim) of scaled rows (n, columns) and what these leave of them, in the type of the rows.
+
+    A decoder that sees the label is told that which leaves least.
+    """
     codes = {name: code.to(rows.dtype) for name, code in model.encode(rows).items()}
-    return codes["style"], model.residuals(codes, rows).to(rows.dtype)
+    if model.decoder_classes is None:
+        return codes["style"], model.residuals(codes, rows).to(rows.dtype)
+    first, *rest = (torch.full_like(rows[:, 0], k, dtype=torch.int64) for k in range(model.decoder_classes))
+    least = model.residuals(codes, rows, first).to(rows.dtype)
+    for labels in rest:
+        other = model.residuals(codes, rows, labels).to(rows.dtype)
+        closer = other.square().sum(1, keepdim=True) < least.square().sum(1, keepdim=True)
+        least = torch.where(closer, other, least)
+    return codes["style"], least
 
 
 def residual_variance(residuals: Tensor) -> Tensor:

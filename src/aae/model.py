@@ -469,10 +469,13 @@ class AdversarialAutoencoder(Model):
             return half_squared_error(self.activate(logits), inner, reduction, observed)
         return self.likelihood.loss(logits, inner, reduction, observed, self.log_totals(inner))
 
-    def residuals(self, codes: Codes, rows: Tensor) -> Tensor:
-        """Compute what codes leave of scaled rows, (batch, inputs without covariates); see `ColumnLikelihood.residuals`."""
+    def residuals(self, codes: Codes, rows: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Compute what codes leave of scaled rows, (batch, inputs without covariates); see `ColumnLikelihood.residuals`.
+
+        `labels` (batch,) are needed where the decoder sees them.
+        """
         inner, covariates = self.split(rows)
-        logits = self.decoder_logits(codes, None, None, covariates)
+        logits = self.decoder_logits(codes, labels, None, covariates)
         if self.likelihood is None:
             return inner - self.activate(logits)
         return self.likelihood.residuals(logits, inner, self.log_totals(inner))

@@ -10,6 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 import aae
+from aae.anomaly_score import code_and_residual
 from aae.recipes.dimension import principal_dimension
 
 TINY = {"hidden_layer_sizes": (32,), "discriminator_layer_sizes": (16,), "epochs": 20, "learning_rate": 0.01}
@@ -80,6 +81,28 @@ def test_scores_do_not_depend_on_the_batch_and_memory_is_bounded(model, monkeypa
     monkeypatch.setattr("aae.anomaly_score.AT_ONCE", 3000)
     assert model._anomaly_score.neighbours.batch_size == 10
     np.testing.assert_allclose(model.score_samples(OFF), whole, atol=1e-9)
+
+
+@pytest.mark.parametrize("estimator", [aae.SupervisedAAE, aae.SemiSupervisedAAE, aae.AAEClusterer, aae.AAEEmbedding])
+def test_every_estimator_says_how_normal_rows_are(estimator, tmp_path):
+    size = "n_components" if estimator is aae.AAEEmbedding else "latent_dim"
+    model = estimator(**{size: 2}, random_state=0, **TINY).fit(ROWS, (ROWS[:, 0] > 0).astype(int))
+    scores = model.score_samples(np.concatenate([curve(200, 5), OFF]))
+    assert roc_auc_score(np.arange(300) < 200, scores) > 0.9
+    np.testing.assert_array_equal(estimator.load(model.save(tmp_path / "kept")).score_samples(OFF), scores[200:])
+
+
+def test_a_decoder_that_sees_the_label_is_told_that_which_leaves_least():
+    labels = np.arange(300) % 3
+    model = aae.SupervisedAAE(2, random_state=0, **TINY).fit(ROWS + labels[:, None] * [0, 0, 2, 0, 0, 0], labels)
+    scaled, codes = model.scaler_.transform(OFF), model.transform(OFF)
+    each = np.stack([scaled - model.scaler_.transform(model.decode(codes, np.full(100, k))) for k in range(3)])
+    least = each[np.square(each).sum(2).argmin(0), np.arange(100)]
+    assert len(np.unique(np.square(each).sum(2).argmin(0))) > 1
+    with torch.no_grad():
+        style, residuals = code_and_residual(model.model_, torch.from_numpy(scaled))
+    np.testing.assert_allclose(style, codes, rtol=1e-5)
+    np.testing.assert_allclose(residuals, least, atol=1e-4)
 
 
 def test_many_rows_are_compared_with_a_sample(monkeypatch):

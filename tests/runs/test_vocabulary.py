@@ -197,7 +197,7 @@ def test_whatever_has_an_autoencoder_scores_by_its_training_rows(iris, tmp_path)
     np.testing.assert_array_equal(loaded.decision_function(rows) < 0, other.decision_function(rows) < 0)
     assert loaded.load_data().class_names == other.class_names
     with pytest.raises(InputError, match=r"evaluation\.contamination does not fit the model; expected method aae or"):
-        aae.train("figure7a", iris, run=tmp_path / "seen", evaluation__contamination="auto", device="cpu")
+        aae.train("table2-nn-100", iris, run=tmp_path / "seen", evaluation__contamination="auto", device="cpu")
     assert not (tmp_path / "seen").exists()
 
 

@@ -26,7 +26,7 @@ FOLDS = 3  # in which few rows are scored by estimators that did not train on th
 LEAST_CROSSED, MOST_CROSSED = 30, 1000  # rows that are few, but enough for that
 
 
-class ScoredRows(AdversarialTransformer):
+class ScoringEstimator(AdversarialTransformer):
     """Scores rows by the training rows that are nearest in code and residual."""
 
     _kept: Tensor  # a sample of all scaled rows seen
@@ -37,8 +37,9 @@ class ScoredRows(AdversarialTransformer):
     def score_samples(self, X: ArrayLike, *, covariates: Any = None) -> Rows:
         """Return how normal each row is, by the training rows that are nearest in code and residual; larger is more normal.
 
-        The score is written out at `aae.anomaly_score`; that of a `Run` is the same. It is no log-likelihood in nats. Training
-        rows are sampled where there are more than 10,000, and rows that training saw are not their own neighbours.
+        The score is written out at `aae.anomaly_score`; that of a `Run` is the same. It is no log-likelihood in nats. The
+        estimator keeps scaled training rows for it, a sample where they are more than 10,000 or 16 MiB, and `save` writes them
+        too. Rows that training saw are not their own neighbours.
 
         Parameters
         ----------
@@ -75,6 +76,11 @@ class ScoredRows(AdversarialTransformer):
             index = random.permutation(index)[:size]
         return rows[torch.from_numpy(index)]
 
+    def _remember(self, rows: Tensor, weights: Weights | None, *, incremental: bool, partial: bool) -> None:
+        """Keep a sample of the scaled training rows, by which `score_samples` says how normal others are."""
+        self._keep_some(rows, anew=not partial or not incremental)
+        self._compare_with(self._kept if partial else self._some(rows, weights), at_once=False)
+
     def _compare_with(self, rows: Tensor, *, at_once: bool, as_new: NDArray[np.float64] | None = None) -> None:
         """Choose the scaled training rows that others are compared with, now or when a score is first asked for."""
         self._waiting, self._compared = rows, {}
@@ -99,7 +105,7 @@ class ScoredRows(AdversarialTransformer):
         self._kept, self._seen = torch.cat(parts), total
 
 
-class AnomalyDetector(OutlierMixin, ScoredRows):  # type: ignore[misc]
+class AnomalyDetector(OutlierMixin, ScoringEstimator):  # type: ignore[misc]
     """Finds anomalies by the scores of rows."""
 
     contamination: float | Literal["auto"]

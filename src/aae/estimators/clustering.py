@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from aae.errors import InputError
-from aae.estimators.base import AdversarialTransformer
+from aae.estimators.anomalies import ScoringEstimator
 from aae.estimators.fitting import fitting
 from aae.estimators.labels import wanted_labels
 from aae.estimators.losses import CONSISTENT, chosen_losses
@@ -35,7 +35,7 @@ LEARNT = round(FADED * STEPS)  # those after which `partial_fit` no longer learn
 KEPT_ROWS = 1000  # of those that `partial_fit` saw first, at most, by which it knows the partition
 
 
-class AAEClusterer(ClusterMixin, AdversarialTransformer):  # type: ignore[misc]
+class AAEClusterer(ClusterMixin, ScoringEstimator):  # type: ignore[misc]
     """Clustering by an adversarial autoencoder: a categorical code finds the clusters, a continuous one the style (section 6).
 
     Parameters
@@ -94,7 +94,7 @@ class AAEClusterer(ClusterMixin, AdversarialTransformer):  # type: ignore[misc]
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **AdversarialTransformer._parameter_constraints,
+        **ScoringEstimator._parameter_constraints,
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "init": [StrOptions({"auto", "random"}), "array-like"],
         "losses": [StrOptions({"consistent", "paper"}), dict],
@@ -248,6 +248,7 @@ class AAEClusterer(ClusterMixin, AdversarialTransformer):  # type: ignore[misc]
             raise InputError(f"n_samples={len(checked)} should be >= n_clusters={self.n_clusters}.")
         validation = self._check_validation(validation_data, covariates)
         rows = self._train(checked, weights=weights, incremental=incremental, partial=partial, validation=validation)
+        self._remember(rows, weights, incremental=incremental, partial=partial)
         rows = rows if self._counted is None else self._rows(every)
         self.labels_ = self._probabilities(rows).argmax(axis=1)
         return self

@@ -18,7 +18,8 @@ from aae.arrays import UNLABELLED
 from aae.data.anndata import labels_of
 from aae.device import usual_state
 from aae.errors import InputError
-from aae.estimators.base import AdversarialEstimator, AdversarialTransformer
+from aae.estimators.anomalies import ScoringEstimator
+from aae.estimators.base import AdversarialEstimator
 from aae.estimators.fitting import fitting
 from aae.estimators.labels import wanted_labels
 from aae.estimators.losses import NEIGHBOURS, chosen_losses
@@ -34,7 +35,7 @@ PAPER_DISTANCE, HEAD_STD = (
 )  # of heads: below which they repel each other; of those that the graph moves, at first
 
 
-class AAEEmbedding(AdversarialTransformer):
+class AAEEmbedding(ScoringEstimator):
     """Dimensionality reduction: the place of a row is the head of its cluster plus its style, y W_C + z (section 7).
 
     Parameters
@@ -251,6 +252,7 @@ class AAEEmbedding(AdversarialTransformer):
         known = labels if len(self.classes_) else None
         validation = self._check_validation(validation_data, covariates)
         trained = self._train(rows, known, weights, class_weights, incremental=incremental, validation=validation)
+        self._remember(trained, weights, incremental=incremental, partial=False)
         self.embedding_ = self._places(trained if self._counted is None else self._rows(every))
         return self
 

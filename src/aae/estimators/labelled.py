@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, column_or_1d
-from torch import Tensor
 
 from aae.data.anndata import labels_of
 from aae.errors import InputError
-from aae.estimators.base import AdversarialTransformer
+from aae.estimators.anomalies import ScoringEstimator
 from aae.estimators.fitting import fitting
 from aae.estimators.labels import wanted_labels
 from aae.estimators.rows import Labels, Rows
@@ -22,11 +21,11 @@ from aae.estimators.weights import Weights
 from aae.scaling import Scaling, ScalingKind
 
 
-class LabelledEstimator(AdversarialTransformer):
+class LabelledEstimator(ScoringEstimator):
     """What the two models with labels share: `classes_`, style codes, and rows of a given label."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **AdversarialTransformer._parameter_constraints,
+        **ScoringEstimator._parameter_constraints,
         "label_informed": ["boolean"],
     }
 
@@ -208,9 +207,6 @@ class LabelledEstimator(AdversarialTransformer):
         )
         self._remember(trained, weights, incremental=incremental, partial=partial)
         return self
-
-    def _remember(self, rows: Tensor, weights: Weights | None, *, incremental: bool, partial: bool) -> None:
-        """Keep of the scaled training rows what is needed later: nothing."""
 
     def _weigh_classes(self, labels: Labels, weights: Weights | None) -> Weights | None:
         """Find the weights of the classes in the classification; None where there is none."""

@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import StrOptions
-from torch import Tensor
 
 from aae.errors import InputError
-from aae.estimators.anomalies import ScoredRows
 from aae.estimators.labelled import LabelledEstimator
 from aae.estimators.losses import CONSISTENT, chosen_losses
 from aae.estimators.rows import Labels, Rows
@@ -25,7 +23,7 @@ from aae.scaling import Scaling, ScalingKind
 from aae.training.settings import LossSettings
 
 
-class SemiSupervisedAAE(ClassifierMixin, ScoredRows, LabelledEstimator):  # type: ignore[misc]
+class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[misc]
     """Classifier that learns from few labels and many unlabelled rows (section 5).
 
     The code has two parts, each matched to its prior: the label, which a handful of labelled rows tie to the classes, and
@@ -75,8 +73,6 @@ class SemiSupervisedAAE(ClassifierMixin, ScoredRows, LabelledEstimator):  # type
     -1 marks unlabelled rows, as in `sklearn.semi_supervised`; so do NaN, None, NA, the empty text, ``"-1"`` and whatever
     `unlabelled` names, the same as in files (`aae.data.is_unlabelled`). `score` leaves such rows of `y` out. Labels that are -1
     and 1 alone are two classes, and a warning says so: otherwise one would be left.
-
-    For `score_samples` the estimator keeps a sample of the scaled training rows, at most 10,000 and 16 MiB; `save` writes it too.
 
     Examples
     --------
@@ -198,11 +194,6 @@ class SemiSupervisedAAE(ClassifierMixin, ScoredRows, LabelledEstimator):  # type
         Unlabelled rows are left out, and a label that is no class counts as wrong.
         """
         return labelled_accuracy(self, X, y, sample_weight)
-
-    def _remember(self, rows: Tensor, weights: Weights | None, *, incremental: bool, partial: bool) -> None:
-        """Keep a sample of the scaled training rows, by which `score_samples` says how normal others are."""
-        self._keep_some(rows, anew=not partial or not incremental)
-        self._compare_with(self._kept if partial else self._some(rows, weights), at_once=False)
 
     @property
     def _scores_labels(self) -> bool:

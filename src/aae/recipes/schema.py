@@ -421,11 +421,11 @@ class Recipe(Settings):
                 f"evaluation.importance_samples is {self.evaluation.importance_samples}; method {method.name!r} has no bound of "
                 "log p(x) to tighten, expected 0"
             )
-        scored = self.model.style is not None and not self.model.decoder_sees_label and method.name in SCORED
+        scored = self.model.style is not None and method.name in SCORED
         if self.evaluation.contamination is not None and not scored:
             raise ValueError(
-                f"evaluation.contamination does not fit the model; expected method {' or '.join(SCORED)}, the latent "
-                "[model.style], and a decoder that sees no label"
+                f"evaluation.contamination does not fit the model; expected method {' or '.join(SCORED)}, and the "
+                "latent [model.style]"
             )
         labelled = self.training.labelled_batch_size
         if labelled is not None and method.labelled_only:

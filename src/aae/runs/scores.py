@@ -52,7 +52,7 @@ class ScoredRows(TrainedModel):
         Raises
         ------
         InputError
-            If the model has no style or its decoder sees labels, the file of the score does not fit the model, or the training
+            If the model has no style, the file of the score does not fit the model, or the training
             rows cannot be loaded.
         """
         path = self.folder.anomaly_score
@@ -73,14 +73,9 @@ class ScoredRows(TrainedModel):
     def _score_of_training_rows(self) -> AnomalyScore:
         from aae.runs.evaluate import anomaly_score
 
-        if (
-            self.recipe.model.method not in SCORED
-            or "style" not in self.autoencoder.latents
-            or self.autoencoder.decoder_classes
-        ):
+        if self.recipe.model.method not in SCORED or "style" not in self.autoencoder.latents:
             raise InputError(
-                f"{self.folder.path}: has no anomaly score; expected method {' or '.join(SCORED)}, the latent [model.style], "
-                "and a decoder that sees no label"
+                f"{self.folder.path}: has no anomaly score; expected method {' or '.join(SCORED)}, and the latent [model.style]"
             )
         try:
             dataset = self.load_data()
