@@ -97,7 +97,7 @@ def test_files_that_are_too_large_or_no_files_are_refused_before_they_are_read(t
         files.read_json(tmp_path / "large")
     os.mkfifo(tmp_path / "pipe")  # which would be waited for
     for read in (files.read_json, files.read_tensors, files.tensor_sizes):
-        with pytest.raises(InputError, match="pipe: not a plain file"):
+        with pytest.raises(InputError, match=r"^[^(]*pipe: not a plain file"):
             read(tmp_path / "pipe")
 
 

@@ -244,6 +244,8 @@ def read_bytes(path: Path, limit: int | None = None, expected: str = "that of a 
         if limit is not None and path.stat().st_size > limit:
             raise InputError(f"{path}: found {path.stat().st_size} bytes; expected at most {limit}")
         return path.read_bytes()
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected {expected}") from None
     except (OSError, ValueError) as error:

@@ -159,6 +159,21 @@ BAD = [
     (["--grid", "training.batch_size="], "grid: training.batch_size has no value; expected at least one"),
     (["--grid", "training.batch_size"], "grid 'training.batch_size': expected section.key=..."),
     (["--grid", "training.batch_size=5,5"], "grid: training.batch_size has the value 5 twice; expected each once"),
+    (["--grid", "training.batch_size=50,,100"], "training.batch_size=50,,100: found nothing between two commas"),
+    (
+        ["--grid", "training.batch_size=50\ntraining.epochs=5"],
+        "batch_size is '50\\ntraining.epochs=5'; expected a valid",
+    ),
+    (["--grid", "name=a,b"], "name cannot be varied: it changes no training; expected a key of data, model, training"),
+    (
+        ["--set", "name=Best.toml"],
+        "a recipe has the name 'Best.toml', as a file of the sweep has; expected another name",
+    ),
+    (["--set", "name=a/b"], "recipe demo: name is 'a/b'; expected a name of one file"),
+    (
+        ["--search", "2", "--range", "training.batch_size=5.0:10"],
+        "training.batch_size is 7.5; expected a valid integer",
+    ),
     (["--grid", "training.seed=1,2"], "training.seed cannot be varied; expected a number of seeds"),
     (["--metric", "validation_nmi"], "unknown metric of demo 'validation_nmi'; "),
     (
@@ -259,6 +274,13 @@ def test_values_are_read_as_in_toml_and_bare_words_as_texts():
         "e.f": ["[10, 20]", "[30]"],
         "g.h": ['{ "0" = 0.1, "5" = 0.01 }', "0.1"],
     }
+    assert choices_from(["a.b=[1, 2],auto,", 'c.d="x,y",d.npz', "e.f=it's,[that"]) == {
+        "a.b": ["[1, 2]", '"auto"'],
+        "c.d": ['"x,y"', '"d.npz"'],
+        "e.f": ['"it\'s"', '"[that"'],
+    }
+    assert choices_from({"a.b": {"x", "y", "z"}}) == {"a.b": ['"x"', '"y"', '"z"']}  # in any process
+    assert choices_from({"data.source": [Path("d.npz")]}) == {"data.source": ['"d.npz"']}
     assert choices_from({"a.b": np.logspace(-2, 0, 2)}) == {"a.b": ["0.01", "1.0"]}
     assert choices_from("a.b=1,2") == {"a.b": ["1", "2"]}
     assert choices_from({"a.b": [1, True, None.__class__.__name__]}) == {"a.b": ["1", "true", '"NoneType"']}
@@ -434,16 +456,37 @@ BAD_ARGUMENTS = [
     ({"grid": {"training__batch_size": "50,100"}}, "grid: training__batch_size is '50,100'; expected a list of values"),
     ({"grid": {3: [1]}}, "found the key 3; expected a text"),
     ({"grid": 3}, "grid: found 3; expected a mapping, or texts KEY=VALUE,VALUE,..."),
+    (
+        {"grid": {"training__batch_size": np.array(50)}},
+        "grid: training__batch_size is array(50); expected a list of values",
+    ),
+    (
+        {"grid": {"data__label_column": [None, "k"]}},
+        "grid: data__label_column: found None; expected what TOML can hold",
+    ),
+    ({"settings": {"data__labels": None}}, "settings: data__labels: found None; expected what TOML can hold"),
     ({"settings": 3}, "settings: found 3; expected a mapping, or texts KEY=VALUE"),
     ({"seeds": "a"}, "seeds is 'a'; expected a whole number, at least 1"),
+    ({"seeds": 10**7}, "seeds is 10000000; expected a whole number, at least 1 and at most 100000"),
     ({"seeds": -1}, "seeds is -1; expected a whole number, at least 1"),
     ({"search": "2"}, "search is '2'; expected a whole number, at least 1"),
     ({"ranges": {"model.style.dim": (2, 4)}, "search": 1}, "range model.style.dim is (2, 4); expected a text LOW:HIGH"),
     ({"metric": 3}, "metric is 3; expected the name of a metric"),
     ({"execution": "x"}, "execution is 'x'; expected an aae.sweeps.Execution"),
+    ({"ranges": {"model.style.dim": Range(4, 2)}, "search": 1}, "range model.style.dim=4:2: expected LOW:HIGH"),
+    ({"execution": Execution(slurm=[1])}, "slurm is [1]; expected a mapping of parameters of submitit"),
+    ({"execution": Execution(dask=3)}, "dask is 3; expected the address of a scheduler"),
+    ({"execution": Execution(jobs=True)}, "jobs is True; expected 1 or more"),
     ({"execution": Execution(jobs="x")}, "jobs is 'x'; expected 1 or more"),
     ({"data": 3}, "data is 3; expected a name or a path"),
+    (
+        {"data": (np.zeros((60, 5)), None)},
+        "data is a tuple; expected a name or a path, from which all workers can read",
+    ),
     ({"run": 3}, "run is 3; expected a path"),
+    ({"run": None}, "run is None; expected a path"),
+    ({"recipes": None}, "recipes is None; expected names, paths or recipes"),
+    ({"recipes": [None]}, "a recipe is None; expected a name, a path or a recipe"),
     ({"recipes": 3}, "recipes is 3; expected names, paths or recipes"),
     ({"recipes": [3]}, "a recipe is 3; expected a name, a path or a recipe"),
     ({"recipes": (), "grid": {"training.batch_size": [1]}}, "settings without a recipe"),

@@ -132,18 +132,19 @@ def _parse(override: str) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise InputError(f"setting {override!r}: expected section.key=value, as in --set training.epochs=10")
-    key, value = key.strip(), _value(text)
+    key, value = key.strip(), read_value(text)
     if value == text.strip() and "," in value and key in _lists():  # bare words, as in a shell
-        value = [_value(one) for one in value.split(",")]
+        value = [read_value(one) for one in value.split(",")]
     return key, value
 
 
-def _value(text: str) -> Any:
-    """Read a value in TOML notation; what is none is text."""
+def read_value(text: str) -> Any:
+    """Read a value in TOML notation; what is none, or more than one, is text."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        found = tomllib.loads(f"value = {text}")
     except (RecursionError, ValueError):
-        return text.strip()
+        found = {}
+    return found["value"] if len(found) == 1 else text.strip()
 
 
 def _assign(table: Table, key: str, value: Any) -> None:
@@ -191,7 +192,7 @@ def _explain(errors: list[ErrorDetails]) -> str:
         return f"{key}.kind is {deepest['ctx']['tag']!r}; expected one of: {deepest['ctx']['expected_tags']}"
     if deepest["type"] == "value_error":  # of the schema's own validators, which name what they found
         message = deepest["msg"].removeprefix("Value error, ")
-        return message if not key or message.startswith(f"{key}.") else f"{key} {message}"
+        return message if not key or message.startswith((f"{key}.", f"{key} ")) else f"{key} {message}"
     messages = {_expectation(error): None for error in at_first if _place(error["loc"])[0] == path}
     return f"{key} is {deepest['input']!r}; expected {' or '.join(messages)}"
 

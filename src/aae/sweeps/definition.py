@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aae.errors import InputError
 from aae.evaluation.metrics import describe
 from aae.files import read_object, write_json
 from aae.recipes import Recipe
+from aae.recipes.build_data import fingerprint
 from aae.recipes.reader import check, flatten, given
 from aae.runs.seeds import with_seeds
 from aae.runs.validation_metric import choose_metric, metrics_of
-from aae.sweeps.space import Choices, Range, Settings, grid
+from aae.sweeps.execution import JOBS
+from aae.sweeps.space import SEED, Choices, Range, Settings, grid
 from aae.sweeps.trials import Trial, load
+from aae.training.settings import MAX_SEEDS, Count, validation_message
 
 FILE, JOURNAL = "sweep.json", "search.journal"
+TABLE, FIGURE, BEST = "settings.csv", "settings.png", "best.toml"
+TRIALS = "trials"
+OWN = (FILE, JOURNAL, TABLE, FIGURE, BEST, TRIALS, JOBS)  # what a sweep has in its folder beside its recipes
 MAX_TRIALS = 100_000
+MAX_COMBINATIONS = 1000  # of the ends of other keys, among which one is looked for that fits a value
+
+
+class Stored(BaseModel):
+    """What the file of a sweep holds."""
+
+    model_config = ConfigDict(strict=True)
+
+    recipes: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    choices: dict[str, Annotated[list[str], Field(min_length=1)]]
+    ranges: dict[str, str]
+    seeds: Annotated[Count, Field(le=MAX_SEEDS)]
+    metric: str
+    trials: Count | None = None
+    data: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -40,6 +64,8 @@ class Definition:
         Of the validation split, after the last epoch.
     trials : int, optional
         How many settings a search tries; None: all combinations are trained.
+    data : tuple of str
+        Fingerprints of the data, which is to stay as it is; empty: not known.
     """
 
     recipes: tuple[Recipe, ...]
@@ -48,6 +74,7 @@ class Definition:
     seeds: int
     metric: str
     trials: int | None = None
+    data: tuple[str, ...] = ()
 
     @property
     def keys(self) -> list[str]:
@@ -79,6 +106,8 @@ class Definition:
         for name in names:
             if names.count(name) > 1:
                 raise InputError(f"two recipes have the name {name!r}; expected names that differ")
+            if name.lower() in OWN:
+                raise InputError(f"a recipe has the name {name!r}, as a file of the sweep has; expected another name")
         if self.trials is None and self.ranges:
             raise InputError(
                 f"range {next(iter(self.ranges))}: a grid has values; expected a search, or a list of values"
@@ -97,17 +126,33 @@ class Definition:
         for recipe in self.recipes:
             with_seeds(recipe, self.seeds)
             if self.trials is None:
-                _check_distinct(self.trial(recipe, settings, nowhere) for settings in grid(self.choices))
+                _check_distinct(recipe, (self.trial(recipe, settings, nowhere) for settings in grid(self.choices)))
                 continue
-            for key, values in self._ends.items():  # whether they fit together shows when they are tried
-                _check_distinct(self.trial(recipe, {key: value}, nowhere) for value in values)
+            for key, values in self._ends.items():  # which of them fit together shows when they are tried
+                _check_distinct(recipe, (self._fitting(recipe, key, value) for value in values))
+            for key, one in self.ranges.items():
+                self._fitting(recipe, key, one.middle)
+
+    def _fitting(self, recipe: Recipe, key: str, value: str) -> Trial:
+        """Create the trial that differs in one key, or in others too if the value does not fit without; raises as `check`."""
+        nowhere = Path("sweep")
+        try:
+            return self.trial(recipe, {key: value}, nowhere)
+        except InputError as refusal:
+            others = grid({other: values for other, values in self._ends.items() if other != key})
+            for settings in itertools.islice(others, MAX_COMBINATIONS):
+                try:
+                    return self.trial(recipe, settings | {key: value}, nowhere)
+                except InputError:
+                    continue
+            raise refusal from None
 
     @property
     def _ends(self) -> Choices:
         """All values of keys, and both ends of ranges."""
         return self.choices | {key: one.ends for key, one in self.ranges.items()}
 
-    def check_data(self, wanted: str | None) -> str:
+    def check_data(self, wanted: str | None) -> Definition:
         """Load the data of every setting, check that the labels asked for are there, and choose the metric.
 
         Parameters
@@ -117,8 +162,8 @@ class Definition:
 
         Returns
         -------
-        str
-            The metric.
+        Definition
+            With the metric, and the fingerprints of the data.
 
         Raises
         ------
@@ -129,16 +174,17 @@ class Definition:
         others = {key: values[0] for key, values in self.choices.items() if key not in of_data}
         fitting: list[tuple[Recipe, Settings]] = []
         known: list[set[str]] = []
+        data: dict[str, None] = {}
         wrong: list[tuple[str, Settings, InputError]] = []
         for base in self.recipes:
             for settings in grid(of_data):
                 try:
                     try:
-                        recipe, metrics = self._measure(base, settings)
+                        recipe, metrics, found = self._measure(base, settings)
                     except InputError:  # which may be what other keys mend
                         if not others or self.trials is not None:
                             raise
-                        recipe, metrics = self._measure(base, others | settings)
+                        recipe, metrics, found = self._measure(base, others | settings)
                 except InputError as error:
                     if self.trials is None:
                         raise
@@ -146,15 +192,17 @@ class Definition:
                     continue
                 fitting.append((recipe, settings))
                 known.append(metrics)
+                data[found] = None
         for name, settings, refusal in wrong:
             used = [one for recipe, one in fitting if recipe.name == name]
             if not settings or any(all(one[key] != value for one in used) for key, value in settings.items()):
                 raise refusal
-        return choose_metric([recipe for recipe, _ in fitting], wanted, known)
+        return replace(self, metric=choose_metric([recipe for recipe, _ in fitting], wanted, known), data=tuple(data))
 
-    def _measure(self, base: Recipe, settings: Settings) -> tuple[Recipe, set[str]]:
+    def _measure(self, base: Recipe, settings: Settings) -> tuple[Recipe, set[str], str]:
         recipe = self.trial(base, settings, Path("sweep")).recipe
-        return recipe, metrics_of(recipe, load(recipe))
+        dataset = load(recipe)
+        return recipe, metrics_of(recipe, dataset), fingerprint(dataset)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as it stands in the folder."""
@@ -165,6 +213,7 @@ class Definition:
             "seeds": self.seeds,
             "metric": self.metric,
             "trials": self.trials,
+            "data": list(self.data),
         }
 
     def write(self, folder: Path) -> dict[str, Any] | None:
@@ -184,7 +233,7 @@ class Definition:
         now = self.as_json()
         before = None
         if path.exists():
-            before = read_object(path)
+            before = _read(path).model_dump()
             here, there = _by_key(json.loads(json.dumps(now))), _by_key(before)
             for key in [*here, *(key for key in there if key not in here)]:
                 value, found = here.get(key), there.get(key)
@@ -194,6 +243,11 @@ class Definition:
                 what, other = ("not set" if one is None else _shown(one) for one in (value, found))
                 raise InputError(
                     f"{folder}: holds another sweep; {key} is {what}, that one has {other}; expected another folder"
+                )
+            if before["data"] and before["data"] != now["data"]:
+                raise InputError(
+                    f"{folder}: trained on data that has changed since (fingerprint {_shown(before['data'])}, found "
+                    f"{_shown(now['data'])}); expected the same data, or another folder"
                 )
         elif folder.exists() and (
             not folder.is_dir() or any(not entry.name.startswith(".") for entry in folder.iterdir())
@@ -227,26 +281,30 @@ class Definition:
         path = folder / FILE
         if not path.exists():
             raise InputError(f"{folder}: no sweep to go on with (it has no {FILE}); expected recipes for a new one")
-        found = read_object(path)
-        try:
-            return cls(
-                recipes=tuple(check(table, f"{path}: recipe {name}") for name, table in found["recipes"].items()),
-                choices={key: [str(value) for value in values] for key, values in found["choices"].items()},
-                ranges={key: Range.parse(key, value) for key, value in found["ranges"].items()},
-                seeds=int(found["seeds"]),
-                metric=str(found["metric"]),
-                trials=None if found["trials"] is None else int(found["trials"]),
-            )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path}: not the file of a sweep; expected one that this program wrote") from None
+        found = _read(path)
+        recipes = tuple(check(table, f"{path}: recipe {name}") for name, table in found.recipes.items())
+        for name, recipe in zip(found.recipes, recipes, strict=True):
+            if name != recipe.name:
+                raise InputError(f"{path}: found recipe {recipe.name!r} as {name!r}; expected it under its name")
+        ranges = {key: Range.parse(key, value) for key, value in found.ranges.items()}
+        return cls(recipes, found.choices, ranges, found.seeds, found.metric, found.trials, tuple(found.data))
 
 
-def _check_distinct(trials: Iterable[Trial]) -> None:
-    """Check that no two settings make the same recipe, however their values are written."""
+def _read(path: Path) -> Stored:
+    try:
+        return Stored.model_validate(read_object(path))
+    except ValidationError as error:
+        raise InputError(
+            f"{path}: not the file of a sweep ({validation_message(error)}); expected one that this program wrote"
+        ) from None
+
+
+def _check_distinct(base: Recipe, trials: Iterable[Trial]) -> None:
+    """Check that no two settings make the same recipe, however their values are written, and that none has seeds of its own."""
     seen: dict[str, Settings] = {}
     for trial in trials:
+        if trial.recipe.training.seed != base.training.seed:
+            raise InputError(f"{SEED} cannot be varied; expected a number of seeds, over which results are averaged")
         before = seen.setdefault(trial.recipe.model_dump_json(), trial.settings)
         if before is trial.settings:
             continue

@@ -10,12 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, redirect_stderr
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import joblib
+import numpy as np
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
@@ -26,6 +27,7 @@ WATCH_SECONDS = 1.0  # between two looks at whether the command is still there
 GRACE_SECONDS = 30.0  # for a checkpoint, when it is not
 TIMEOUT_MINUTES = 240  # of a job, which is put into the queue again when its time is over
 
+JOBS = "jobs"  # folder of what jobs of a cluster write
 LEAVING = [name for name in SIGNALS if name != "SIGINT"]
 
 Work = Callable[[int], None]
@@ -74,8 +76,15 @@ class Execution:
             If a number of workers is not at least 1, two places are named, what one needs is not installed, or no scheduler
             answers.
         """
-        if self.jobs is not None and (not isinstance(self.jobs, int) or (self.jobs < 1 and self.jobs != -1)):
-            raise InputError(f"jobs is {self.jobs!r}; expected 1 or more, or -1 for one on each processor")
+        jobs = self.jobs
+        if jobs is not None and (
+            isinstance(jobs, bool) or not isinstance(jobs, int | np.integer) or (jobs < 1 and jobs != -1)
+        ):
+            raise InputError(f"jobs is {jobs!r}; expected 1 or more, or -1 for one on each processor")
+        if self.slurm is not None and not isinstance(self.slurm, Mapping):
+            raise InputError(f"slurm is {self.slurm!r}; expected a mapping of parameters of submitit")
+        if self.dask is not None and not isinstance(self.dask, str):
+            raise InputError(f"dask is {self.dask!r}; expected the address of a scheduler")
         if self.dask is not None and self.slurm is not None:
             raise InputError("found both a Dask scheduler and Slurm; expected one of them")
         if self.dask is not None:
@@ -130,17 +139,19 @@ class Execution:
         except TerminatedWorkerError:
             raise WorkerKilledError from None
 
-    @property
-    def is_local(self) -> bool:
-        """Whether the workers are processes that this one starts."""
-        return self.slurm is None and self.dask is None and _is_plain()
+    def at_most(self, workers: int) -> Execution:
+        """Return it with no more workers than there is work for."""
+        jobs = self.jobs
+        if jobs == -1 and self.slurm is None and self.dask is None:
+            jobs = joblib.effective_n_jobs(-1)
+        return self if jobs is None or jobs <= workers else replace(self, jobs=max(1, workers))
 
     def _executor(self, folder: Path) -> Any:
         submitit = _require("submitit", "slurm")
         given = {"name": "aae", "timeout_min": TIMEOUT_MINUTES, **(self.slurm or {})}
         of_executor = {key: given.pop(key) for key in [*given] if key.endswith("_max_num_timeout")}
         try:
-            executor = submitit.AutoExecutor(folder=folder / "jobs", cluster=self.cluster, **of_executor)
+            executor = submitit.AutoExecutor(folder=folder / JOBS, cluster=self.cluster, **of_executor)
             executor.update_parameters(**given)
         except (RuntimeError, NameError, ValueError, AssertionError, TypeError) as error:
             raise InputError(
@@ -149,7 +160,7 @@ class Execution:
         return executor
 
     def _submit(self, work: Work, folder: Path) -> None:
-        own = folder / "jobs"
+        own = folder / JOBS
         before = set(own.iterdir()) if own.exists() else None
         executor = self._executor(folder)
         try:

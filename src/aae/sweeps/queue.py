@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
-import tomllib
+import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aae.data.reading import as_text
 from aae.device import choose_device
-from aae.errors import InputError, InterruptedTrainingError, TrainingError
+from aae.errors import InputError, InterruptedTrainingError, InUseError, TrainingError
 from aae.files import expand, write_json
 from aae.recipes import Recipe
+from aae.recipes.reader import read_value
 from aae.runs.recipe import full_path, read_recipe
 from aae.sweeps import search as searching
-from aae.sweeps.definition import Definition
+from aae.sweeps.definition import FILE, Definition
 from aae.sweeps.execution import Execution, NotStartedError, WorkerKilledError, wait_a_moment
 from aae.sweeps.report import SweepResult, summarize
-from aae.sweeps.space import Choices, Range, choices_from, key_of, listed, overrides, ranges_from, value_text
-from aae.sweeps.trials import Trial, describe, is_open_elsewhere, note
+from aae.sweeps.space import (
+    Choices,
+    Range,
+    check_each_once,
+    choices_from,
+    key_of,
+    listed,
+    overrides,
+    ranges_from,
+    value_text,
+)
+from aae.sweeps.trials import Trial, data_is_kept, describe, is_open_elsewhere, note
 from aae.training.run_directory import RunDirectory
+from aae.training.settings import MAX_COUNT, MAX_SEEDS
+from aae.training.signals import SIGNALS
 
 if TYPE_CHECKING:
     import optuna
 
+LOCK_SECONDS = 30.0  # for which a command waits for others that begin a sweep in the same folder
 PATHS = ("data.source", "data.labels_file")
 KILLED = "its process was killed, as systems do when memory runs out"
 
 
+@data_is_kept()
 def sweep(
     recipes: str | Path | Recipe | Sequence[str | Path | Recipe] = (),
     run: str | Path = "runs/sweep",
@@ -96,14 +113,13 @@ def sweep(
     InterruptedTrainingError
         After a signal; the same call goes on.
     """
-    for name, count in (("seeds", seeds), ("search", search)):
-        if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
-            raise InputError(f"{name} is {count!r}; expected a whole number, at least 1")
+    seeds, search = _count("seeds", seeds, MAX_SEEDS), _count("search", search, MAX_COUNT)
     one_recipe = (str, Path, Recipe)
-    _check_type("metric", metric, (str,), "the name of a metric")
-    _check_type("data", data, (str, Path), "a name or a path")
+    nothing = type(None)
+    _check_type("metric", metric, (str, nothing), "the name of a metric")
+    _check_type("data", data, (str, Path, nothing), "a name or a path, from which all workers can read")
     _check_type("run", run, (str, Path), "a path")
-    _check_type("execution", execution, (Execution,), "an aae.sweeps.Execution")
+    _check_type("execution", execution, (Execution, nothing), "an aae.sweeps.Execution")
     _check_type("recipes", recipes, (*one_recipe, Iterable), "names, paths or recipes")
     folder, execution = expand(run), execution or Execution()
     execution.check()
@@ -112,56 +128,98 @@ def sweep(
     for one in given:
         _check_type("a recipe", one, one_recipe, "a name, a path or a recipe")
     choices, spans, fixed = _with_full_paths(choices_from(grid)), ranges_from(ranges), _settings(settings)
-    if given:
+    if not given and (choices or spans or fixed or metric is not None or data is not None):
+        raise InputError("settings without a recipe; expected recipes, or the folder of a sweep alone")
+    before = Definition.read(folder) if not given or (folder / FILE).exists() else None
+    if before is None or given:
         found = tuple(_read(one, fixed, None if data is None else str(data)) for one in given)
-        definition = Definition(found, choices, spans, seeds or 1, metric or "", search)
+        seeds = seeds or (before.seeds if before else 1)
+        definition = Definition(found, choices, spans, seeds, metric or "", search)
         definition.check()
         searching.check_stored(folder)
-        definition = replace(definition, metric=definition.check_data(metric))
+        definition = definition.check_data(metric)
     else:
-        if choices or spans or fixed or metric is not None or data is not None:
-            raise InputError("settings without a recipe; expected recipes, or the folder of a sweep alone")
-        before = Definition.read(folder)
         definition = replace(before, seeds=seeds or before.seeds, trials=search or before.trials)
         definition.check()
+        if _is_open(definition, folder, retry):  # for what is finished no data is needed
+            definition = definition.check_data(before.metric)
     if definition.trials is not None:
         searching.require_optuna()
-    definition_lock = RunDirectory(folder / ".definition").lock  # which is gone again afterwards
-    with definition_lock():
+    with _definition_lock(folder):
         replaced = definition.write(folder)
     try:
         if definition.trials is not None:
             return _search(definition, folder, device, execution, prune, retry)
         return _all(definition, folder, device, execution, retry)
     except NotStartedError:
-        with definition_lock():
+        with _definition_lock(folder):
             definition.withdraw(folder, replaced)
         with suppress(OSError):  # as it is where something else is in it
             folder.rmdir()
         raise
-    except InterruptedTrainingError as error:
-        raise InterruptedTrainingError(f"{folder}: stopped; the same command goes on with it", error.status) from None
+    except (InterruptedTrainingError, KeyboardInterrupt) as error:
+        status = error.status if isinstance(error, InterruptedTrainingError) else SIGNALS["SIGINT"]
+        raise InterruptedTrainingError(f"{folder}: stopped; the same command goes on with it", status) from None
 
 
 def _check_type(name: str, value: Any, kinds: tuple[type, ...], expected: str) -> None:
-    if value is not None and not isinstance(value, kinds):
-        raise InputError(f"{name} is {value!r}; expected {expected}")
+    if not isinstance(value, kinds):
+        found = repr(value)
+        raise InputError(f"{name} is {found if len(found) < 80 else f'a {type(value).__name__}'}; expected {expected}")
+
+
+def _count(name: str, value: Any, most: int) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= most:
+        raise InputError(f"{name} is {value!r}; expected a whole number, at least 1 and at most {most}")
+    return int(value)
+
+
+def _is_open(definition: Definition, folder: Path, retry: bool) -> bool:
+    """Check whether there is something to train."""
+    if retry:
+        return True
+    if definition.trials is None:
+        return any(trial.open_seeds() for trial in definition.grid(folder))
+    searching.require_optuna()
+    return searching.is_open(definition, folder)
+
+
+@contextmanager
+def _definition_lock(folder: Path) -> Iterator[None]:
+    """Keep other commands from writing what the sweep is; several that begin at once wait for each other."""
+    lock = RunDirectory(folder / ".definition").lock  # which is gone again afterwards
+    until = time.monotonic() + LOCK_SECONDS
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(lock())
+                break
+            except InUseError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
+        yield
 
 
 def _with_full_paths(choices: Choices) -> Choices:
     """Make paths of data absolute where they exist: a sweep goes on from other folders too."""
 
     def full(text: str) -> str:
-        value = tomllib.loads(f"value = {text}")["value"]
+        value = read_value(text)
         return value_text(full_path(value)) if isinstance(value, str) else text
 
-    return {key: [full(one) for one in values] if key in PATHS else values for key, values in choices.items()}
+    found = {key: [full(one) for one in values] if key in PATHS else values for key, values in choices.items()}
+    for key, values in found.items():
+        check_each_once(key, values)
+    return found
 
 
 def _settings(given: Mapping[str, Any] | str | Iterable[str]) -> list[str]:
     given = listed(given, "settings", "KEY=VALUE")
     if isinstance(given, Mapping):
-        return overrides({key_of(key): value_text(value) for key, value in given.items()})
+        return overrides({key_of(key): value_text(value, f"settings: {key}") for key, value in given.items()})
     return [as_text(text) for text in given]
 
 
@@ -196,27 +254,26 @@ def train_all(trials: Sequence[Trial], metric: str, folder: Path, device: str, e
         After a signal.
     """
     waited = False
+    tried = False
     while open_ones := [(trial, recipe) for trial in trials for recipe in trial.open_seeds()]:
-        if waited and all(is_open_elsewhere(trial, recipe) for trial, recipe in open_ones):
+        if tried and all(is_open_elsewhere(trial, recipe) for trial, recipe in open_ones):
+            if not waited:
+                note(f"{len(open_ones)} training(s) are left to other processes; waiting for them")
+            waited = True
             wait_a_moment()
             continue
-        jobs = execution.jobs
-        if execution.is_local and jobs is not None and jobs > len(open_ones):  # no more workers than there is work
-            execution = Execution(jobs=len(open_ones))
+        workers = execution.at_most(len(open_ones))
         try:
-            execution.run(Drain(tuple(trials), metric, device, execution.jobs or 1), folder)
+            workers.run(Drain(tuple(trials), metric, device, workers.jobs or 1), folder)
         except WorkerKilledError:
-            _find_killed(open_ones, metric, device, execution)
-        left = [(trial, recipe) for trial, recipe in open_ones if recipe in trial.open_seeds()]
-        if left and not waited:
-            note(f"{len(left)} training(s) are left to other processes; waiting for them")
-        waited = True
+            _find_killed(open_ones, metric, device, workers)
+        tried = True
 
 
 def _find_killed(open_ones: Sequence[tuple[Trial, Recipe]], metric: str, device: str, execution: Execution) -> None:
     """Train what had been begun when a worker was killed, each alone; that which is killed again has failed."""
     for trial, recipe in open_ones:
-        if recipe not in trial.open_seeds() or not trial.is_begun(recipe) or is_open_elsewhere(trial, recipe):
+        if not trial.is_open(recipe) or not trial.is_begun(recipe) or is_open_elsewhere(trial, recipe):
             continue
         try:
             execution.run_apart(Drain((trial,), metric, device, 1, recipe.training.seed))
@@ -249,6 +306,7 @@ class Drain:
     workers: int
     seed: int | None = None
 
+    @data_is_kept()
     def __call__(self, number: int) -> None:
         """Train until nothing is open."""
         together = choose_device(self.device).type == "cuda"
@@ -260,8 +318,7 @@ class Drain:
         ]
         start = number * len(turns) // max(1, self.workers)
         for trial, seeds in turns[start:] + turns[:start]:
-            open_ones = trial.open_seeds()
-            wanted = [one for one in seeds if one in open_ones]
+            wanted = [one for one in seeds if trial.is_open(one)]
             busy = trial.train(wanted, self.device)
             for one in wanted:
                 if one not in busy:
@@ -278,6 +335,7 @@ class Seek:
     prune: bool
     trial: int | None = None
 
+    @data_is_kept()
     def __call__(self, number: int) -> None:
         """Try settings until there are enough."""
         if self.trial is None:
@@ -299,7 +357,8 @@ def _search(
         try_all(seek, study, execution)
         trials = searching.trials_of(study, definition, folder)
         importance = searching.importances(study)
-    result = summarize(definition, folder, trials, importance)
+        unfitting = searching.unfitting(study, definition, folder)
+    result = summarize(definition, folder, trials, importance, unfitting)
     result.write()
     return result
 
@@ -318,7 +377,7 @@ def try_all(seek: Seek, study: optuna.Study, execution: Execution) -> None:
     waited = False
     while True:
         try:
-            execution.run(seek, folder)
+            execution.at_most(searching.most_workers(study, definition)).run(seek, folder)
         except WorkerKilledError:
             _find_killed_trial(seek, study, execution)
             continue

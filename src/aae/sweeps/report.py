@@ -20,9 +20,9 @@ from aae.figures.sweep import plot_settings
 from aae.files import write_text
 from aae.recipes import Recipe
 from aae.runs.recipe import command
-from aae.sweeps.definition import Definition
-from aae.sweeps.space import Settings, as_number
-from aae.sweeps.trials import Trial
+from aae.sweeps.definition import BEST, FIGURE, TABLE, Definition
+from aae.sweeps.space import Settings, as_number, overrides
+from aae.sweeps.trials import Trial, folder_of
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Row:
     @classmethod
     def of(cls, trial: Trial, metric: str, reason: str = "") -> Row:
         """Read it from the runs of a trial."""
-        failed = trial.failures() or ([reason] if reason else [])
+        failed = trial.failures(metric) or ([reason] if reason else [])
         return cls(trial.recipe.name, trial.settings, trial.values(metric), trial.folder, failed)
 
     @property
@@ -66,7 +66,7 @@ class Row:
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SweepResult:
     """The outcome of a sweep.
 
@@ -86,6 +86,15 @@ class SweepResult:
     folder: Path
     rows: list[Row]
     importance: dict[str, float]
+
+    def __repr__(self) -> str:
+        best = self.best
+        found = (
+            "none finished"
+            if best is None
+            else f"best {best.mean:.4g} with {' '.join(overrides(best.settings)) or best.recipe}"
+        )
+        return f"SweepResult({str(self.folder)!r}, {len(self.rows)} settings, {self.definition.metric}: {found})"
 
     @property
     def best(self) -> Row | None:
@@ -159,14 +168,14 @@ class SweepResult:
         from aae.figures.canvas import save
         from aae.recipes import dump
 
-        paths = [self.folder / "settings.csv"]
+        paths = [self.folder / TABLE]
         write_text(paths[0], self._csv())
         figure = self.plot()
         if figure is not None:
-            paths.append(save(figure, self.folder / "settings.png"))
+            paths.append(save(figure, self.folder / FIGURE))
         recipe = self.best_recipe()
         if recipe is not None:
-            paths.append(self.folder / "best.toml")
+            paths.append(self.folder / BEST)
             write_text(paths[-1], dump(recipe))
         return paths
 
@@ -188,6 +197,7 @@ def summarize(
     folder: Path,
     trials: Sequence[tuple[Trial, str]],
     importance: Mapping[str, float] | None = None,
+    unfitting: Sequence[tuple[str, Settings, str]] = (),
 ) -> SweepResult:
     """Collect what trials found.
 
@@ -199,8 +209,14 @@ def summarize(
         With the reason why one was given up, or an empty text.
     importance : mapping, optional
         By default the fraction of the variance between the values of each key, which fits a grid.
+    unfitting : sequence of tuple of str, dict and str
+        Recipe and setting of trials whose values do not fit together, and why.
     """
     rows = [Row.of(trial, definition.metric, reason) for trial, reason in trials]
+    rows += [
+        Row(recipe, settings, [], folder_of(recipe, settings, folder), [reason])
+        for recipe, settings, reason in {str(one[:2]): one for one in unfitting}.values()
+    ]
     sign = -1.0 if definition.maximize else 1.0
 
     def order(row: Row) -> tuple[bool, bool, float]:
@@ -214,7 +230,8 @@ def summarize(
 def main_effects(definition: Definition, rows: Sequence[Row]) -> dict[str, float]:
     """Compute for each key the fraction of the variance of the means over seeds that lies between its values (eta squared).
 
-    In a full grid the fractions of all keys add up to at most 1; what is left are interactions, and chance.
+    In a full grid the fractions of all keys add up to at most 1; what is left are interactions, and chance. Empty where the means
+    are all alike, or fewer than two keys varied: one alone explains everything.
     """
     finished = [row for row in rows if _is_whole(row, definition)]
     means = np.array([row.mean for row in finished], dtype=np.float64)
@@ -229,7 +246,7 @@ def main_effects(definition: Definition, rows: Sequence[Row]) -> dict[str, float
         which = np.array(values)
         between = sum(n * (means[which == value].mean() - means.mean()) ** 2 for value, n in counts.items())
         found[key] = float(between / (len(means) * means.var()))
-    return found
+    return found if len(found) > 1 else {}
 
 
 def _is_whole(row: Row, definition: Definition) -> bool:

@@ -7,7 +7,6 @@ import importlib
 import json
 import math
 import statistics
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from aae.errors import InputError, InUseError
 from aae.files import write_json
 from aae.recipes import Recipe
-from aae.sweeps.definition import JOURNAL, Definition
+from aae.sweeps.definition import FILE, JOURNAL, TRIALS, Definition
 from aae.sweeps.space import Settings, overrides
 from aae.sweeps.trials import PrunedError, Trial, describe, is_open_elsewhere, most_epochs, note
 from aae.training.callbacks import AnyCallback, Training
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 SEARCH = "search"  # attribute of a study: digest of what is searched for
 SETTINGS, RECIPE = "settings", "recipe"  # attributes of a trial: what is trained
 REASON = "reason"  # why it was given up
+EPOCHS = "epochs"  # that its trainings have
 AGAIN = "again"  # number of the failed trial that it replaces
 STARTUP = 10  # trials drawn at random before the sampler has an opinion
 BEFORE_PRUNING = 5  # trials that are trained to the end before any is pruned
@@ -75,7 +75,7 @@ def open_study(definition: Definition, folder: Path) -> optuna.Study:
         )
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError):
         raise InputError(f"{path}: not the journal of a search, or damaged; expected a folder without it") from None
-    asked = {key: value for key, value in definition.as_json().items() if key != "trials"}
+    asked = {key: value for key, value in definition.as_json().items() if key not in ("trials", "data")}
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     if not study.user_attrs and not study.get_trials(deepcopy=False):
         study.set_user_attr(SEARCH, digest)
@@ -139,7 +139,7 @@ def _counted(study: optuna.Study) -> list[FrozenTrial]:
 def is_held(study: optuna.Study, definition: Definition, folder: Path, number: int) -> bool:
     """Check whether another process trains a trial, or another one with its setting."""
     try:
-        with RunDirectory(folder / "trials" / f"{number}").lock():
+        with RunDirectory(folder / TRIALS / f"{number}").lock():
             pass
     except InUseError:
         return True
@@ -179,7 +179,7 @@ def take_up(
     study: optuna.Study, definition: Definition, folder: Path, number: int, device: str, *, prune: bool
 ) -> None:
     """Train a trial under a lock of its number, unless another worker does."""
-    lock = RunDirectory(folder / "trials" / f"{number}")
+    lock = RunDirectory(folder / TRIALS / f"{number}")
     with suppress(InUseError), lock.lock():
         if study.get_trials(deepcopy=False)[number].state != _states().RUNNING:
             return
@@ -198,15 +198,18 @@ def _run(study: optuna.Study, definition: Definition, folder: Path, number: int,
     )
     active = optuna.trial.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
     recipe, settings = _suggest(active, definition)
+    words = " ".join([f"trial {number}:", recipe.name, *overrides(settings)])
+    is_new = SETTINGS not in active.user_attrs
+    active.set_user_attr(SETTINGS, settings)
+    active.set_user_attr(RECIPE, recipe.name)
     try:
         trial = definition.trial(recipe, settings, folder)
     except InputError as error:  # values that do not fit together
         _fail(study, active, str(error))
+        note(f"{words}: failed: {error}")
         return
-    is_new = SETTINGS not in active.user_attrs
-    active.set_user_attr(SETTINGS, settings)
-    active.set_user_attr(RECIPE, recipe.name)
     epochs = most_epochs(trial.recipe)
+    active.set_user_attr(EPOCHS, epochs)
     seeds = [one.training.seed for one in trial.each]
 
     def watch(seed: Recipe) -> AnyCallback:
@@ -225,6 +228,8 @@ def _run(study: optuna.Study, definition: Definition, folder: Path, number: int,
 
         return report
 
+    if is_new and trial.each[0].training.seed not in [one.training.seed for one in trial.open_seeds()]:
+        note(f"{words}: as another trial before; its result counts for both")
     for one in trial.open_seeds():
         try:
             busy = trial.train([one], device, watch)
@@ -235,19 +240,16 @@ def _run(study: optuna.Study, definition: Definition, folder: Path, number: int,
             return
         if busy:  # the same setting in another trial, whose result this one will have
             if is_new:
-                words = [recipe.name, *overrides(settings)]
-                note(
-                    f"trial {number}: {' '.join(words)}: another process trains this setting; its result counts for both"
-                )
+                note(f"{words}: another process trains this setting; its result counts for both")
             return
         note(f"trial {number}: {describe(trial, one, definition.metric)}")
         if trial.failed(one) is not None:
             break
-    failures, values = trial.failures(), trial.values(definition.metric)
-    if failures or len(values) < definition.seeds:
-        _fail(study, active, failures[0] if failures else f"has no {definition.metric}")
+    failures = trial.failures(definition.metric)
+    if failures:
+        _fail(study, active, failures[0])
         return
-    study.tell(active, statistics.fmean(values))
+    study.tell(active, statistics.fmean(trial.values(definition.metric)))
 
 
 def _fail(study: optuna.Study, active: optuna.Trial, why: str) -> None:
@@ -279,7 +281,7 @@ def is_behind(study: optuna.Study, number: int, epochs: int, seed: int, epoch: i
     Parameters
     ----------
     study : optuna.Study
-        Its trials report the value of seed k after epoch e (from 1) as step ``k * epochs + e``.
+        Its trials report the value of seed k after epoch e (from 1) as step ``k * epochs + e``, each with its own `epochs`.
     number : int
         The trial.
     epochs : int
@@ -292,25 +294,24 @@ def is_behind(study: optuna.Study, number: int, epochs: int, seed: int, epoch: i
         Whether more is better.
     """
     sign = -1.0 if maximize else 1.0
-    steps = [k * epochs + epoch for k in range(seed + 1)]
     trials = study.get_trials(deepcopy=False)
-    own = _mean_at(trials[number].intermediate_values, steps)
     complete = [one for one in trials if one.state == _states().COMPLETE and one.number != number]
-    others = [value for one in complete if (value := _mean_at(one.intermediate_values, steps)) is not None]
-    if own is None or len(others) < BEFORE_PRUNING:
+    own = _values_at(trials[number], epochs, epoch, seed + 1)
+    others = [found for one in complete if len(found := _values_at(one, epochs, epoch, seed + 1)) == seed + 1]
+    if len(own) <= seed or len(others) < BEFORE_PRUNING:
         return False
-    variances = []
-    for one in complete:
-        each = [value for step, value in one.intermediate_values.items() if (step - 1) % epochs + 1 == epoch]
-        if len(each) > 1:
-            variances.append(statistics.variance(each))
-    doubt = DOUBT * math.sqrt(statistics.fmean(variances) / len(steps)) if variances else 0.0
-    return sign * own > sign * statistics.median(others) + doubt
+    variances = [statistics.variance(each) for one in complete if len(each := _values_at(one, epochs, epoch)) > 1]
+    doubt = DOUBT * math.sqrt(statistics.fmean(variances) / (seed + 1)) if variances else 0.0
+    return sign * statistics.fmean(own) > sign * statistics.median(map(statistics.fmean, others)) + doubt
 
 
-def _mean_at(values: Mapping[int, float], steps: Sequence[int]) -> float | None:
-    found = [values[step] for step in steps if step in values]
-    return statistics.fmean(found) if len(found) == len(steps) else None
+def _values_at(trial: FrozenTrial, epochs: int, epoch: int, seeds: int | None = None) -> list[float]:
+    """List what the first seeds of a trial, or all, reported after an epoch; it has `epochs` of them if it does not say so."""
+    epochs = trial.user_attrs.get(EPOCHS, epochs)
+    values = trial.intermediate_values
+    most = max(values, default=0) // epochs + 1 if seeds is None else seeds
+    steps = [k * epochs + epoch for k in range(most)] if epoch <= epochs else []
+    return [values[step] for step in steps if step in values]
 
 
 def trials_of(study: optuna.Study, definition: Definition, folder: Path) -> list[tuple[Trial, str]]:
@@ -330,16 +331,47 @@ def _trial_of(frozen: FrozenTrial, definition: Definition, folder: Path) -> Tria
     if SETTINGS not in frozen.user_attrs:
         return None
     recipe = next(recipe for recipe in definition.recipes if recipe.name == frozen.user_attrs[RECIPE])
-    return definition.trial(recipe, dict(frozen.user_attrs[SETTINGS]), folder)
+    with suppress(InputError):  # values that do not fit together
+        return definition.trial(recipe, dict(frozen.user_attrs[SETTINGS]), folder)
+    return None
+
+
+def unfitting(study: optuna.Study, definition: Definition, folder: Path) -> list[tuple[str, Settings, str]]:
+    """List the recipe and the setting of trials whose values do not fit together, and why."""
+    return [
+        (one.user_attrs[RECIPE], dict(one.user_attrs[SETTINGS]), one.user_attrs[REASON])
+        for one in _counted(study)
+        if SETTINGS in one.user_attrs and REASON in one.user_attrs and _trial_of(one, definition, folder) is None
+    ]
+
+
+def is_open(definition: Definition, folder: Path) -> bool:
+    """Check whether a search in a folder has trials left to do; raises as `open_study`."""
+    study = open_study(definition, folder)
+    return len(_counted(study)) < (definition.trials or 0) or bool(running(study))
+
+
+def most_workers(study: optuna.Study, definition: Definition) -> int:
+    """Count the trials that are left, for which there can be a worker each."""
+    return (definition.trials or 0) - len(_counted(study)) + len(running(study))
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
-    """Return which fraction of the variance of the results each key explains, by a functional ANOVA of random forests."""
+    """Return which fraction of the variance of the results each key explains, by a functional ANOVA of random forests.
+
+    Empty where the results are all alike, or fewer than two keys varied: one alone explains everything.
+    """
     optuna = require_optuna()
+    complete = study.get_trials(deepcopy=False, states=(_states().COMPLETE,))
+    varied = [
+        key for key in (complete[0].params if complete else ()) if len({str(one.params[key]) for one in complete}) > 1
+    ]
+    if len({one.value for one in complete}) < 2 or len(varied) < 2:
+        return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     try:
-        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    except (RuntimeError, ValueError):  # too few trials, or all alike
+        found = optuna.importance.get_param_importances(study, evaluator=evaluator, params=varied)
+    except (RuntimeError, ValueError):  # too few trials
         return {}
     return {str(key): float(value) for key, value in found.items()}
 
@@ -352,5 +384,5 @@ def check_stored(folder: Path) -> None:
     InputError
         If there is a journal and nothing that says of what.
     """
-    if (folder / JOURNAL).exists() and not (folder / "sweep.json").exists():
+    if (folder / JOURNAL).exists() and not (folder / FILE).exists():
         raise InputError(f"{folder / JOURNAL}: storage of another search; expected a folder without one")

@@ -5,20 +5,24 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from aae.errors import InputError
+from aae.recipes import Recipe
+from aae.recipes.reader import read_value
 
 Settings = dict[str, str]
 """From keys of a recipe to their values in TOML notation, as ``--set`` takes them."""
 Choices = dict[str, list[str]]
 """From keys to the values that each can have."""
 SEED = "training.seed"
+SECTIONS = ("data", "model", "training", "evaluation")
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,13 @@ class Range:
         """Both ends as values of settings."""
         return [repr(self.low), repr(self.high)]
 
+    @property
+    def middle(self) -> str:
+        """A number in between as a value of settings; both ends may be whole where this is not."""
+        if self.is_whole:
+            return repr((int(self.low) + int(self.high)) // 2)
+        return repr(math.sqrt(self.low) * math.sqrt(self.high) if self.log else self.low / 2 + self.high / 2)
+
 
 def _number(text: str) -> int | float | None:
     for kind in (int, float):
@@ -104,9 +115,7 @@ def choices_from(given: Mapping[str, Iterable[Any]] | str | Iterable[str]) -> Ch
             raise InputError(f"grid: {key} stands there twice; expected all its values together")
         if not values:
             raise InputError(f"grid: {key} has no value; expected at least one")
-        twice = next((value for value in values if values.count(value) > 1), None)
-        if twice is not None:
-            raise InputError(f"grid: {key} has the value {twice} twice; expected each once")
+        check_each_once(key, values)
         found[key] = values
     _check_keys(found)
     return found
@@ -133,7 +142,7 @@ def ranges_from(given: Mapping[str, str | Range] | str | Iterable[str]) -> dict[
             raise InputError(f"range: {key} stands there twice; expected one range")
         if not isinstance(value, str | Range):
             raise InputError(f"range {key} is {value!r}; expected a text LOW:HIGH or LOW:HIGH:log")
-        found[key] = value if isinstance(value, Range) else Range.parse(key, value)
+        found[key] = Range.parse(key, str(value))
     _check_keys(found)
     return found
 
@@ -173,26 +182,40 @@ def listed(given: Any, what: str, form: str) -> Mapping[Any, Any] | list[str]:
     return texts
 
 
+def check_each_once(key: str, values: Sequence[str]) -> None:
+    """Check that no value of a key stands there twice."""
+    twice = next((value for value in values if values.count(value) > 1), None)
+    if twice is not None:
+        raise InputError(f"grid: {key} has the value {twice} twice; expected each once")
+
+
 def _values(key: str, values: Any) -> list[str]:
-    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+    scalar = isinstance(values, np.ndarray) and values.ndim == 0
+    if scalar or isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise InputError(f"grid: {key} is {values!r}; expected a list of values")
-    return [value_text(value) for value in values]
+    texts = [value_text(value, f"grid: {key}") for value in values]
+    return sorted(texts) if isinstance(values, Set) else texts  # a set has another order in the next process
 
 
-def value_text(value: Any) -> str:
-    """Write a value in TOML notation on one line."""
+def value_text(value: Any, where: str = "value") -> str:
+    """Write a value in TOML notation on one line; `where` opens the message of the InputError for what TOML cannot hold."""
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{json.dumps(str(key))} = {value_text(v)}" for key, v in value.items()) + " }"
+        pairs = [f"{json.dumps(str(key))} = {value_text(one, where)}" for key, one in value.items()]
+        return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(value_text, value))}]"
+        return f"[{', '.join(value_text(one, where) for one in value)}]"
     if isinstance(value, float):
         return repr(value)
-    try:
-        return json.dumps(value, ensure_ascii=False)
-    except TypeError:
-        raise InputError(f"grid: found a value of type {type(value).__name__}; expected what TOML can hold") from None
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str | int):
+        found = "None" if value is None else f"a value of type {type(value).__name__}"
+        raise InputError(
+            f"{where}: found {found}; expected what TOML can hold: texts, numbers, true or false, lists, tables"
+        )
+    return json.dumps(value, ensure_ascii=False)
 
 
 def as_number(text: str) -> float | None:
@@ -214,20 +237,44 @@ def _split(text: str, kind: str) -> tuple[str, str]:
 
 def _parse_choices(text: str) -> tuple[str, list[str]]:
     key, values = _split(text, "grid")
+    where = f"grid: {key}"
     try:
-        return key, [value_text(value) for value in tomllib.loads(f"values = [{values}]")["values"]]
-    except (InputError, RecursionError, ValueError):  # bare words
-        words = [word.strip() for word in values.split(",")]
-    return key, [value_text(_parse(word)) for word in words if word]
+        found = tomllib.loads(f"values = [{values}]")
+    except (RecursionError, ValueError):  # bare words
+        found = {}
+    if len(found) == 1:
+        return key, [value_text(value, where) for value in found["values"]]
+    words = _words(values)
+    if "" in words:
+        raise InputError(f"{where}={values}: found nothing between two commas; expected a value")
+    return key, [value_text(read_value(word), where) for word in words]
 
 
-def _parse(word: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {word}")["value"]
-    except ValueError:
-        return word
+def _words(text: str) -> list[str]:
+    """Split at the commas that stand neither in quotes nor in brackets; one at the end is no other word."""
+    words, word, quote, depth = [], "", "", 0
+    for place, letter in enumerate(text):
+        inside = depth > 0 or not word.strip()  # elsewhere quotes and brackets are letters of a bare word
+        if quote:
+            quote = "" if letter == quote and text[place - 1] != "\\" else quote
+        elif letter in "\"'" and inside:
+            quote = letter
+        elif letter in "[{" and inside:
+            depth += 1
+        elif letter in "]}":
+            depth = max(0, depth - 1)
+        elif letter == "," and not depth:
+            words.append(word.strip())
+            word = ""
+            continue
+        word += letter
+    return [*words, *([word.strip()] if word.strip() else [])]
 
 
 def _check_keys(found: Mapping[str, Any]) -> None:
-    if SEED in found:
-        raise InputError(f"{SEED} cannot be varied; expected a number of seeds, over which results are averaged")
+    for key in found:
+        if key == SEED:
+            raise InputError(f"{key} cannot be varied; expected a number of seeds, over which results are averaged")
+        section = key.partition(".")[0]
+        if section in Recipe.model_fields and section not in SECTIONS:
+            raise InputError(f"{key} cannot be varied: it changes no training; expected a key of {', '.join(SECTIONS)}")

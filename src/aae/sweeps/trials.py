@@ -7,8 +7,8 @@ import json
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,8 +72,8 @@ class Trial:
         InputError
             If a key does not exist or a value is none of it.
         """
-        key = hashlib.sha256(json.dumps(sorted(settings.items())).encode()).hexdigest()[:10]
-        return cls(read_recipe(recipe, overrides(settings)), settings, sweep_folder / recipe.name / key, seeds)
+        folder = folder_of(recipe.name, settings, sweep_folder)
+        return cls(read_recipe(recipe, overrides(settings)), settings, folder, seeds)
 
     @property
     def each(self) -> list[Recipe]:
@@ -96,24 +96,41 @@ class Trial:
         """Check whether a worker has begun with a seed, even if it came to no checkpoint."""
         return any((self.folder / name).exists() for name in (self._log([recipe]), self._log(self.each)))
 
-    def failed(self, recipe: Recipe) -> str | None:
-        """Read why a seed failed; None: it did not."""
-        path = self.failure(recipe)
-        return str(read_object(path).get("reason", "")) if path.exists() else None
+    def result(self, recipe: Recipe, metric: str) -> float | str | None:
+        """Read the metric of a seed after its last epoch, or after that whose weights it kept.
+
+        Returns
+        -------
+        float, str or None
+            The metric, why there is none - the seed failed, or what it left is damaged -, or None for one that is not finished.
+        """
+        try:
+            if not self.is_finished(recipe):
+                return self._why_failed(recipe)
+            about = self.run(recipe).read_metadata()
+            last = about.get("best_epoch") or about["epochs"]
+            value = next((r.get(metric) for r in self.run(recipe).read_metrics() if r["epoch"] == last), None)
+        except InputError as error:
+            return _damaged(error)
+        return f"{self.run(recipe).metrics}: has no {metric} of epoch {last}" if value is None else float(value)
 
     def values(self, metric: str) -> list[float]:
-        """Read the metric of every finished seed after its last epoch, or after that whose weights it kept."""
-        found = []
-        for recipe in self.each:
-            if self.is_finished(recipe):
-                about = self.run(recipe).read_metadata()
-                last = about.get("best_epoch") or about["epochs"]
-                value = next((r.get(metric) for r in self.run(recipe).read_metrics() if r["epoch"] == last), None)
-                found += [] if value is None else [float(value)]
-        return found
+        """Read the metric of every finished seed."""
+        return [found for recipe in self.each if isinstance(found := self.result(recipe, metric), float)]
+
+    def failures(self, metric: str = "") -> list[str]:
+        """List why seeds failed; with a metric also why there is none of one that is finished."""
+        found = [self.result(recipe, metric) if metric else self.failed(recipe) for recipe in self.each]
+        return [why for why in found if isinstance(why, str)]
 
     def is_finished(self, recipe: Recipe) -> bool:
-        """Check whether a seed was trained as long as it is to be, or until early stopping ended it."""
+        """Check whether a seed was trained as long as it is to be, or until early stopping ended it.
+
+        Raises
+        ------
+        InputError
+            If its run folder is damaged.
+        """
         folder = self.run(recipe)
         done = folder.finished_epochs()
         if not done:
@@ -122,13 +139,27 @@ class Trial:
         asked = with_least_steps(recipe, about["training_rows"]).training.epochs
         return asked in (done, about.get("ended_before"))
 
-    def failures(self) -> list[str]:
-        """List why seeds failed."""
-        return [why for recipe in self.each if (why := self.failed(recipe)) is not None]
+    def failed(self, recipe: Recipe) -> str | None:
+        """Read why a seed failed, or what is wrong with its run folder; None: nothing, or it was trained to the end after all."""
+        try:
+            return None if self.is_finished(recipe) else self._why_failed(recipe)
+        except InputError as error:
+            return _damaged(error)
+
+    def _why_failed(self, recipe: Recipe) -> str | None:
+        path = self.failure(recipe)
+        return str(read_object(path).get("reason", "")) if path.exists() else None
+
+    def is_open(self, recipe: Recipe) -> bool:
+        """Check whether a seed is neither finished nor failed."""
+        try:
+            return not self.failure(recipe).exists() and not self.is_finished(recipe)
+        except InputError:
+            return False
 
     def open_seeds(self) -> list[Recipe]:
         """List the recipes of the seeds that are neither finished nor failed."""
-        return [recipe for recipe in self.each if not self.failure(recipe).exists() and not self.is_finished(recipe)]
+        return [recipe for recipe in self.each if self.is_open(recipe)]
 
     def train(
         self,
@@ -209,6 +240,11 @@ class Trial:
         return False
 
 
+def folder_of(recipe: str, settings: Settings, sweep_folder: Path) -> Path:
+    """Return the folder of a setting."""
+    return sweep_folder / recipe / hashlib.sha256(json.dumps(sorted(settings.items())).encode()).hexdigest()[:10]
+
+
 def _why(error: Exception) -> str:
     if ran_out_of_memory(error):
         return f"out of memory ({reason(error)})"
@@ -217,13 +253,28 @@ def _why(error: Exception) -> str:
     return f"{type(error).__name__}: {printable(reason(error))}"
 
 
+def _damaged(error: InputError) -> str:
+    return f"{error}; expected what a training has left there, or nothing"
+
+
 def load(recipe: Recipe) -> Dataset:
-    """Load the data of a recipe; it stays for the next one, which mostly has the same, perhaps with other labels."""
+    """Load the data of a recipe; within `data_is_kept` it stays for the next one, which mostly has the same with other labels."""
     global _loaded
     rows = recipe.data.model_copy(update={"labels": None})
-    if _loaded is None or _loaded[0] != rows:
-        _loaded = rows, load_data(recipe)
-    return _loaded[1]
+    kept = _loaded
+    if kept is None or kept[0] != rows:
+        kept = _loaded = rows, load_data(recipe)
+    return kept[1]
+
+
+@contextmanager
+def data_is_kept() -> Iterator[None]:
+    """Let go of data that `load` has kept at the end: nobody needs it any more, and files may change until the next time."""
+    global _loaded
+    try:
+        yield
+    finally:
+        _loaded = None
 
 
 def most_epochs(recipe: Recipe) -> int:
@@ -235,11 +286,12 @@ def most_epochs(recipe: Recipe) -> int:
 def describe(trial: Trial, recipe: Recipe, metric: str) -> str:
     """Write in a line what became of a seed."""
     words = [trial.recipe.name, *overrides(trial.settings), f"seed {recipe.training.seed}"]
-    why = trial.failed(recipe)
-    if why is not None:
-        return f"{' '.join(words)}: failed: {why}"
-    records = trial.run(recipe).read_metrics()
-    found = records[-1].get(metric) if records else None
+    found = trial.result(recipe, metric) if metric else trial.failed(recipe)
+    if isinstance(found, str):
+        return f"{' '.join(words)}: failed: {found}"
+    if found is None and metric:  # it was stopped on its way
+        records = trial.run(recipe).read_metrics()
+        found = records[-1].get(metric) if records else None
     return f"{' '.join(words)}: " + ("finished" if found is None else f"{metric} {found:.4g}")
 
 
