@@ -10,7 +10,7 @@ from PIL import Image
 
 from aae import recipes
 from aae.data import load
-from aae.errors import InputError
+from aae.errors import InputError, InputWarning
 from aae.reproduction.reproduce import plan
 from aae.runs.evaluate import evaluate
 from aae.runs.plot import plot
@@ -21,6 +21,24 @@ NAMES = recipes.names()
 
 
 # --- reading -----------------------------------------------------------------------------------------------------------
+
+
+def test_keys_of_version_0_1_are_read_and_what_they_are_called_now_is_said(tmp_path):
+    changes = ["training.generator.rate={0=0.1,5=0.01}", "training.warm_start=3", "model.style.prior.sd=2"]
+    with pytest.warns(InputWarning, match="read with the names that keys have now") as warned:
+        recipe = recipes.read("demo", changes)
+    told = str(warned[0].message)
+    assert recipe.training.moment_matching_epochs == 3
+    assert recipe.model.style.prior.std == 2
+    assert recipe.training.model_extra["generator"].learning_rate == {0: 0.1, 5: 0.01}
+    for said in ("training.generator.rate is learning_rate", "model.style.prior.sd is std", "training.warm_start is"):
+        assert said in told
+    (tmp_path / "kept.toml").write_text(recipes.dump(recipe))
+    assert recipes.read(tmp_path / "kept.toml") == recipe  # without a warning
+    with pytest.raises(InputError, match=r"training\.generator\.learning_rate is -1"), pytest.warns(InputWarning):
+        recipes.read("demo", ["training.generator.rate=-1"])
+    with pytest.raises(InputError, match=r"unknown key 'training\.rate'"):
+        recipes.read("demo", ["training.rate=0.1"])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import re
 import tomllib
@@ -14,15 +15,24 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from aae.errors import InputError
+from aae.errors import InputError, note
 from aae.recipes.files import Table, names, read_table, without_replaced
 from aae.recipes.schema import Recipe, RecipeTrainingSettings
 from aae.training.settings import OptimizerSettings
 
 Override: TypeAlias = str | tuple[str, Any]
 """``section.key=value``, the value in TOML notation (bare words are taken as strings); or the key with its value."""
-SYNONYMS = {
+RENAMED = {
     "apart": "margin",
+    "init_sd": "init_std",
+    "radial_sd": "radial_std",
+    "rate": "learning_rate",
+    "sd": "std",
+    "tangential_sd": "tangential_std",
+    "warm_start": "moment_matching_epochs",
+}
+"""What keys were called in version 0.1: they are read, and a note says what they are called now."""
+SYNONYMS = RENAMED | {
     "class_prior": "probabilities",
     "cluster_prior": "probabilities",
     "head_distance": "margin",
@@ -33,13 +43,10 @@ SYNONYMS = {
     "n_components": "dim",
     "n_iter_no_change": "patience",
     "random_state": "seed",
-    "rate": "learning_rate",
-    "sd": "std",
     "tol": "tolerance",
     "validation_fraction": "validation",
-    "warm_start": "moment_matching_epochs",
 }
-"""What keys are called by estimators, other libraries and earlier versions: messages name the key that is meant."""
+"""What keys are called by estimators and other libraries: messages name the key that is meant."""
 
 
 def read(source: str | Path, overrides: Iterable[Override] = ()) -> Recipe:
@@ -71,7 +78,36 @@ def check(table: Table, where: str) -> Recipe:
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:
-        raise InputError(f"{where}: {_explain(error.errors())}") from None
+        renamed = _renamed(table, error.errors(), where)
+        if renamed is None:
+            raise InputError(f"{where}: {_explain(error.errors())}") from None
+    return check(renamed, where)
+
+
+def _renamed(table: Table, errors: list[ErrorDetails], where: str) -> Table | None:
+    """Give keys of version 0.1 that are unknown their names of today, and say so; None where there are none."""
+    renamed, told = copy.deepcopy(table), []
+    for error in errors:
+        (*sections, last), models = _place(error["loc"])
+        name = RENAMED.get(last, "")
+        if not _is_unknown(error) or not any(name in model.model_fields for model in models):
+            continue
+        inner = renamed
+        for section in sections:
+            inner = inner[section]
+        inner[name] = inner.pop(last)
+        told.append(f"{'.'.join([*sections, last])} is {name}")
+    if not told:
+        return None
+    note(f"{where}: read with the names that keys have now: {', '.join(told)}")
+    return renamed
+
+
+def _is_unknown(error: ErrorDetails) -> bool:
+    """Check whether an error is about a key that there is not; other keys of [training] are phases, which are tables."""
+    path, models = _place(error["loc"])
+    no_phase = models == [RecipeTrainingSettings] and path[-1] not in RecipeTrainingSettings.model_fields
+    return error["type"] == "extra_forbidden" or no_phase
 
 
 def change(recipe: Recipe, overrides: Iterable[Override]) -> Recipe:
@@ -167,10 +203,7 @@ def _explain(errors: list[ErrorDetails]) -> str:
     deepest = max(at_first, key=lambda error: len(_place(error["loc"])[0]))
     path, models = _place(deepest["loc"])
     key = ".".join(path)
-    no_phase = (
-        models == [RecipeTrainingSettings] and path[-1] not in RecipeTrainingSettings.model_fields
-    )  # and no table
-    if deepest["type"] == "extra_forbidden" or no_phase:
+    if _is_unknown(deepest):
         known = sorted({name for model in models for name in model.model_fields})
         last = SYNONYMS.get(path[-1], path[-1])
         near = difflib.get_close_matches(last, known, n=1, cutoff=0.5)
