@@ -1,5 +1,6 @@
 """A sweep that goes on after its folder or its data has changed: one line says so, nothing is mixed, the others are trained."""
 
+import errno
 import json
 import shutil
 import threading
@@ -223,3 +224,22 @@ def test_ctrl_c_while_others_work_says_how_to_go_on(sweep, trained, monkeypatch)
     with pytest.raises(InterruptedTrainingError, match="s: stopped; the same command goes on with it") as raised:
         aae.sweep(run=sweep)
     assert raised.value.status == 130
+
+
+@pytest.mark.parametrize("writer", ["aae.training.run_directory.write_json", "aae.runs.seeds.run_to_end"])
+@pytest.mark.parametrize("search", [None, 2])
+def test_a_full_disk_stops_the_sweep_and_no_setting_has_failed(writer, search, trained, tmp_path, monkeypatch):
+    def sweep():
+        return aae.sweep(
+            "demo", tmp_path / "s", data=trained / "d.npz", settings=TINY, grid="training.batch_size=20", search=search
+        )
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "file")
+
+    monkeypatch.setattr(writer, full)
+    with pytest.raises((OSError, InputError), match="No space left on device"):
+        sweep()
+    assert not [*tmp_path.glob("s/demo/*/*.failed.json")]
+    monkeypatch.undo()
+    assert sweep().best is not None
