@@ -14,6 +14,7 @@ from helpers import small_networks
 import aae
 from aae.cli import run as command
 from aae.errors import InputError, InterruptedTrainingError
+from aae.figures.sweep import plot_settings
 from aae.sweeps import Execution
 from aae.sweeps.queue import _definition_lock
 from aae.sweeps.search import EPOCHS, is_behind
@@ -243,3 +244,32 @@ def test_a_full_disk_stops_the_sweep_and_no_setting_has_failed(writer, search, t
     assert not [*tmp_path.glob("s/demo/*/*.failed.json")]
     monkeypatch.undo()
     assert sweep().best is not None
+
+
+def test_no_trial_is_pruned_after_its_last_epoch(tmp_path, trained, monkeypatch):
+    monkeypatch.setattr("aae.sweeps.search.BEFORE_PRUNING", 1)
+    found = aae.sweep(
+        "demo",
+        tmp_path / "s",
+        data=trained / "d.npz",
+        settings=TINY,
+        ranges="training.classification.learning_rate=1e-5:1e-1:log",
+        search=4,
+        metric="validation_reconstruction",
+    )
+    assert [row.failed for row in found.rows] == [[]] * len(found.rows)
+
+
+def test_the_figure_of_a_sweep_has_values_in_their_order_that_do_not_overlap(tmp_path, trained):
+    choices = {
+        "model.style.prior": [{"kind": "uniform"}, {"kind": "gaussian", "std": 1.0}],
+        "training.reconstruction.learning_rate": [1e-4, 1e-2],
+    }
+    found = aae.sweep("demo", tmp_path / "s", data=trained / "d.npz", settings=TINY, grid=choices)
+    panels = {panel.get_title(loc="left").splitlines()[0].split(":")[0]: panel for panel in found.plot().axes}
+    assert panels["reconstruction.learning_rate"].get_xscale() == "log"
+    texts = [label.get_text() for label in panels["style.prior"].get_xticklabels()]
+    assert texts == ["kind = uniform", "kind = gaussian,\nstd = 1.0"]
+    figure = plot_settings({"data.source": [f'"/long/path/to/rows-{k}.csv"' for k in range(8)]}, range(8), "error")
+    assert figure.axes[0].get_xticklabels()[0].get_text() == "…ath/to/rows-0.csv"
+    assert figure.axes[0].get_xticklabels()[0].get_rotation() == 90
