@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from aae.data import from_arrays, load, read_rows
-from aae.data.columns import Columns, NamedValues, for_rows
+from aae.data.columns import Columns
+from aae.data.values import NamedValues, for_rows
 from aae.errors import InputError, InputWarning
 
 G = np.random.default_rng(0)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae.data.checks import Part
-from aae.data.columns import plain_values, values_of
 from aae.data.formats import Format, Options, Parts, ends_with
 from aae.data.reading import damaged, require_memory
+from aae.data.values import plain_values, values_of
 from aae.errors import InputError, unknown
 from aae.files import replacing
 

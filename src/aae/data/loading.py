@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from aae.data import catalogue, tfd
 from aae.data import readers as readers  # which register themselves
 from aae.data.checks import Part, check_parts
-from aae.data.columns import CodedRows, Columns, KindOption, NamedValues, named_places
+from aae.data.columns import CodedRows, Columns, KindOption, named_places
 from aae.data.dataset import Dataset, Split
 from aae.data.formats import FORMATS, Options, Parts, expected, expected_labels, find, list_some, refuse
 from aae.data.labels import Names
 from aae.data.reading import check_regular, damaged, local_path
 from aae.data.splits import hold_out
 from aae.data.tables import HINT
+from aae.data.values import NamedValues
 from aae.errors import InputError, note, unknown
 
 Missing: TypeAlias = Literal["error", "mask"]

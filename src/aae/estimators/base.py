@@ -235,7 +235,7 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
         if observed is not None and not observed.all():
             data = replace(data, observed=torch.from_numpy(observed[index]))
         if partial:
-            data = whole_batches(data, int(self.batch_size), Noise(seed, ORDER, len(history), 1))
+            data = whole_batches(data, self._batch_size, Noise(seed, ORDER, len(history), 1))
         if settings.losses.neighbours is not None:
             data = replace(data, radii=radii(self._encoded_part(data.rows, scaler), settings.losses.neighbours))
         if settings.losses.linked is not None:
@@ -393,10 +393,18 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
     def _epochs(self, n: int) -> int:
         if self.epochs != "auto":
             return int(self.epochs)
-        steps = n // min(int(self.batch_size), n)
+        steps = n // min(self._batch_size, n)
         joint = self._loss_settings().joint
         least, passes = (self._joint_steps, JOINT_EPOCHS) if joint else (self._least_steps, LEAST_EPOCHS)
         return max(passes, -(-least // steps))
+
+    @property
+    def _batch_size(self) -> int:
+        return int(self.batch_size)
+
+    @property
+    def _learning_rate(self) -> float:
+        return float(self.learning_rate)
 
     def _loss_settings(self) -> LossSettings:
         """Choose the losses, and what is added beside the paper's."""
@@ -459,7 +467,7 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
         phases = adversarial_phases(model, settings.reduction, classify=classify, losses=settings.losses)
         # A call without labels has no classification, which another has.
         every = adversarial_phases(model, classify=bool(self._num_classes), losses=settings.losses)
-        usual = usual_optimizers(float(self.learning_rate), self.learning_rate_decay, settings)
+        usual = usual_optimizers(self._learning_rate, self.learning_rate_decay, settings)
         return with_optimizers(phases, usual, self.optimizers, [phase.name for phase in every])
 
     def _training_settings(self, epochs: int, seed: int, *, incremental: bool) -> TrainingSettings:
@@ -473,7 +481,7 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
             early_stopping=bool(self.early_stopping),
             patience=int(self.n_iter_no_change) if self.early_stopping else None,
             tolerance=float(self.tol),
-            batch_size=int(self.batch_size),
+            batch_size=self._batch_size,
             seed=seed,
             precision=self.precision,
             losses=losses,

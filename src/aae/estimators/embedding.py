@@ -68,9 +68,9 @@ class AAEEmbedding(ScoringEstimator):
     early_stopping, validation_fraction, n_iter_no_change, tol, callbacks
         As for `AAE`.
     scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
-        As for `AAE`, but `batch_size` is 256 by default, and ``epochs="auto"`` with a joint update
-        means at least 10 passes and 800 mini-batches. Phases are ``"discriminator"`` and ``"joint"``, with other losses those of
-        `SemiSupervisedAAE`; ``"repulsion"`` is that of the heads.
+        As for `AAE`, but `batch_size` and `learning_rate` are ``"auto"`` by default, with a joint update 64 and 0.006, otherwise
+        256 and 0.002, and ``epochs="auto"`` with a joint update means at least 10 passes and 1000 mini-batches. Phases are
+        ``"discriminator"`` and ``"joint"``, with other losses those of `SemiSupervisedAAE`; ``"repulsion"`` is that of the heads.
 
     Attributes
     ----------
@@ -102,8 +102,10 @@ class AAEEmbedding(ScoringEstimator):
         "class_weight": [StrOptions({"balanced"}), dict, None],
         "label_informed": ["boolean"],
         "losses": [StrOptions({"neighbours", "paper"}), dict],
+        "batch_size": [StrOptions({"auto"}), *AdversarialEstimator._parameter_constraints["batch_size"]],
+        "learning_rate": [StrOptions({"auto"}), *AdversarialEstimator._parameter_constraints["learning_rate"]],
     }
-    _joint_steps: ClassVar[int] = 800
+    _joint_steps: ClassVar[int] = 1000
 
     def __init__(
         self,
@@ -126,8 +128,8 @@ class AAEEmbedding(ScoringEstimator):
         scaling: ScalingKind | Scaling = "auto",
         output: Literal["auto", "linear", "sigmoid"] = "auto",
         epochs: int | Literal["auto"] = "auto",
-        batch_size: int = 256,
-        learning_rate: float = 0.002,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: float | Literal["auto"] = "auto",
         optimizers: dict[str, dict[str, Any]] | None = None,
         learning_rate_decay: Literal["auto", "none", "linear", "cosine"] = "auto",
         early_stopping: bool = False,
@@ -271,6 +273,18 @@ class AAEEmbedding(ScoringEstimator):
         if self.losses == "neighbours" and (len(self.classes_) or int(self.n_clusters)) == 1:  # there is no q(y|x)
             return losses.model_copy(update={"generator": {"style": losses.generator["style"]}})
         return losses
+
+    @property
+    def _batch_size(self) -> int:
+        if self.batch_size != "auto":
+            return int(self.batch_size)
+        return 64 if self._loss_settings().joint else 256
+
+    @property
+    def _learning_rate(self) -> float:
+        if self.learning_rate != "auto":
+            return float(self.learning_rate)
+        return 0.006 if self._loss_settings().joint else 0.002
 
     @property
     def _num_classes(self) -> int:

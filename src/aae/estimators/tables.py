@@ -15,17 +15,9 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from aae.data.anndata import covariates_of, is_anndata, take_apart
-from aae.data.columns import (
-    Columns,
-    NamedValues,
-    as_named,
-    for_rows,
-    frame_like,
-    library,
-    named_places,
-    values_of,
-)
+from aae.data.columns import Columns, frame_like, library, named_places
 from aae.data.frames import is_frame
+from aae.data.values import NamedValues, as_named, for_rows, values_of
 from aae.errors import InputError
 from aae.estimators.rows import DTYPES, Rows, batches, check_form, filled, medians
 from aae.estimators.sparse import SparseTable, as_table

@@ -15,12 +15,13 @@ from aae.arrays import ArrayLike, finite_rows
 from aae.data import Dataset, Split, read_rows
 from aae.data.anndata import as_part, is_anndata
 from aae.data.checks import are_images, check_finite, colours_last
-from aae.data.columns import CodedRows, Columns, NamedValues, for_rows, frame_like, values_of
+from aae.data.columns import CodedRows, Columns, frame_like
 from aae.data.formats import Options
 from aae.data.frames import as_rows, is_frame
 from aae.data.labels import check_labels, is_unlabelled, number_classes
 from aae.data.loading import encode_part
 from aae.data.reading import as_text
+from aae.data.values import NamedValues, for_rows, values_of
 from aae.errors import InputError, reason
 from aae.model import Model
 from aae.recipes import Recipe

@@ -1,0 +1,217 @@
+"""Values of the columns of a table, as data frames, sparse matrices and arrays have them: read, named, and what kind they are."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aae.data.formats import list_some
+from aae.data.frames import is_frame
+from aae.errors import InputError, reason, unknown
+
+Kind = Literal["numerical", "boolean", "categorical", "count"]
+FEW = 20  # values of text may all be different
+MAX_CATEGORIES = 1000  # more are no categories, but names of rows
+
+
+def length(table: Any) -> int:
+    """Count the rows of a table."""
+    return int(table.shape[0]) if hasattr(table, "shape") else len(table)
+
+
+@dataclass(frozen=True, eq=False)
+class NamedValues:
+    """Columns (n,) by name, in order."""
+
+    values: Mapping[str, NDArray[Any]]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many rows and columns there are."""
+        return len(next(iter(self.values.values()))), len(self.values)
+
+
+def values_of(table: Any, where: str) -> tuple[list[str], Any]:
+    """Return the names of the columns of a table, and a function that reads one of them by its place."""
+    if isinstance(table, NamedValues):
+        columns = list(table.values.values())
+        return list(table.values), columns.__getitem__
+    if is_frame(table):
+        names = [str(name) for name in table.columns]
+        if len(set(names)) < len(names):
+            name, times = Counter(names).most_common(1)[0]
+            raise InputError(f"{where}: found {times} columns called {name!r}, expected each name once")
+        return names, lambda k: _of_series(table.iloc[:, k] if hasattr(table, "iloc") else table[table.columns[k]])
+    if hasattr(table, "tocsc"):
+        sparse = table.tocsc()
+        return [str(k) for k in range(table.shape[1])], lambda k: sparse[:, [k]].toarray()[:, 0]
+    array = np.asarray(table)
+    if array.ndim != 2:
+        raise InputError(f"{where}: found shape {array.shape}, expected (n, columns)")
+    return [str(k) for k in range(array.shape[1])], lambda k: array[:, k]
+
+
+def as_named(covariates: Any) -> NamedValues:
+    """Return covariates of training rows by name."""
+    if isinstance(covariates, Mapping):
+        return NamedValues({str(name): np.asarray(values) for name, values in covariates.items()})
+    if hasattr(covariates, "to_frame") and not is_frame(covariates):
+        covariates = covariates.to_frame()  # a column of a data frame
+    if not is_frame(covariates):
+        covariates = np.asarray(covariates)
+        covariates = covariates[:, None] if covariates.ndim == 1 else covariates
+    names, values = values_of(covariates, "covariates")
+    if not is_frame(covariates):
+        names = [f"covariate {name}" for name in names]
+    return NamedValues({name: values(k) for k, name in enumerate(names)})
+
+
+def for_rows(covariates: Any, names: Sequence[str], n: int) -> dict[str, NDArray[Any]]:
+    """Return the covariates of `n` rows by name: a value of each, or one for all rows."""
+    if isinstance(covariates, Mapping):
+        given = {str(name): np.asarray(values) for name, values in covariates.items()}
+    elif is_frame(covariates) or hasattr(covariates, "to_frame"):
+        given = dict(as_named(covariates).values)
+    else:
+        array = np.asarray(covariates)
+        if array.ndim == 0:
+            array = array[None]
+        if array.ndim == 1:
+            array = array[:, None] if len(names) == 1 else array[None]
+        given = dict(zip(names, array.T, strict=False)) if array.shape[1] == len(names) else {}
+    missing = [name for name in names if name not in given]
+    if missing:
+        form = "none" if isinstance(covariates, Mapping) else f"values of shape {np.shape(covariates)}"
+        what = f"{', '.join(given)} and no {', '.join(missing)}" if given else form
+        raise InputError(f"covariates: found {what}; expected {', '.join(names)}")
+    if isinstance(covariates, Mapping) and set(given) - set(names):
+        raise InputError(f"covariates: {unknown('covariate', min(set(given) - set(names)), list(names))}")
+    found = {}
+    for name in names:
+        values = given[name]
+        if values.size not in (1, n):
+            raise InputError(f"covariates: {name!r} has {values.size} values; expected one, or {n}")
+        found[name] = np.repeat(values.reshape(1), n) if values.size == 1 else values.reshape(n)
+    return found
+
+
+class _Categories(np.ndarray):
+    """Values that a data frame calls categories."""
+
+
+def _of_series(series: Any) -> NDArray[Any]:
+    """Read a column of a data frame."""
+    kind = type(series.dtype).__name__
+    if kind in ("CategoricalDtype", "Categorical", "Enum") or str(series.dtype).startswith(("Categorical", "Enum")):
+        return np.array(series.to_list(), dtype=object).view(_Categories)
+    try:
+        values: NDArray[Any] = np.asarray(series)
+    except (TypeError, ValueError):
+        values = np.array(series.to_list(), dtype=object)
+    return values
+
+
+def choose_kind(values: NDArray[Any], where: str) -> Kind:
+    """Choose the kind of a column by its type."""
+    if isinstance(values, _Categories) or values.dtype.kind in "US":
+        return "categorical"
+    if values.dtype.kind in "iuf":
+        return "numerical"
+    if values.dtype.kind == "b":
+        return "boolean"
+    if values.dtype.kind != "O":
+        raise InputError(f"{where}: found values of type {values.dtype}, expected numbers, true and false, or text")
+    types = {type(value) for value in plain_values(values, where)} - {type(None)}
+    if types == {bool}:
+        return "boolean"
+    return "numerical" if (types and types <= {int, float, bool}) or not types else "categorical"
+
+
+def plain_values(values: NDArray[Any], where: str) -> list[Any]:
+    """Return values as Python has them, None for a missing one; InputError where they are lists or the like."""
+    found = np.asarray(values).tolist()
+    if values.dtype.kind in "buiUS":
+        return list(found)
+    plain = [value.item() if isinstance(value, np.generic) else value for value in found]
+    odd = next((value for value in plain if isinstance(value, list | dict | set | np.ndarray)), None)
+    if odd is not None:
+        raise InputError(
+            f"{where}: found values of type {type(odd).__name__}, expected numbers, true and false, or text"
+        )
+    return [None if _is_missing(value) else value for value in plain]
+
+
+def _is_missing(value: Any) -> bool:
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    )
+
+
+def as_numbers(values: NDArray[Any], where: str) -> NDArray[np.float64]:
+    """Return values (n,) as numbers, NaN for a missing one."""
+    if values.dtype.kind in "buif":
+        return np.asarray(values, np.float64)
+    try:
+        numbers: NDArray[np.float64] = np.array(
+            [math.nan if value is None else value for value in plain_values(values, where)], np.float64
+        )
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where}: found values that are no numbers ({reason(error)}), expected numbers") from None
+    return numbers
+
+
+def no_counts(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Find the values that are neither missing nor counts."""
+    found: NDArray[np.bool_] = (values < 0) | (np.floor(values) != values) & ~np.isnan(values) | np.isinf(values)
+    return found
+
+
+def no_count(value: Any, where: str) -> InputError:
+    """Create the error for a value that is no count."""
+    return InputError(f"{where}: found {value:g}, expected a count: a whole number, 0 or larger")
+
+
+def find_categories(values: NDArray[Any], where: str) -> tuple[Any, ...]:
+    """Find the values of a categorical column, in order."""
+    found = {value for value in plain_values(values, where) if value is not None}
+    plain = {value if isinstance(value, str | int | float | bool) else str(value) for value in found}
+    if plain != found:
+        raise InputError(
+            f"{where}: found {list_some(map(repr, found - plain))}, expected categories of text or numbers"
+        )
+    if not found:
+        raise InputError(f"{where}: found no value, expected categories")
+    if len(found) > MAX_CATEGORIES:
+        raise InputError(
+            f"{where}: found {len(found)} different values, expected at most {MAX_CATEGORIES} categories; leave the column "
+            "out, or name its kind"
+        )
+    return tuple(sorted(found, key=lambda value: (isinstance(value, str), value)))
+
+
+def check_repeats(values: NDArray[Any], where: str) -> None:
+    """Check that text is no name of its row."""
+    known = [value for value in plain_values(values, where) if value is not None]
+    if len(known) > FEW and len(set(known)) == len(known):
+        raise InputError(
+            f"{where}: found {len(known)} different values in {len(values)} rows, expected numbers, or categories that occur "
+            "again; leave the column out, or name its kind"
+        )
+
+
+def find_two(values: NDArray[Any], where: str) -> tuple[Any, ...]:
+    """Find the two values of a column of yes and no; none where they are true and false, or 1 and 0."""
+    found = {value for value in plain_values(values, where) if value is not None}
+    if found <= {0, 1}:
+        return ()
+    if len(found) != 2:
+        raise InputError(
+            f"{where}: found {len(found)} different values, such as {list_some(map(repr, sorted(found, key=str)))}, expected two"
+        )
+    return tuple(sorted(found, key=lambda value: (isinstance(value, str), value)))
