@@ -164,6 +164,8 @@ def test_trials_whose_values_do_not_fit_together_or_were_tried_before_are_listed
     assert "failed: recipe demo: model.style.dim is 4; a swiss-roll prior expects 2" in said
     assert "as another trial before; its result counts for both" in said
     assert "a swiss-roll prior expects 2" in (found.folder / "settings.csv").read_text()
+    with pytest.raises(InputError, match="s: holds another sweep; seeds is 2, that one has 1; expected another folder"):
+        aae.sweep(run=found.folder, seeds=2)  # of a search only the trials can grow
     with pytest.raises(InputError, match=r"model\.style\.dim is 6; a swiss-roll prior expects 2"):
         aae.sweep(
             "demo",
