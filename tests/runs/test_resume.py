@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from helpers import outcome
 
 from aae import files, recipes
@@ -210,6 +211,23 @@ def test_a_lock_leaves_nothing_where_nothing_came_of_it(tmp_path):
     with folder.lock(), pytest.raises(InputError, match="in use by process"), RunDirectory(tmp_path / "new").lock():
         pass
     assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_another_process_removes_meanwhile_is_made_again(tmp_path, monkeypatch):
+    acquire, vanished = FileLock.acquire, []
+
+    def late(self, *more, **others):
+        if len(vanished) < 2:
+            vanished.append(True)
+            (tmp_path / "new").rmdir()
+        return acquire(self, *more, **others)
+
+    monkeypatch.setattr("filelock.FileLock.acquire", late)
+    with RunDirectory(tmp_path / "new").lock():
+        (tmp_path / "new" / "file").touch()
+    (tmp_path / "plain").touch()
+    with pytest.raises(InputError, match="plain: cannot write the run folder"), RunDirectory(tmp_path / "plain").lock():
+        pass
 
 
 def test_a_file_system_without_locks_is_said_and_used(tmp_path, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """A sweep that goes on after its folder or its data has changed: one line says so, nothing is mixed, the others are trained."""
 
+import errno
 import json
 import shutil
 import threading
@@ -13,6 +14,7 @@ from helpers import small_networks
 import aae
 from aae.cli import run as command
 from aae.errors import InputError, InterruptedTrainingError
+from aae.figures.sweep import plot_settings
 from aae.sweeps import Execution
 from aae.sweeps.queue import _definition_lock
 from aae.sweeps.search import EPOCHS, is_behind
@@ -162,6 +164,8 @@ def test_trials_whose_values_do_not_fit_together_or_were_tried_before_are_listed
     assert "failed: recipe demo: model.style.dim is 4; a swiss-roll prior expects 2" in said
     assert "as another trial before; its result counts for both" in said
     assert "a swiss-roll prior expects 2" in (found.folder / "settings.csv").read_text()
+    with pytest.raises(InputError, match="s: holds another sweep; seeds is 2, that one has 1; expected another folder"):
+        aae.sweep(run=found.folder, seeds=2)  # of a search only the trials can grow
     with pytest.raises(InputError, match=r"model\.style\.dim is 6; a swiss-roll prior expects 2"):
         aae.sweep(
             "demo",
@@ -223,3 +227,51 @@ def test_ctrl_c_while_others_work_says_how_to_go_on(sweep, trained, monkeypatch)
     with pytest.raises(InterruptedTrainingError, match="s: stopped; the same command goes on with it") as raised:
         aae.sweep(run=sweep)
     assert raised.value.status == 130
+
+
+@pytest.mark.parametrize("writer", ["aae.training.run_directory.write_json", "aae.runs.seeds.run_to_end"])
+@pytest.mark.parametrize("search", [None, 2])
+def test_a_full_disk_stops_the_sweep_and_no_setting_has_failed(writer, search, trained, tmp_path, monkeypatch):
+    def sweep():
+        return aae.sweep(
+            "demo", tmp_path / "s", data=trained / "d.npz", settings=TINY, grid="training.batch_size=20", search=search
+        )
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "file")
+
+    monkeypatch.setattr(writer, full)
+    with pytest.raises((OSError, InputError), match="No space left on device"):
+        sweep()
+    assert not [*tmp_path.glob("s/demo/*/*.failed.json")]
+    monkeypatch.undo()
+    assert sweep().best is not None
+
+
+def test_no_trial_is_pruned_after_its_last_epoch(tmp_path, trained, monkeypatch):
+    monkeypatch.setattr("aae.sweeps.search.BEFORE_PRUNING", 1)
+    found = aae.sweep(
+        "demo",
+        tmp_path / "s",
+        data=trained / "d.npz",
+        settings=TINY,
+        ranges="training.classification.learning_rate=1e-5:1e-1:log",
+        search=4,
+        metric="validation_reconstruction",
+    )
+    assert [row.failed for row in found.rows] == [[]] * len(found.rows)
+
+
+def test_the_figure_of_a_sweep_has_values_in_their_order_that_do_not_overlap(tmp_path, trained):
+    choices = {
+        "model.style.prior": [{"kind": "uniform"}, {"kind": "gaussian", "std": 1.0}],
+        "training.reconstruction.learning_rate": [1e-4, 1e-2],
+    }
+    found = aae.sweep("demo", tmp_path / "s", data=trained / "d.npz", settings=TINY, grid=choices)
+    panels = {panel.get_title(loc="left").splitlines()[0].split(":")[0]: panel for panel in found.plot().axes}
+    assert panels["reconstruction.learning_rate"].get_xscale() == "log"
+    texts = [label.get_text() for label in panels["style.prior"].get_xticklabels()]
+    assert texts == ["kind = uniform", "kind = gaussian,\nstd = 1.0"]
+    figure = plot_settings({"data.source": [f'"/long/path/to/rows-{k}.csv"' for k in range(8)]}, range(8), "error")
+    assert figure.axes[0].get_xticklabels()[0].get_text() == "…ath/to/rows-0.csv"
+    assert figure.axes[0].get_xticklabels()[0].get_rotation() == 90

@@ -199,6 +199,7 @@ BAD = [
     (["--grid", "data.source=digits,/nope/x.csv"], "unknown data set '/nope/x.csv'"),
     (["--search", "2", "--grid", "data.source=digits,/nope/x.csv"], "unknown data set '/nope/x.csv'"),
     (["--grid", "data.labels=50,1000000"], "data.labels: found 1000000"),
+    (["--data", ""], "data is ''; expected a named data set or a path"),
     (["--jobs", "0"], "jobs is 0; expected 1 or more, or -1"),
     (["--slurm"], "slurm: Could not detect"),
     (["--slurm-set", "timeout_min=5"], "--slurm-set timeout_min: nothing is sent to Slurm; expected --slurm too"),
@@ -226,6 +227,9 @@ def test_a_folder_belongs_to_one_sweep(finished, tmp_path, capsys):
     (tmp_path / "full/notes.txt").write_text("mine")
     assert command(words("--run", str(tmp_path / "full"))) == 2
     assert "already exists and holds no sweep" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert command(words("--run", str(tmp_path / "file"))) == 2
+    assert "file: already exists and holds no sweep; expected a new folder" in capsys.readouterr().err
     (tmp_path / "full/notes.txt").rename(tmp_path / "full/search.journal")
     assert command(words("--run", str(tmp_path / "full"))) == 2
     assert "storage of another search" in capsys.readouterr().err

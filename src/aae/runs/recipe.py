@@ -13,6 +13,7 @@ from aae import recipes
 from aae.data import NAMES
 from aae.data.memory import SOURCE
 from aae.data.reading import as_text, local_path
+from aae.errors import InputError
 from aae.recipes import Recipe, reader
 from aae.runs.resume import shaping
 
@@ -42,6 +43,8 @@ def read_recipe(
     InputError
         As `recipes.read`.
     """
+    if data == "":  # which would be the present folder
+        raise InputError("data is ''; expected a named data set or a path")
     data = data and as_text(data)
     overrides = [as_text(one) if isinstance(one, str) else one for one in overrides]
     own = recipe if isinstance(recipe, Recipe) else recipes.read(recipe)

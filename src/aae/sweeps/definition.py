@@ -217,12 +217,19 @@ class Definition:
         }
 
     def write(self, folder: Path) -> dict[str, Any] | None:
-        """Write it into its folder, or check that it is the one that is there; it may have more seeds and trials than that.
+        """Write it into its folder; returns what was there before, and raises as `check_folder`."""
+        before = self.check_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / FILE, self.as_json())
+        return before
+
+    def check_folder(self, folder: Path) -> dict[str, Any] | None:
+        """Check that a folder is new or holds this sweep; it may have more seeds, or a search more trials, than that one.
 
         Returns
         -------
         dict or None
-            What was there before.
+            What is there.
 
         Raises
         ------
@@ -230,33 +237,30 @@ class Definition:
             If the folder holds another sweep, or something else.
         """
         path = folder / FILE
-        now = self.as_json()
-        before = None
-        if path.exists():
-            before = _read(path).model_dump()
-            here, there = _by_key(json.loads(json.dumps(now))), _by_key(before)
-            for key in [*here, *(key for key in there if key not in here)]:
-                value, found = here.get(key), there.get(key)
-                grows = key == ("seeds" if self.trials is None else "trials")
-                if value == found or (grows and isinstance(found, int) and isinstance(value, int) and value > found):
-                    continue
-                what, other = ("not set" if one is None else _shown(one) for one in (value, found))
+        if not path.exists():
+            if folder.exists() and (
+                not folder.is_dir() or any(not entry.name.startswith(".") for entry in folder.iterdir())
+            ):
                 raise InputError(
-                    f"{folder}: holds another sweep; {key} is {what}, that one has {other}; expected another folder"
+                    f"{folder}: already exists and holds no sweep; expected a new folder, or that of this sweep"
                 )
-            if before["data"] and before["data"] != now["data"]:
-                raise InputError(
-                    f"{folder}: trained on data that has changed since (fingerprint {_shown(before['data'])}, found "
-                    f"{_shown(now['data'])}); expected the same data, or another folder"
-                )
-        elif folder.exists() and (
-            not folder.is_dir() or any(not entry.name.startswith(".") for entry in folder.iterdir())
-        ):
+            return None
+        now, before = self.as_json(), _read(path).model_dump()
+        here, there = _by_key(json.loads(json.dumps(now))), _by_key(before)
+        for key in [*here, *(key for key in there if key not in here)]:
+            value, found = here.get(key), there.get(key)
+            grows = key == ("seeds" if self.trials is None else "trials")
+            if value == found or (grows and isinstance(found, int) and isinstance(value, int) and value > found):
+                continue
+            what, other = ("not set" if one is None else _shown(one) for one in (value, found))
             raise InputError(
-                f"{folder}: already exists and holds no sweep; expected a new folder, or that of this sweep"
+                f"{folder}: holds another sweep; {key} is {what}, that one has {other}; expected another folder"
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, now)
+        if before["data"] and before["data"] != now["data"]:
+            raise InputError(
+                f"{folder}: trained on data that has changed since (fingerprint {_shown(before['data'])}, found "
+                f"{_shown(now['data'])}); expected the same data, or another folder"
+            )
         return before
 
     @staticmethod

@@ -138,9 +138,11 @@ def sweep(
         definition.check()
         searching.check_stored(folder)
         definition = definition.check_data(metric)
+        definition.check_folder(folder)
     else:
         definition = replace(before, seeds=seeds or before.seeds, trials=search or before.trials)
         definition.check()
+        definition.check_folder(folder)
         if _is_open(definition, folder, retry):  # for what is finished no data is needed
             definition = definition.check_data(before.metric)
     if definition.trials is not None:

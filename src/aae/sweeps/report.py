@@ -24,6 +24,8 @@ from aae.sweeps.definition import BEST, FIGURE, TABLE, Definition
 from aae.sweeps.space import Settings, as_number, overrides
 from aae.sweeps.trials import Trial, folder_of
 
+SEVERAL = 50.0  # times the least number of a key is the largest, from which on they have a logarithmic axis
+
 
 @dataclass(frozen=True)
 class Row:
@@ -145,6 +147,7 @@ class SweepResult:
         columns = {key: [_value(row, key) for row in finished] for key in keys}
         numeric = {key for key, values in columns.items() if all(as_number(value) is not None for value in values)}
         logarithmic = {key for key, one in self.definition.ranges.items() if one.log}
+        logarithmic |= {key for key in numeric if key in self.definition.choices and _is_geometric(columns[key])}
         return plot_settings(
             {key: [as_number(v) for v in values] if key in numeric else values for key, values in columns.items()},
             [row.mean for row in finished if row.mean is not None],
@@ -152,6 +155,7 @@ class SweepResult:
             self.importance,
             logarithmic,
             title=self._title(len(finished)),
+            orders=self.definition.choices,
         )
 
     def _title(self, settings: int) -> str:
@@ -251,6 +255,12 @@ def main_effects(definition: Definition, rows: Sequence[Row]) -> dict[str, float
 
 def _is_whole(row: Row, definition: Definition) -> bool:
     return len(row.values) == definition.seeds and not row.failed
+
+
+def _is_geometric(values: Sequence[str]) -> bool:
+    """Check whether numbers, which somebody chose, are positive and of several orders of magnitude."""
+    numbers = [number for value in values if (number := as_number(value)) is not None]
+    return min(numbers) > 0 and max(numbers) / min(numbers) >= SEVERAL
 
 
 def _value(row: Row, key: str) -> str:

@@ -223,7 +223,8 @@ def _run(study: optuna.Study, definition: Definition, folder: Path, number: int,
                 return
             if step not in known:
                 active.report(value, step)
-            if prune and is_behind(study, number, epochs, place, epoch, maximize=definition.maximize):
+            is_last = place == len(seeds) - 1 and epoch == epochs  # where there is nothing left to save
+            if prune and not is_last and is_behind(study, number, epochs, place, epoch, maximize=definition.maximize):
                 raise PrunedError(f"behind the median after epoch {epoch} of seed {seed.training.seed}")
 
         return report

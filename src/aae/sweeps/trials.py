@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import sys
@@ -33,6 +34,12 @@ from aae.runs.train import train
 from aae.sweeps.space import Settings, overrides
 from aae.training.callbacks import AnyCallback
 from aae.training.run_directory import RunDirectory
+
+OF_THE_PLACE = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO", "ESTALE", "EMFILE", "ENFILE")
+    if hasattr(errno, name)  # some systems have fewer
+}
 
 _one_at_a_time = threading.Lock()  # a training changes state of the whole process
 _loaded: tuple[DataSettings, Dataset] | None = None
@@ -189,6 +196,8 @@ class Trial:
             After a signal.
         PrunedError
             Of what `watch` returns.
+        OSError, InputError
+            If the disk is full, read-only or gone.
         """
         wanted = self.open_seeds() if seeds is None else list(seeds)
         if not wanted:
@@ -234,6 +243,8 @@ class Trial:
             except Exception as error:
                 if isinstance(error.__cause__, PrunedError):  # of the callback that watches
                     raise error.__cause__ from None
+                if _is_of_the_place(error):
+                    raise
                 if len(seeds) == 1:
                     traceback.print_exc()
                     write_json(self.failure(seeds[0]), {"reason": _why(error)})
@@ -245,9 +256,20 @@ def folder_of(recipe: str, settings: Settings, sweep_folder: Path) -> Path:
     return sweep_folder / recipe / hashlib.sha256(json.dumps(sorted(settings.items())).encode()).hexdigest()[:10]
 
 
+def _is_of_the_place(error: BaseException | None) -> bool:
+    """Check whether an error comes from a disk that is full, read-only or gone, which is no fault of a setting."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in OF_THE_PLACE:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _why(error: Exception) -> str:
     if ran_out_of_memory(error):
         return f"out of memory ({reason(error)})"
+    if isinstance(error, OSError) and error.filename is not None:
+        return printable(f"{error.filename}: {error.strerror}")
     if isinstance(error, InputError | TrainingError | OSError):
         return printable(reason(error))
     return f"{type(error).__name__}: {printable(reason(error))}"

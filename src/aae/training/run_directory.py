@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ from aae.training.settings import Count, validation_message
 
 Record = dict[str, Any]
 LOCK = ".lock"
+ATTEMPTS = 10  # to make a folder that others may just remove
 
 
 class Metadata(BaseModel):
@@ -117,25 +119,34 @@ class RunDirectory:
             os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
 
         path = self.path / LOCK
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise self._unwritable(error) from None
         lock = FileLock(path, timeout=0, on_acquired=name_holder if hasattr(os, "pwrite") else None, thread_local=False)
         held = True
-        try:
-            lock.acquire()
-        except (Timeout, RuntimeError):  # held by another process, or by another call of this one
-            raise InUseError(f"{self.path}: in use by {self._holder()}; expected a run that nobody trains") from None
-        except PermissionError as error:
-            raise self._unwritable(error) from None
-        except OSError as error:
-            held = False
-            print(
-                f"note: {self.path}: this file system has no locks ({error.strerror}); see to it that nobody else trains "
-                "into the folder",
-                file=sys.stderr,
-            )
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                lock.acquire()
+                break
+            except (Timeout, RuntimeError):  # held by another process, or by another call of this one
+                raise InUseError(
+                    f"{self.path}: in use by {self._holder()}; expected a run that nobody trains"
+                ) from None
+            except (
+                FileExistsError,
+                FileNotFoundError,
+            ) as error:  # another one has just removed it, as nothing came of it
+                if not left or (self.path.exists() and not self.path.is_dir()):
+                    raise self._unwritable(error) from None
+                time.sleep(0.01)
+            except OSError as error:
+                if isinstance(error, PermissionError) or not self.path.is_dir():
+                    raise self._unwritable(error) from None
+                held = False
+                print(
+                    f"note: {self.path}: this file system has no locks ({error.strerror}); see to it that nobody else "
+                    "trains into the folder",
+                    file=sys.stderr,
+                )
+                break
         try:
             yield
         finally:
