@@ -106,6 +106,8 @@ class AAEEmbedding(ScoringEstimator):
         "learning_rate": [StrOptions({"auto"}), *AdversarialEstimator._parameter_constraints["learning_rate"]],
     }
     _joint_steps: ClassVar[int] = 1000
+    batch_size: Any  # int or "auto"
+    learning_rate: Any  # float or "auto"
 
     def __init__(
         self,
