@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from aae.errors import InputError
-from aae.model import AdversarialAutoencoder, Latent
+from aae.latents import Latent
+from aae.model import AdversarialAutoencoder
 from aae.networks import MLP, Corruption
 from aae.noise import Noise
 from aae.posteriors import Deterministic, GaussianPosterior, Softmax, UniversalApproximator

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from aae.estimators import SemiSupervisedAAE as SemiSupervisedAAE
     from aae.estimators import SupervisedAAE as SupervisedAAE
     from aae.evaluation.parzen import parzen_log_likelihood as parzen_log_likelihood
+    from aae.latents import Latent as Latent
     from aae.loading import load as load
     from aae.model import AdversarialAutoencoder as AdversarialAutoencoder
-    from aae.model import Latent as Latent
     from aae.networks import MLP as MLP
     from aae.runs.hub import from_pretrained as from_pretrained
     from aae.runs.hub import push_to_hub as push_to_hub
@@ -43,7 +43,7 @@ _HOMES = {
     "AdversarialAutoencoder": "aae.model",
     "Batch": "aae.training.phases",
     "Dataset": "aae.data.dataset",
-    "Latent": "aae.model",
+    "Latent": "aae.latents",
     "MLP": "aae.networks",
     "OptimizerSettings": "aae.training.settings",
     "Phase": "aae.training.phases",

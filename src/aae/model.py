@@ -16,7 +16,6 @@ model                 latents       decoder sees         discriminator sees     
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
@@ -26,17 +25,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aae.errors import InputError
+from aae.latents import ClusterHeads, Codes, Latent
 from aae.likelihoods import ColumnLikelihood
 from aae.losses import Reduction, half_squared_error
-from aae.networks import Corruption
+from aae.networks import Corruption, takes_noise
 from aae.noise import Noise
-from aae.posteriors import ClusteredSoftmax, Posterior, Softmax
-from aae.priors import Prior
+from aae.posteriors import ClusteredSoftmax, Softmax
 from aae.scaling import Scaling
 
 Output = Literal["linear", "sigmoid"]
-Codes = dict[str, Tensor]
-"""Codes by latent name, each (batch, dim of the latent)."""
 
 
 class Model(nn.Module):
@@ -69,122 +66,6 @@ class Model(nn.Module):
 
     def measure(self, scaling: Scaling, rows: Iterable[Tensor]) -> None:
         """Set before training what depends on where the training rows lie, given in scaled parts; here nothing does."""
-
-
-class Latent(nn.Module):
-    """One named component of the code: its prior p, its posterior q and the discriminator that matches them.
-
-    Parameters
-    ----------
-    prior : Prior
-        Distribution to impose on the aggregated posterior.
-    posterior : Posterior
-        Head on the encoder's features, of the prior's dimension.
-    discriminator : torch.nn.Module, optional
-        Maps codes (batch, dim), followed by the one-hot label (batch, num_labels + 1) if `label_informed`, to logits
-        (batch, 1). Not needed where something else matches the posterior to the prior (the VAE). If its ``forward`` has a
-        parameter `noise`, it is given the run's `Noise` at training time.
-    label_informed : bool
-        Whether the discriminator sees the label and the prior is sampled per label (section 2.3).
-    discriminator_noise : float
-        Standard deviation of the Gaussian noise on the discriminator's input at training time, 0 or larger. Not in the
-        paper: it blunts a discriminator that wins.
-    add_log_prior : bool
-        Whether log p(z) is added to the discriminator's logit, which is log p(z) - log q(z) at its best: the network then
-        learns q(z) alone. Not in the paper.
-
-    Raises
-    ------
-    InputError
-        If the dimensions differ, the prior cannot be sampled per label although `label_informed` requires it, or its
-        density is not known although `add_log_prior` requires it.
-    """
-
-    def __init__(
-        self,
-        prior: Prior,
-        posterior: Posterior,
-        discriminator: nn.Module | None = None,
-        *,
-        label_informed: bool = False,
-        discriminator_noise: float = 0.0,
-        add_log_prior: bool = False,
-    ) -> None:
-        super().__init__()
-        if prior.dim != posterior.dim:
-            raise InputError(
-                f"prior has {prior.dim} dimensions and posterior {posterior.dim}; expected the same number"
-            )
-        if label_informed and prior.num_labels is None:
-            raise InputError("label_informed needs a prior that can be sampled per label (made with num_labels)")
-        if add_log_prior and not prior.density_everywhere:
-            raise InputError("add_log_prior needs a prior whose density is known, and larger than 0, everywhere")
-        self.prior = prior
-        self.posterior = posterior
-        self.discriminator = discriminator
-        self.label_informed = label_informed
-        self.corruption = Corruption(discriminator_noise)
-        self.add_log_prior = add_log_prior
-        self._discriminator_takes_noise = discriminator is not None and takes_noise(discriminator)
-
-    @property
-    def width(self) -> int:
-        """Number of labels, which may be fewer than clusters, of q(y|x); of dimensions of another latent."""
-        return self.posterior.num_groups if isinstance(self.posterior, Softmax) else self.prior.dim
-
-    def discriminate(self, codes: Tensor, labels: Tensor | None = None, noise: Noise | None = None) -> Tensor:
-        """Compute the discriminator's logits (batch,) for codes (batch, dim); larger means more like the prior.
-
-        For a label-informed latent `labels` (batch,) are one-hot encoded with one extra class for unlabelled (-1).
-        """
-        if self.discriminator is None:
-            raise InputError("this latent has no discriminator")
-        log_prior = self.prior.log_prob(codes) if self.add_log_prior else None
-        codes = self.corruption(codes, noise)
-        if self.label_informed:
-            assert self.prior.num_labels is not None
-            if labels is None:
-                raise InputError("the discriminator is label-informed; expected labels, -1 where unlabelled")
-            unlabelled = self.prior.num_labels
-            one_hot = F.one_hot(torch.where(labels < 0, unlabelled, labels), unlabelled + 1)
-            codes = torch.cat([codes, one_hot.to(codes.dtype)], dim=1)
-        takes = self._discriminator_takes_noise
-        logits: Tensor = self.discriminator(codes, noise) if takes else self.discriminator(codes)
-        logits = logits.float().squeeze(1)
-        return logits if log_prior is None else logits + log_prior
-
-
-class ClusterHeads(nn.Module):
-    """The matrix W_C, whose rows are the heads of the clusters: the representation is y W_C + z (section 7).
-
-    Parameters
-    ----------
-    heads : Tensor, (categories, dim)
-        W_C, or what it starts from.
-    learned : bool
-        Whether training moves the heads.
-    margin : float
-        eta, the distance below which two learned heads repel each other; 0 or larger.
-
-    Attributes
-    ----------
-    weight : Tensor, (categories, dim)
-        W_C.
-    """
-
-    weight: Tensor
-
-    def __init__(self, heads: Tensor, *, learned: bool = True, margin: float = 0.0) -> None:
-        super().__init__()
-        self.margin = margin
-        if learned:
-            self.weight = nn.Parameter(heads)
-        else:
-            self.register_buffer("weight", heads)
-
-    def forward(self, label: Tensor, style: Tensor) -> Tensor:
-        """Map q(y|x) (batch, categories) and style (batch, dim) to the representation (batch, dim)."""
-        return label @ self.weight + style
 
 
 class AdversarialAutoencoder(Model):
@@ -578,8 +459,3 @@ class AdversarialAutoencoder(Model):
         log_totals = mean + std * noise.normal(len(logits), 1) if self.likelihood.sized else None
         rows = self.likelihood.draw(logits, log_totals, noise.seed())
         return rows if covariates is None else torch.cat([rows, covariates], dim=1)
-
-
-def takes_noise(module: nn.Module) -> bool:
-    """Check whether the module's ``forward`` has a parameter named `noise`."""
-    return "noise" in inspect.signature(module.forward).parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -263,3 +264,8 @@ def initialize(
                 layer.weight.copy_(scale * noise.normal(*layer.weight.shape))
                 if layer.bias is not None:
                     layer.bias.zero_()
+
+
+def takes_noise(module: nn.Module) -> bool:
+    """Check whether the module's ``forward`` has a parameter named `noise`."""
+    return "noise" in inspect.signature(module.forward).parameters

@@ -42,7 +42,8 @@ from aae.convolution import Convolution
 from aae.data.columns import Columns
 from aae.errors import InputError
 from aae.files import new_folder
-from aae.model import AdversarialAutoencoder, Codes, Model
+from aae.latents import Codes
+from aae.model import AdversarialAutoencoder, Model
 from aae.networks import Dense
 from aae.scaling import Scaling
 

@@ -13,7 +13,8 @@ from aae.baselines.gmmn import GeneratedPrior, SigmoidCode, moment_matching_phas
 from aae.baselines.vae import importance_weighted_bound, variational_phases
 from aae.errors import InputError, TrainingError
 from aae.evaluation import energy_distance
-from aae.model import AdversarialAutoencoder, Latent
+from aae.latents import Latent
+from aae.model import AdversarialAutoencoder
 from aae.networks import MLP, Corruption, initialize
 from aae.noise import Noise
 from aae.posteriors import Deterministic, GaussianPosterior

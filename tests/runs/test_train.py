@@ -21,7 +21,8 @@ from aae.device import choose_device
 from aae.errors import InputError, InterruptedTrainingError
 from aae.evaluation import error_percent
 from aae.files import read_tensors, write_tensors
-from aae.model import AdversarialAutoencoder, Latent
+from aae.latents import Latent
+from aae.model import AdversarialAutoencoder
 from aae.networks import MLP, Corruption, initialize
 from aae.noise import Noise
 from aae.posteriors import GaussianPosterior, Softmax, UniversalApproximator

@@ -10,7 +10,8 @@ from torch import nn
 
 from aae import losses
 from aae.errors import InputError
-from aae.model import AdversarialAutoencoder, Latent
+from aae.latents import Latent
+from aae.model import AdversarialAutoencoder
 from aae.networks import MLP, frozen_statistics, initialize
 from aae.noise import Noise
 from aae.posteriors import ClusteredSoftmax, Deterministic, Softmax

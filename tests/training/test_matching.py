@@ -6,7 +6,8 @@ import torch
 from aae import losses
 from aae.errors import InputError
 from aae.evaluation import energy_distance
-from aae.model import AdversarialAutoencoder, Latent
+from aae.latents import Latent
+from aae.model import AdversarialAutoencoder
 from aae.networks import MLP, SpectralLinear, initialize
 from aae.noise import Noise
 from aae.posteriors import Deterministic

@@ -8,7 +8,8 @@ import torch
 
 from aae import losses
 from aae.errors import InputError
-from aae.model import AdversarialAutoencoder, ClusterHeads, Latent
+from aae.latents import ClusterHeads, Latent
+from aae.model import AdversarialAutoencoder
 from aae.networks import MLP, initialize
 from aae.noise import Noise
 from aae.posteriors import Deterministic, Softmax

@@ -12,7 +12,8 @@ from aae import losses, recipes
 from aae.baselines import SupervisedNetwork, supervised_phases, variational_phases
 from aae.data import Dataset, Split
 from aae.errors import InputError
-from aae.model import AdversarialAutoencoder, Latent
+from aae.latents import Latent
+from aae.model import AdversarialAutoencoder
 from aae.networks import MLP, Corruption, initialize
 from aae.noise import Noise
 from aae.posteriors import Deterministic, GaussianPosterior, Softmax

@@ -11,8 +11,8 @@ from aae import losses
 from aae.baselines.method import Baseline
 from aae.baselines.network import SupervisedNetwork, labelled_term
 from aae.errors import InputError
-from aae.model import Model, Output, takes_noise
-from aae.networks import frozen_statistics
+from aae.model import Model, Output
+from aae.networks import frozen_statistics, takes_noise
 from aae.noise import Noise
 from aae.priors import Prior
 from aae.training.phases import Batch, Phase

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from aae import losses
 from aae.baselines.method import Baseline
 from aae.errors import InputError
-from aae.model import Model, Output, takes_noise
+from aae.model import Model, Output
+from aae.networks import takes_noise
 from aae.noise import Noise
 from aae.priors import Prior
 from aae.training.phases import Batch, Phase

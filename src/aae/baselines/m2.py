@@ -14,7 +14,8 @@ from aae import losses
 from aae.baselines.densities import Likelihood, bernoulli, bounded, kl_to_standard, unit_gaussian
 from aae.baselines.method import Baseline
 from aae.baselines.network import SupervisedNetwork
-from aae.model import Model, Output, takes_noise
+from aae.model import Model, Output
+from aae.networks import takes_noise
 from aae.noise import Noise
 from aae.posteriors import GaussianPosterior
 from aae.priors import Gaussian

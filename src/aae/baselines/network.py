@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from aae import losses
 from aae.baselines.method import Baseline
-from aae.model import Model, takes_noise
-from aae.networks import Corruption
+from aae.model import Model
+from aae.networks import Corruption, takes_noise
 from aae.noise import Noise
 from aae.posteriors import Softmax
 from aae.training.phases import Batch, Phase

@@ -16,8 +16,9 @@ from aae.baselines import SigmoidCode, SupervisedNetwork
 from aae.convolution import ConvolutionalDecoder, ConvolutionalEncoder
 from aae.data.columns import Columns
 from aae.errors import InputError
+from aae.latents import ClusterHeads, Latent
 from aae.likelihoods import ColumnLikelihood
-from aae.model import AdversarialAutoencoder, ClusterHeads, Latent, Model, Output
+from aae.model import AdversarialAutoencoder, Model, Output
 from aae.networks import MLP, Corruption, initialize
 from aae.noise import Noise
 from aae.posteriors import ClusteredSoftmax, Deterministic, GaussianPosterior, Posterior, Softmax, UniversalApproximator

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from aae.errors import InputError, reason
-from aae.model import Model, takes_noise
+from aae.model import Model
+from aae.networks import takes_noise
 from aae.noise import Noise, seeded
 from aae.priors import FromSampler, Prior
 from aae.training.phases import Phase

@@ -18,7 +18,8 @@ from aae.data import Dataset, Split
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.files import read_object, write_json
-from aae.model import AdversarialAutoencoder, Latent, Model
+from aae.latents import Latent
+from aae.model import AdversarialAutoencoder, Model
 from aae.noise import Noise, seeded
 from aae.priors import Prior
 from aae.recipes import Recipe

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from aae.errors import InputError
-from aae.model import Codes
+from aae.latents import Codes
 from aae.noise import Noise
 from aae.training.data import TrainingData
 from aae.training.settings import OptimizerSettings, validation_message

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from aae import losses
 from aae.errors import InputError
-from aae.model import AdversarialAutoencoder, Latent
+from aae.latents import Latent
+from aae.model import AdversarialAutoencoder
 from aae.networks import SpectralLinear
 from aae.noise import Noise
 from aae.training.phases.phase import Batch, Phase

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from aae import losses
-from aae.model import ClusterHeads
+from aae.latents import ClusterHeads
 from aae.training.phases.phase import Batch, Phase
 from aae.training.settings import OptimizerSettings
 
