@@ -310,6 +310,7 @@ def main() -> None:
         names = sorted((path.stem for path in anomaly_folder().glob("*.npz")), key=str.lower)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
+    os.environ["NUMBA_NUM_THREADS"] = "1"  # UMAP's, which sets the threads of the whole process
     methods = {
         task: {name: method for name, method in METHODS[task].items() if name not in options.skip}
         for task in options.tasks
