@@ -13,6 +13,7 @@ from aae.evaluation import fracture
 from aae.runs.evaluate import evaluate
 from aae.runs.recipe import read_recipe
 from aae.runs.train import train
+from aae.runs.view import view
 
 TINY = ["training.precision=fp32", "model.decoder.hidden=[64]", "training.validate_every=100"]
 
@@ -63,7 +64,9 @@ def test_tsne_keeps_neighbours_that_an_autoencoder_tears_apart(tmp_path):
     ):
         changes += ["training.neighbours.learning_rate=0.005"] if "tsne" in name else []
         recipe = read_recipe(name, [*TINY, *changes, "model.encoder.hidden=[200]"], "digits")
-        found[name] = evaluate(train(recipe, run=tmp_path / name, device="cpu"))["metrics"]
+        run = train(recipe, run=tmp_path / name, device="cpu")
+        found[name] = evaluate(run)["metrics"]
+        assert view(run).prior is None  # nothing matches the codes to it
     tsne, autoencoder = found["figure11-tsne"], found["figure11-autoencoder"]
     assert tsne.keys() == autoencoder.keys()
     assert "energy_distance" not in tsne  # to a prior that nothing matches it to

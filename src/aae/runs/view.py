@@ -10,6 +10,7 @@ import numpy as np
 from aae import recipes
 from aae.data import Dataset, Split
 from aae.errors import InputError
+from aae.recipes.methods import METHODS
 from aae.runs.run import Run
 from aae.views.view import View
 
@@ -124,6 +125,7 @@ def view(
     split_rows = rows if rows is not None else held_out(run, run.load_data(data), split)
     clusters = run.recipe.data.labels is None
     cluster_heads = run.autoencoder.cluster_heads if has_style else None
+    matched = has_style and cluster_heads is None and not METHODS[run.recipe.model.method].maps
     heads = None if cluster_heads is None else cluster_heads.weight.detach().cpu().numpy()
     images = len(run.shape) >= 2
     low, high = (0, 255) if run.metadata["rows"] == "uint8" else run.metadata.get("row_range") or (0, 1)
@@ -138,7 +140,7 @@ def view(
         predicted=run.label_logits(split_rows.rows).argmax(1) if model.classifies else None,
         category_names=run.label_names if model.classifies else (),
         clusters=clusters,
-        prior=run.sample_prior(PRIOR) if has_style and heads is None else None,
+        prior=run.sample_prior(PRIOR) if matched else None,  # that the codes are to have
         heads=heads,
         image_shape=run.shape if images else (),
         image_range=(float(low), float(high)),
