@@ -217,10 +217,6 @@ SETTINGS = {
     "a misspelt key of a section": ("batch_sise=3", r"'batch_sise'; did you mean 'training\.batch_size'\?"),
     "unlike any section": ("zzz=3", r"unknown key 'zzz'; expected one of: cost, data, .*training"),
     "unknown key": ("training.batchsize=3", r"unknown key 'training\.batchsize'; did you mean 'batch_size'\?"),
-    "name of an earlier version": (
-        "training.generator.rate=0.1",
-        r"unknown key 'training\.generator\.rate'; did you mean 'learning_rate'\?",
-    ),
     "name of an estimator": (
         "model.latent_dim=3",
         r"unknown key 'model\.latent_dim'; did you mean 'model\.style\.dim'\?",

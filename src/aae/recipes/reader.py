@@ -88,9 +88,11 @@ def _renamed(table: Table, errors: list[ErrorDetails], where: str) -> Table | No
     """Give keys of version 0.1 that are unknown their names of today, and say so; None where there are none."""
     renamed, told = copy.deepcopy(table), []
     for error in errors:
+        if not _is_unknown(error):
+            continue
         (*sections, last), models = _place(error["loc"])
         name = RENAMED.get(last, "")
-        if not _is_unknown(error) or not any(name in model.model_fields for model in models):
+        if not any(name in model.model_fields for model in models):
             continue
         inner = renamed
         for section in sections:
