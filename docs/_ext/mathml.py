@@ -14,7 +14,8 @@ COMMANDS = {
     r"\tfrac12": r"\frac{1}{2}",
     r"\tfrac": r"\frac",
     r"\big\|": r"\|",
-    r"\arg\max": r"\operatorname{arg\,max}",
+    r"\big\Vert": r"\|",
+    r"\arg\max": r"\operatorname{argmax}",
 }
 
 
