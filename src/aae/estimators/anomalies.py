@@ -76,10 +76,19 @@ class ScoringEstimator(AdversarialTransformer):
             index = random.permutation(index)[:size]
         return rows[torch.from_numpy(index)]
 
-    def _remember(self, rows: Tensor, weights: Weights | None, *, incremental: bool, partial: bool) -> None:
+    def _remember(
+        self,
+        rows: Tensor,
+        weights: Weights | None,
+        *,
+        incremental: bool,
+        partial: bool,
+        at_once: bool = False,
+        as_new: NDArray[np.float64] | None = None,
+    ) -> None:
         """Keep a sample of the scaled training rows, by which `score_samples` says how normal others are."""
         self._keep_some(rows, anew=not partial or not incremental)
-        self._compare_with(self._kept if partial else self._some(rows, weights), at_once=False)
+        self._compare_with(self._kept if partial else self._some(rows, weights), at_once=at_once, as_new=as_new)
 
     def _compare_with(self, rows: Tensor, *, at_once: bool, as_new: NDArray[np.float64] | None = None) -> None:
         """Choose the scaled training rows that others are compared with, now or when a score is first asked for."""

@@ -354,10 +354,9 @@ class AAE(AnomalyDetector):
             checked, labels = self._check_labelled(X, y, classes, incremental=incremental, covariates=covariates)
         validation = self._check_validation(validation_data, covariates)
         rows = self._train(checked, labels, weights, incremental=incremental, partial=partial, validation=validation)
-        self._keep_some(rows, anew=not partial or not incremental)
         once = not partial and not incremental and weights is None
         as_new = self._scores_as_new(X, labels, row_order(checked, labels)) if once else None
-        self._compare_with(self._kept if partial else self._some(rows, weights), at_once=not partial, as_new=as_new)
+        self._remember(rows, weights, incremental=incremental, partial=partial, at_once=not partial, as_new=as_new)
         return self
 
     @property
