@@ -19,8 +19,9 @@ from aae.data.memory import SOURCE
 from aae.errors import InputError
 from aae.model import Output
 from aae.recipes.build_model import chosen_output
+from aae.recipes.dimension import chosen_rows, principal_dimension
 from aae.recipes.methods import METHODS
-from aae.recipes.schema import DataSettings, LabelSettings, ModelSettings, Recipe
+from aae.recipes.schema import LabelSettings, Recipe
 from aae.scaling import Scaling, choose_column_scaling, choose_scaling
 from aae.training.data import TrainingData
 from aae.training.radii import neighbour_links, neighbour_radii
@@ -309,36 +310,42 @@ def _tensor(rows: NDArray[Any]) -> torch.Tensor:
     return torch.from_numpy(rows if rows.flags.writeable else np.array(rows))
 
 
-def make_scaling(
-    settings: DataSettings, model: ModelSettings, rows: NDArray[Any], table: Columns | None = None
-) -> Scaling:
-    """Find the scaling of rows from the training rows alone, as `data.scaling` says (see `aae.scaling.choose_scaling`).
+def with_scaling(recipe: Recipe, rows: NDArray[Any], table: Columns | None = None) -> tuple[Recipe, Scaling]:
+    """Find the scaling from the training rows alone, as `data.scaling` says, and with it what "auto" stands for in the model.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Copied with its ``model.output`` and ``model.style.dim``, where these are "auto".
+    rows : array, (n, *shape)
+        Training rows as stored.
+    table : Columns, optional
+        What the columns are, where not all of them are numbers.
 
     Raises
     ------
     InputError
         If the output is a sigmoid and the scaled rows are not inside [0, 1].
     """
-    return _scaling_and_output(settings, model, rows, table)[0]
-
-
-def with_scaling(recipe: Recipe, rows: NDArray[Any], table: Columns | None = None) -> tuple[Recipe, Scaling]:
-    """Find the scaling as `make_scaling`, and the output that ``model.output = "auto"`` stands for beside it, in the recipe."""
-    scaling, output = _scaling_and_output(recipe.data, recipe.model, rows, table)
-    if recipe.model.output != "auto":
-        return recipe, scaling
-    return recipe.model_copy(update={"model": recipe.model.model_copy(update={"output": output})}), scaling
-
-
-def _scaling_and_output(
-    settings: DataSettings, model: ModelSettings, rows: NDArray[Any], table: Columns | None
-) -> tuple[Scaling, Output]:
-    if table is not None:
+    settings, model = recipe.data, recipe.model
+    output: Output = "linear"
+    if table is not None:  # each kind has an activation of its own
         fill = settings.missing == "mask"
-        by_kind = choose_column_scaling(np.asarray(rows), table.kinds, table.levels, settings.scaling, fill=fill)
-        return by_kind, "linear" if model.output == "auto" else model.output  # each kind has an activation of its own
-    makes_rows = METHODS[model.method].makes_rows
-    scaling = choose_scaling(rows, settings.scaling, bounded=makes_rows and model.output == "sigmoid")
-    inside = not makes_rows or scaling.ends_inside(0, 1)
-    keys = "data.scaling", "model.output"
-    return scaling, chosen_output(model.output, settings.scaling, inside=inside, keys=keys)
+        scaling = choose_column_scaling(np.asarray(rows), table.kinds, table.levels, settings.scaling, fill=fill)
+    else:
+        makes_rows = METHODS[model.method].makes_rows
+        scaling = choose_scaling(rows, settings.scaling, bounded=makes_rows and model.output == "sigmoid")
+        inside = not makes_rows or scaling.ends_inside(0, 1)
+        keys = "data.scaling", "model.output"
+        output = chosen_output(model.output, settings.scaling, inside=inside, keys=keys)
+    found: dict[str, Any] = {"output": output} if model.output == "auto" else {}
+    if model.style is not None and model.style.dim == "auto":
+        dim = model.style.prior.fixed_dim or _principal_dimension(rows, scaling, table)
+        found["style"] = model.style.model_copy(update={"dim": dim})
+    return (recipe.model_copy(update={"model": model.model_copy(update=found)}) if found else recipe), scaling
+
+
+def _principal_dimension(rows: NDArray[Any], scaling: Scaling, table: Columns | None) -> int:
+    some = chosen_rows(len(rows), int(np.prod(rows.shape[1:]))).numpy()
+    scaled = scaling(torch.from_numpy(np.array(rows[some])))
+    return principal_dimension(scaled if table is None else _inner(scaled, table))

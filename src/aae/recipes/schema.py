@@ -163,7 +163,7 @@ class StyleSettings(Settings):
 
     @property
     def size(self) -> int:
-        """The number of dimensions, where it is known; see `aae.recipes.dimension`."""
+        """The number of dimensions, where it is known; see `aae.recipes.build_data.with_scaling`."""
         if self.dim == "auto":
             raise InputError("model.style.dim is 'auto', which training on rows replaces; expected a number")
         return self.dim

@@ -32,7 +32,7 @@ from aae.recipes.build_data import (
     with_label_shares,
     with_scaling,
 )
-from aae.recipes.build_model import TableInputs, build_model, build_phases
+from aae.recipes.build_model import build_model, build_phases
 from aae.runs.evaluate import anomaly_score, noise_variance, validate
 from aae.runs.recipe import command
 from aae.runs.resume import check_same_data, check_same_recipe, restore
@@ -138,8 +138,7 @@ def prepare(
     recipe = with_label_shares(recipe, dataset, labelled, partition)
     if partition is not None:  # it is learnt as labels are
         split, labelled = replace(split, labels=partition), np.flatnonzero(partition >= 0)
-    inputs = None if table is None else TableInputs.of(table)
-    model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(seed, INIT), table=inputs)
+    model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(seed, INIT), table=table)
     model.to(device)
     synchronize(model, distributed)
     torch.manual_seed(seed)  # for modules and samplers of the user that draw from torch itself

@@ -66,8 +66,9 @@ def metrics_of(recipe: Recipe, dataset: Dataset | None = None) -> set[str]:
     """List what is measured of a recipe on the validation split, by measuring it before any training."""
     dataset = dataset or load_data(recipe)
     labelled_rows(recipe, dataset)
-    recipe, scaling = with_scaling(recipe, dataset.train.rows)
-    model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(recipe.training.seed, INIT))
+    recipe, scaling = with_scaling(recipe, dataset.train.rows, dataset.table)
+    noise, classes = Noise(recipe.training.seed, INIT), len(dataset.class_names)
+    model = build_model(recipe.model, dataset.shape, classes, noise, table=dataset.table)
     state = torch.get_rng_state()
     try:
         return set(validate(model, scaling, dataset.validation, recipe))
