@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from aae.recipes.schema import ModelSettings, Recipe
 
 OPTIMIZER = OptimizerSettings(optimizer="adam", learning_rate=0.002)  # of the authors
+MOMENTUM = 0.02
+"""Of the running statistics: an average over about a hundred mini-batches, for the authors' average over all training rows."""
 
 
 class Combinator(nn.Module):
@@ -72,7 +74,7 @@ class LadderNetwork(Model):
             raise InputError(f"noise_std is {noise_std}; expected a standard deviation of 0 or larger")
         self.noise_std = noise_std
         self.up = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in pairwise(widths))
-        self.norms = nn.ModuleList(nn.BatchNorm1d(units, affine=False) for units in widths[1:])
+        self.norms = nn.ModuleList(nn.BatchNorm1d(units, momentum=MOMENTUM, affine=False) for units in widths[1:])
         self.shifts = nn.ParameterList(torch.zeros(units) for units in widths[1:])
         self.scale = nn.Parameter(torch.ones(widths[-1]))
         self.activation = ACTIVATIONS[activation]()
