@@ -28,10 +28,10 @@ import torch
 
 from aae import recipes
 from aae.data import Dataset, Split
-from aae.noise import Noise
+from aae.noise import INIT, Noise
 from aae.recipes.build_data import labelled_rows, training_data, with_scaling
 from aae.recipes.build_model import build_model, build_phases
-from aae.training.trainer import INIT, Trainer
+from aae.training.trainer import Trainer
 
 ROWS, SMALL = 604_388, 20_000
 SHAPE = (32, 32, 3)

@@ -20,7 +20,7 @@ from aae import data as datasets
 from aae.data import Dataset, Split
 from aae.device import choose_device, describe_device
 from aae.errors import InputError
-from aae.noise import Noise
+from aae.noise import INIT, Noise
 from aae.recipes import Recipe
 from aae.recipes.build_data import labelled_rows, load_data, training_data, with_scaling
 from aae.recipes.build_model import build_model, build_phases
@@ -29,7 +29,7 @@ from aae.training.acceleration.matmul import faster
 from aae.training.batched_seeds import BatchedSeeds
 from aae.training.optimizers import Optimizer
 from aae.training.phases import Phase
-from aae.training.trainer import INIT, Trainer
+from aae.training.trainer import Trainer
 
 WARM_UP = 3  # steps before anything is measured
 STREAM = 2**25  # float32 numbers in each buffer of the bandwidth measurement (128 MiB, larger than any cache)

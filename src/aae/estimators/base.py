@@ -47,7 +47,7 @@ from aae.estimators.use import FittedModel
 from aae.estimators.validation import Validation, hold_out, measure
 from aae.estimators.weights import Weights, check_weights, count_rows, repeat, row_order, rows_of
 from aae.model import AdversarialAutoencoder
-from aae.noise import Noise, seeded, torch_state
+from aae.noise import ORDER, SAMPLES, STEPS, Noise, seeded, torch_state
 from aae.scaling import Scaling, choose_column_scaling, choose_scaling
 from aae.training.callbacks import AnyCallback, Training, call, check_callbacks
 from aae.training.diagnostics import diagnose, diagnose_codes, diagnose_labels
@@ -55,7 +55,7 @@ from aae.training.phases import Phase, adversarial_phases
 from aae.training.progress import Progress
 from aae.training.settings import LossSettings, TrainingSettings
 from aae.training.signals import Interruption
-from aae.training.trainer import ORDER, SAMPLES, STEPS, Trainer
+from aae.training.trainer import Trainer
 
 DIAGNOSED_ROWS = 1000  # that are looked at for signs of collapse
 DIAGNOSED_STEPS = 300  # after fewer nothing has collapsed: it has hardly begun

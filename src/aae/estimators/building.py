@@ -14,13 +14,12 @@ from aae.estimators.parameters import Parameters
 from aae.estimators.rows import batches
 from aae.model import AdversarialAutoencoder, Output
 from aae.networks import Corruption
-from aae.noise import Noise
+from aae.noise import INIT, Noise
 from aae.priors import Categorical, FromSampler, Gaussian, Prior
 from aae.recipes.build_model import build_model, chosen_output
 from aae.recipes.prior_settings import GaussianSettings
 from aae.recipes.schema import DecoderSettings, DiscriminatorSettings, EncoderSettings, ModelSettings, StyleSettings
 from aae.scaling.map import ROUNDING
-from aae.training.trainer import INIT
 
 CHANNELS = [32, 64]  # of the convolutions of "conv", each of which halves an image
 

@@ -25,8 +25,7 @@ from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, 
 from aae.estimators.rows import BATCH, Labels, Rows, batches, draw_seed, scaled
 from aae.estimators.tables import TableRows
 from aae.model import AdversarialAutoencoder
-from aae.noise import Noise, seeded
-from aae.training.trainer import SAMPLES
+from aae.noise import SAMPLES, Noise, seeded
 from aae.views.methods import Plots
 from aae.views.view import View
 

@@ -18,6 +18,7 @@ from aae.data.columns import Columns
 from aae.data.memory import SOURCE
 from aae.errors import InputError
 from aae.model import Output
+from aae.noise import SUBSET
 from aae.recipes.build_model import chosen_output
 from aae.recipes.dimension import chosen_rows, principal_dimension
 from aae.recipes.methods import METHODS
@@ -25,7 +26,6 @@ from aae.recipes.schema import LabelSettings, Recipe
 from aae.scaling import Scaling, choose_column_scaling, choose_scaling
 from aae.training.data import TrainingData
 from aae.training.radii import neighbour_links, neighbour_radii
-from aae.training.trainer import SUBSET
 
 PSEUDO_ROWS = 10  # of each class, beside the labelled ones, where these say how frequent the classes are
 Source: TypeAlias = str | Path | Dataset | tuple[Any, Any] | Any

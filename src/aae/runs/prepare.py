@@ -21,7 +21,7 @@ from aae.device import describe_device
 from aae.errors import InputError
 from aae.files import pack_tensors, read_bytes, unpack_tensors, write_bytes, write_json, write_tensors
 from aae.model import Model
-from aae.noise import Noise, seeded, torch_state
+from aae.noise import INIT, Noise, seeded, torch_state
 from aae.recipes import Recipe
 from aae.recipes.build_data import (
     fingerprint,
@@ -42,7 +42,7 @@ from aae.training.checkpoints import Place, remove_older_checkpoints
 from aae.training.data import TrainingData
 from aae.training.loop import TrainingJob
 from aae.training.run_directory import RunDirectory
-from aae.training.trainer import INIT, Trainer
+from aae.training.trainer import Trainer
 from aae.training.weights import load_module
 
 

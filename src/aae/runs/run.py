@@ -18,7 +18,7 @@ from aae.device import choose_device, usual_state
 from aae.display import html_table, some
 from aae.errors import InputError, note
 from aae.files import check_finite_tensors, read_tensors, tensor_sizes
-from aae.noise import MetaNoise, Noise
+from aae.noise import INIT, MetaNoise, Noise
 from aae.recipes import Recipe, custom
 from aae.recipes.build_data import Source
 from aae.recipes.build_model import build_model
@@ -26,7 +26,6 @@ from aae.runs.rows import read_table
 from aae.runs.scores import ScoredRows
 from aae.scaling import Scaling
 from aae.training.run_directory import RunDirectory
-from aae.training.trainer import INIT
 from aae.training.weights import check_sizes, load_module
 from aae.views.methods import Plots
 from aae.views.view import View

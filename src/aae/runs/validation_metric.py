@@ -10,12 +10,11 @@ from aae.data import Dataset
 from aae.device import usual_state
 from aae.errors import InputError, unknown
 from aae.evaluation.metrics import describe
-from aae.noise import Noise
+from aae.noise import INIT, Noise
 from aae.recipes import Recipe
 from aae.recipes.build_data import labelled_rows, load_data, with_scaling
 from aae.recipes.build_model import build_model
 from aae.runs.evaluate import validate
-from aae.training.trainer import INIT
 
 DEFAULTS = ("validation_error_percent", "validation_reconstruction")
 

@@ -8,11 +8,11 @@ import torch
 from helpers import small_networks
 
 from aae import recipes
-from aae.noise import Noise
+from aae.noise import INIT, Noise
 from aae.recipes.build_data import load_data, training_data, with_scaling
 from aae.recipes.build_model import build_model, build_phases
 from aae.training.acceleration.prefetch import STEPS, Prefetch
-from aae.training.trainer import INIT, Trainer
+from aae.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 
