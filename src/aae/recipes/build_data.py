@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -27,6 +28,10 @@ from aae.scaling import Scaling, choose_column_scaling, choose_scaling
 from aae.training.data import TrainingData
 from aae.training.radii import neighbour_links, neighbour_radii
 
+SHARED = (  # settings that rows from Python have as files do
+    *("validation", "test", "label_column", "id_column", "ignore_columns", "unlabelled"),
+    *("covariates", "missing", "handle_unknown", "layer"),
+)
 PSEUDO_ROWS = 10  # of each class, beside the labelled ones, where these say how frequent the classes are
 Source: TypeAlias = str | Path | Dataset | tuple[Any, Any] | Any
 """A name, a path, rows, (rows, labels), or a data set."""
@@ -51,6 +56,7 @@ def load_data(recipe: Recipe, source: Source | None = None) -> Dataset:
     if isinstance(source, Dataset):
         return source
     d = recipe.data
+    shared = {name: getattr(d, name) for name in SHARED} | {"kinds": d.columns}
     if source is None and d.source == SOURCE:
         raise InputError(
             f"data.source is {SOURCE!r}: the rows were given from Python; expected them again, data=(rows, labels), or a file "
@@ -64,47 +70,19 @@ def load_data(recipe: Recipe, source: Source | None = None) -> Dataset:
             rows, labels = source
         if d.labels_file is not None:
             raise InputError(f"data.labels_file is {d.labels_file!r}; rows from Python expect data=(rows, labels)")
-        return datasets.from_arrays(
-            rows,
-            labels,
-            validation=d.validation,
-            test=d.test,
-            label_column=d.label_column,
-            id_column=d.id_column,
-            ignore_columns=d.ignore_columns,
-            unlabelled=d.unlabelled,
-            kinds=d.columns,
-            covariates=_several(d.covariates),
-            missing=d.missing,
-            handle_unknown=d.handle_unknown,
-            layer=d.layer,
-        )
+        return datasets.from_arrays(rows, labels, **shared)
     labels_file = d.labels_file
     if source is not None and labels_file is not None and not Path(labels_file).exists():
         labels_file = str(Path(source).parent / Path(labels_file).name)
     return datasets.load(
         d.source if source is None else str(source),
-        validation=d.validation,
-        test=d.test,
-        label_column=d.label_column,
         labels=labels_file,
-        unlabelled=d.unlabelled,
-        id_column=d.id_column,
-        ignore_columns=d.ignore_columns,
         header=d.header,
         image_size=d.image_size,
         fold=d.fold,
         colour=d.colour,
-        kinds=d.columns,
-        covariates=_several(d.covariates),
-        missing=d.missing,
-        handle_unknown=d.handle_unknown,
-        layer=d.layer,
+        **shared,
     )
-
-
-def _several(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -243,57 +221,33 @@ def training_data(
     unless given as `links`, where the graph of neighbours is one of the losses. Covariates are no part of what makes rows
     neighbours.
     """
-    if table is not None:
-        return _table_data(recipe, split, scaling, labelled, radii, links, table)
-    rows, neighbours = split.rows, recipe.training.losses.neighbours
-    read = partial(rows.take, axis=0) if isinstance(rows, np.memmap) and rows.flags.writeable else None
-    if radii is None and neighbours is not None:
-        radii = neighbour_radii(_tensor(rows), scaling, neighbours)
-    linked = recipe.training.losses.linked
-    if links is None and linked is not None:
-        links = neighbour_links(_tensor(rows), scaling, linked)
+    stored, losses = split.rows, recipe.training.losses
+    if (
+        labelled is not None and METHODS[recipe.model.method].labelled_only
+    ):  # an epoch is one pass over the labelled rows
+        assert split.labels is not None
+        known = torch.from_numpy(split.labels[labelled])
+        return TrainingData(_tensor(stored[labelled]), scaling, known, torch.arange(len(labelled)))
+    read, observed = None, None
+    if table is None:
+        rows = inner = _tensor(stored)
+        read = partial(stored.take, axis=0) if isinstance(stored, np.memmap) and stored.flags.writeable else None
+    else:  # it is scaled once
+        rows = _scaled(split, scaling)
+        inner, scaling = _inner(rows, table), Scaling.identity()
+        if recipe.data.missing == "mask":
+            observed = torch.from_numpy(~np.isnan(np.asarray(stored)))
+    if radii is None and losses.neighbours is not None:
+        radii = neighbour_radii(inner, scaling, losses.neighbours)
+    if links is None and losses.linked is not None:
+        links = neighbour_links(inner, scaling, losses.linked)
+    data = TrainingData(rows, scaling, radii=radii, links=links, observed=observed, read=read)
     if labelled is None:
-        return TrainingData(_tensor(rows), scaling, radii=radii, links=links, read=read)
+        return data
     assert split.labels is not None
-    labels = np.full(len(rows), -1, dtype=np.int64)
+    labels = np.full(len(stored), -1, dtype=np.int64)
     labels[labelled] = split.labels[labelled]
-    if METHODS[recipe.model.method].labelled_only:  # an epoch is one pass over the labelled rows
-        return TrainingData(
-            _tensor(rows[labelled]), scaling, torch.from_numpy(labels[labelled]), torch.arange(len(labelled))
-        )
-    return TrainingData(
-        _tensor(rows), scaling, torch.from_numpy(labels), torch.from_numpy(labelled), radii, links, read=read
-    )
-
-
-def _table_data(
-    recipe: Recipe,
-    split: Split,
-    scaling: Scaling,
-    labelled: NDArray[np.int64] | None,
-    radii: torch.Tensor | None,
-    links: torch.Tensor | None,
-    table: Columns,
-) -> TrainingData:
-    """Collect what a run trains on of a table by kind, scaled already, with what is known of it."""
-    rows = _scaled(split, scaling)
-    inner = _inner(rows, table)
-    neighbours, linked = recipe.training.losses.neighbours, recipe.training.losses.linked
-    same = Scaling.identity()
-    if radii is None and neighbours is not None:
-        radii = neighbour_radii(inner, same, neighbours)
-    if links is None and linked is not None:
-        links = neighbour_links(inner, same, linked)
-    observed = None
-    if recipe.data.missing == "mask":
-        observed = torch.from_numpy(~np.isnan(np.asarray(split.rows)))
-    if labelled is None:
-        return TrainingData(rows, same, radii=radii, links=links, observed=observed)
-    assert split.labels is not None
-    labels = np.full(len(rows), -1, dtype=np.int64)
-    labels[labelled] = split.labels[labelled]
-    known = torch.from_numpy(labels), torch.from_numpy(labelled)
-    return TrainingData(rows, same, *known, radii, links, observed=observed)
+    return replace(data, labels=torch.from_numpy(labels), labelled=torch.from_numpy(labelled))
 
 
 def _scaled(split: Split, scaling: Scaling) -> torch.Tensor:
