@@ -28,10 +28,10 @@ import torch
 
 from aae import recipes
 from aae.data import Dataset, Split
-from aae.noise import Noise
-from aae.recipes.build_data import labelled_rows, make_scaling, training_data
+from aae.noise import INIT, Noise
+from aae.recipes.build_data import labelled_rows, training_data, with_scaling
 from aae.recipes.build_model import build_model, build_phases
-from aae.training.trainer import INIT, Trainer
+from aae.training.trainer import Trainer
 
 ROWS, SMALL = 604_388, 20_000
 SHAPE = (32, 32, 3)
@@ -67,7 +67,7 @@ def measure(file: Path | None, steps: int, rounds: int) -> dict[str, float]:
     recipe = recipes.read("table2-svhn-1000")
     labelled = labelled_rows(recipe, dataset)
     model = build_model(recipe.model, SHAPE, 10, Noise(0, INIT))
-    scaling = make_scaling(recipe.data, recipe.model, rows)
+    scaling = with_scaling(recipe, rows)[1]
     data = training_data(recipe, dataset.train, scaling, labelled)
     trainer = Trainer(model, build_phases(recipe, model), data, recipe.training, torch.device("cpu"))
     times: list[float] = []

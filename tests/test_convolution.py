@@ -15,7 +15,7 @@ from aae.losses import half_squared_error
 from aae.networks import Dropout, initialize
 from aae.noise import Noise
 from aae.recipes import Recipe
-from aae.recipes.build_data import make_scaling
+from aae.recipes.build_data import with_scaling
 from aae.recipes.build_model import build_model, build_phases
 from aae.runs.train import train
 from aae.training.trainer import Trainer, TrainingData
@@ -161,7 +161,7 @@ def trained(epochs: int) -> tuple[nn.Module, torch.Tensor, Trainer]:
     )
     labels = torch.arange(400) // 200
     model = build_model(one.model, (8, 8, 3), 2, Noise(0))
-    scaling = make_scaling(one.data, one.model, stored)
+    scaling = with_scaling(one, stored)[1]
     data = TrainingData(torch.from_numpy(stored), scaling, labels, torch.arange(400))
     trainer = Trainer(model, build_phases(one, model), data, one.training, torch.device("cpu"))
     while trainer.epoch < epochs:

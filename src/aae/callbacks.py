@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from aae.device import usual_state
-from aae.errors import InputError
+from aae.errors import InputError, needs_extra
 from aae.noise import Noise
 from aae.training.callbacks import Callback, Training
 
@@ -58,7 +58,7 @@ class WandB(Callback):
         try:
             import wandb
         except ImportError:
-            raise _missing("wandb") from None
+            raise needs_extra("Weights & Biases", "wandb") from None
         options = {"name": training.title, **self.options}
         self._run = wandb.init(config={**training.settings, **options.pop("config", {})}, **options)
 
@@ -90,7 +90,7 @@ class MLflow(Callback):
         try:
             from mlflow import MlflowClient
         except ImportError:
-            raise _missing("mlflow") from None
+            raise needs_extra("MLflow", "mlflow") from None
         if self.uri is None or "://" not in self.uri:
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
         self._client = MlflowClient(tracking_uri=self.uri)
@@ -168,7 +168,3 @@ def _count(name: str, value: int) -> int:
     if value < 1:
         raise InputError(f"{name} is {value}; expected 1 or larger")
     return int(value)
-
-
-def _missing(package: str) -> InputError:
-    return InputError(f"{package} is not installed; expected: pip install 'adversarial-autoencoder[{package}]'")

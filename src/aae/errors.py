@@ -69,6 +69,11 @@ def unknown(kind: str, found: str, known: Iterable[str]) -> InputError:
     return InputError(f"unknown {kind} {found!r}; {hint}")
 
 
+def needs_extra(what: str, extra: str) -> InputError:
+    """Create the error for what cannot be done as an extra of the package is not installed; `what` opens its message."""
+    return InputError(f"{what} needs the extra {extra!r}; expected: pip install 'adversarial-autoencoder[{extra}]'")
+
+
 def reason(error: Exception) -> str:
     """Return on one line what an exception of another library says, or of what kind it is."""
     text = " ".join(str(error).split()) or type(error).__name__

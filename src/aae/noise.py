@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+# Streams of one seed: what each is for.
+INIT, SUBSET, ORDER, LABELLED_ORDER, STEPS, SAMPLES, CODES, LIKELIHOOD = range(8)
 _guard, _inside, _outside = threading.Lock(), 0, torch.empty(0)  # of `seeded`
 
 

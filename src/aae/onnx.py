@@ -40,14 +40,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from aae.anomaly_score import AnomalyScore
 from aae.convolution import Convolution
 from aae.data.columns import Columns
-from aae.errors import InputError
+from aae.errors import needs_extra
 from aae.files import new_folder
 from aae.latents import Codes
 from aae.model import AdversarialAutoencoder, Model
 from aae.networks import Dense
 from aae.scaling import Scaling
 
-LIBRARY = "adversarial-autoencoder"
 OPSET = 18  # ONNX 1.13; the exporter writes no lower one by itself
 EXAMPLE = 2  # rows in the batch that the graphs are traced with
 
@@ -113,9 +112,7 @@ def write_onnx(what: Exported, folder: str | Path) -> list[Path]:
             import onnx_ir.passes.common as passes
             import onnxscript  # noqa: F401  torch.onnx needs it
     except ImportError:
-        raise InputError(
-            f"{folder}: ONNX files need the extra 'export'; expected: pip install '{LIBRARY}[export]'"
-        ) from None
+        raise needs_extra(f"{folder}: ONNX", "export") from None
     model, scaling = copy.deepcopy(what.model).cpu().eval(), copy.deepcopy(what.scaling).cpu()
     _fuse_norms(model)
     rows = {"rows": torch.zeros(EXAMPLE, *what.shape, dtype=getattr(torch, what.dtype))}

@@ -18,7 +18,7 @@ import torch
 
 from aae.data import fetch, load, names, read_rows, svhn
 from aae.errors import InputError
-from aae.recipes.build_data import make_scaling
+from aae.recipes.build_data import with_scaling
 from aae.runs.recipe import read_recipe
 
 REAL = Path(os.environ.get("AAE_DATA", "missing"))
@@ -240,7 +240,7 @@ def test_standardizing_goes_block_by_block_and_leaves_constant_columns(machine, 
     images[:, 0, 0, 0], images[:, 31, 31, 2] = 9, 0
     data = load(str(write(machine / "own" / svhn.TRAIN, images, LABELS[svhn.TRAIN]).parent), test=0)
     recipe = read_recipe("table2-mnist-100", ["model.output=linear", "data.scaling=standardize"])
-    scaling = make_scaling(recipe.data, recipe.model, data.train.rows)
+    scaling = with_scaling(recipe, data.train.rows)[1]
     flat = images.reshape(25, -1).astype(np.float64)
     np.testing.assert_allclose(scaling.offset, flat.mean(0), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(1 / scaling.factor[1:-1], flat.std(0)[1:-1], rtol=1e-5)

@@ -13,7 +13,7 @@ import aae
 from aae.errors import InputError
 from aae.estimators.weights import repeat, row_order
 from aae.noise import Noise
-from aae.training.trainer import weighted_order
+from aae.training.data import weighted_order
 
 TINY = {"hidden_layer_sizes": (16,), "discriminator_layer_sizes": (8,), "batch_size": 20, "random_state": 0}
 ROWS, LABELS = make_blobs([90, 10], 4, centers=np.array([[0.0] * 4, [1.2] * 4]), random_state=0)

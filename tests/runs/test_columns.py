@@ -130,3 +130,13 @@ def test_text_is_read_as_categories_with_a_note(tmp_path):
             "map", FRAME.assign(age=1.0 * np.arange(N)).dropna()[["age", "cell"]], run=tmp_path / "r", **SMALL
         )
     assert run.table.kinds == ("numerical", "categorical")
+
+
+def test_settings_of_a_table_are_compared(tmp_path):
+    FRAME.drop(columns="label").to_csv(tmp_path / "t.csv", index=False)
+    settings = {**SMALL, **TOLD, "data__validation": 0.2, "model__style__dim": "auto", "epochs": 1}
+    settings = {key.replace("epochs", "training__epochs"): value for key, value in settings.items()}
+    grid = {"training__batch_size": [16, 32]}
+    found = aae.sweep("anomalies", tmp_path / "s", data=tmp_path / "t.csv", settings=settings, grid=grid)
+    assert [one.failed for one in found.rows] == [[], []]
+    assert all(np.isfinite(one.values).all() for one in found.rows)

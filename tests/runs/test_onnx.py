@@ -254,7 +254,7 @@ def test_bad_input(place, capfd, words, expected):
 @pytest.mark.parametrize("missing", ["onnxscript", "onnx_ir"])
 def test_without_the_extra(place, capfd, monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
-    expected = r"new: ONNX files need the extra 'export'; expected: pip install 'adversarial-autoencoder\[export\]'$"
+    expected = r"new: ONNX needs the extra 'export'; expected: pip install 'adversarial-autoencoder\[export\]'$"
     refused(place, capfd, "export demo -o new", expected)
 
 

@@ -16,7 +16,7 @@ from aae.cli import run as command
 from aae.errors import InputError, InterruptedTrainingError
 from aae.figures.sweep import plot_settings
 from aae.sweeps import Execution
-from aae.sweeps.queue import _definition_lock
+from aae.sweeps.queue import LOCK_SECONDS
 from aae.sweeps.search import EPOCHS, is_behind
 from aae.training.run_directory import RunDirectory
 
@@ -210,7 +210,7 @@ def test_commands_that_begin_at_once_wait_for_each_other(tmp_path, monkeypatch):
     release = threading.Timer(0.2, holder.__exit__, (None, None, None))
     began = time.monotonic()
     release.start()
-    with _definition_lock(tmp_path / "s"):
+    with RunDirectory(tmp_path / "s/.definition").lock(LOCK_SECONDS):
         assert time.monotonic() - began >= 0.2
     release.join()
     monkeypatch.setattr("aae.sweeps.queue.LOCK_SECONDS", 0)

@@ -268,7 +268,7 @@ def test_without_an_extra_a_line_names_it(tmp_path, monkeypatch, capsys):
         (["--dask", "tcp://127.0.0.1:9"], "dask"),
     ):
         assert command(words("--run", str(tmp_path / "s"), *more)) == 2
-        assert f"expected pip install 'adversarial-autoencoder[{extra}]'" in capsys.readouterr().err
+        assert f"expected: pip install 'adversarial-autoencoder[{extra}]'" in capsys.readouterr().err
 
 
 def test_values_are_read_as_in_toml_and_bare_words_as_texts():

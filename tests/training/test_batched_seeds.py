@@ -1,6 +1,7 @@
 """Seeds trained together are the seeds trained alone, up to rounding."""
 
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -95,6 +96,15 @@ def test_a_replica_in_bf16_keeps_its_weights_in_full(tmp_path):
     for found, trainer in zip(together.run_epoch(), alone, strict=True):
         assert found == pytest.approx(trainer.run_epoch(), rel=0.03, abs=0.03)
     assert {p.dtype for trainer in together.trainers for p in trainer.module.parameters()} == {torch.float32}
+
+
+def test_missing_values_are_left_out_by_every_replica(tmp_path):
+    alone, others = (trainers("figure2a", (3, 4), tmp_path / where) for where in ("alone", "together"))
+    for trainer in (*alone, *others):
+        observed = Noise(trainer.settings.seed, 0).uniform(len(trainer.data.rows), 64) < 0.5
+        trainer.data = replace(trainer.data, observed=observed)
+    for found, trainer in zip(BatchedSeeds(others).run_epoch(), alone, strict=True):
+        assert found == pytest.approx(trainer.run_epoch(), rel=1e-3)
 
 
 def test_every_replica_draws_from_its_own_stream():

@@ -20,17 +20,16 @@ from aae import data as datasets
 from aae.data import Dataset, Split
 from aae.device import choose_device, describe_device
 from aae.errors import InputError
-from aae.noise import Noise
+from aae.noise import INIT, Noise
 from aae.recipes import Recipe
 from aae.recipes.build_data import labelled_rows, load_data, training_data, with_scaling
 from aae.recipes.build_model import build_model, build_phases
-from aae.recipes.dimension import with_dimension
 from aae.training.acceleration.compiled import CompiledStep
 from aae.training.acceleration.matmul import faster
 from aae.training.batched_seeds import BatchedSeeds
 from aae.training.optimizers import Optimizer
 from aae.training.phases import Phase
-from aae.training.trainer import INIT, Trainer
+from aae.training.trainer import Trainer
 
 WARM_UP = 3  # steps before anything is measured
 STREAM = 2**25  # float32 numbers in each buffer of the bandwidth measurement (128 MiB, larger than any cache)
@@ -295,7 +294,6 @@ def table(results: Sequence[dict[str, Any]]) -> Table:
 def make_trainer(recipe: Recipe, device: torch.device) -> Trainer:
     """Create what `aae.train` builds, on made-up rows."""
     dataset = _make_up(recipe)
-    recipe = with_dimension(recipe, dataset)
     recipe, scaling = with_scaling(recipe, dataset.train.rows)
     model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(recipe.training.seed, INIT)).to(
         device

@@ -13,10 +13,9 @@ from aae.data.checks import Part
 from aae.data.formats import Format, Options, Parts, ends_with
 from aae.data.reading import damaged, require_memory
 from aae.data.values import plain_values, values_of
-from aae.errors import InputError, unknown
+from aae.errors import InputError, needs_extra, unknown
 from aae.files import replacing
 
-EXTRA = "adversarial-autoencoder[anndata]"
 SAMPLED_VALUES = 2**20  # that are looked at to tell counts from other numbers
 
 
@@ -30,7 +29,7 @@ def open_file(path: str | Path) -> Any:
     try:
         import anndata
     except ImportError:
-        raise InputError(f"{path}: .h5ad files need the extra 'anndata'; expected: pip install '{EXTRA}'") from None
+        raise needs_extra(f"{path}: .h5ad", "anndata") from None
     with damaged(Path(path), "an .h5ad file"):
         return anndata.read_h5ad(path)
 

@@ -18,8 +18,7 @@ from aae.errors import InterruptedTrainingWarning
 from aae.estimators.base import AdversarialTransformer
 from aae.estimators.rows import Labels, Rows
 from aae.estimators.weights import Weights, repeat
-from aae.noise import Noise
-from aae.training.trainer import ORDER
+from aae.noise import ORDER, Noise
 
 KEPT_ROWS, KEPT_VALUES = (50, 1000), 2**20  # of a sample of all rows seen: 4 MiB, unless rows are very long
 FOLDS = 3  # in which few rows are scored by estimators that did not train on them

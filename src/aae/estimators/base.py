@@ -1,4 +1,4 @@
-"""What all estimators share: checked input, scaling, and training that can go on."""
+"""What all estimators share: scaling, and training that can go on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -14,11 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_consistent_length, column_or_1d
 from torch import Tensor
 
-from aae.arrays import UNLABELLED
-from aae.data.anndata import is_anndata, labels_of
 from aae.device import choose_device
 from aae.errors import (
     CallbackError,
@@ -26,11 +23,9 @@ from aae.errors import (
     InputError,
     InputWarning,
     InterruptedTrainingWarning,
-    reason,
 )
-from aae.estimators.building import ModelBuilder
+from aae.estimators.checked_input import CheckedInput
 from aae.estimators.fitting import architecture, refuse_changes
-from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, two_classes
 from aae.estimators.optimizers import usual_optimizers, with_optimizers
 from aae.estimators.rows import (
     SHORT,
@@ -41,13 +36,12 @@ from aae.estimators.rows import (
     scaled,
 )
 from aae.estimators.sparse import take
-from aae.estimators.tables import are_names
 from aae.estimators.training_data import links, radii, training_data, whole_batches
-from aae.estimators.use import FittedModel
 from aae.estimators.validation import Validation, hold_out, measure
-from aae.estimators.weights import Weights, check_weights, count_rows, repeat, row_order, rows_of
+from aae.estimators.view import PlottedModel
+from aae.estimators.weights import Weights, repeat, row_order
 from aae.model import AdversarialAutoencoder
-from aae.noise import Noise, seeded, torch_state
+from aae.noise import ORDER, SAMPLES, STEPS, Noise, seeded, torch_state
 from aae.scaling import Scaling, choose_column_scaling, choose_scaling
 from aae.training.callbacks import AnyCallback, Training, call, check_callbacks
 from aae.training.diagnostics import diagnose, diagnose_codes, diagnose_labels
@@ -55,7 +49,7 @@ from aae.training.phases import Phase, adversarial_phases
 from aae.training.progress import Progress
 from aae.training.settings import LossSettings, TrainingSettings
 from aae.training.signals import Interruption
-from aae.training.trainer import ORDER, SAMPLES, STEPS, Trainer
+from aae.training.trainer import Trainer
 
 DIAGNOSED_ROWS = 1000  # that are looked at for signs of collapse
 DIAGNOSED_STEPS = 300  # after fewer nothing has collapsed: it has hardly begun
@@ -65,7 +59,7 @@ LABELLED_BATCH = 100  # labelled rows in a joint update, at most
 JOINT_EMA = 0.99  # decay of the moving average of weights, then
 
 
-class AdversarialEstimator(ModelBuilder, FittedModel):
+class AdversarialEstimator(CheckedInput, PlottedModel):
     """Base of the estimators.
 
     A subclass says with `_parts` what its model is made of, and calls `_train` with checked input. Parameters and attributes
@@ -84,10 +78,6 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
     _interrupted: Interruption  # while fitting
     _failure: CallbackError | None  # of a callback, while fitting
     best_epoch_: int
-    classes_: NDArray[Any]
-    _observed: NDArray[np.bool_] | None  # which values are known, while fitting
-    _given_rows: int  # how many were given then
-    _counted: NDArray[np.int64] | None  # the rows whose weight is above 0, while fitting, where some have weight 0
     _state: tuple[dict[str, Tensor], dict[str, Any]]  # optimizers and generators, to go on from
 
     # Training
@@ -99,94 +89,6 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
         if incremental:
             refuse_changes(self._made_with, self.get_params(deep=False))
         return incremental
-
-    def _leave_out(self, X: Any, y: Any, sample_weight: Any, covariates: Any) -> tuple[Any, Any, Weights | None, Any]:
-        """Leave rows of weight 0 out of rows, labels, weights and covariates; `_counted` are the places of the others."""
-        self._counted, self._given_rows = None, 0
-        if sample_weight is None:
-            return X, y, None, covariates
-        n = self._given_rows = count_rows(X)
-        weights = check_weights("sample_weight", sample_weight, n)
-        assert weights is not None
-        keep = np.flatnonzero(weights)
-        if len(keep) == 1:
-            raise InputError("sample_weight leaves one row; expected at least two with a weight above zero")
-        if len(keep) == n or not (y is None or count_rows(y) == n):
-            return X, y, weights, covariates
-        self._counted = keep
-        names = covariates is not None and (isinstance(covariates, str) or are_names(covariates))
-        return (
-            rows_of(X, keep, n),
-            rows_of(y, keep, n),
-            weights[keep],
-            covariates if names else rows_of(covariates, keep, n),
-        )
-
-    @contextmanager
-    def _without_the_rest(self) -> Iterator[None]:
-        """Let errors say that rows of weight 0 are left out, where some are."""
-        try:
-            yield
-        except InputError as error:
-            if self._counted is None:
-                raise
-            raise InputError(f"{error}; rows of weight 0 are left out, and not counted") from None
-
-    def _check_fit(
-        self,
-        X: Any,
-        y: Any = "no_validation",
-        *,
-        incremental: bool,
-        unlabelled: Any = None,
-        classes: Any = (),
-        covariates: Any = None,
-    ) -> Any:
-        """Check rows, and labels where there are some, for training."""
-        if incremental:
-            covariates = self._same_covariates(X, covariates)
-        if y is not None and not isinstance(y, str):
-            y = mark_unlabelled(y, unlabelled, classes)
-        with self._without_the_rest():
-            checked = self._check_rows(X, y, covariates, reset=not incremental, ensure_min_samples=2)
-            rows, labels = checked if isinstance(checked, tuple) else (checked, None)
-            rows, self._observed = self._fill_in(rows, reset=not incremental)
-        return rows if labels is None else (rows, labels)
-
-    def _check_labelled(
-        self, X: Any, y: Any, classes: Any = None, *, incremental: bool, covariates: Any = None
-    ) -> tuple[Any, Labels]:
-        """Check rows and labels for training, and number the labels among `classes_`, -1 where unlabelled.
-
-        `classes_` is found in the labels, or in `classes`, all there will be; training that goes on has it already.
-        """
-        name = getattr(self, "unlabelled", None)
-        both = UNLABELLED in self.classes_ if incremental else two_classes(y if classes is None else classes, name)
-        known = [UNLABELLED, 1] if both else []
-        rows, given = self._check_fit(
-            X, y, incremental=incremental, unlabelled=name, classes=known, covariates=covariates
-        )
-        declared = given if classes is None else mark_unlabelled(classes, name, known)
-        found = find_classes(declared, both=both)
-        if not incremental:
-            self.classes_ = found
-            if both and classes is None:
-                warnings.warn(
-                    "labels are -1 and 1 alone, and both are taken for classes; if -1 marks unlabelled rows, there is one class",
-                    InputWarning,
-                    stacklevel=5,
-                )
-        elif classes is not None and found.tolist() != self.classes_.tolist():
-            raise InputError(f"classes are {found.tolist()}; the first call had {self.classes_.tolist()}")
-        if self._label_informed and not len(self.classes_):
-            raise InputError(
-                f"label_informed is set and all {len(given)} rows are unlabelled; expected labels for some"
-            )
-        if incremental and not len(self.classes_) and len(found):
-            raise InputError(
-                "labels: a warm start goes on without classes; expected -1 for every row, as in the first fit"
-            )
-        return rows, number_labels(given, self.classes_)
 
     def _train(
         self,
@@ -340,55 +242,12 @@ class AdversarialEstimator(ModelBuilder, FittedModel):
                     break
         self._failure = self._failure or call("on_train_end", callbacks, watched)
 
-    @property
-    def _scores_labels(self) -> bool:
-        """Whether it is the labels of validation rows that count, rather than the rows themselves."""
-        return False
-
     def _input_names(self, columns: int) -> Sequence[Any]:
         """Name the inputs of the networks, those of a category by its column."""
         if self.columns_ is None:
             names: Sequence[Any] = getattr(self, "feature_names_in_", range(columns))
             return names
         return [column.name for column in self.columns_.columns for _ in range(max(1, column.levels))]
-
-    def _check_validation(self, validation_data: Any, covariates: Any = None) -> Validation | None:
-        """Check validation rows, or rows and labels, given to `fit`, the last of them covariates where these are not columns."""
-        if validation_data is None:
-            return None
-        labelled, beside = self._validates_labels, None
-        if covariates is not None and not self._named_covariates:
-            given = validation_data if isinstance(validation_data, tuple) else (validation_data,)
-            if len(given) == 1 + labelled and is_anndata(given[0]):
-                given = (*given, self._decoder_covariates(given[0], None))
-            if len(given) != 2 + labelled:
-                raise InputError("validation_data: expected a tuple whose last part are the covariates of its rows")
-            *rest, beside = given
-            validation_data = tuple(rest) if labelled else rest[0]
-        if labelled != (isinstance(validation_data, tuple | list) and len(validation_data) == 2):
-            raise InputError(f"validation_data: expected {'a pair of rows and labels' if labelled else 'rows'}")
-        X, y = validation_data if labelled else (validation_data, None)
-        try:
-            y = labels_of(X, y)
-            if y is not None:
-                y = mark_unlabelled(y, getattr(self, "unlabelled", None), self.classes_)
-            outside = covariates is not None and not self._named_covariates
-            checked, observed = self._filled(X, beside if outside else None)
-            if y is None:
-                return Validation(checked, None, observed)
-            given = column_or_1d(y)
-            check_consistent_length(checked, given)
-            numbers = number_labels(given, self.classes_)
-            if not self._scores_labels and (numbers < 0).any():
-                raise InputError("found unlabelled rows (-1), expected a label for every row")
-            return Validation(checked, numbers, observed)
-        except ValueError as error:
-            raise InputError(f"validation_data: {reason(error)}") from None
-
-    @property
-    def _validates_labels(self) -> bool:
-        """Whether validation rows come with labels."""
-        return self._num_classes > 0
 
     def _epochs(self, n: int) -> int:
         if self.epochs != "auto":

@@ -14,13 +14,12 @@ from aae.estimators.parameters import Parameters
 from aae.estimators.rows import batches
 from aae.model import AdversarialAutoencoder, Output
 from aae.networks import Corruption
-from aae.noise import Noise
+from aae.noise import INIT, Noise
 from aae.priors import Categorical, FromSampler, Gaussian, Prior
-from aae.recipes.build_model import TableInputs, build_model, chosen_output
+from aae.recipes.build_model import build_model, chosen_output
 from aae.recipes.prior_settings import GaussianSettings
 from aae.recipes.schema import DecoderSettings, DiscriminatorSettings, EncoderSettings, ModelSettings, StyleSettings
 from aae.scaling.map import ROUNDING
-from aae.training.trainer import INIT
 
 CHANNELS = [32, 64]  # of the convolutions of "conv", each of which halves an image
 
@@ -94,9 +93,9 @@ class ModelBuilder(Parameters):
             for name in ("encoder", "decoder", "discriminator")
             if isinstance(module := getattr(self, name), nn.Module)
         }
-        table = None if self.columns_ is None else TableInputs.of(self.columns_)
-        shape = self._image_shape(columns - (table.covariates if table is not None else 0))
-        model = build_model(settings, shape, self._num_classes, Noise(seed, INIT), given, table)
+        covariates = 0 if self.columns_ is None else self.columns_.outer.width
+        shape = self._image_shape(columns - covariates)
+        model = build_model(settings, shape, self._num_classes, Noise(seed, INIT), given, self.columns_)
         assert isinstance(model, AdversarialAutoencoder)
         return model
 

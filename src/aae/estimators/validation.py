@@ -13,8 +13,7 @@ from aae.device import usual_state
 from aae.errors import InputError
 from aae.estimators.rows import BATCH, Labels, Places
 from aae.model import AdversarialAutoencoder
-from aae.noise import Noise
-from aae.training.trainer import ORDER
+from aae.noise import ORDER, Noise
 
 
 @dataclass(frozen=True, eq=False)

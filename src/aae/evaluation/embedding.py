@@ -54,7 +54,7 @@ def knn_accuracy_percent(
 
 
 def trustworthiness(rows: ArrayLike, codes: ArrayLike, k: int = 12, limit: int = SUBSAMPLE, seed: int = 0) -> float:
-    """Are neighbours on the map also neighbours in the data? Codes that are close though their rows are not cost.
+    """Compute whether neighbours on the map are neighbours in the data too: codes that are close though their rows are not cost.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def trustworthiness(rows: ArrayLike, codes: ArrayLike, k: int = 12, limit: int =
 
 
 def continuity(rows: ArrayLike, codes: ArrayLike, k: int = 12, limit: int = SUBSAMPLE, seed: int = 0) -> float:
-    """Do neighbours in the data stay neighbours on the map? Trustworthiness with the roles swapped.
+    """Compute whether neighbours in the data stay neighbours on the map: trustworthiness with the roles swapped.
 
     Parameters
     ----------

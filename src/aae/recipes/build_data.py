@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,14 +19,19 @@ from aae.data.columns import Columns
 from aae.data.memory import SOURCE
 from aae.errors import InputError
 from aae.model import Output
+from aae.noise import SUBSET
 from aae.recipes.build_model import chosen_output
+from aae.recipes.dimension import chosen_rows, principal_dimension
 from aae.recipes.methods import METHODS
-from aae.recipes.schema import DataSettings, LabelSettings, ModelSettings, Recipe
+from aae.recipes.schema import LabelSettings, Recipe
 from aae.scaling import Scaling, choose_column_scaling, choose_scaling
 from aae.training.data import TrainingData
 from aae.training.radii import neighbour_links, neighbour_radii
-from aae.training.trainer import SUBSET
 
+SHARED = (  # settings that rows from Python have as files do
+    *("validation", "test", "label_column", "id_column", "ignore_columns", "unlabelled"),
+    *("covariates", "missing", "handle_unknown", "layer"),
+)
 PSEUDO_ROWS = 10  # of each class, beside the labelled ones, where these say how frequent the classes are
 Source: TypeAlias = str | Path | Dataset | tuple[Any, Any] | Any
 """A name, a path, rows, (rows, labels), or a data set."""
@@ -50,6 +56,7 @@ def load_data(recipe: Recipe, source: Source | None = None) -> Dataset:
     if isinstance(source, Dataset):
         return source
     d = recipe.data
+    shared = {name: getattr(d, name) for name in SHARED} | {"kinds": d.columns}
     if source is None and d.source == SOURCE:
         raise InputError(
             f"data.source is {SOURCE!r}: the rows were given from Python; expected them again, data=(rows, labels), or a file "
@@ -63,47 +70,19 @@ def load_data(recipe: Recipe, source: Source | None = None) -> Dataset:
             rows, labels = source
         if d.labels_file is not None:
             raise InputError(f"data.labels_file is {d.labels_file!r}; rows from Python expect data=(rows, labels)")
-        return datasets.from_arrays(
-            rows,
-            labels,
-            validation=d.validation,
-            test=d.test,
-            label_column=d.label_column,
-            id_column=d.id_column,
-            ignore_columns=d.ignore_columns,
-            unlabelled=d.unlabelled,
-            kinds=d.columns,
-            covariates=_several(d.covariates),
-            missing=d.missing,
-            handle_unknown=d.handle_unknown,
-            layer=d.layer,
-        )
+        return datasets.from_arrays(rows, labels, **shared)
     labels_file = d.labels_file
     if source is not None and labels_file is not None and not Path(labels_file).exists():
         labels_file = str(Path(source).parent / Path(labels_file).name)
     return datasets.load(
         d.source if source is None else str(source),
-        validation=d.validation,
-        test=d.test,
-        label_column=d.label_column,
         labels=labels_file,
-        unlabelled=d.unlabelled,
-        id_column=d.id_column,
-        ignore_columns=d.ignore_columns,
         header=d.header,
         image_size=d.image_size,
         fold=d.fold,
         colour=d.colour,
-        kinds=d.columns,
-        covariates=_several(d.covariates),
-        missing=d.missing,
-        handle_unknown=d.handle_unknown,
-        layer=d.layer,
+        **shared,
     )
-
-
-def _several(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -242,57 +221,33 @@ def training_data(
     unless given as `links`, where the graph of neighbours is one of the losses. Covariates are no part of what makes rows
     neighbours.
     """
-    if table is not None:
-        return _table_data(recipe, split, scaling, labelled, radii, links, table)
-    rows, neighbours = split.rows, recipe.training.losses.neighbours
-    read = partial(rows.take, axis=0) if isinstance(rows, np.memmap) and rows.flags.writeable else None
-    if radii is None and neighbours is not None:
-        radii = neighbour_radii(_tensor(rows), scaling, neighbours)
-    linked = recipe.training.losses.linked
-    if links is None and linked is not None:
-        links = neighbour_links(_tensor(rows), scaling, linked)
+    stored, losses = split.rows, recipe.training.losses
+    if (
+        labelled is not None and METHODS[recipe.model.method].labelled_only
+    ):  # an epoch is one pass over the labelled rows
+        assert split.labels is not None
+        known = torch.from_numpy(split.labels[labelled])
+        return TrainingData(_tensor(stored[labelled]), scaling, known, torch.arange(len(labelled)))
+    read, observed = None, None
+    if table is None:
+        rows = inner = _tensor(stored)
+        read = partial(stored.take, axis=0) if isinstance(stored, np.memmap) and stored.flags.writeable else None
+    else:  # it is scaled once
+        rows = _scaled(split, scaling)
+        inner, scaling = _inner(rows, table), Scaling.identity()
+        if recipe.data.missing == "mask":
+            observed = torch.from_numpy(~np.isnan(np.asarray(stored)))
+    if radii is None and losses.neighbours is not None:
+        radii = neighbour_radii(inner, scaling, losses.neighbours)
+    if links is None and losses.linked is not None:
+        links = neighbour_links(inner, scaling, losses.linked)
+    data = TrainingData(rows, scaling, radii=radii, links=links, observed=observed, read=read)
     if labelled is None:
-        return TrainingData(_tensor(rows), scaling, radii=radii, links=links, read=read)
+        return data
     assert split.labels is not None
-    labels = np.full(len(rows), -1, dtype=np.int64)
+    labels = np.full(len(stored), -1, dtype=np.int64)
     labels[labelled] = split.labels[labelled]
-    if METHODS[recipe.model.method].labelled_only:  # an epoch is one pass over the labelled rows
-        return TrainingData(
-            _tensor(rows[labelled]), scaling, torch.from_numpy(labels[labelled]), torch.arange(len(labelled))
-        )
-    return TrainingData(
-        _tensor(rows), scaling, torch.from_numpy(labels), torch.from_numpy(labelled), radii, links, read=read
-    )
-
-
-def _table_data(
-    recipe: Recipe,
-    split: Split,
-    scaling: Scaling,
-    labelled: NDArray[np.int64] | None,
-    radii: torch.Tensor | None,
-    links: torch.Tensor | None,
-    table: Columns,
-) -> TrainingData:
-    """Collect what a run trains on of a table by kind, scaled already, with what is known of it."""
-    rows = _scaled(split, scaling)
-    inner = _inner(rows, table)
-    neighbours, linked = recipe.training.losses.neighbours, recipe.training.losses.linked
-    same = Scaling.identity()
-    if radii is None and neighbours is not None:
-        radii = neighbour_radii(inner, same, neighbours)
-    if links is None and linked is not None:
-        links = neighbour_links(inner, same, linked)
-    observed = None
-    if recipe.data.missing == "mask":
-        observed = torch.from_numpy(~np.isnan(np.asarray(split.rows)))
-    if labelled is None:
-        return TrainingData(rows, same, radii=radii, links=links, observed=observed)
-    assert split.labels is not None
-    labels = np.full(len(rows), -1, dtype=np.int64)
-    labels[labelled] = split.labels[labelled]
-    known = torch.from_numpy(labels), torch.from_numpy(labelled)
-    return TrainingData(rows, same, *known, radii, links, observed=observed)
+    return replace(data, labels=torch.from_numpy(labels), labelled=torch.from_numpy(labelled))
 
 
 def _scaled(split: Split, scaling: Scaling) -> torch.Tensor:
@@ -309,36 +264,42 @@ def _tensor(rows: NDArray[Any]) -> torch.Tensor:
     return torch.from_numpy(rows if rows.flags.writeable else np.array(rows))
 
 
-def make_scaling(
-    settings: DataSettings, model: ModelSettings, rows: NDArray[Any], table: Columns | None = None
-) -> Scaling:
-    """Find the scaling of rows from the training rows alone, as `data.scaling` says (see `aae.scaling.choose_scaling`).
+def with_scaling(recipe: Recipe, rows: NDArray[Any], table: Columns | None = None) -> tuple[Recipe, Scaling]:
+    """Find the scaling from the training rows alone, as `data.scaling` says, and with it what "auto" stands for in the model.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Copied with its ``model.output`` and ``model.style.dim``, where these are "auto".
+    rows : array, (n, *shape)
+        Training rows as stored.
+    table : Columns, optional
+        What the columns are, where not all of them are numbers.
 
     Raises
     ------
     InputError
         If the output is a sigmoid and the scaled rows are not inside [0, 1].
     """
-    return _scaling_and_output(settings, model, rows, table)[0]
-
-
-def with_scaling(recipe: Recipe, rows: NDArray[Any], table: Columns | None = None) -> tuple[Recipe, Scaling]:
-    """Find the scaling as `make_scaling`, and the output that ``model.output = "auto"`` stands for beside it, in the recipe."""
-    scaling, output = _scaling_and_output(recipe.data, recipe.model, rows, table)
-    if recipe.model.output != "auto":
-        return recipe, scaling
-    return recipe.model_copy(update={"model": recipe.model.model_copy(update={"output": output})}), scaling
-
-
-def _scaling_and_output(
-    settings: DataSettings, model: ModelSettings, rows: NDArray[Any], table: Columns | None
-) -> tuple[Scaling, Output]:
-    if table is not None:
+    settings, model = recipe.data, recipe.model
+    output: Output = "linear"
+    if table is not None:  # each kind has an activation of its own
         fill = settings.missing == "mask"
-        by_kind = choose_column_scaling(np.asarray(rows), table.kinds, table.levels, settings.scaling, fill=fill)
-        return by_kind, "linear" if model.output == "auto" else model.output  # each kind has an activation of its own
-    makes_rows = METHODS[model.method].makes_rows
-    scaling = choose_scaling(rows, settings.scaling, bounded=makes_rows and model.output == "sigmoid")
-    inside = not makes_rows or scaling.ends_inside(0, 1)
-    keys = "data.scaling", "model.output"
-    return scaling, chosen_output(model.output, settings.scaling, inside=inside, keys=keys)
+        scaling = choose_column_scaling(np.asarray(rows), table.kinds, table.levels, settings.scaling, fill=fill)
+    else:
+        makes_rows = METHODS[model.method].makes_rows
+        scaling = choose_scaling(rows, settings.scaling, bounded=makes_rows and model.output == "sigmoid")
+        inside = not makes_rows or scaling.ends_inside(0, 1)
+        keys = "data.scaling", "model.output"
+        output = chosen_output(model.output, settings.scaling, inside=inside, keys=keys)
+    found: dict[str, Any] = {"output": output} if model.output == "auto" else {}
+    if model.style is not None and model.style.dim == "auto":
+        dim = model.style.prior.fixed_dim or _principal_dimension(rows, scaling, table)
+        found["style"] = model.style.model_copy(update={"dim": dim})
+    return (recipe.model_copy(update={"model": model.model_copy(update=found)}) if found else recipe), scaling
+
+
+def _principal_dimension(rows: NDArray[Any], scaling: Scaling, table: Columns | None) -> int:
+    some = chosen_rows(len(rows), int(np.prod(rows.shape[1:]))).numpy()
+    scaled = scaling(torch.from_numpy(np.array(rows[some])))
+    return principal_dimension(scaled if table is None else _inner(scaled, table))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -63,7 +62,7 @@ def build_model(
     num_classes: int,
     noise: Noise,
     given: Mapping[str, nn.Module] | None = None,
-    table: TableInputs | None = None,
+    table: Columns | None = None,
 ) -> Model:
     """Create and initialize the model of a recipe.
 
@@ -83,7 +82,7 @@ def build_model(
         Source of the initial weights; custom modules keep those they come with.
     given : dict of str to torch.nn.Module, optional
         Modules that take the place of "encoder", "decoder" and "discriminator", of which each latent gets a copy.
-    table : TableInputs, optional
+    table : Columns, optional
         What the columns of a table are, where not all are numbers, or some are covariates.
 
     Returns
@@ -122,32 +121,6 @@ def build_phases(recipe: Recipe, model: Model) -> list[Phase]:
     return phases
 
 
-@dataclass(frozen=True)
-class TableInputs:
-    """What a model sees of the columns of a table.
-
-    Attributes
-    ----------
-    kinds : sequence of str
-        Of each column that is encoded and decoded (`aae.likelihoods.KINDS`); empty for half the squared error of numbers.
-    levels : sequence of int
-        How many inputs each of these has.
-    covariates : int
-        How many inputs at the end of a row are covariates.
-    """
-
-    kinds: Sequence[str]
-    levels: Sequence[int]
-    covariates: int = 0
-
-    @classmethod
-    def of(cls, columns: Columns) -> TableInputs:
-        """Describe columns."""
-        inner = columns.inner
-        kinds = () if inner.are_numbers and not columns.likelihood else inner.kinds
-        return cls(kinds, [max(1, one) for one in inner.levels], columns.outer.width)
-
-
 class Networks:
     """The networks, priors and heads that a recipe describes, for a method to make its model of.
 
@@ -163,13 +136,17 @@ class Networks:
         Seeds custom modules, and the cluster heads.
     given : dict of str to torch.nn.Module, optional
         As for `build_model`.
-    table : TableInputs, optional
+    table : Columns, optional
         As for `build_model`.
 
     Attributes
     ----------
     inputs : int
         Number of values in a row that are encoded.
+    covariates : int
+        Number of values beside them, which the decoder sees.
+    likelihood : ColumnLikelihood or None
+        Of the columns by their kinds; None for half the squared error of numbers.
     custom : list of torch.nn.Module
         The custom modules among the networks that were made.
     """
@@ -181,14 +158,19 @@ class Networks:
         num_classes: int,
         noise: Noise,
         given: Mapping[str, nn.Module] | None = None,
-        table: TableInputs | None = None,
+        table: Columns | None = None,
     ) -> None:
-        self.given, self.table = dict(given or {}), table
+        self.given = dict(given or {})
         self.settings, self.shape, self.num_classes, self.noise = settings, tuple(shape), num_classes, noise
+        self.covariates, self.likelihood = 0, None
         if table is not None:
             METHODS[settings.method].check_table()
-            if math.prod(shape) != sum(table.levels):
-                self.shape = (sum(table.levels),)
+            inner, self.covariates = table.inner, table.outer.width
+            levels = [max(1, one) for one in inner.levels]
+            if math.prod(shape) != sum(levels):
+                self.shape = (sum(levels),)
+            if table.likelihood or not inner.are_numbers:
+                self.likelihood = ColumnLikelihood(inner.kinds, levels)
         self.inputs = math.prod(self.shape)
         self.custom: list[nn.Module] = []
 
@@ -290,20 +272,18 @@ class Networks:
             if not self.num_classes:
                 raise InputError("the data has no labels; model.decoder_sees_label expects a label for every row")
             decoder_inputs += self.num_classes
-        table, likelihood = self.table, None
-        if table is not None:
-            decoder_inputs += table.covariates
-            likelihood = ColumnLikelihood(table.kinds, table.levels) if table.kinds else None
         return AdversarialAutoencoder(
             encoder,
             latents,
-            self.decoder(decoder_inputs),
-            output=settings.activation if likelihood is None else "linear",  # each kind has an activation of its own
+            self.decoder(decoder_inputs + self.covariates),
+            output=settings.activation
+            if self.likelihood is None
+            else "linear",  # each kind has an activation of its own
             corruption=self.corruption(),
             decoder_classes=self.num_classes if settings.decoder_sees_label else None,
             cluster_heads=heads,
-            likelihood=likelihood,
-            covariates=0 if table is None else table.covariates,
+            likelihood=self.likelihood,
+            covariates=self.covariates,
         )
 
     @property

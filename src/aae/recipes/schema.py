@@ -26,6 +26,8 @@ from aae.training.settings import (
 )
 
 ColumnKind = Literal["auto", "numerical", "boolean", "categorical", "count"]
+SCORED = ("aae", "autoencoder", "vae")  # methods whose models can have an anomaly score
+SCORED_MODELS = f"method {' or '.join(SCORED)}, and the latent [model.style]"
 NAME = re.compile(r"(?!\.)[^/\\:\x00-\x1f\x7f-\x9f]+")
 """One component of a path, on any system, that is not hidden."""
 
@@ -161,7 +163,7 @@ class StyleSettings(Settings):
 
     @property
     def size(self) -> int:
-        """The number of dimensions, where it is known; see `aae.recipes.dimension`."""
+        """The number of dimensions, where it is known; see `aae.recipes.build_data.with_scaling`."""
         if self.dim == "auto":
             raise InputError("model.style.dim is 'auto', which training on rows replaces; expected a number")
         return self.dim
@@ -256,6 +258,11 @@ class ModelSettings(Settings):
             raise InputError("model.output is 'auto'; expected 'linear' or 'sigmoid', as found in the training rows")
         return self.output
 
+    @property
+    def has_anomaly_score(self) -> bool:
+        """Whether rows can be scored by their codes and residuals."""
+        return self.style is not None and self.method in SCORED
+
     @field_validator("method")
     @classmethod
     def _known_method(cls, method: str) -> str:
@@ -284,9 +291,6 @@ class ModelSettings(Settings):
         if self.style is not None and fixed not in (None, self.style.dim) and self.style.dim != "auto":
             raise ValueError(f"model.style.dim is {self.style.dim}; a {self.style.prior.kind} prior expects {fixed}")
         return self
-
-
-SCORED = ("aae", "autoencoder", "vae")  # methods whose models can have an anomaly score
 
 
 class EvaluationSettings(Settings):
@@ -421,12 +425,8 @@ class Recipe(Settings):
                 f"evaluation.importance_samples is {self.evaluation.importance_samples}; method {method.name!r} has no bound of "
                 "log p(x) to tighten, expected 0"
             )
-        scored = self.model.style is not None and method.name in SCORED
-        if self.evaluation.contamination is not None and not scored:
-            raise ValueError(
-                f"evaluation.contamination does not fit the model; expected method {' or '.join(SCORED)}, and the "
-                "latent [model.style]"
-            )
+        if self.evaluation.contamination is not None and not self.model.has_anomaly_score:
+            raise ValueError(f"evaluation.contamination does not fit the model; expected {SCORED_MODELS}")
         labelled = self.training.labelled_batch_size
         if labelled is not None and method.labelled_only:
             raise ValueError(

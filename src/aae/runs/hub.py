@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, ValidationError
 
 from aae.data import NAMES
-from aae.errors import InputError, reason, unknown
+from aae.errors import InputError, needs_extra, reason, unknown
 from aae.files import new_folder, read_object, write_json, write_tensors, write_text
 from aae.recipes import Recipe, custom, reader
 from aae.runs.evaluate import read_report
@@ -303,9 +303,7 @@ def _hub(where: str) -> Iterator[ModuleType]:
     try:
         hub, errors = (importlib.import_module(f"huggingface_hub{name}") for name in ("", ".errors"))
     except ImportError:
-        raise InputError(
-            f"{where}the Hugging Face Hub needs the extra 'hub'; expected: pip install '{LIBRARY}[hub]'"
-        ) from None
+        raise needs_extra(f"{where}the Hugging Face Hub", "hub") from None
     http = errors.HfHubHTTPError.__bases__  # among them whatever its HTTP client raises
     failures: tuple[type[Exception], ...] = (*http, OSError, ValueError)
     try:

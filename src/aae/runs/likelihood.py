@@ -18,11 +18,10 @@ from aae.device import usual_state
 from aae.errors import InputError
 from aae.evaluation.parzen import ParzenEstimate, parzen_log_likelihood, reference_scores
 from aae.evaluation.quality import frechet_distance, precision_recall
-from aae.noise import Noise, seeded
+from aae.noise import LIKELIHOOD, Noise, seeded
 from aae.recipes.build_data import load_data
 from aae.runs.reference_classifier import ReferenceClassifier
 from aae.runs.run import Run
-from aae.training.trainer import LIKELIHOOD
 
 CAVEAT = (
     "the Parzen window ranks models badly: compare with parzen_training_rows_nats and parzen_centroids_nats, "

@@ -21,7 +21,7 @@ from aae.device import describe_device
 from aae.errors import InputError
 from aae.files import pack_tensors, read_bytes, unpack_tensors, write_bytes, write_json, write_tensors
 from aae.model import Model
-from aae.noise import Noise, seeded, torch_state
+from aae.noise import INIT, Noise, seeded, torch_state
 from aae.recipes import Recipe
 from aae.recipes.build_data import (
     fingerprint,
@@ -32,7 +32,7 @@ from aae.recipes.build_data import (
     with_label_shares,
     with_scaling,
 )
-from aae.recipes.build_model import TableInputs, build_model, build_phases
+from aae.recipes.build_model import build_model, build_phases
 from aae.runs.evaluate import anomaly_score, noise_variance, validate
 from aae.runs.recipe import command
 from aae.runs.resume import check_same_data, check_same_recipe, restore
@@ -42,7 +42,7 @@ from aae.training.checkpoints import Place, remove_older_checkpoints
 from aae.training.data import TrainingData
 from aae.training.loop import TrainingJob
 from aae.training.run_directory import RunDirectory
-from aae.training.trainer import INIT, Trainer
+from aae.training.trainer import Trainer
 from aae.training.weights import load_module
 
 
@@ -138,8 +138,7 @@ def prepare(
     recipe = with_label_shares(recipe, dataset, labelled, partition)
     if partition is not None:  # it is learnt as labels are
         split, labelled = replace(split, labels=partition), np.flatnonzero(partition >= 0)
-    inputs = None if table is None else TableInputs.of(table)
-    model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(seed, INIT), table=inputs)
+    model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(seed, INIT), table=table)
     model.to(device)
     synchronize(model, distributed)
     torch.manual_seed(seed)  # for modules and samplers of the user that draw from torch itself

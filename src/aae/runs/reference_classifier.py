@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from aae.baselines import SupervisedNetwork, supervised_phases
 from aae.data import Split
 from aae.networks import MLP, initialize
-from aae.noise import Noise
+from aae.noise import INIT, Noise
 from aae.posteriors import Softmax
 from aae.runs.run import Run
 from aae.training.data import TrainingData
 from aae.training.settings import OptimizerSettings, TrainingSettings
-from aae.training.trainer import INIT, Trainer
+from aae.training.trainer import Trainer
 
 STEPS = 3000
 FEATURES = 500

@@ -169,10 +169,17 @@ class StoredRows:
             self.given = dataset
         return dataset
 
-    def images(self, rows: NDArray[Any]) -> NDArray[np.float32]:
-        """Turn stored rows (n, *shape) into values in [0, 1] for plotting: black and white are the ends of the training rows."""
+    @property
+    def image_range(self) -> tuple[float, float]:
+        """The stored values that are plotted black and white: the ends of those of the training rows."""
         low, high = (0, 255) if self.metadata["rows"] == "uint8" else self.metadata.get("row_range") or (0, 1)
-        return np.clip((np.asarray(rows, np.float32) - low) / ((high - low) or 1), 0, 1)
+        return float(low), float(high)
+
+    def images(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        """Turn stored rows (n, *shape) into values in [0, 1] for plotting, by `image_range`."""
+        low, high = self.image_range
+        shown: NDArray[np.float32] = np.clip((np.asarray(rows, np.float32) - low) / ((high - low) or 1), 0, 1)
+        return shown
 
     def _rows(self, rows: ArrayLike) -> NDArray[Any]:
         """Bring rows to an array of this run's shape (n, *shape); the columns of a data frame are taken by name."""

@@ -18,15 +18,14 @@ from aae.device import choose_device, usual_state
 from aae.display import html_table, some
 from aae.errors import InputError, note
 from aae.files import check_finite_tensors, read_tensors, tensor_sizes
-from aae.noise import MetaNoise, Noise
+from aae.noise import INIT, MetaNoise, Noise
 from aae.recipes import Recipe, custom
 from aae.recipes.build_data import Source
-from aae.recipes.build_model import TableInputs, build_model
+from aae.recipes.build_model import build_model
 from aae.runs.rows import read_table
 from aae.runs.scores import ScoredRows
 from aae.scaling import Scaling
 from aae.training.run_directory import RunDirectory
-from aae.training.trainer import INIT
 from aae.training.weights import check_sizes, load_module
 from aae.views.methods import Plots
 from aae.views.view import View
@@ -142,16 +141,15 @@ class Run(ScoredRows, Plots):
                 raise InputError(f"{folder.weights}: {part} is {sizes[part]}; the run has rows of {metadata['shape']}")
         shape, classes = metadata["shape"], len(metadata["class_names"])
         table = read_table(metadata, str(folder.path))
-        inputs = None if table is None else TableInputs.of(table)
         try:
             if not own:  # before memory is taken for what the recipe says
                 with torch.device("meta"):
-                    model = build_model(recipe.model, shape, classes, MetaNoise(), table=inputs)
+                    model = build_model(recipe.model, shape, classes, MetaNoise(), table=table)
                 wanted = {f"model.{name}": tuple(tensor.shape) for name, tensor in model.state_dict().items()}
                 check_sizes(wanted, {name: size for name, size in sizes.items() if not name.startswith("scaling.")})
             tensors = read_tensors(folder.weights)
             check_finite_tensors(tensors, folder.weights)
-            model = build_model(recipe.model, shape, classes, Noise(0, INIT), table=inputs)
+            model = build_model(recipe.model, shape, classes, Noise(0, INIT), table=table)
             scaled = {name.removeprefix("scaling."): tensors.pop(name) for name in sizes if name.startswith("scaling.")}
             scaling = Scaling.from_tensors(scaled)
             load_module(model, {name.removeprefix("model."): tensor for name, tensor in tensors.items()})

@@ -15,7 +15,7 @@ from aae.device import usual_state
 from aae.errors import InputError
 from aae.files import check_finite_tensors, read_tensors
 from aae.recipes.build_data import Source
-from aae.recipes.schema import SCORED
+from aae.recipes.schema import SCORED_MODELS
 from aae.runs.use import TrainedModel
 
 
@@ -73,10 +73,8 @@ class ScoredRows(TrainedModel):
     def _score_of_training_rows(self) -> AnomalyScore:
         from aae.runs.evaluate import anomaly_score
 
-        if self.recipe.model.method not in SCORED or "style" not in self.autoencoder.latents:
-            raise InputError(
-                f"{self.folder.path}: has no anomaly score; expected method {' or '.join(SCORED)}, and the latent [model.style]"
-            )
+        if not self.recipe.model.has_anomaly_score:
+            raise InputError(f"{self.folder.path}: has no anomaly score; expected {SCORED_MODELS}")
         try:
             dataset = self.load_data()
         except InputError as error:

@@ -9,14 +9,12 @@ from pathlib import Path
 
 import torch
 
-from aae import recipes
 from aae.data import Dataset
 from aae.device import choose_device, usual_state
 from aae.errors import RESUME, InputError, InterruptedTrainingError
 from aae.noise import seeded, set_torch_state
 from aae.recipes import Recipe
 from aae.recipes.build_data import load_data
-from aae.recipes.dimension import with_dim, with_dimension
 from aae.runs.prepare import PreparedRun, prepare
 from aae.runs.resume import check_same_recipe, common_place, is_finished
 from aae.runs.run import Run
@@ -68,13 +66,6 @@ def train_seeds(
     if batched and Distributed.joined().world_size > 1:
         raise InputError("seeds are trained together by one process; expected no other processes, or seeds in turn")
     folder = Path(run or Path("runs") / recipe.name)
-    if recipe.model.style is not None and recipe.model.style.dim == "auto":
-        kept = _kept_dimension(folder) if resume else None
-        if kept is None:
-            dataset = dataset or load_data(recipe)
-            recipe = with_dimension(recipe, dataset)
-        else:
-            recipe = with_dim(recipe, kept)
     if recipe.training.min_steps:
         dataset = dataset or load_data(recipe)
         recipe = with_least_steps(recipe, len(dataset.train))
@@ -102,16 +93,6 @@ def train_seeds(
             more = turn is not turns[-1]
             data = _train(targets, choose_device(device), resume, dataset, more=more, callbacks=callbacks, like=data)
     return [Run.load(path, device, trust_modules=True) for path in paths.values()]
-
-
-def _kept_dimension(folder: Path) -> int | None:
-    """Read how many dimensions a style has that was begun with "auto" in a run folder, or one of several seeds in it."""
-    for path in (folder, *sorted(folder.glob("seed-*"))):
-        run = RunDirectory(path)
-        style = recipes.read(run.recipe).model.style if run.recipe.is_file() else None
-        if style is not None and style.dim != "auto":
-            return style.dim
-    return None
 
 
 def with_least_steps(recipe: Recipe, rows: int) -> Recipe:

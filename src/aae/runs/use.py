@@ -15,9 +15,8 @@ from aae.data.frames import as_rows, one_row
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder, Model
-from aae.noise import Noise, seeded
+from aae.noise import CODES, SAMPLES, Noise, seeded
 from aae.runs.rows import BATCH, StoredRows
-from aae.training.trainer import CODES, SAMPLES
 
 
 class TrainedModel(StoredRows):

@@ -128,7 +128,6 @@ def view(
     matched = has_style and cluster_heads is None and not METHODS[run.recipe.model.method].maps
     heads = None if cluster_heads is None else cluster_heads.weight.detach().cpu().numpy()
     images = len(run.shape) >= 2
-    low, high = (0, 255) if run.metadata["rows"] == "uint8" else run.metadata.get("row_range") or (0, 1)
     return View(
         title=title(run),
         model=model,
@@ -143,7 +142,7 @@ def view(
         prior=run.sample_prior(PRIOR) if matched else None,  # that the codes are to have
         heads=heads,
         image_shape=run.shape if images else (),
-        image_range=(float(low), float(high)),
+        image_range=run.image_range,
         columns=tuple(run.metadata.get("columns", ())),
         table=run.table,
         ids=split_rows.ids,

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from aae.errors import InputError, InterruptedTrainingError, reason
+from aae.errors import InputError, InterruptedTrainingError, needs_extra, reason
 from aae.training.signals import SIGNALS, leaves_on_request
 
 WATCH_SECONDS = 1.0  # between two looks at whether the command is still there
@@ -147,7 +147,10 @@ class Execution:
         return self if jobs is None or jobs <= workers else replace(self, jobs=max(1, workers))
 
     def _executor(self, folder: Path) -> Any:
-        submitit = _require("submitit", "slurm")
+        try:
+            import submitit
+        except ImportError:
+            raise needs_extra("Slurm", "slurm") from None
         given = {"name": "aae", "timeout_min": TIMEOUT_MINUTES, **(self.slurm or {})}
         of_executor = {key: given.pop(key) for key in [*given] if key.endswith("_max_num_timeout")}
         try:
@@ -256,23 +259,15 @@ def _is_plain() -> bool:
 
 
 def _connect(address: str, stack: ExitStack) -> None:
-    distributed = _require("distributed", "dask")
     try:
-        stack.enter_context(distributed.Client(address, timeout=10))
+        import distributed
+    except ImportError:
+        raise needs_extra("Dask", "dask") from None
+    try:
+        stack.enter_context(distributed.Client(address, timeout=10))  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError, ValueError) as error:
         raise NotStartedError(f"dask: {address}: {reason(error)}; expected the address of a scheduler") from None
     stack.enter_context(joblib.parallel_config("dask"))
-
-
-def _require(module: str, extra: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise InputError(
-            f"{module} is not installed; expected pip install 'adversarial-autoencoder[{extra}]'"
-        ) from None
 
 
 def wait_a_moment(seconds: float = 2.0) -> None:

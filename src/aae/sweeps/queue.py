@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ import numpy as np
 
 from aae.data.reading import as_text
 from aae.device import choose_device
-from aae.errors import InputError, InterruptedTrainingError, InUseError, TrainingError
+from aae.errors import InputError, InterruptedTrainingError, TrainingError
 from aae.files import expand, write_json
 from aae.recipes import Recipe
 from aae.recipes.reader import read_value
@@ -147,14 +146,17 @@ def sweep(
             definition = definition.check_data(before.metric)
     if definition.trials is not None:
         searching.require_optuna()
-    with _definition_lock(folder):
+    lock = RunDirectory(
+        folder / ".definition"
+    ).lock  # under which alone is written what the sweep is; it is gone afterwards
+    with lock(LOCK_SECONDS):
         replaced = definition.write(folder)
     try:
         if definition.trials is not None:
             return _search(definition, folder, device, execution, prune, retry)
         return _all(definition, folder, device, execution, retry)
     except NotStartedError:
-        with _definition_lock(folder):
+        with lock(LOCK_SECONDS):
             definition.withdraw(folder, replaced)
         with suppress(OSError):  # as it is where something else is in it
             folder.rmdir()
@@ -186,23 +188,6 @@ def _is_open(definition: Definition, folder: Path, retry: bool) -> bool:
         return any(trial.open_seeds() for trial in definition.grid(folder))
     searching.require_optuna()
     return searching.is_open(definition, folder)
-
-
-@contextmanager
-def _definition_lock(folder: Path) -> Iterator[None]:
-    """Keep other commands from writing what the sweep is; several that begin at once wait for each other."""
-    lock = RunDirectory(folder / ".definition").lock  # which is gone again afterwards
-    until = time.monotonic() + LOCK_SECONDS
-    with ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(lock())
-                break
-            except InUseError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.05)
-        yield
 
 
 def _with_full_paths(choices: Choices) -> Choices:

@@ -16,9 +16,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from aae.evaluation.metrics import describe
+from aae.figures.canvas import save
 from aae.figures.sweep import plot_settings
 from aae.files import write_text
-from aae.recipes import Recipe
+from aae.recipes import Recipe, dump
 from aae.runs.recipe import command
 from aae.sweeps.definition import BEST, FIGURE, TABLE, Definition
 from aae.sweeps.space import Settings, as_number, overrides
@@ -169,9 +170,6 @@ class SweepResult:
 
     def write(self) -> list[Path]:
         """Write table, figure and best recipe into the folder; returns the files."""
-        from aae.figures.canvas import save
-        from aae.recipes import dump
-
         paths = [self.folder / TABLE]
         write_text(paths[0], self._csv())
         figure = self.plot()

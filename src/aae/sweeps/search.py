@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aae.errors import InputError, InUseError
+from aae.errors import InputError, InUseError, needs_extra
 from aae.files import write_json
 from aae.recipes import Recipe
 from aae.sweeps.definition import FILE, JOURNAL, TRIALS, Definition
@@ -45,7 +45,7 @@ def require_optuna() -> Any:
     try:
         found = importlib.import_module("optuna")
     except ImportError:
-        raise InputError("optuna is not installed; expected pip install 'adversarial-autoencoder[search]'") from None
+        raise needs_extra("a search", "search") from None
     found.logging.set_verbosity(found.logging.WARNING)
     return found
 

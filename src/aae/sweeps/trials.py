@@ -29,7 +29,7 @@ from aae.recipes import Recipe
 from aae.recipes.build_data import load_data
 from aae.recipes.schema import DataSettings
 from aae.runs.recipe import read_recipe
-from aae.runs.seeds import train_seeds, with_least_steps
+from aae.runs.seeds import train_seeds, with_least_steps, with_seeds
 from aae.runs.train import train
 from aae.sweeps.space import Settings, overrides
 from aae.training.callbacks import AnyCallback
@@ -85,11 +85,7 @@ class Trial:
     @property
     def each(self) -> list[Recipe]:
         """The recipe with each seed."""
-        first = self.recipe.training.seed
-        return [
-            self.recipe.model_copy(update={"training": self.recipe.training.model_copy(update={"seed": seed})})
-            for seed in range(first, first + self.seeds)
-        ]
+        return with_seeds(self.recipe, self.seeds)
 
     def run(self, recipe: Recipe) -> RunDirectory:
         """Return the run folder of a seed."""

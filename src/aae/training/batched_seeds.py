@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -191,6 +191,7 @@ class BatchedSeeds:
             rows=rows(indices),
             labels=each("labels", indices),
             radii=each("radii", indices),
+            observed=each("observed", indices),
             neighbour_rows=None if linked is None else rows(linked),
             labelled_rows=None if labelled is None else rows(labelled),
             labelled_labels=None if labelled is None else each("labels", labelled),
@@ -199,13 +200,10 @@ class BatchedSeeds:
 
     def _loss(self, phase: Phase, tensors: dict[str, Tensor], batch: Batch, noise: BatchedNoise) -> Tensor:
         """Compute the loss of one phase for every replica (replicas,); adds codes and metrics to the batch."""
-        parts = {"rows": batch.rows, "labels": batch.labels, "radii": batch.radii, "codes": batch.codes}
-        parts |= {
-            "neighbour_rows": batch.neighbour_rows,
-            "labelled_rows": batch.labelled_rows,
-            "labelled_labels": batch.labelled_labels,
-        }
-        given = {name: part for name, part in parts.items() if part is not None}
+        parts = {field.name: getattr(batch, field.name) for field in fields(batch)}
+        given: dict[str, Any] = {name: part for name, part in parts.items() if isinstance(part, Tensor)}
+        if batch.codes is not None:
+            given["codes"] = batch.codes
 
         def loss_of_one(tensors: dict[str, Tensor], given: dict[str, Any], replica: Tensor) -> tuple[Tensor, Any, Any]:
             noise.replica = replica

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aae.noise import LABELLED_ORDER, ORDER, Noise
 from aae.scaling import Scaling
 
 
@@ -72,3 +74,28 @@ class TrainingData:
             observed=move(self.observed),
             read=read,
         )
+
+    def order(self, seed: int, epoch: int, batch_size: int) -> Tensor:
+        """Derive the mini-batches of an epoch: indices (steps, batch size); a ragged rest is left out."""
+        noise, n = Noise(seed, ORDER, epoch), len(self.rows)
+        order = noise.permutation(n) if self.weights is None else weighted_order(self.weights, n, noise)
+        return order[: n // batch_size * batch_size].view(-1, batch_size).to(self.rows.device)
+
+    def labelled_order(self, seed: int, epoch: int, steps: int, batch_size: int) -> Tensor:
+        """Derive the labelled mini-batches of an epoch: indices (steps, batch size), in as many passes as it takes."""
+        assert self.labelled is not None
+        noise, used, n = Noise(seed, LABELLED_ORDER, epoch), steps * batch_size, len(self.labelled)
+        if self.labelled_weights is None:
+            order = torch.cat([noise.permutation(n) for _ in range(math.ceil(used / n))])[:used]
+        else:
+            order = weighted_order(self.labelled_weights, used, noise)
+        return self.labelled[order.to(self.labelled.device)].view(steps, batch_size)
+
+
+def weighted_order(weights: Tensor, count: int, noise: Noise) -> Tensor:
+    """Draw `count` rows in random order, each as often as its weight (n,) says, rounded up or down at random."""
+    order = noise.permutation(len(weights))
+    ends = weights.double()[order].cumsum(0)
+    places = (torch.arange(count) + noise.uniform(1).double()) * (ends[-1] / count)
+    drawn = order[torch.searchsorted(ends, places, right=True).clamp(max=len(weights) - 1)]
+    return drawn[noise.permutation(count)]

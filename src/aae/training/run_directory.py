@@ -24,7 +24,7 @@ from aae.training.settings import Count, validation_message
 
 Record = dict[str, Any]
 LOCK = ".lock"
-ATTEMPTS = 10  # to make a folder that others may just remove
+ATTEMPTS = 10  # in a row, to make a folder that others may just remove
 
 
 class Metadata(BaseModel):
@@ -103,13 +103,18 @@ class RunDirectory:
             )
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, seconds: float = 0.0) -> Iterator[None]:
         """Keep everybody else from training into the folder, which is created if needed; a kill ends it too.
+
+        Parameters
+        ----------
+        seconds : float
+            How long to wait for another that holds it, 0 or more.
 
         Raises
         ------
         InUseError
-            If another process holds it.
+            If another process still holds it then.
         InputError
             If the folder cannot be written.
         """
@@ -121,19 +126,21 @@ class RunDirectory:
         path = self.path / LOCK
         lock = FileLock(path, timeout=0, on_acquired=name_holder if hasattr(os, "pwrite") else None, thread_local=False)
         held = True
-        for left in reversed(range(ATTEMPTS)):
+        until, left = time.monotonic() + seconds, ATTEMPTS
+        while True:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
                 lock.acquire()
                 break
             except (Timeout, RuntimeError):  # held by another process, or by another call of this one
-                raise InUseError(
-                    f"{self.path}: in use by {self._holder()}; expected a run that nobody trains"
-                ) from None
-            except (
-                FileExistsError,
-                FileNotFoundError,
-            ) as error:  # another one has just removed it, as nothing came of it
+                if time.monotonic() >= until:
+                    raise InUseError(
+                        f"{self.path}: in use by {self._holder()}; expected a run that nobody trains"
+                    ) from None
+                left = ATTEMPTS
+                time.sleep(0.05)
+            except (FileExistsError, FileNotFoundError) as error:  # another has just removed it: nothing came of it
+                left -= 1
                 if not left or (self.path.exists() and not self.path.is_dir()):
                     raise self._unwritable(error) from None
                 time.sleep(0.01)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
@@ -14,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 from aae.device import keep_freed_memory
 from aae.errors import InputError, TrainingError
 from aae.networks import batch_norms
-from aae.noise import Noise, SharedNoise, set_torch_state, torch_state
+from aae.noise import STEPS, Noise, SharedNoise, set_torch_state, torch_state
 from aae.training.acceleration.compiled import CompiledStep
 from aae.training.acceleration.cuda_graphs import StepGraph, unsupported_reason
 from aae.training.acceleration.distributed import Distributed
@@ -28,9 +27,6 @@ from aae.training.settings import TrainingSettings, weight_at
 from aae.training.signals import StoppedError
 from aae.training.stopping import BestEpoch
 from aae.training.weights import load_module
-
-# Streams of one seed: what each is for.
-INIT, SUBSET, ORDER, LABELLED_ORDER, STEPS, SAMPLES, CODES, LIKELIHOOD = range(8)
 
 
 class Trainer:
@@ -332,27 +328,15 @@ class Trainer:
 
     def _order(self) -> Tensor:
         """Derive the batches of the present epoch: indices (steps, batch)."""
-        used = self.steps_per_epoch * self.batch_size
-        noise, weights = Noise(self.settings.seed, ORDER, self.epoch), self.data.weights
-        n = len(self.data.rows)
-        order = (noise.permutation(n) if weights is None else weighted_order(weights, n, noise))[:used]
-        batches = order.view(self.steps_per_epoch, self.batch_size).to(self.device)
+        batches = self.data.order(self.settings.seed, self.epoch, self.batch_size)
         return self.distributed.slice(batches, "training.batch_size")
 
     def _labelled_order(self) -> Tensor | None:
-        """Derive the labelled batches of the present epoch, (steps, labelled batch): as many passes as it takes."""
-        labelled, size = self.data.labelled, self._labelled_batch_size
-        if labelled is None or size == 0:
+        """Derive the labelled batches of the present epoch, (steps, labelled batch)."""
+        size = self._labelled_batch_size
+        if size == 0:
             return None
-        noise = Noise(self.settings.seed, LABELLED_ORDER, self.epoch)
-        used, weights = self.steps_per_epoch * size, self.data.labelled_weights
-        passes = math.ceil(used / len(labelled))
-        order = (
-            torch.cat([noise.permutation(len(labelled)) for _ in range(passes)])[:used]
-            if weights is None
-            else weighted_order(weights, used, noise)
-        )
-        batches = labelled[order.to(self.device)].view(self.steps_per_epoch, size)
+        batches = self.data.labelled_order(self.settings.seed, self.epoch, self.steps_per_epoch, size)
         return self.distributed.slice(batches, "training.labelled_batch_size")
 
     def _finite_history(self) -> Tensor:
@@ -435,12 +419,3 @@ class Trainer:
         self._history = list(tensors["history"].to(self.device)) if "history" in tensors else []
         self.epoch, self.step, self._names = metadata["epoch"], metadata["step"], metadata["names"]
         self._compiled, self._graph = metadata.get("compiled"), None
-
-
-def weighted_order(weights: Tensor, count: int, noise: Noise) -> Tensor:
-    """Draw `count` rows in random order, each as often as its weight (n,) says, rounded up or down at random."""
-    order = noise.permutation(len(weights))
-    ends = weights.double()[order].cumsum(0)
-    places = (torch.arange(count) + noise.uniform(1).double()) * (ends[-1] / count)
-    drawn = order[torch.searchsorted(ends, places, right=True).clamp(max=len(weights) - 1)]
-    return drawn[noise.permutation(count)]

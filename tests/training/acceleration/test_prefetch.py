@@ -8,11 +8,11 @@ import torch
 from helpers import small_networks
 
 from aae import recipes
-from aae.noise import Noise
-from aae.recipes.build_data import load_data, make_scaling, training_data
+from aae.noise import INIT, Noise
+from aae.recipes.build_data import load_data, training_data, with_scaling
 from aae.recipes.build_model import build_model, build_phases
 from aae.training.acceleration.prefetch import STEPS, Prefetch
-from aae.training.trainer import INIT, Trainer
+from aae.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 
@@ -65,7 +65,7 @@ def trainer_of(rows_file):
     recipe = recipes.read("figure2a", [f"data.source={rows_file}", "data.validation=0", "data.test=0", *changes])
     dataset = load_data(recipe)
     model = build_model(recipe.model, dataset.shape, 0, Noise(0, INIT))
-    scaling = make_scaling(recipe.data, recipe.model, dataset.train.rows)
+    scaling = with_scaling(recipe, dataset.train.rows)[1]
     data = training_data(recipe, dataset.train, scaling, None)
     return dataset.train.rows, Trainer(model, build_phases(recipe, model), data, recipe.training, CPU)
 
