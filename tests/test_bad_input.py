@@ -541,6 +541,14 @@ COMMANDS = {
     ),
     "negative seed": ("sample runs/demo --seed -1 -o x.npy", r"Invalid value for '--seed': .*(equal to 0|x>=0)"),
     # outputs
+    "input as output": (
+        "encode runs/demo images.npy -o runs/../images.npy",
+        r"images\.npy: found the input as the output too; expected another file, as this one would be lost",
+    ),
+    "end as output": (
+        "interpolate runs/demo images.npy --to rows.npy -o rows.npy",
+        r"rows\.npy: found the input as the output too; expected another file",
+    ),
     "images of plain columns": ("sample runs/table -o x.png", r"found rows of 4 plain columns, .*; expected shape"),
     "output suffix": (
         "sample runs/demo -o x.jpg",

@@ -89,27 +89,23 @@ class Metrics(SphinxDirective):
         return self.parse_text_to_nodes(metrics_table(self.arguments[0] == "logged"))
 
 
-def on_tables(task: str, folder: Path = RESULTS) -> str:
-    """Write what ``benchmarks/tables.py`` found of a task as Markdown: percent by method and table, and mean ranks."""
-    every = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("benchmarks/tables*.json"))]
-    found = next(report for report in every if task in report["tasks"])
+def on_tables(task: str, report: str, folder: Path = RESULTS) -> str:
+    """Write what ``benchmarks/tables.py`` found of a task as Markdown: percent by table and method, and mean ranks."""
+    found = json.loads((folder / "benchmarks" / f"{report}.json").read_text(encoding="utf-8"))
     ranks = found["mean_ranks"][task]
     of = found["tasks"][task]
     parts = [part for part in next(iter(of.values())) if part not in (*ranks, "seconds")]  # of ours, without a rank
-    means = {name: {method: statistics.mean(of[name][method]) for method in (*ranks, *parts)} for name in of}
-    best = {name: max(means[name][method] for method in ranks) for name in of}
+    methods = [*ranks, *parts]
     rows = []
-    for method in (*ranks, *parts):
-        cells = [f"{means[name][method]:.1f}" for name in of]
-        marked = [
-            f"**{cell}**" if method in ranks and means[name][method] == best[name] else cell
-            for name, cell in zip(of, cells, strict=True)
-        ]
-        mean = statistics.mean(means[name][method] for name in of)
-        shown = f"{ranks[method]:.1f}" if method in ranks else ""
-        rows.append([method, *marked, f"{mean:.1f}", shown])
-    rows.append(["our seconds", *(f"{statistics.mean(of[name]['seconds']):.1f}" for name in of), "", ""])
-    made = tables.markdown(["method", *of, "mean", "mean rank"], rows)
+    for name, measured in of.items():
+        means = {method: statistics.mean(measured[method]) for method in methods}
+        best = max(means[method] for method in ranks)
+        cells = [f"**{means[m]:.1f}**" if m in ranks and means[m] == best else f"{means[m]:.1f}" for m in methods]
+        rows.append([name, *cells, f"{statistics.mean(measured['seconds']):.1f}"])
+    over = {method: statistics.mean(statistics.mean(of[name][method]) for name in of) for method in methods}
+    rows.append(["mean", *(f"{over[method]:.1f}" for method in methods), ""])
+    rows.append(["mean rank", *(f"{ranks[method]:.1f}" if method in ranks else "" for method in methods), ""])
+    made = tables.markdown(["table", *methods, "our seconds"], rows)
     versions = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
     return (
         f"{made}\n\n*Percent, mean of {len(found['seeds'])} seeds; {versions}; one core. Made by `{found['command']}`.*"
@@ -117,13 +113,13 @@ def on_tables(task: str, folder: Path = RESULTS) -> str:
 
 
 class OnTables(SphinxDirective):
-    """Insert the table of a task of ``benchmarks/tables.py``."""
+    """Insert the table of a task of ``benchmarks/tables.py``, from a file in ``results/benchmarks``."""
 
-    required_arguments = 1
+    required_arguments = 2
 
     def run(self) -> list[nodes.Node]:
         """Parse the Markdown of the table."""
-        return self.parse_text_to_nodes(on_tables(self.arguments[0]))
+        return self.parse_text_to_nodes(on_tables(*self.arguments))
 
 
 def ablation(path: Path = RESULTS / "benchmarks" / "ablation.json") -> str:

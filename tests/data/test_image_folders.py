@@ -44,6 +44,45 @@ def test_splits_keep_the_names_of_their_rows(tmp_path):
         assert [f"{value:02d}.png" for value in split.rows[:, 0, 0]] == split.ids.tolist()
 
 
+@pytest.mark.parametrize(
+    ("train", "val", "test"),
+    [
+        ("train", "val", "test"),
+        ("Training", "Validation", "Testing"),
+        ("train", "valid", None),
+        ("train", None, "TEST"),
+    ],
+)
+def test_folders_of_splits_as_people_call_them(tmp_path, train, val, test):
+    for value, split in enumerate((train, val, test)):
+        for name in ("cat", "dog") if split is not None else ():
+            write(tmp_path / split / name / "0.png", value)
+    data = load(str(tmp_path), test=0)
+    assert data.class_names == ("cat", "dog")
+    assert data.train.rows[:, 0, 0].tolist() == [0, 0]
+    assert val is None or data.validation.rows[:, 0, 0].tolist() == [1, 1]
+    assert test is None or data.test.rows[:, 0, 0].tolist() == [2, 2]
+
+
+def test_two_folders_of_one_split_are_refused(tmp_path):
+    for name in ("train", "val", "valid"):
+        write(tmp_path / name / "0.png")
+    with pytest.raises(InputError, match="found a folder 'valid' beside those of splits"):
+        load(str(tmp_path))
+
+
+def test_colours_that_are_not_read_are_told(tmp_path):
+    write(tmp_path / "gray.png", (9, 9, 9), mode="RGB")
+    assert load(str(tmp_path), test=0).train.rows.shape == (1, 4, 5)  # in silence
+    write(tmp_path / "red.png", (200, 9, 9), mode="RGB")
+    with pytest.warns(
+        InputWarning, match=r"with colours are read as grayscale: 1, such as red\.png; data\.colour=true"
+    ):
+        load(str(tmp_path), test=0)
+    assert len(read_rows(tmp_path)) == 2  # which follow what the model was trained on
+    assert load(str(tmp_path), test=0, colour=True).train.rows.shape == (2, 4, 5, 3)
+
+
 def test_what_is_not_read_is_named(tmp_path):
     write(tmp_path / "a.png")
     write(tmp_path / "b.png")

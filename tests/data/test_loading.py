@@ -85,6 +85,24 @@ def test_npz_with_own_test_rows_numbers_the_classes_of_both(tmp_path):
     np.testing.assert_array_equal(data.test.rows, PICTURES[12:])
 
 
+@pytest.mark.parametrize(("x", "val"), [("x", "val"), ("X", "valid"), ("X", "validation")])
+def test_npz_with_validation_rows_of_its_own(tmp_path, x, val):
+    arrays = {f"{x}_train": COLUMNS[:12], f"{x}_{val}": COLUMNS[12:], "y_train": [0, 1] * 6, f"y_{val}": [1] * 8}
+    np.savez(tmp_path / "k.npz", **arrays)
+    data = load(str(tmp_path / "k.npz"), validation=0.5, test=0)
+    np.testing.assert_array_equal(data.validation.rows, COLUMNS[12:])
+    assert (len(data.train), data.validation.labels.tolist()) == (12, [1] * 8)
+    with pytest.raises(InputError, match="found training and validation rows, expected one set of rows"):
+        read_rows(tmp_path / "k.npz")
+
+
+@pytest.mark.parametrize("arrays", [{"X": COLUMNS}, {"x_train": COLUMNS}])
+def test_arrays_of_an_npz_file_that_are_not_read_are_named(tmp_path, arrays):
+    np.savez(tmp_path / "k.npz", **arrays, columns=list("abc"), y_other=[0] * 20)
+    with pytest.warns(InputWarning, match=r"k\.npz: not read: 'columns', 'y_other'"):
+        assert len(load(str(tmp_path / "k.npz"), test=0).train) == 20
+
+
 @pytest.mark.parametrize(("rows", "labels"), [("X", "y"), ("x", "labels"), ("images", "labels"), ("rows", "y")])
 def test_npz_with_one_set_of_rows(tmp_path, rows, labels):
     np.savez(tmp_path / "a.npz", **{rows: COLUMNS, labels: np.arange(20) % 3 - 1})
@@ -394,10 +412,10 @@ BAD = {
     ),
     "mixed": (images(("a.png", (5, 4)), ("cat/b.png", (5, 4))), ".", {}, "found images beside the folder 'cat'"),
     "third split": (
-        images(("train/a.png", (5, 4)), ("val/b.png", (5, 4))),
+        images(("train/a.png", (5, 4)), ("extra/b.png", (5, 4))),
         ".",
         {},
-        "found a folder 'val' beside 'train'",
+        "found a folder 'extra' beside those of splits",
     ),
     "not a image": (text("a.png", "hello"), ".", {}, r"a\.png: found a file that cannot be read .*, expected an image"),
     "16 bits": (lambda folder: write_image(folder / "a.png", mode="I;16"), ".", {}, "more than 8 bits"),

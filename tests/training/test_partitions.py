@@ -32,6 +32,13 @@ def test_the_partition_suits_the_shape_of_the_groups():
         assert np.array_equal(found, start_partition(_tensor(rows), PLAIN, true.max() + 1, 0))
 
 
+def test_rows_with_many_equals_are_parted_too():
+    rng = np.random.default_rng(1)
+    true = rng.integers(2, size=2000)
+    answers = np.abs(true[:, None] - (rng.random((2000, 5)) < 0.1))  # five questions: 32 rows that differ
+    assert adjusted_rand_score(true, start_partition(_tensor(answers), PLAIN, 2, 0)) > 0.9
+
+
 def test_agreement_is_the_information_of_neighbours():
     pairs = np.array([[1], [0], [3], [2]])
     assert agreement(np.array([0, 0, 1, 1]), pairs, 2) == pytest.approx(np.log(2))

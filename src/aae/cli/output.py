@@ -66,6 +66,21 @@ def print_confusion(matrices: Sequence[Sequence[Sequence[int]]], names: Sequence
     print_table(table)
 
 
+def check_output(output: Path, *sources: Path | None) -> None:
+    """Check that an output is none of the files that are read for it.
+
+    Raises
+    ------
+    InputError
+        If it is, by whatever path.
+    """
+    for source in sources:
+        if source is not None and output.exists() and source.exists() and output.samefile(source):
+            raise InputError(
+                f"{output}: found the input as the output too; expected another file, as this one would be lost"
+            )
+
+
 def write_columns(path: Path, columns: dict[str, Any], split: Any = None) -> None:
     """Write named arrays, after what identifies the rows of a split where something does and the file can hold it."""
     from aae.data import write_rows

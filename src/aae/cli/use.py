@@ -17,7 +17,7 @@ from aae.cli.options import (
     SeedOption,
     TrustOption,
 )
-from aae.cli.output import write_columns, write_model_rows
+from aae.cli.output import check_output, write_columns, write_model_rows
 from aae.errors import InputError
 
 RowsOutput = Annotated[
@@ -61,6 +61,7 @@ def predict(
 
     from aae.runs.run import Run
 
+    check_output(output, source)
     finished = Run.load(run, device.value, trust_modules=trust)
     if finished.judges:
         split = finished.read(source, labels=False)
@@ -96,6 +97,8 @@ def encode(
     """
     from aae.runs.run import Run
 
+    if output.suffix.lower() != ".h5ad":  # which keeps all it held
+        check_output(output, source)
     finished = Run.load(run, device.value, trust_modules=trust)
     split = finished.read(source, labels=False)
     columns = finished.encode(split.rows)
@@ -125,6 +128,7 @@ def reconstruct(
     """
     from aae.runs.run import Run
 
+    check_output(output, source)
     finished = Run.load(run, device.value, trust_modules=trust)
     split = finished.read(source, labels=finished.autoencoder.decoder_classes is not None)
     labels = None if split.labels is None else finished.named(split.labels)
@@ -164,6 +168,7 @@ def interpolate(
     from aae.data import Split
     from aae.runs.run import Run
 
+    check_output(output, source, to)
     finished = Run.load(run, device.value, trust_modules=trust)
     first = finished.read(source, labels=False)
     last = first.take(slice(1, None)) if to is None else finished.read(to, labels=False)
@@ -196,6 +201,7 @@ def score(
     """
     from aae.runs.run import Run
 
+    check_output(output, source)
     finished = Run.load(run, device.value, trust_modules=trust)
     split = finished.read(source, labels=False)
     scores = finished.score_samples(split.rows, data)

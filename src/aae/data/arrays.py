@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,16 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from aae.data.checks import Part
-from aae.data.formats import Format, Options, Parts, ends_with
+from aae.data.formats import Format, Options, Parts, ends_with, list_some
 from aae.data.reading import damaged, require_memory
-from aae.errors import InputError
+from aae.errors import InputError, note
 
 _ROWS, _LABELS = ("X", "x", "images", "rows"), ("y", "labels")
+_SPLITS = {
+    "train": ("train",),
+    "validation": ("val", "valid", "validation"),
+    "test": ("test",),
+}  # x_train or X_train, ...
 _DEFLATE = 1032  # to what deflate unpacks a byte at most
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -40,14 +46,15 @@ def read_npy(path: Path) -> NDArray[Any]:
 
 
 def read_npz(path: Path) -> Parts:
-    """Read named arrays: ``x_train, y_train, x_test, y_test``, or one of X, x, images, rows with one of y, labels.
+    """Read named arrays: ``x_train, y_train, x_val, y_val, x_test, y_test``, or X, x, images or rows with y or labels.
 
-    A sparse matrix as ``scipy.sparse.save_npz`` writes it is read whole, where memory holds it.
+    A sparse matrix as ``scipy.sparse.save_npz`` writes it is read whole, where memory holds it. A line says which arrays
+    were not read.
 
     Returns
     -------
     Parts
-        The rows and labels, or those to train on, and those to test on, when the file has ``x_test``.
+        The rows and labels, or those to train on, and those of the splits that the file has.
 
     Raises
     ------
@@ -63,15 +70,24 @@ def read_npz(path: Path) -> Parts:
             members = {name.removesuffix(".npy"): name for name in archive.namelist()}
             if {"format", "shape", "data"} <= members.keys():
                 return Parts(Part(str(path), _read_sparse(path, archive, members)))
-            if "x_train" in members:
-                test = _part(path, archive, members, ("x_test",), ("y_test",)) if "x_test" in members else None
-                return Parts(_part(path, archive, members, ("x_train",), ("y_train",)), test=test)
-            return Parts(_part(path, archive, members, _ROWS, _LABELS))
+            left = dict(members)
+            parts = {}
+            for split, endings in _SPLITS.items():
+                rows = [f"{x}_{ending}" for ending in endings for x in "xX"]
+                if any(key in members for key in rows):
+                    parts[split] = _part(path, archive, left, rows, [f"y_{ending}" for ending in endings])
+            if "train" not in parts:
+                left = dict(members)
+                parts = {"train": _part(path, archive, left, _ROWS, _LABELS)}
+            if left:
+                note(f"{path}: not read: {list_some(map(repr, left), 5)}")
+            return Parts(**parts)
 
 
 def _part(
-    path: Path, archive: zipfile.ZipFile, members: dict[str, str], rows: tuple[str, ...], labels: tuple[str, ...]
+    path: Path, archive: zipfile.ZipFile, members: dict[str, str], rows: Sequence[str], labels: Sequence[str]
 ) -> Part:
+    """Read rows and labels by the first of their names that there is, and take them from the `members`."""
     row_key = next((key for key in rows if key in members), None)
     label_key = next((key for key in labels if key in members), None)
     if row_key is None:
@@ -79,8 +95,8 @@ def _part(
         raise InputError(f"{path}: found the keys {keys}; expected x_train, or one of {', '.join(rows)}")
     return Part(
         f"{path}, key {row_key!r}",
-        _read_member(path, archive, members[row_key]),
-        _read_member(path, archive, members[label_key]) if label_key else None,
+        _read_member(path, archive, members.pop(row_key)),
+        _read_member(path, archive, members.pop(label_key)) if label_key else None,
         labels_where=f"{path}, key {label_key!r}",
     )
 

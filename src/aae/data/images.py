@@ -1,4 +1,4 @@
-"""Images: one file, a folder of them, a folder per class, or such folders under ``train`` and ``test``."""
+"""Images: one file, a folder of them, a folder per class, or such folders under ``train``, ``val`` and ``test``."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ SUFFIXES = (
 _KINDS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "TGA", "PCX")
 LARGEST = 1_000_000  # values of a row, that is of an image that is not resized
 _UNLABELLED = ("unlabelled", "unlabeled")
+_SPLITS = {
+    **{"train": "train", "training": "train", "test": "test", "testing": "test"},
+    **{"val": "validation", "valid": "validation", "validation": "validation"},
+}  # names of folders, in any case
+_NO_COLOURS = ("1", "L", "LA", "La")
+_GRAY = 8  # of 255, by which red, green and blue of gray pixels may differ, as in a JPEG file
 _DEEP_MODES = ("I", "F")  # more than 8 bits per value; Pillow would clip them
 _EXPECTED = f"an image ({', '.join(SUFFIXES)})"
 
@@ -42,7 +48,7 @@ def read_images(path: Path, options: Options) -> Parts:
     ----------
     path : Path
         An image, or a folder: of images (no labels), of one subfolder per class (a subfolder ``unlabelled``, or one whose name
-        stands for "no label", gives -1), or of ``train`` and ``test`` that hold either.
+        stands for "no label", gives -1), or of ``train``, and ``val`` or ``test``, that hold either.
     options : Options
         With ``image_size`` every image is brought to this height and width, whatever its proportions; without it they have
         to be of one size. With ``colour`` images are red, green and blue instead of grayscale.
@@ -51,7 +57,7 @@ def read_images(path: Path, options: Options) -> Parts:
     -------
     Parts
         uint8 rows (n, height, width) or (n, height, width, 3), in the order of the file names, which identify them, with class
-        names as labels. A line says which files were not read.
+        names as labels. A line says which files were not read, and that colours were not.
 
     Raises
     ------
@@ -64,13 +70,19 @@ def read_images(path: Path, options: Options) -> Parts:
         raise InputError(f"image_size: found {size}, expected at least 1")
     if path.is_file():
         return Parts(Part(str(path), _read_files([path], options), ids=_names([path], path.parent), id_column="file"))
-    if not (path / "train").is_dir():
+    inner = _subfolders(path)
+    if "train" not in [_SPLITS.get(folder.name.lower()) for folder in inner]:
         return Parts(_read_folder(path, options))
-    beside = [folder.name for folder in _subfolders(path) if folder.name not in ("train", "test")]
-    if beside:
-        raise InputError(f"{path}: found a folder {beside[0]!r} beside 'train', expected only 'train' and 'test'")
-    test = _read_folder(path / "test", options) if (path / "test").is_dir() else None
-    return Parts(_read_folder(path / "train", options), test=test)
+    splits: dict[str, Part] = {}
+    for folder in inner:
+        split = _SPLITS.get(folder.name.lower())
+        if split is None or split in splits:
+            raise InputError(
+                f"{path}: found a folder {folder.name!r} beside those of splits, expected no more than one each of 'train', "
+                "'val' and 'test'"
+            )
+        splits[split] = _read_folder(folder, options)
+    return Parts(**splits)
 
 
 def _read_folder(path: Path, options: Options) -> Part:
@@ -140,12 +152,13 @@ def has_images(path: Path) -> bool:
 
 
 def _read_files(files: list[Path], options: Options) -> NDArray[np.uint8]:
-    first, frames = _read_file(files[0], options)
+    first, frames, coloured = _read_file(files[0], options)
     require_memory(len(files) * first.size, f"{files[0].parent}: {len(files)} images of {_size(first)}")
     rows = np.empty((len(files), *first.shape), np.uint8)
     several = [files[0]] if frames > 1 else []
+    colours = [files[0]] if coloured else []
     for index, file in enumerate(files):
-        image, frames = (first, 1) if index == 0 else _read_file(file, options)
+        image, frames, coloured = (first, 1, False) if index == 0 else _read_file(file, options)
         if image.shape != first.shape:
             raise InputError(
                 f"{file}: found an image of {_size(image)}, expected {_size(first)} like {files[0].name}; "
@@ -153,6 +166,12 @@ def _read_files(files: list[Path], options: Options) -> NDArray[np.uint8]:
             )
         rows[index] = image
         several += [file] if frames > 1 else []
+        colours += [file] if coloured else []
+    if colours and not options.whole:
+        note(
+            f"{files[0].parent}: images with colours are read as grayscale: {len(colours)}, such as "
+            f"{list_some(file.name for file in colours)}; data.colour=true keeps colours"
+        )
     if several:
         note(
             f"{files[0].parent}: holding several images, of which the first is read: {len(several)}, such as "
@@ -161,8 +180,8 @@ def _read_files(files: list[Path], options: Options) -> NDArray[np.uint8]:
     return rows
 
 
-def _read_file(file: Path, options: Options) -> tuple[NDArray[np.uint8], int]:
-    """Read an image, and how many there are in the file."""
+def _read_file(file: Path, options: Options) -> tuple[NDArray[np.uint8], int, bool]:
+    """Read an image, how many there are in the file, and whether it has colours that are not read."""
     colour, size = options.colour, options.image_size
     with damaged(file, "an image"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of damaged metadata
@@ -182,10 +201,17 @@ def _read_file(file: Path, options: Options) -> tuple[NDArray[np.uint8], int]:
             if image.has_transparency_data:  # shown as on a white page
                 layer = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+            coloured = not colour and image.mode not in _NO_COLOURS and _has_colours(image)
             image = image.convert("RGB" if colour else "L")
             if size is not None:
                 image = image.resize((size, size), Image.Resampling.BICUBIC)
-            return np.asarray(image, np.uint8), frames
+            return np.asarray(image, np.uint8), frames, coloured
+
+
+def _has_colours(image: Image.Image) -> bool:
+    """Check whether an image, looked at in some of its pixels, is other than black, white and gray."""
+    seen = np.asarray(image.convert("RGB").resize((64, 64), Image.Resampling.NEAREST), np.int16)
+    return bool((np.ptp(seen, axis=2) > _GRAY).any())
 
 
 def _size(image: NDArray[Any]) -> str:

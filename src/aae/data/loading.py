@@ -54,12 +54,13 @@ def load(
     Parameters
     ----------
     source : str or Path
-        A known name (see `names`) or a path: ``.npy`` (rows); ``.npz`` (``x_train, y_train, x_test, y_test``, or one of
-        X, x, images, rows with one of y, labels, or a sparse matrix of SciPy); ``.csv``, ``.tsv``, either of them also
+        A known name (see `names`) or a path: ``.npy`` (rows); ``.npz`` (``x_train, y_train``, with
+        ``x_val, y_val, x_test, y_test`` where there are such splits, or one of X, x, images, rows with one of y, labels, or a
+        sparse matrix of SciPy); ``.csv``, ``.tsv``, either of them also
         ``.gz``, and ``.parquet``, or a folder of parts of such a table; a folder with the four IDX files of MNIST; a folder
         with ``.mat`` files of SVHN; the ``.mat`` file of TFD; a folder of images, with a subfolder per class for labels, and
-        ``train`` and ``test`` above them for splits. A name goes before a path of the same name; write ``./mnist`` for the
-        path.
+        ``train``, ``val`` and ``test`` above them for splits. A name goes before a path of the same name; write
+        ``./mnist`` for the path.
     validation : int or float
         Held out of the training rows: a number of rows, or a fraction in [0, 1). For ``mnist`` and SVHN these are the
         last rows, otherwise a fixed shuffled draw with the classes in proportion. Without effect on TFD, whose folds
@@ -145,7 +146,7 @@ def load(
     parts = _read(path, options)
     name, train = path.resolve().name, parts.train
     if labels is not None:
-        if train.labels is not None or parts.test is not None:
+        if train.labels is not None or parts.test is not None or parts.validation is not None:
             raise InputError(
                 f"labels: found {labels!r} for {path}, expected none, as that has its own labels or test rows"
             )
@@ -313,8 +314,9 @@ def read_rows(
         layer=layer,
     )
     parts = _read(path, options)
-    if parts.test is not None:
-        raise InputError(f"{path}: found training and test rows, expected one set of rows")
+    for split, held in (("test", parts.test), ("validation", parts.validation)):
+        if held is not None:
+            raise InputError(f"{path}: found training and {split} rows, expected one set of rows")
     part = parts.train if labels else replace(parts.train, labels=None)
     if table is not None:
         part = encode_part(part, table, missing=options.missing)

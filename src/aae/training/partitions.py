@@ -33,6 +33,7 @@ MANY = 50  # clusters, beyond which only k-means and Ward's method are quick
 UNSURE = 0.75  # weight of what a neighbour's cluster leaves open, beside what it tells
 FLOOR = 1e-2  # variance added to the covariances of a mixture, of rows with mean square 1
 ALIKE = 1e-3  # how far from 1 the standard deviations of columns may be that count as standardized
+EQUALS = 0.1  # share of rows that may have more equals than neighbours for spectral clustering to be tried
 LEAST = 0.2  # of an even share, that a cluster is expected to have at least, however few rows it starts with
 
 Labels = NDArray[np.int64]
@@ -46,7 +47,9 @@ def start_partition(rows: Tensor, scaling: Scaling, clusters: int, seed: int) ->
     They look at principal components of the rows, as they are and with standardized columns, because none of these methods is
     best on all tables. The best is the one in which the clusters of neighbouring rows tell most about each other: of the clusters
     A and B of a row and one of its ten neighbours the mutual information I(A; B) less 0.75 times what remains open, H(A|B), is
-    largest, in the mean over both kinds of columns. Of more than 5000 rows so many are drawn, of wide ones fewer.
+    largest, in the mean over both kinds of columns. Neighbours are unlike rows, since equal ones always agree; and spectral
+    clustering is left out where a tenth of the rows have more than ten equals, as answers to a few questions have. Of more than
+    5000 rows so many are drawn, of wide ones fewer.
 
     Parameters
     ----------
@@ -117,11 +120,14 @@ def partition_shares(partition: Labels, clusters: int) -> list[float] | None:
 
 def _best(rows: NDArray[np.float64], clusters: int, seed: int) -> Labels:
     """Find the partition in which neighbours agree most."""
-    views = _views(rows, seed)
-    k = min(NEIGHBOURS, len(rows) - 1)
-    graphs = [NearestNeighbors(n_neighbors=k).fit(view).kneighbors() for view in views]
     best, highest = np.zeros(len(rows), np.int64), -np.inf
-    for make in _partitions(views, graphs, clusters, seed):
+    distinct, which = _distinct(rows)
+    if len(distinct) == 1:
+        return best
+    views = _views(rows, seed)
+    graphs = [_graph(view, distinct, which) for view in views]
+    spread = (np.bincount(which)[which] > NEIGHBOURS).mean() <= EQUALS
+    for make in _partitions(views, graphs if spread else [], clusters, seed):
         try:
             partition = np.asarray(make(), np.int64)
         except (ArpackError, ArithmeticError, np.linalg.LinAlgError, RuntimeError, ValueError):
@@ -130,6 +136,20 @@ def _best(rows: NDArray[np.float64], clusters: int, seed: int) -> Labels:
         if score > highest:
             best, highest = partition, score
     return best
+
+
+def _distinct(rows: NDArray[np.float64]) -> tuple[Labels, Labels]:
+    """Find the first of equal rows, in their order, and for each row which of these it equals."""
+    _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return first[order], np.argsort(order)[inverse.reshape(-1)]
+
+
+def _graph(view: View, distinct: Labels, which: Labels) -> Graph:
+    """Find the neighbours of each row among the rows unlike it, each of which is the first of its equals."""
+    k = min(NEIGHBOURS, len(distinct) - 1)
+    distances, neighbours = NearestNeighbors(n_neighbors=k).fit(view[distinct]).kneighbors()
+    return distances[which], distinct[neighbours][which]
 
 
 def agreement(partition: Labels, neighbours: NDArray[np.integer], clusters: int) -> float:
