@@ -146,5 +146,5 @@ def test_label_informed_without_labels_gets_one_line(make, y, message):
 
 def test_a_sample_of_a_label_needs_a_prior_with_labels():
     model = aae.AAE(2, **{**TINY, "epochs": 1}).fit(DIGITS[:20])
-    with pytest.raises(InputError, match=r"^label is 1; expected none, where label_informed is not set$"):
+    with pytest.raises(InputError, match=r"^label is 1; expected none, as the model knows no labels$"):
         model.sample(2, label=1)

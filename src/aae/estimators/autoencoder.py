@@ -7,18 +7,14 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from aae.data.anndata import labels_of
-from aae.errors import InputError
 from aae.estimators.anomalies import AnomalyDetector
 from aae.estimators.base import AdversarialEstimator
 from aae.estimators.fitting import fitting
-from aae.estimators.labels import wanted_labels
-from aae.estimators.rows import Rows
 from aae.estimators.weights import row_order
 from aae.model import AdversarialAutoencoder
 from aae.priors import Prior
@@ -368,6 +364,10 @@ class AAE(AnomalyDetector):
         return len(self.classes_) if self.label_informed else 0
 
     @property
+    def _known_labels(self) -> NDArray[Any]:
+        return self.classes_ if self.label_informed else np.empty(0, np.int64)
+
+    @property
     def _validates_labels(self) -> bool:
         return False
 
@@ -382,43 +382,6 @@ class AAE(AnomalyDetector):
             self.latent_dim_ = principal_dimension(self._encoded_part(some))
         return super()._build(rows, seed)
 
-    def transform(self, X: ArrayLike) -> Rows:
-        """Map rows (n_samples, n_features) to codes (n_samples, latent_dim)."""
-        codes: Rows = self._codes(self._rows(X))["style"].cpu().numpy()
-        return codes
-
     def inverse_transform(self, X: ArrayLike, *, covariates: Any = None) -> Any:
         """Map codes (n_samples, latent_dim) to rows (n_samples, n_features), as `decode`."""
         return self._decoded({"style": self._check_codes(X)}, None, covariates, like=X)
-
-    def sample(
-        self,
-        n: int = 1,
-        label: Any = None,
-        *,
-        random_state: int | np.random.RandomState | None = None,
-        covariates: Any = None,
-    ) -> Any:
-        r"""Draw rows from the model: decoded samples of the prior.
-
-        Parameters
-        ----------
-        n : int
-            How many, 1 or larger.
-        label : label or array-like of them, (n,), optional
-            With `label_informed` the class of all rows, or of each, whose part of the prior is drawn from.
-        random_state : int, RandomState or None
-            Decides the draw.
-        covariates
-            As for `decode`.
-
-        Returns
-        -------
-        array or data frame, (n, n_features)
-            Rows, in the units of the training rows; columns by kind are drawn from p(x\|z), others are its mean.
-        """
-        check_is_fitted(self)
-        if label is not None and not self._num_classes:
-            raise InputError(f"label is {label!r}; expected none, where label_informed is not set")
-        labels = None if label is None else wanted_labels(label, n, self.classes_)
-        return self._draw(n, labels, random_state, covariates)

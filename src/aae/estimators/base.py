@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from torch import Tensor
 
@@ -30,6 +30,7 @@ from aae.estimators.optimizers import usual_optimizers, with_optimizers
 from aae.estimators.rows import (
     SHORT,
     Labels,
+    Rows,
     batches,
     check_place,
     draw_seed,
@@ -350,6 +351,11 @@ class AdversarialEstimator(CheckedInput, PlottedModel):
 
 class AdversarialTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, AdversarialEstimator):  # type: ignore[misc]
     """Base of the estimators whose `transform` gives as many columns as the style has dimensions."""
+
+    def transform(self, X: ArrayLike) -> Rows:
+        """Map rows (n_samples, n_features) to style codes (n_samples, latent_dim): what a label does not say."""
+        styles: Rows = self._codes(self._rows(X))["style"].cpu().numpy()
+        return styles
 
     @property
     def _n_features_out(self) -> int:

@@ -19,7 +19,6 @@ from torch import Tensor
 from aae.errors import InputError
 from aae.estimators.anomalies import ScoringEstimator
 from aae.estimators.fitting import fitting
-from aae.estimators.labels import wanted_labels
 from aae.estimators.losses import CONSISTENT, chosen_losses
 from aae.estimators.rows import BATCH, Labels, Rows
 from aae.noise import Noise
@@ -358,11 +357,6 @@ class AAEClusterer(ClusterMixin, ScoringEstimator):  # type: ignore[misc]
         """Compute q(y|x), (n_samples, n_clusters), for rows (n_samples, n_features)."""
         return self._probabilities(self._rows(X))
 
-    def transform(self, X: ArrayLike) -> Rows:
-        """Map rows (n_samples, n_features) to style codes (n_samples, latent_dim): what differs within a cluster."""
-        styles: Rows = self._codes(self._rows(X))["style"].cpu().numpy()
-        return styles
-
     @property
     def cluster_heads_(self) -> Any:
         """What each cluster looks like, (n_clusters, n_features): its one-hot label decoded with style 0 (figure 9).
@@ -378,36 +372,3 @@ class AAEClusterer(ClusterMixin, ScoringEstimator):  # type: ignore[misc]
         categories = self.model_.latent("label").prior.dim if self.model_.classifies else 1
         styles = torch.zeros(categories, self.model_.latent("style").prior.dim, dtype=torch.float32)
         return self._decoded({"label": torch.eye(categories, dtype=torch.float32), "style": styles})
-
-    def sample(
-        self,
-        n: int = 1,
-        label: Any = None,
-        *,
-        random_state: int | np.random.RandomState | None = None,
-        covariates: Any = None,
-    ) -> Any:
-        r"""Draw rows from the model.
-
-        Parameters
-        ----------
-        n : int
-            How many, 1 or larger.
-        label : int or array-like of int, (n,), optional
-            Cluster of all rows, or of each; without it clusters are drawn by their shares, see `cluster_prior`.
-        random_state : int, RandomState or None
-            Decides the draw.
-        covariates
-            As for `decode`.
-
-        Returns
-        -------
-        array or data frame, (n, n_features)
-            Rows, in the units of the training rows; columns by kind are drawn from p(x\|z), others are its mean.
-        """
-        check_is_fitted(self)
-        if label is None or not self.model_.classifies:
-            return self._draw(n, None, random_state, covariates)
-        return self._draw(
-            n, wanted_labels(label, n, np.arange(self.model_.latent("label").prior.dim)), random_state, covariates
-        )

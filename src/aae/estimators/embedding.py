@@ -21,7 +21,6 @@ from aae.errors import InputError
 from aae.estimators.anomalies import ScoringEstimator
 from aae.estimators.base import AdversarialEstimator
 from aae.estimators.fitting import fitting
-from aae.estimators.labels import wanted_labels
 from aae.estimators.losses import NEIGHBOURS, chosen_losses
 from aae.estimators.rows import Rows
 from aae.estimators.weights import check_class_weights
@@ -340,39 +339,6 @@ class AAEEmbedding(ScoringEstimator):
             return np.zeros((1, self.model_.latent("style").prior.dim), np.float32)
         heads: Rows = self.model_.cluster_heads.weight.detach().cpu().numpy().copy()
         return heads
-
-    def sample(
-        self,
-        n: int = 1,
-        label: Any = None,
-        *,
-        random_state: int | np.random.RandomState | None = None,
-        covariates: Any = None,
-    ) -> Any:
-        r"""Draw rows from the model.
-
-        Parameters
-        ----------
-        n : int
-            How many, 1 or larger.
-        label : label or array-like of them, (n,), optional
-            Class of all rows, or of each: one of `classes_`, or the number of a cluster where there are no classes.
-            Without it they are drawn, all of them equally likely, or as `cluster_prior` says.
-        random_state : int, RandomState or None
-            Decides the draw.
-        covariates
-            As for `decode`.
-
-        Returns
-        -------
-        array or data frame, (n, n_features)
-            Rows, in the units of the training rows; columns by kind are drawn from p(x\|z), others are its mean.
-        """
-        check_is_fitted(self)
-        if label is None or not self.model_.classifies:
-            return self._draw(n, None, random_state, covariates)
-        classes = self.classes_ if len(self.classes_) else np.arange(self.model_.latent("label").prior.dim)
-        return self._draw(n, wanted_labels(label, n, classes), random_state, covariates)
 
     @usual_state()
     @torch.no_grad()

@@ -9,14 +9,14 @@ from typing import Any, ClassVar, Literal, Self, cast
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import column_or_1d
 
 from aae.data.anndata import labels_of
 from aae.errors import InputError
 from aae.estimators.anomalies import ScoringEstimator
 from aae.estimators.fitting import fitting
 from aae.estimators.labels import wanted_labels
-from aae.estimators.rows import Labels, Rows
+from aae.estimators.rows import Labels
 from aae.estimators.weights import Weights
 from aae.scaling import Scaling, ScalingKind
 
@@ -219,43 +219,6 @@ class LabelledEstimator(ScoringEstimator):
     @property
     def _num_classes(self) -> int:
         return len(self.classes_)
-
-    def transform(self, X: ArrayLike) -> Rows:
-        """Map rows (n_samples, n_features) to style codes (n_samples, latent_dim): what the label does not say."""
-        styles: Rows = self._codes(self._rows(X))["style"].cpu().numpy()
-        return styles
-
-    def sample(
-        self,
-        n: int = 1,
-        label: Any = None,
-        *,
-        random_state: int | np.random.RandomState | None = None,
-        covariates: Any = None,
-    ) -> Any:
-        r"""Draw rows from the model.
-
-        Parameters
-        ----------
-        n : int
-            How many, 1 or larger.
-        label : label or array-like of them, (n,), optional
-            Class of all rows, or of each; without it classes are drawn: all of them equally likely, or
-            as `class_prior` says.
-        random_state : int, RandomState or None
-            Decides the draw.
-        covariates
-            As for `decode`.
-
-        Returns
-        -------
-        array or data frame, (n, n_features)
-            Rows, in the units of the training rows; columns by kind are drawn from p(x\|z), others are its mean.
-        """
-        check_is_fitted(self)
-        return self._draw(
-            n, None if label is None else wanted_labels(label, n, self.classes_), random_state, covariates
-        )
 
     def decode(self, codes: Any, y: Any = None, *, covariates: Any = None) -> Any:
         """Map style codes (n_samples, latent_dim) and labels (n_samples,) to rows (n_samples, n_features).

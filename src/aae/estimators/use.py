@@ -21,7 +21,7 @@ from aae.data.frames import one_row
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.estimators.labels import wanted_labels
-from aae.estimators.rows import BATCH, Labels, Rows, batches, draw_seed, scaled
+from aae.estimators.rows import BATCH, Rows, batches, draw_seed, scaled
 from aae.estimators.tables import TableRows
 from aae.model import AdversarialAutoencoder
 from aae.noise import SAMPLES, Noise, seeded
@@ -177,6 +177,13 @@ class FittedModel(TableRows):
         if y is None:
             raise InputError("y is None; expected labels, which the decoder of this model sees (section 4)")
         return torch.from_numpy(wanted_labels(y, n, np.asarray(getattr(self, "classes_", ()))))
+
+    @property
+    def _known_labels(self) -> NDArray[Any]:
+        """What labels are called: `classes_`, or where there are none the numbers of the clusters."""
+        classes = np.asarray(getattr(self, "classes_", ()))
+        categories = self.model_.label_head.num_labels if self.model_.classifies else 1
+        return classes if len(classes) else np.arange(categories)
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -381,13 +388,48 @@ class FittedModel(TableRows):
             raise InputError(f"codes have {values.shape[1]} columns; expected {expected}")
         return torch.from_numpy(np.require(values, np.float32, ["C", "W"]))
 
-    def _draw(self, n: int, labels: Labels | None, random_state: Any, covariates: Any = None) -> Any:
-        """Decode `n` samples of the prior, of the given categories (n,) if there are some."""
+    def sample(
+        self,
+        n: int = 1,
+        label: Any = None,
+        *,
+        random_state: int | np.random.RandomState | None = None,
+        covariates: Any = None,
+    ) -> Any:
+        r"""Draw rows from the model: decoded samples of the prior.
+
+        Parameters
+        ----------
+        n : int
+            How many, 1 or larger.
+        label : label or array-like of them, (n,), optional
+            Class of all rows, or of each: one of `classes_`, or the number of a cluster where there are no classes. Without it
+            they are drawn, all of them equally likely, or as `class_prior` or `cluster_prior` says. Of an `AAE` it is the class
+            whose part of the prior is drawn from, with `label_informed`.
+        random_state : int, RandomState or None
+            Decides the draw.
+        covariates
+            As for `decode`.
+
+        Returns
+        -------
+        array or data frame, (n, n_features)
+            Rows, in the units of the training rows; columns by kind are drawn from p(x\|z), others are its mean.
+
+        Raises
+        ------
+        InputError
+            If a label is unknown, or there are labels and the model knows none.
+        """
         check_is_fitted(self)
         check_scalar(n, "n", Integral, min_val=1)
+        wanted = None
+        if label is not None:
+            if not len(self._known_labels):
+                raise InputError(f"label is {label!r}; expected none, as the model knows no labels")
+            wanted = torch.from_numpy(wanted_labels(label, n, self._known_labels)).to(self._device)
         seed = draw_seed(random_state)
         noise = Noise(seed, SAMPLES, device=self._device)
-        wanted = None if labels is None else torch.from_numpy(labels).to(self._device)
         if wanted is None and self.model_.decoder_classes is not None:
             wanted = noise.integers(self.model_.decoder_classes, n)
         with usual_state(), torch.no_grad(), seeded(seed, self._device):
