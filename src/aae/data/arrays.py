@@ -81,7 +81,7 @@ def read_npz(path: Path) -> Parts:
                 parts = {"train": _part(path, archive, left, _ROWS, _LABELS)}
             if left:
                 note(f"{path}: not read: {list_some(map(repr, left), 5)}")
-            return Parts(**parts)
+            return Parts(parts["train"], parts.get("validation"), parts.get("test"))
 
 
 def _part(

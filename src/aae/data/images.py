@@ -82,7 +82,7 @@ def read_images(path: Path, options: Options) -> Parts:
                 "'val' and 'test'"
             )
         splits[split] = _read_folder(folder, options)
-    return Parts(**splits)
+    return Parts(splits["train"], splits.get("validation"), splits.get("test"))
 
 
 def _read_folder(path: Path, options: Options) -> Part:

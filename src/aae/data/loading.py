@@ -314,9 +314,9 @@ def read_rows(
         layer=layer,
     )
     parts = _read(path, options)
-    for split, held in (("test", parts.test), ("validation", parts.validation)):
+    for name, held in (("test", parts.test), ("validation", parts.validation)):
         if held is not None:
-            raise InputError(f"{path}: found training and {split} rows, expected one set of rows")
+            raise InputError(f"{path}: found training and {name} rows, expected one set of rows")
     part = parts.train if labels else replace(parts.train, labels=None)
     if table is not None:
         part = encode_part(part, table, missing=options.missing)
