@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import scipy.sparse
 import torch
@@ -24,6 +25,9 @@ SAME = {
     "frame with more": FRAME.assign(label=["x", "y"])[["label", "b", "a"]],
     "frame with spaces": FRAME.rename(columns={"a": " a"}),
     "nullable": FRAME.astype("Int64"),
+    "Arrow": pa.Table.from_pandas(FRAME[["b", "a"]]),
+    "records": FRAME[["b", "a"]].to_records(index=False),
+    "sparse tensor": torch.tensor(ROWS).to_sparse(),
     "polars": pl.DataFrame({"b": [2, 4], "a": [1, 3], "c": ["x", "y"]}),
 }
 
@@ -50,6 +54,9 @@ def test_columns_without_names_count_by_place():
         ([[1, 2], [3]], "found values that are no numbers"),
         (np.array([[1j]]), "type complex128"),
         (object(), "found values that are no numbers"),
+        (pl.LazyFrame({"a": [1], "b": [1]}), r"found a LazyFrame, expected rows: collect\(\)"),
+        ({"a": [1], "b": [1]}, "found dictionaries, expected an array or a data frame"),
+        ([{"a": 1, "b": 1}], "found dictionaries, expected an array or a data frame"),
     ],
 )
 def test_rows_that_are_none(values, message):

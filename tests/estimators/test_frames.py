@@ -1,8 +1,12 @@
 """What comes as a data frame or an AnnData object: names, index, covariates and gaps, in estimators and in what they export."""
 
+from decimal import Decimal
+from fractions import Fraction
+
 import anndata
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from sklearn.datasets import load_iris
@@ -225,6 +229,29 @@ def test_objects_that_are_numbers_of_numpy_are_numbers_and_lists_are_refused():
     message = r"^X: column 'x': found values of type list, expected numbers, true and false, or text$"
     with pytest.raises(InputError, match=message):
         aae.AAE(2, **TINY).fit(TABLE.assign(x=[[1, 2]] * 150))
+
+
+def test_decimals_and_fractions_are_numbers():
+    table = pd.DataFrame({"x": [Decimal("1.5"), None] * 75, "y": [Fraction(k, 3) for k in range(150)], "cell": K})
+    columns = aae.AAE(2, missing="mask", **TINY).fit(table).columns_
+    assert columns.kinds == ("numerical", "numerical", "categorical")
+
+
+@pytest.mark.parametrize("names", [[900.5, 901.0, 901.5, 902.0], pd.MultiIndex.from_product([["a", "b"], [1, 2]])])
+def test_columns_whose_names_are_no_text_are_not_taken_by_place(names):
+    table = pd.DataFrame(X, columns=names)
+    model = aae.AAE(2, **TINY).fit(table)
+    with pytest.raises(InputError, match=r"^X: found the columns .*; expected those of fit in their order, "):
+        model.transform(table[table.columns[::-1]])
+    assert np.array_equal(model.transform(table), model.transform(pd.DataFrame(X)))  # without names by place
+
+
+def test_tables_of_arrow_and_records_have_columns_by_name(table_model):
+    expected = table_model.transform(TABLE)
+    for rows in (pa.Table.from_pandas(TABLE), TABLE.to_records(index=False)):
+        assert np.array_equal(table_model.transform(rows), expected)
+        again = aae.AAE(2, **TINY).fit(rows, covariates="batch")
+        assert np.array_equal(again.transform(rows), expected)
 
 
 def test_tensors_with_gradients_are_rows_too():

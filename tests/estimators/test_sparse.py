@@ -25,7 +25,21 @@ def test_sparse_rows_are_used_as_dense_ones(maker, kind):
     np.testing.assert_allclose(method(kind(COUNTS)), method(COUNTS), atol=1e-5)
     dense = maker(**TINY).fit(COUNTS, LABELS)
     np.testing.assert_allclose(model.scaler_.factor, dense.scaler_.factor, rtol=1e-12)
+    np.testing.assert_allclose(model.transform(COUNTS), dense.transform(COUNTS), atol=1e-3)
     assert model.history_[-1].keys() == dense.history_[-1].keys()
+
+
+def test_sparse_rows_come_in_the_order_of_dense_ones():
+    g = np.random.default_rng(0)
+    rows = g.choice([-2.5, -1.0, 0.0, 0.0, 0.0, 1e-300, 3.0], (300, 4))
+    matrix = ss.csr_matrix(np.where(rows == 0, 9.0, rows))
+    matrix.data[matrix.data == 9.0] = g.choice([0.0, -0.0], (matrix.data == 9.0).sum())  # entries of 0
+    matrix.data[matrix.data == 1e-300] = 0
+    rows[rows == 1e-300] = 0
+    labels = g.integers(0, 2, 300)
+    which = g.permutation(300)[:200]
+    table = SparseTable(matrix).take(which)
+    assert row_order(table, labels[which]).tolist() == row_order(rows[which], labels[which]).tolist()
 
 
 def test_nothing_but_parts_becomes_dense(monkeypatch):

@@ -73,6 +73,33 @@ def test_samples_need_no_rows(run, iris, tmp_path):
     assert [path.name for path in paths] == ["curves.png", "samples.png"]
 
 
+@pytest.mark.parametrize("kind", [">f8", ">i4", "g", "u2", "u8", "f2"])
+def test_rows_of_any_type_are_the_same_rows(run, iris, kind):
+    rows = np.rint(iris[0].to_numpy())
+    assert np.array_equal(run.transform(rows.astype(kind)), run.transform(rows))
+
+
+def test_rows_of_a_data_frame_are_walked_between_as_rows_of_an_array(run, iris):
+    rows = iris[0]
+    found = run.interpolate(rows.iloc[0], rows.iloc[1], 3)
+    assert np.array_equal(found, run.interpolate(rows.to_numpy()[0], rows.to_numpy()[1], 3))
+    assert run.interpolate(rows.iloc[:1], rows.iloc[1:2], 3).shape == (1, 3, 4)
+
+
+def test_images_in_other_units_than_those_of_the_training_are_refused(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (40, 4, 5), np.uint8)
+    shades = aae.train("figure2a", data=images, run=tmp_path / "bytes", epochs=1, device="cpu", **SMALL)
+    assert np.array_equal(shades.encode(images)["style"], shades.encode(images.astype(float))["style"])
+    for wrong, found in ((images / 255, "0 to 1"), (images > 9, "0 to 1"), (images - 300.0, "-300 to -45")):
+        with pytest.raises(InputError, match=f"^rows: found values from {found}; the run expects .* from 0 to 255"):
+            shades.encode(wrong)
+    shares = aae.train("figure2a", data=images / 255, run=tmp_path / "shares", epochs=1, device="cpu", **SMALL)
+    with pytest.raises(
+        InputError, match=r"^rows: found images of 8 bits, 0 to 255; the run expects values from 0 to 1"
+    ):
+        shares.encode(images)
+
+
 def test_several_seeds_are_a_list(iris, tmp_path):
     runs = aae.train("demo", iris, run=tmp_path, epochs=1, seeds=2, device="cpu", **SMALL)
     assert [one.folder.path.name for one in runs] == ["seed-0", "seed-1"]

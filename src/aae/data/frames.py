@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,7 +17,32 @@ from aae.errors import InputError, reason
 
 def is_frame(values: Any) -> bool:
     """Check whether values are a data frame, of pandas, polars or another library."""
-    return hasattr(values, "columns") and hasattr(values, "to_numpy")
+    return hasattr(values, "to_numpy") and hasattr(values, "columns")
+
+
+def known_form(values: Any, where: str = "rows") -> Any:
+    """Return tables of Arrow and structured arrays as data frames, sparse tensors as dense ones, and other rows as they are.
+
+    Raises
+    ------
+    InputError
+        If they are none yet, as in a lazy frame, or dictionaries.
+    """
+    if isinstance(values, Tensor) and values.layout != torch.strided:
+        return values.to_dense()
+    if is_frame(values) or hasattr(values, "toarray"):
+        return values
+    if hasattr(values, "collect_schema"):
+        raise InputError(f"{where}: found a {type(values).__name__}, expected rows: collect() makes them")
+    if isinstance(values, Mapping) or (isinstance(values, list) and values and isinstance(values[0], Mapping)):
+        raise InputError(f"{where}: found dictionaries, expected an array or a data frame")
+    if hasattr(values, "to_pandas") and hasattr(values, "schema"):
+        return values.to_pandas()
+    if getattr(getattr(values, "dtype", None), "names", None) and getattr(values, "ndim", 0) == 1:
+        import pandas
+
+        return pandas.DataFrame.from_records(values)
+    return values
 
 
 def one_row(values: Any) -> Any:
@@ -32,7 +58,7 @@ def as_rows(values: Any, columns: Sequence[str] = (), where: str = "rows") -> ND
     Parameters
     ----------
     values : array-like, (n, ...)
-        An array, which is not copied; a list, a tensor, a sparse matrix of SciPy, or a data frame.
+        An array, which is not copied; a list, a tensor, a sparse matrix of SciPy, a data frame, or what `known_form` knows.
     columns : sequence of str
         The columns that a model was trained on. They are picked from a data frame by name, in this order; others are left out.
         Without them, and for everything but data frames, columns count by their place.
@@ -49,6 +75,7 @@ def as_rows(values: Any, columns: Sequence[str] = (), where: str = "rows") -> ND
     InputError
         A column that is missing or twice there, or values that are no numbers.
     """
+    values = known_form(values, where)
     if is_frame(values):
         return _from_frame(values, columns, where)
     if isinstance(values, Tensor):

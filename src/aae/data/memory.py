@@ -15,7 +15,7 @@ from aae.data.checks import Part
 from aae.data.columns import KindOption
 from aae.data.dataset import Dataset
 from aae.data.formats import Options, Parts, refuse
-from aae.data.frames import as_rows, is_frame
+from aae.data.frames import as_rows, is_frame, known_form
 from aae.data.labels import Names, is_unlabelled
 from aae.data.loading import HandleUnknown, Missing, by_kind, hold_out_splits
 from aae.data.parquet import read_frame
@@ -48,7 +48,8 @@ def from_arrays(
     Parameters
     ----------
     rows : array-like, (n, columns), (n, height, width) or (n, height, width, colours)
-        An array, a list, a tensor, a sparse matrix of SciPy, a data frame of pandas or polars, or an AnnData object. Images are
+        An array, a list, a tensor, a sparse matrix of SciPy, a data frame of pandas or polars, a table of Arrow, or an AnnData
+        object. Images are
         ``uint8`` in 0..255.
         The columns of a data frame are read as those of a Parquet file: its index identifies rows, its column ``label``, or the
         one that `label_column` names, holds labels.
@@ -80,6 +81,7 @@ def from_arrays(
         missing=missing == "mask",
     )
     found, given = None, labels is not None
+    rows = known_form(rows)
     if is_anndata(rows):
         part = as_part(rows, replace(options, layer=layer), name)
         found, part = part.labels, replace(part, labels=None)

@@ -6,6 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
@@ -138,13 +140,19 @@ def plain_values(values: NDArray[Any], where: str) -> list[Any]:
     found = np.asarray(values).tolist()
     if values.dtype.kind in "buiUS":
         return list(found)
-    plain = [value.item() if isinstance(value, np.generic) else value for value in found]
+    plain = [_plain(value) for value in found]
     odd = next((value for value in plain if isinstance(value, list | dict | set | np.ndarray)), None)
     if odd is not None:
         raise InputError(
             f"{where}: found values of type {type(odd).__name__}, expected numbers, true and false, or text"
         )
     return [None if _is_missing(value) else value for value in plain]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    return float(value) if isinstance(value, Decimal | Fraction) else value
 
 
 def _is_missing(value: Any) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from aae.data.anndata import covariates_of, is_anndata, take_apart
 from aae.data.columns import Columns, frame_like, library, named_places
-from aae.data.frames import is_frame
+from aae.data.frames import is_frame, known_form
 from aae.data.values import NamedValues, as_named, for_rows, values_of
 from aae.errors import InputError
 from aae.estimators.rows import DTYPES, Rows, batches, check_form, filled, medians
@@ -45,6 +45,7 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
 
     def _check_rows(self, X: Any, y: Any, covariates: Any, *, reset: bool, **checks: Any) -> Any:
         """Check rows, and labels where there are some, and bring rows to numbers in the order of `columns_`."""
+        X = known_form(X, "X")
         named, hint = X, "auto"
         if is_anndata(X):
             named = X.var[[]].T  # a frame of no rows, whose columns are the variables
@@ -57,6 +58,8 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
         check_form(X)
         if reset:
             self._describe(X, covariates, hint)
+        elif self._frame is not None and is_frame(X):
+            _check_names(list(X.columns), self._frame[1])
         masks = getattr(self, "missing", "error") == "mask"
         checks = {
             "dtype": DTYPES,
@@ -288,6 +291,16 @@ def _checked(X: Any, y: Any, checks: dict[str, Any]) -> Any:
     if y is None or isinstance(y, str):
         return check_array(X, input_name="X", **checks)
     return check_X_y(X, y, **checks)
+
+
+def _check_names(found: list[Any], expected: list[Any]) -> None:
+    """Check that columns are called as in `fit`, where names are no text, such as wavelengths; scikit-learn checks text."""
+    if found == expected or all(isinstance(name, str) for name in expected):
+        return
+    if any(names == list(range(len(names))) for names in (found, expected)):  # as pandas calls columns without names
+        return
+    first, last = (", ".join(map(str, names[:3])) + (", ..." if len(names) > 3 else "") for names in (found, expected))
+    raise InputError(f"X: found the columns {first}; expected those of fit in their order, {last}")
 
 
 def are_names(covariates: Any) -> bool:

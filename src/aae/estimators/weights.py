@@ -115,8 +115,7 @@ def row_order(X: NDArray[Any] | SparseTable, labels: Labels | None) -> NDArray[n
     """
     order = np.arange(len(X)) if labels is None else np.argsort(labels, kind="stable")
     if isinstance(X, SparseTable):
-        by_key: NDArray[np.int64] = order[np.argsort(X.keys()[order], kind="stable")]
-        return by_key
+        return np.array(sorted(order.tolist(), key=X.keys().__getitem__), np.int64)
     kind = np.dtype(np.float32 if X.dtype.itemsize <= 2 or X.dtype == np.float32 else np.float64)
     bits = (X.astype(kind) + kind.type(0)).view(f"i{kind.itemsize}")  # -0 is 0
     bits = np.where(bits < 0, ~bits, bits ^ np.iinfo(bits.dtype).min)  # as unsigned numbers in the order of the values

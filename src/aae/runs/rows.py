@@ -17,7 +17,7 @@ from aae.data.anndata import as_part, is_anndata
 from aae.data.checks import are_images, check_finite, colours_last
 from aae.data.columns import CodedRows, Columns, frame_like
 from aae.data.formats import Options
-from aae.data.frames import as_rows, is_frame
+from aae.data.frames import as_rows, is_frame, known_form
 from aae.data.labels import check_labels, is_unlabelled, number_classes
 from aae.data.loading import encode_part
 from aae.data.reading import as_text
@@ -135,8 +135,7 @@ class StoredRows:
             raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
         if are_images(split.rows) and self.metadata["rows"] != "uint8":  # their values mean something else
             raise InputError(f"{path}: found images of 8 bits, 0 to 255; the run expects {self.metadata['rows']} rows")
-        if self.metadata["rows"] == "uint8" and not are_images(split.rows) and split.rows.max() <= 1:
-            raise InputError(f"{path}: found values from 0 to 1; the run expects images with values from 0 to 255")
+        self._check_range(split.rows, str(path))
         return split
 
     def load_data(self, data: Source | None = None) -> Dataset:
@@ -190,12 +189,34 @@ class StoredRows:
             found = colours_last(found, "rows")
         if found.shape[1:] != self.shape or found.ndim == 0:
             raise InputError(f"rows have shape {found.shape}; the run expects {('n', *self.shape)}")
+        self._check_range(found, "rows")
         return found
+
+    def _check_range(self, rows: NDArray[Any], where: str) -> None:
+        """Check that images, or numbers in their place, are in the units of those that the run was trained on.
+
+        Raises
+        ------
+        InputError
+            If those were of 8 bits and these are not from 0 to 255, or these are of 8 bits and those were from 0 to 1.
+        """
+        if len(self.shape) < 2 or not rows.size:
+            return
+        low, high = (float(end) for end in (rows.min(), rows.max()))
+        if self.metadata["rows"] != "uint8":
+            if are_images(rows) and high > 1 and (self.metadata.get("row_range") or (0, high))[1] <= 1:
+                raise InputError(f"{where}: found images of 8 bits, 0 to 255; the run expects values from 0 to 1")
+        elif not are_images(rows) and low >= 0 and 0 < high <= 1:
+            raise InputError(f"{where}: found values from 0 to 1; the run expects images with values from 0 to 255")
+        elif low < 0 or high > 255:
+            found = f"values from {low:g} to {high:g}"
+            raise InputError(f"{where}: found {found}; the run expects images with values from 0 to 255")
 
     def _coded(self, rows: Any, table: Columns) -> NDArray[Any]:
         """Bring rows of a table by kind to numbers; columns are taken by name where they have names."""
         if isinstance(rows, CodedRows):
             return rows
+        rows = known_form(rows)
         missing = self.recipe.data.missing == "mask"
         if is_anndata(rows):
             options = Options(
@@ -250,6 +271,8 @@ class StoredRows:
             batch = np.array(found[start : start + BATCH])
             missing = self.table is not None and self.recipe.data.missing == "mask"
             check_finite(batch, "rows", self.metadata.get("columns", ()), start, missing=missing)
+            wide = batch.dtype.kind == "f" and batch.dtype.itemsize > 8
+            batch = batch.astype(np.float64 if wide else batch.dtype.newbyteorder("="), copy=False)
             yield self.scaling(torch.from_numpy(batch).to(self.device))
 
     def _stored(self, rows: Tensor) -> NDArray[Any]:

@@ -215,13 +215,17 @@ class TrainedModel(StoredRows):
         InputError
             If the rows are not of this run's shape or not as many, `steps` is too small, or the label is missing or unknown.
         """
-        first, last = one_row(first), one_row(last)
+        given = [one_row(rows) for rows in (first, last)]
         if self.table is not None:
-            ends = [self._rows(rows) for rows in (first, last)]
+            ends = [self._rows(rows) for rows in given]
         else:
-            ends = [np.asarray(as_rows(rows, self.metadata.get("columns", ()))) for rows in (first, last)]
-        single = all(end.shape == self.shape for end in ends)
-        codes = [self.encode(end[None] if single else end) for end in ends]
+            ends = [np.asarray(as_rows(rows, self.metadata.get("columns", ()))) for rows in given]
+        alone = [end.shape == self.shape for end in ends]
+        single = all(
+            one or row is not rows for one, row, rows in zip(alone, given, (first, last), strict=True)
+        )  # a row of a data frame is one too
+        ends = [end[None] if one else end for end, one in zip(ends, alone, strict=True)]
+        codes = [self.encode(end) for end in ends]
         n, m = (len(next(iter(one.values()))) for one in codes)
         if n != m:
             raise InputError(f"found {n} first and {m} last rows; expected as many of both")
