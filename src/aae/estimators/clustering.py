@@ -101,6 +101,10 @@ class AAEClusterer(ClusterMixin, ScoringEstimator):  # type: ignore[misc]
     _joint_steps: ClassVar[int] = STEPS
     _shares: list[float] | None  # of the partition that training started from
     _first: tuple[Rows, Labels] | None  # some of its rows and their clusters, while `partial_fit` learns it
+    n_clusters: int
+    cluster_prior: Sequence[float] | None
+    init: Literal["auto", "random"] | ArrayLike
+    losses: Literal["consistent", "paper"] | dict[str, Any]
 
     def __init__(
         self,
@@ -143,45 +147,7 @@ class AAEClusterer(ClusterMixin, ScoringEstimator):  # type: ignore[misc]
         verbose: bool | int = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        super().__init__(
-            latent_dim,
-            prior=prior,
-            posterior=posterior,
-            hidden_layer_sizes=hidden_layer_sizes,
-            discriminator_layer_sizes=discriminator_layer_sizes,
-            batch_norm=batch_norm,
-            input_noise=input_noise,
-            discriminator_noise=discriminator_noise,
-            scaling=scaling,
-            output=output,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            optimizers=optimizers,
-            learning_rate_decay=learning_rate_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            tol=tol,
-            callbacks=callbacks,
-            encoder=encoder,
-            decoder=decoder,
-            discriminator=discriminator,
-            image_shape=image_shape,
-            missing=missing,
-            columns=columns,
-            handle_unknown=handle_unknown,
-            layer=layer,
-            precision=precision,
-            device=device,
-            warm_start=warm_start,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.n_clusters = n_clusters
-        self.cluster_prior = cluster_prior
-        self.init = init
-        self.losses = losses
+        self._set_parameters(locals())
 
     def fit(
         self,

@@ -107,6 +107,14 @@ class AAEEmbedding(ScoringEstimator):
     _joint_steps: ClassVar[int] = 1000
     batch_size: Any  # int or "auto"
     learning_rate: Any  # float or "auto"
+    n_components: int
+    n_clusters: int
+    head_distance: float | Literal["auto"]
+    cluster_prior: Sequence[float] | None
+    unlabelled: Any
+    class_weight: Literal["balanced"] | dict[Any, float] | None
+    label_informed: bool
+    losses: Literal["neighbours", "paper"] | dict[str, Any]
 
     def __init__(
         self,
@@ -152,46 +160,7 @@ class AAEEmbedding(ScoringEstimator):
         verbose: bool | int = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        self.n_components = n_components
-        self.n_clusters = n_clusters
-        self.head_distance = head_distance
-        self.cluster_prior = cluster_prior
-        self.unlabelled = unlabelled
-        self.class_weight = class_weight
-        self.label_informed = label_informed
-        self.losses = losses
-        self.prior = prior
-        self.posterior = posterior
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.discriminator_layer_sizes = discriminator_layer_sizes
-        self.batch_norm = batch_norm
-        self.input_noise = input_noise
-        self.discriminator_noise = discriminator_noise
-        self.scaling = scaling
-        self.output = output
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.optimizers = optimizers
-        self.learning_rate_decay = learning_rate_decay
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.callbacks = callbacks
-        self.encoder = encoder
-        self.decoder = decoder
-        self.discriminator = discriminator
-        self.image_shape = image_shape
-        self.missing = missing
-        self.columns = columns
-        self.handle_unknown = handle_unknown
-        self.layer = layer
-        self.precision = precision
-        self.device = device
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.random_state = random_state
+        self._set_parameters(locals())
 
     def fit(
         self,

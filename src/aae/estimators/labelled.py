@@ -28,6 +28,7 @@ class LabelledEstimator(ScoringEstimator):
         **ScoringEstimator._parameter_constraints,
         "label_informed": ["boolean"],
     }
+    label_informed: bool
 
     def __init__(
         self,
@@ -67,42 +68,7 @@ class LabelledEstimator(ScoringEstimator):
         verbose: bool | int = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        super().__init__(
-            latent_dim,
-            prior=prior,
-            posterior=posterior,
-            hidden_layer_sizes=hidden_layer_sizes,
-            discriminator_layer_sizes=discriminator_layer_sizes,
-            batch_norm=batch_norm,
-            input_noise=input_noise,
-            discriminator_noise=discriminator_noise,
-            scaling=scaling,
-            output=output,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            optimizers=optimizers,
-            learning_rate_decay=learning_rate_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            tol=tol,
-            callbacks=callbacks,
-            encoder=encoder,
-            decoder=decoder,
-            discriminator=discriminator,
-            image_shape=image_shape,
-            missing=missing,
-            columns=columns,
-            handle_unknown=handle_unknown,
-            layer=layer,
-            precision=precision,
-            device=device,
-            warm_start=warm_start,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.label_informed = label_informed
+        self._set_parameters(locals())
 
     def fit(
         self,

@@ -54,73 +54,42 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
         "random_state": ["random_state"],
     }
 
-    def __init__(
-        self,
-        latent_dim: int = 8,
-        *,
-        prior: Any = "gaussian",
-        posterior: Literal["deterministic", "gaussian", "universal"] = "deterministic",
-        hidden_layer_sizes: Sequence[int] = (200, 200),
-        discriminator_layer_sizes: Sequence[int] = (200, 200),
-        batch_norm: Literal["none", "hidden", "all"] = "none",
-        input_noise: float = 0.1,
-        discriminator_noise: float = 0.0,
-        scaling: ScalingKind | Scaling = "auto",
-        output: Literal["auto", "linear", "sigmoid"] = "auto",
-        epochs: int | Literal["auto"] = "auto",
-        batch_size: int = 50,
-        learning_rate: float = 0.001,
-        optimizers: dict[str, dict[str, Any]] | None = None,
-        learning_rate_decay: Literal["auto", "none", "linear", "cosine"] = "auto",
-        early_stopping: bool = False,
-        validation_fraction: float | None = None,
-        n_iter_no_change: int = 10,
-        tol: float = 1e-4,
-        callbacks: Sequence[Any] | None = None,
-        encoder: Any = None,
-        decoder: Any = None,
-        discriminator: Any = None,
-        image_shape: Sequence[int] | None = None,
-        missing: Literal["error", "mask"] = "error",
-        columns: str | dict[Any, str] = "auto",
-        handle_unknown: Literal["error", "unknown"] = "error",
-        layer: str | None = None,
-        precision: Literal["fp32", "bf16", "tf32"] = "fp32",
-        device: Literal["auto", "cpu", "cuda"] = "auto",
-        warm_start: bool = False,
-        verbose: bool | int = False,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> None:
-        self.latent_dim = latent_dim
-        self.prior = prior
-        self.posterior = posterior
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.discriminator_layer_sizes = discriminator_layer_sizes
-        self.batch_norm = batch_norm
-        self.input_noise = input_noise
-        self.discriminator_noise = discriminator_noise
-        self.scaling = scaling
-        self.output = output
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.optimizers = optimizers
-        self.learning_rate_decay = learning_rate_decay
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.callbacks = callbacks
-        self.encoder = encoder
-        self.decoder = decoder
-        self.discriminator = discriminator
-        self.image_shape = image_shape
-        self.missing = missing
-        self.columns = columns
-        self.handle_unknown = handle_unknown
-        self.layer = layer
-        self.precision = precision
-        self.device = device
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.random_state = random_state
+    latent_dim: Any  # int, of `AAE` also "auto"
+    prior: Any
+    posterior: Literal["deterministic", "gaussian", "universal"]
+    hidden_layer_sizes: Sequence[int]
+    discriminator_layer_sizes: Sequence[int]
+    batch_norm: Literal["none", "hidden", "all"]
+    input_noise: float
+    discriminator_noise: float
+    scaling: ScalingKind | Scaling
+    output: Literal["auto", "linear", "sigmoid"]
+    epochs: int | Literal["auto"]
+    batch_size: int
+    learning_rate: float
+    optimizers: dict[str, dict[str, Any]] | None
+    learning_rate_decay: Literal["auto", "none", "linear", "cosine"]
+    early_stopping: bool
+    validation_fraction: float | None
+    n_iter_no_change: int
+    tol: float
+    callbacks: Sequence[Any] | None
+    encoder: Any
+    decoder: Any
+    discriminator: Any
+    image_shape: Sequence[int] | None
+    missing: Literal["error", "mask"]
+    columns: str | dict[Any, str]
+    handle_unknown: Literal["error", "unknown"]
+    layer: str | None
+    precision: Literal["fp32", "bf16", "tf32"]
+    device: Literal["auto", "cpu", "cuda"]
+    warm_start: bool
+    verbose: bool | int
+    random_state: int | np.random.RandomState | None
+
+    def _set_parameters(self, given: dict[str, Any]) -> None:
+        """Set the parameters of a constructor, its ``locals()``, as attributes of their names, as scikit-learn expects them."""
+        for name, value in given.items():
+            if name != "self":
+                setattr(self, name, value)

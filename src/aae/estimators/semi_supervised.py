@@ -94,6 +94,10 @@ class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[mis
         "losses": [StrOptions({"consistent", "paper"}), dict],
     }
     _class_shares: NDArray[np.float64]  # p(y), but for a factor
+    class_prior: Sequence[float] | None
+    unlabelled: Any
+    class_weight: Literal["balanced"] | dict[Any, float] | None
+    losses: Literal["consistent", "paper"] | dict[str, Any]
 
     def __init__(
         self,
@@ -137,46 +141,7 @@ class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[mis
         verbose: bool | int = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        super().__init__(
-            latent_dim,
-            label_informed=label_informed,
-            prior=prior,
-            posterior=posterior,
-            hidden_layer_sizes=hidden_layer_sizes,
-            discriminator_layer_sizes=discriminator_layer_sizes,
-            batch_norm=batch_norm,
-            input_noise=input_noise,
-            discriminator_noise=discriminator_noise,
-            scaling=scaling,
-            output=output,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            optimizers=optimizers,
-            learning_rate_decay=learning_rate_decay,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            tol=tol,
-            callbacks=callbacks,
-            encoder=encoder,
-            decoder=decoder,
-            discriminator=discriminator,
-            image_shape=image_shape,
-            missing=missing,
-            columns=columns,
-            handle_unknown=handle_unknown,
-            layer=layer,
-            precision=precision,
-            device=device,
-            warm_start=warm_start,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.class_prior = class_prior
-        self.unlabelled = unlabelled
-        self.class_weight = class_weight
-        self.losses = losses
+        self._set_parameters(locals())
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Name the class of each row: (n_samples, n_features) to (n_samples,)."""

@@ -113,15 +113,9 @@ class RunReport:
         parts = [_list("Read", _data(first)), _list("Trained", _training(first, seeds))]
         changed = self.settings()
         if first.recipe.name in recipes.names():
-            said = f"the recipe {first.recipe.name} as it is" if not changed else ""
-            parts.append(
-                _section(
-                    "Settings that differ from the recipe",
-                    _table(("setting", "here", f"recipe {first.recipe.name}"), changed)
-                    if changed
-                    else f"<p>{said}</p>",
-                )
-            )
+            heading = f"recipe {first.recipe.name}"
+            table = _table(("setting", "here", heading), changed) if changed else f"<p>the {heading} as it is</p>"
+            parts.append(_section("Settings that differ from the recipe", table))
         concerns = "".join(f"<li>{html.escape(text)}</li>" for text in self.concerns())
         parts.insert(0, _section("Look at this first", f'<ul class="concern">{concerns}</ul>') if concerns else "")
         head = ("metric", "mean" if len(seeds) > 1 else "value", "std", "paper", "what it is")

@@ -89,7 +89,7 @@ class Outcome:
     seeds : int
         Number of seeds.
     metrics : dict
-        From metric to ``values``, ``mean`` and ``std``; empty if it was skipped.
+        From metric to ``values``, ``mean`` and ``sd``; empty if it was skipped.
     skipped : str
         Why it could not be trained: its data is not at hand. Empty if it was.
     """

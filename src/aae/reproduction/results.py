@@ -77,7 +77,7 @@ class ParzenResult(_Common):
 
 
 def summarize(reports: Sequence[dict[str, float]]) -> Summary:
-    """Collect metrics over seeds: ``values`` by seed, ``mean`` and ``std`` (n - 1; 0 for a single seed).
+    """Collect metrics over seeds: ``values`` by seed, ``mean`` and ``sd`` (n - 1; 0 for a single seed).
 
     Metrics that not every seed has are left out.
     """

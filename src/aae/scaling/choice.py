@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -120,27 +120,17 @@ def choose_column_scaling(
     """
     which = {name: np.array([k for k, own in enumerate(kinds) if own == name], np.int64) for name in set(kinds)}
     count = len(kinds)
-    offset, factor, shift, gain = np.zeros(count), np.ones(count), np.zeros(count), np.ones(count)
-    low, high = np.zeros(count), np.ones(count)
-    bent, constant = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+    plan = _Plan(np.zeros(count), np.ones(count), np.zeros(count, np.bool_), np.zeros(count), np.ones(count))
+    low, high, constant = np.zeros(count), np.ones(count), np.zeros(count, np.bool_)
     filling = fillings(rows, kinds) if fill else None
     numbers = None
     if "numerical" in which:
         places = which["numerical"]
-        values = _select(rows, places)
-        if filling is not None:
-            values = np.where(np.isnan(values), filling[places], values)
-        numbers = choose_scaling(values, kind, images=False)
-        for own, part in (
-            (offset, numbers.offset),
-            (factor, numbers.factor),
-            (shift, numbers.shift),
-            (gain, numbers.gain),
-        ):
+        numbers = choose_scaling(np.concatenate(list(_filled(rows, places, filling))), kind, images=False)
+        for name in ("offset", "factor", "bent", "shift", "gain"):
+            part = getattr(numbers, name)
             if part is not None:
-                own[places] = part.numpy()
-        if numbers.bent is not None:
-            bent[places] = numbers.bent.numpy()
+                getattr(plan, name)[places] = part.numpy()
         constant[places[numbers.constant]] = True
         assert numbers.low is not None
         assert numbers.high is not None
@@ -149,30 +139,19 @@ def choose_column_scaling(
         places = which["count"]
         found, total = np.zeros((2, len(places))), 0
         ends = np.zeros(len(places))
-        for block in _blocks(rows):
-            values = block[:, places]
-            if filling is not None:
-                values = np.where(np.isnan(values), filling[places], values)
+        for values in _filled(rows, places, filling):
             logs = np.arcsinh(values)
             found += np.stack([logs.sum(0), np.square(logs).sum(0)])
-            ends, total = np.maximum(ends, logs.max(0)), total + len(block)
+            ends, total = np.maximum(ends, logs.max(0)), total + len(logs)
         mean = found[0] / total
         std = np.sqrt(np.maximum(found[1] / total - np.square(mean), 0))
-        bent[places], shift[places], gain[places] = True, mean, 1 / np.where(std > 1e-6, std, 1.0)
+        gain = 1 / np.where(std > 1e-6, std, 1.0)
+        plan.bent[places], plan.shift[places], plan.gain[places] = True, mean, gain
         constant[places] = std <= 1e-6
-        low[places], high[places] = -mean * gain[places], (ends - mean) * gain[places]
+        low[places], high[places] = -mean * gain, (ends - mean) * gain
     counted = [max(1, one) for one in levels]
     marks = [own if own else -(name == "boolean") for own, name in zip(levels, kinds, strict=True)]
-    scaling = Scaling(
-        torch.from_numpy(offset),
-        torch.from_numpy(factor),
-        torch.from_numpy(bent) if bent.any() else None,
-        torch.from_numpy(shift) if bent.any() else None,
-        torch.from_numpy(gain) if bent.any() else None,
-        levels=torch.tensor(marks, dtype=torch.int64),
-        fill=None if filling is None else torch.from_numpy(filling),
-        kind="columns",
-    )
+    scaling = plan.scaling(torch.float64, "columns", torch.tensor(marks, dtype=torch.int64), filling)
     scaling.constant = constant.nonzero()[0]
     scaling.low, scaling.high = np.repeat(low, counted), np.repeat(high, counted)
     scaling.needs_float64 = numbers is not None and numbers.needs_float64
@@ -199,10 +178,11 @@ def last_inputs(scaling: Scaling, before: int, columns: Values, width: int) -> T
     return torch.from_numpy(scaling.transform(rows))[:, -width:]
 
 
-def _select(rows: Any, places: NDArray[np.int64]) -> Values:
-    """Read some columns of rows, part by part."""
-    blocks = [block[:, places] for block in _blocks(rows)]
-    return np.concatenate(blocks)
+def _filled(rows: Array, places: NDArray[np.int64], filling: Values | None) -> Iterator[Values]:
+    """Return some columns of rows, part by part, with missing values filled."""
+    for block in _blocks(rows):
+        values = block[:, places]
+        yield values if filling is None else np.where(np.isnan(values), filling[places], values)
 
 
 def value_range(rows: Array) -> tuple[float, float]:
@@ -330,13 +310,15 @@ class _Plan:
         scaled = (values - self.offset) * self.factor
         return np.where(self.bent, (np.arcsinh(scaled) - self.shift) * self.gain, scaled)
 
-    def scaling(self, dtype: torch.dtype, kind: str) -> Scaling:
-        """Create the scaling."""
-        numbers = (torch.from_numpy(part).to(dtype) for part in (self.offset, self.factor))
-        if not self.bent.any():
-            return Scaling(*numbers, kind=kind)
-        further = (torch.from_numpy(part) for part in (self.bent, self.shift, self.gain))
-        return Scaling(*numbers, *further, kind=kind)
+    def scaling(
+        self, dtype: torch.dtype, kind: str, levels: Tensor | None = None, filling: Values | None = None
+    ) -> Scaling:
+        """Create the scaling; `levels` and `filling` are those of the columns of a table."""
+        offset, factor = (torch.from_numpy(part).to(dtype) for part in (self.offset, self.factor))
+        bending = (self.bent, self.shift, self.gain) if self.bent.any() else (None, None, None)
+        further = (None if part is None else torch.from_numpy(part) for part in (*bending, filling))
+        bent, shift, gain, fill = further
+        return Scaling(offset, factor, bent, shift, gain, levels, fill, kind=kind)
 
 
 def _heavy(sample: Values, columns: _Columns) -> NDArray[np.bool_]:

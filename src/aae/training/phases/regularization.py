@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import cast, get_args
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -115,10 +115,9 @@ def discriminator_phase(
 
 def adversarial(settings: MatchingSettings) -> losses.Objective:
     """Return the objective of discriminators and generator; InputError where there is none."""
-    for objective in get_args(losses.Objective):
-        if settings.objective == objective:
-            return cast(losses.Objective, objective)
-    raise InputError(f"objective {settings.objective!r} uses no discriminator; expected one that does")
+    if not settings.discriminates:
+        raise InputError(f"objective {settings.objective!r} uses no discriminator; expected one that does")
+    return cast(losses.Objective, settings.objective)
 
 
 def generator_phase(
