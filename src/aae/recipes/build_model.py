@@ -75,7 +75,7 @@ def build_model(
     settings : ModelSettings
         The ``[model]`` section.
     shape : sequence of int
-        Shape of a stored row, such as (28, 28) or (32, 32, 3); networks with channels need a image.
+        Shape of a stored row, such as (28, 28) or (32, 32, 3); networks with channels need an image.
     num_classes : int
         Number of classes in the data, 0 if it has no labels.
     noise : Noise
