@@ -60,6 +60,7 @@ def write_files():
     np.savez("three.npz", X=rows, y=three)
     np.savez("far.npz", X=20 * rows - 3, y=three)
     np.savez("alone.npz", X=rows, y=np.zeros(60, int))
+    np.savez("signs.npz", X=rows, y=np.where(three, -1, 1))
     np.savez("nobody.npz", X=rows, y=np.full(60, -1))
     np.savez("partly.npz", X=rows, y=np.where(np.arange(60) % 2, three, -1))
     np.savez("halves.npz", X=rows, y=three + 0.5)
@@ -180,7 +181,11 @@ RECIPES = {
     ),
     "one class": (
         "demo --data alone.npz",
-        r"alone\.npz: all labels are '0'; expected two classes or more",
+        r"alone\.npz: all labels are '0'; expected two classes or more$",
+    ),
+    "labels that mark the other class": (
+        "demo --data signs.npz",
+        r"signs\.npz: all labels are '1'; expected two classes or more \(-1 is read as no label: of two classes",
     ),
     "bad value in a file": ("low.toml", r"low\.toml: training\.epochs is 0; expected .*greater than or equal to 1"),
 }
@@ -369,7 +374,7 @@ DATA = {
     "class only in the test rows": (
         "unseen.npz",
         "data.labels=all",
-        r"unseen\.npz: no training row has the label '2'; expected some of every class",
+        r"unseen\.npz: no training row has the label '2'; expected some of every class \(\d+ that have it",
     ),
     "more classes than categories": (
         "three.npz",

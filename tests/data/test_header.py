@@ -78,6 +78,12 @@ def test_a_word_that_occurs_again_is_no_name(tmp_path):
         assert load(str(tmp_path / "t.csv")).table.kinds == ("numerical", "numerical", "categorical")
 
 
+def test_a_line_of_names_that_comes_again_is_no_row(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b,label\n1,2,x\n3,4,y\n" * 2)  # as of files put behind each other
+    with pytest.raises(InputError, match=r"line 4, column 'a': found 'a', expected a number"):
+        load(str(tmp_path / "t.csv"))
+
+
 def test_identifiers_by_the_number_of_their_column(tmp_path):
     (tmp_path / "t.csv").write_text("s1,5.1,3.5\ns2,4.9,3.0\n")
     data = load(str(tmp_path / "t.csv"), test=0, id_column="0")

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from aae.data.labels import check_labels, is_unlabelled, read_texts
+from aae.data.labels import check_labels, is_unlabelled, number_classes, read_texts
 from aae.errors import InputError, InputWarning
 
 SEVERAL = {
@@ -68,6 +68,14 @@ def test_labels_that_only_look_like_none():
 @pytest.mark.filterwarnings("ignore::aae.errors.InputWarning")
 def test_texts_become_numbers_only_where_nothing_is_lost(texts, labels):
     assert read_texts(np.array(texts)).tolist() == labels
+
+
+@pytest.mark.parametrize("known", [("false", "true"), ("False", "True")])
+def test_true_and_false_are_the_same_however_they_are_written(known):
+    labels = np.array(["TRUE", "false", "", "True"])
+    assert number_classes([labels], known)[0][0].tolist() == [1, 0, -1, 1]
+    with pytest.raises(InputError, match="unknown class 'yes'"):
+        number_classes([np.array(["yes"])], known)
 
 
 def test_a_word_for_missing_is_said():

@@ -217,12 +217,13 @@ def test_a_column_of_lists_is_as_many_columns(tmp_path, kind):
     ("column", "message"),
     [
         ([[1.0, 2.0], [3.0]], r"found a list of 1 values in row 1 .*expected 2"),
-        ([[1.0, None], [3.0, 1.0]], "found a missing value in row 1"),
+        ([[1.0, 2.0], [3.0, None]], "found a missing value in row 1"),
+        ([[1.0, None], [3.0, 1.0]], "found a missing value in row 0"),
         ([[1.0], None], "found a missing value in row 1"),
         ([[[1.0]], [[2.0]]], "found lists of lists"),
         ([["x"], ["y"]], "found values of type string"),
         ([{"x": 1}, {"x": 2}], "found values of type struct"),
-        (pa.nulls(2), "found a missing value in row 0"),
+        (pa.nulls(2), r"found a missing value in row 0 .*, expected a number; training with data\.missing=mask takes"),
         (pd.to_datetime(["2024-01-01", "2024-01-02"]), r"type timestamp.*data\.ignore_columns"),
     ],
 )

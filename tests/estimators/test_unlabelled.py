@@ -28,7 +28,11 @@ NAMED += [
     pd.Categorical(hide(None)),
     pd.Series(hide(None), dtype="category"),
     list(hide(None)),
+    hide("-1", kind="S2"),
+    hide("", kind="S2").astype(object),
 ]
+if hasattr(np.dtypes, "StringDType"):
+    NAMED.append(hide("-1", kind=str).astype(np.dtypes.StringDType()))
 NUMBERED = [hide(np.nan, SPECIES, float), hide(None, SPECIES), pd.Series(hide(pd.NA, SPECIES), dtype="Int64")]
 NUMBERED += [hide(-1, SPECIES, np.int8), hide(-1.0, SPECIES, np.float32)]
 

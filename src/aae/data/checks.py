@@ -220,4 +220,6 @@ def _not_finite(value: Any, where: str, columns: Sequence[str], row: int, place:
     else:
         name = f"column {place[0]}" if len(place) == 1 else f"pixel {tuple(place)}"
     expected = "a number up to 3.4e38, the largest of float32" if np.isfinite(value) else "a finite number"
+    if np.isnan(value) and len(place) == 1:
+        expected += "; training with data.missing=mask takes missing values"
     return InputError(f"{where}: row {row}, {name} (counted from 0): found {value}, expected {expected}")

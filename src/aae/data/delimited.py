@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from aae.data.formats import Options
 from aae.data.header import has_names, is_number
 from aae.data.reading import damaged, require_memory
-from aae.data.tables import HINT, OPTIONS, TableFile, assign, table_format
+from aae.data.tables import HINT, MISSING_HINT, OPTIONS, TableFile, assign, table_format
 from aae.errors import InputError, note
 
 _HEAD, _CHUNK, _LARGEST = (
@@ -119,7 +119,7 @@ def read_file(path: Path, options: Options) -> TableFile:
                 row = start + int(np.argmax(column.is_null().to_numpy()))
                 raise InputError(
                     f"{path}: column {layout.names[place]!r}: found a missing value in row {row} (counted from 0), "
-                    "expected a number"
+                    f"expected a number; {MISSING_HINT}"
                 )
             block[:, index] = column.to_numpy()
         blocks.append(block)
@@ -214,6 +214,8 @@ def find_layout(path: Path, options: Options) -> Layout:
     """Find out how a file is written, from its first lines; InputError if it is empty or no text."""
     with damaged(path, _EXPECTED):
         text, encoding, longest = _read_head(path)
+        if text.count("\0") > len(text) // 4:
+            raise InputError(f"{path}: found UTF-16 without its mark, or UTF-32, expected {_EXPECTED}")
         given = _SEPARATOR_LINE.match(text)  # for Excel
         before = int(given is not None)
         text = text[given.end() :] if given else text

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from aae.data.formats import Options
+from aae.data.labels import is_unlabelled
 from aae.errors import note
 
 _MANY = 3  # columns or rows from which on numbers say something
@@ -17,9 +18,9 @@ def has_names(path: Path, cells: Sequence[Sequence[str]], options: Options) -> b
     """Decide from the first lines of a table whether the first one names the columns.
 
     What is named decides: ``options.header``; the columns of the training data; a column of labels or identifiers that the
-    first line names, or one that is named by its number. Otherwise words are names, unless each occurs again below it, and
-    numbers are a row, unless they are a scale: 0, 1, 2, ..., or numbers that only rise or only fall and that the rows below
-    do not continue. Where numbers had to be judged a line says how.
+    first line names, or one that is named by its number. Otherwise words are names, unless none stands above numbers and
+    each occurs again below it, and numbers are a row, unless they are a scale: 0, 1, 2, ..., or numbers that only rise or only
+    fall and that the rows below do not continue. Where numbers had to be judged a line says how.
 
     Parameters
     ----------
@@ -70,6 +71,13 @@ def is_number(text: str) -> bool:
 
 def _are_names(path: Path, first: Sequence[str], rest: Sequence[Sequence[str]], words: Sequence[int]) -> bool:
     """Check whether the words of a first line are names, not values that occur again; beside numbers it is said."""
+    if any(
+        first[place][:1].isalpha()
+        and not is_unlabelled([first[place]])[0]
+        and any(is_number(row[place]) for row in rest)
+        for place in words
+    ):
+        return True  # a word above numbers, even where the line comes again
     again = bool(rest) and all(first[place] in {row[place].strip() for row in rest} and first[place] for place in words)
     if again:
         note(

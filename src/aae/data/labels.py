@@ -244,6 +244,9 @@ def number_classes(
     if class_names is None:
         class_names = found
     position = {name: number for number, name in enumerate(class_names)}
+    if {name.lower() for name in class_names} == {"false", "true"} and len(class_names) == 2:
+        lower = {name.lower(): number for name, number in position.items()}  # as each format writes them
+        position = {name: lower[name.lower()] for name in found if name.lower() in lower} | position
     for name in found:
         if name not in position:
             raise unknown("class", name, class_names)

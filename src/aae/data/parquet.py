@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from aae.data.formats import Options
 from aae.data.reading import damaged, require_memory
-from aae.data.tables import HINT, TableFile, assign, table_format
+from aae.data.tables import HINT, MISSING_HINT, TableFile, assign, table_format
 from aae.errors import InputError, reason
 
 _INDEX = re.compile(r"__index_level_\d+__")  # names of rows that pandas writes beside the data
@@ -167,7 +167,9 @@ def _numbers(column: Any, where: str, start: int, *, missing: bool = False) -> N
         kind = column.type
     elif column.null_count:
         row = start + int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-        raise InputError(f"{where}: found a missing value in row {row} (counted from 0), expected a number")
+        raise InputError(
+            f"{where}: found a missing value in row {row} (counted from 0), expected a number; {MISSING_HINT}"
+        )
     if listed:
         return _lists(column, where, start)
     if pa.types.is_decimal(kind):
@@ -192,7 +194,11 @@ def _lists(column: Any, where: str, start: int) -> NDArray[Any]:
             "as in the rows before"
         )
     width = int(lengths[0]) if len(lengths) else 0
-    values = _numbers(column.flatten(), f"{where}, lists", start * width)
+    flat = column.flatten()
+    if flat.null_count:
+        row = start + int(np.argmax(flat.is_null().to_numpy(zero_copy_only=False))) // width
+        raise InputError(f"{where}, lists: found a missing value in row {row} (counted from 0), expected a number")
+    values = _numbers(flat, f"{where}, lists", start * width)
     if values.ndim != 1:
         raise InputError(f"{where}: found lists of lists, expected lists of numbers")
     return values.reshape(len(column), width)

@@ -23,6 +23,7 @@ LIKELY = {  # columns of numbers that are often something else, in small letters
     "id_column": frozenset({"id", "ids", "index", "row_id", "rowid"}),
 }
 OPTIONS = frozenset({"label_column", "id_column", "ignore_columns"})
+MISSING_HINT = "training with data.missing=mask takes missing values"
 HINT = "data.label_column names a column of labels, data.ignore_columns leaves columns out"
 
 

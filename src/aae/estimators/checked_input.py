@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from aae.arrays import UNLABELLED
 from aae.data.anndata import is_anndata, labels_of
+from aae.data.frames import known_form
 from aae.errors import InputError, InputWarning, reason
 from aae.estimators.building import ModelBuilder
 from aae.estimators.labels import find_classes, mark_unlabelled, number_labels, two_classes
@@ -36,6 +37,7 @@ class CheckedInput(ModelBuilder, FittedModel):
         self._counted, self._given_rows = None, 0
         if sample_weight is None:
             return X, y, None, covariates
+        X = known_form(X, "X")
         n = self._given_rows = count_rows(X)
         weights = check_weights("sample_weight", sample_weight, n)
         assert weights is not None

@@ -38,6 +38,7 @@ def mark_unlabelled(y: Any, name: Any = None, classes: Any = ()) -> Any:
     dtype = getattr(y, "dtype", None)
     nullable = getattr(dtype, "kind", None) in ("b", "i", "u") and not isinstance(dtype, np.dtype)
     labels = np.asarray(y.astype(object) if nullable else y)  # whole numbers beside NA stay such
+    labels = _decoded(labels)
     if labels.dtype.kind not in "biufUSO" or labels.ndim not in (1, 2) or hasattr(y, "toarray"):
         return y
     if labels.dtype.kind == "b":
@@ -50,7 +51,7 @@ def mark_unlabelled(y: Any, name: Any = None, classes: Any = ()) -> Any:
     if labels.dtype.kind in "OUS":
         values = labels[~missing].tolist()
         numbers = bool(values) and all(isinstance(value, int | float | np.number) for value in values)
-        if labels.dtype.kind == "O" and not numbers and not all(isinstance(value, str | bytes) for value in values):
+        if labels.dtype.kind == "O" and not numbers and not all(isinstance(value, str) for value in values):
             kinds = ", ".join(sorted({type(value).__name__ for value in values}))
             raise InputError(f"labels are of the types {kinds}; expected numbers, or text")
         if not numbers and not missing.any():
@@ -64,6 +65,19 @@ def mark_unlabelled(y: Any, name: Any = None, classes: Any = ()) -> Any:
     if missing.any():
         marked[missing] = UNLABELLED
     return marked
+
+
+def _decoded(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return text of variable width as objects, and bytes as the text that they encode."""
+    if labels.dtype.kind == "S":
+        return np.char.decode(labels, "utf-8", "backslashreplace")
+    if labels.dtype.kind == "O" and any(isinstance(label, bytes) for label in labels.ravel().tolist()):
+        texts = [
+            label.decode("utf-8", "backslashreplace") if isinstance(label, bytes) else label
+            for label in labels.ravel().tolist()
+        ]
+        labels = np.array([*texts, None], object)[:-1].reshape(labels.shape)
+    return labels.astype(object) if labels.dtype.kind == "T" else labels
 
 
 def two_classes(y: Any, name: Any = None) -> bool:

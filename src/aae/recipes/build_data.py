@@ -106,7 +106,11 @@ def labelled_rows(recipe: Recipe, dataset: Dataset) -> NDArray[np.int64] | None:
     if labels is None or not (labels >= 0).any():
         raise InputError(f"{dataset.name}: no row has a label; data.labels {recipe.data.labels!r} expects some")
     if classes < 2:
-        raise InputError(f"{dataset.name}: all labels are {dataset.class_names[0]!r}; expected two classes or more")
+        marked = dataset.class_names == ("1",) and (labels < 0).any()
+        hint = " (-1 is read as no label: of two classes -1 and 1, give -1 another name)" if marked else ""
+        raise InputError(
+            f"{dataset.name}: all labels are {dataset.class_names[0]!r}; expected two classes or more{hint}"
+        )
     categories = recipe.model.label.categories if recipe.model.label else None
     if categories is not None and categories < classes:
         raise InputError(
@@ -114,7 +118,13 @@ def labelled_rows(recipe: Recipe, dataset: Dataset) -> NDArray[np.int64] | None:
         )
     missing = [dataset.class_names[k] for k in range(classes) if not (labels == k).any()]
     if missing:
-        raise InputError(f"{dataset.name}: no training row has the label {missing[0]!r}; expected some of every class")
+        held = [split.labels for split in (dataset.validation, dataset.test) if split is not None]
+        number = dataset.class_names.index(missing[0])
+        rows = sum(int((one == number).sum()) for one in held if one is not None)
+        hint = f" ({rows} that have it are held out by data.test and data.validation)" if rows else ""
+        raise InputError(
+            f"{dataset.name}: no training row has the label {missing[0]!r}; expected some of every class{hint}"
+        )
     if recipe.model.decoder_sees_label and recipe.data.labels != "all":
         raise InputError(
             f"data.labels is {recipe.data.labels}; a decoder that sees the label (section 4) expects 'all'"

@@ -116,8 +116,10 @@ def train(
     >>> run.predict(load_iris().data).shape
     (150,)
     """
-    if seeds is not None and (isinstance(seeds, bool) or not isinstance(seeds, int) or not 1 <= seeds <= MAX_SEEDS):
+    whole = isinstance(seeds, int | np.integer) and not isinstance(seeds, bool)
+    if seeds is not None and not (whole and 1 <= seeds <= MAX_SEEDS):
         raise InputError(f"seeds is {seeds!r}; expected a whole number from 1 to {MAX_SEEDS}")
+    seeds = None if seeds is None else int(seeds)
     changes = [(key.replace("__", "."), _plain(value)) for key, value in settings.items()]
     if epochs is not None:
         changes.append(("training.epochs", epochs))
