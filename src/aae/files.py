@@ -220,7 +220,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a text file, and flush it to the disk; a kill leaves the whole line or a part of it."""
+    """Add a line to a text file, and flush it to the disk; a kill leaves the line or a part of it. OSError names the file."""
     try:
         with path.open("ab") as file:
             file.write(line.encode() + b"\n")

@@ -225,7 +225,7 @@ class Networks:
         return categories
 
     def label_head(self, features: int) -> Softmax:
-        """Create q(y|x) on the encoder's features."""
+        """Create q(y|x) on the encoder's features; InputError where there are fewer clusters than labels."""
         assert self.settings.label is not None
         categories, label = self.categories, self.settings.label
         batch_norm = self._normalized_heads if label.batch_norm is None else label.batch_norm

@@ -168,7 +168,7 @@ class TrainedModel(StoredRows):
         labels: Any = None,
         covariates: Any = None,
     ) -> NDArray[Any]:
-        """Decode as `decode`, but to numbers (n, *shape) as they are stored: categories by their places."""
+        """Decode as `decode`, but to numbers (n, *shape) as they are stored: categories by their places. Raises as `decode`."""
         model = self.autoencoder
         given = codes if isinstance(codes, Mapping) else {"style": codes}
         if given.keys() != set(model.latents):
