@@ -238,9 +238,8 @@ def training_data(
     neighbours.
     """
     stored, losses = split.rows, recipe.training.losses
-    if (
-        labelled is not None and METHODS[recipe.model.method].labelled_only
-    ):  # an epoch is one pass over the labelled rows
+    if labelled is not None and METHODS[recipe.model.method].labelled_only:
+        # An epoch is one pass over the labelled rows.
         assert split.labels is not None
         known = torch.from_numpy(split.labels[labelled])
         return TrainingData(_tensor(stored[labelled]), scaling, known, torch.arange(len(labelled)))

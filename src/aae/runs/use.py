@@ -221,9 +221,8 @@ class TrainedModel(StoredRows):
         else:
             ends = [np.asarray(as_rows(rows, self.metadata.get("columns", ()))) for rows in given]
         alone = [end.shape == self.shape for end in ends]
-        single = all(
-            one or row is not rows for one, row, rows in zip(alone, given, (first, last), strict=True)
-        )  # a row of a data frame is one too
+        # A row of a data frame is one too.
+        single = all(one or row is not rows for one, row, rows in zip(alone, given, (first, last), strict=True))
         ends = [end[None] if one else end for end, one in zip(ends, alone, strict=True)]
         codes = [self.encode(end) for end in ends]
         n, m = (len(next(iter(one.values()))) for one in codes)
