@@ -54,7 +54,7 @@ class WandB(Callback):
         self.options = options
 
     def on_train_begin(self, training: Training) -> None:
-        """Begin a run."""
+        """Begin a run; InputError without the extra."""
         try:
             import wandb
         except ImportError:
@@ -86,7 +86,7 @@ class MLflow(Callback):
         self.uri, self.experiment = uri, experiment
 
     def on_train_begin(self, training: Training) -> None:
-        """Begin a run, and log the settings."""
+        """Begin a run, and log the settings; InputError without the extra."""
         try:
             from mlflow import MlflowClient
         except ImportError:
@@ -140,7 +140,7 @@ class TensorBoardImages(Callback):
     @usual_state()
     @torch.no_grad()
     def on_epoch_end(self, training: Training) -> None:
-        """Write the samples where it is time."""
+        """Write the samples where it is time; InputError where they are no images of the shape."""
         if training.epoch % self.every:
             return
         model: Any = training.model

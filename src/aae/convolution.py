@@ -146,7 +146,7 @@ class ConvolutionalEncoder(nn.Module):
 
 
 class ConvolutionalDecoder(nn.Module):
-    """The encoder in reverse: fully connected layers, then convolutions, each on a image enlarged to twice its size.
+    """The encoder in reverse: fully connected layers, then convolutions, each on an image enlarged to twice its size.
 
     Enlarging repeats the nearest pixel and meets the sizes that the encoder went through, odd ones too. A transposed
     convolution would need another padding for each of them, and 3x3 at stride 2 overlaps unevenly, which shows as a

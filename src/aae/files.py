@@ -64,6 +64,25 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def output_file(path: str | os.PathLike[str], *endings: str) -> Iterator[Path]:
+    """Check the ending of a file that is to be written, create its folder, and yield its absolute path.
+
+    Raises
+    ------
+    InputError
+        If it has none of the `endings`, or cannot be written.
+    """
+    target = expand(Path(path))
+    if target.suffix.lower() not in endings:
+        raise InputError(f"{target}: found the ending {target.suffix!r}, expected {endings[0]!r}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield target
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error.strerror or error})") from None
+
+
+@contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Fill a folder whole or not at all: yields a draft to write into, which becomes `path` if nothing is raised.
 
@@ -201,7 +220,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a text file, and flush it to the disk; a kill leaves the whole line or a part of it."""
+    """Add a line to a text file, and flush it to the disk; a kill leaves the line or a part of it. OSError names the file."""
     try:
         with path.open("ab") as file:
             file.write(line.encode() + b"\n")

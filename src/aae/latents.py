@@ -81,6 +81,11 @@ class Latent(nn.Module):
         """Compute the discriminator's logits (batch,) for codes (batch, dim); larger means more like the prior.
 
         For a label-informed latent `labels` (batch,) are one-hot encoded with one extra class for unlabelled (-1).
+
+        Raises
+        ------
+        InputError
+            If there is no discriminator, or it sees labels and there are none.
         """
         if self.discriminator is None:
             raise InputError("this latent has no discriminator")

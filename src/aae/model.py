@@ -241,7 +241,7 @@ class AdversarialAutoencoder(Model):
         return {name: self.latent(name).posterior(features, noise) for name in self.latents}
 
     def label_logits(self, rows: Tensor, noise: Noise | None = None) -> Tensor:
-        """Compute the logits (batch, classes) of q(y|x)."""
+        """Compute the logits (batch, classes) of q(y|x); InputError without a latent ``label``."""
         if not self.classifies:
             raise InputError("the model has no latent named 'label', so it cannot infer labels")
         return self.label_head.label_logits(self.features(rows, noise))
@@ -263,7 +263,7 @@ class AdversarialAutoencoder(Model):
         noise: Noise | None = None,
         covariates: Tensor | None = None,
     ) -> Tensor:
-        """Decode without the output activation, and without the covariates; parameters as for `decode`."""
+        """Decode without the output activation, and without the covariates; parameters and errors as for `decode`."""
         x = self.representation(codes)
         if self.covariates:
             if covariates is None:
@@ -298,6 +298,11 @@ class AdversarialAutoencoder(Model):
         -------
         Tensor, (batch, inputs)
             Mean of p(x|z).
+
+        Raises
+        ------
+        InputError
+            If the decoder sees labels or covariates, and there are none.
         """
         rows = self.activate(self.decoder_logits(codes, labels, None, covariates))
         return rows if covariates is None else torch.cat([rows, covariates], dim=1)

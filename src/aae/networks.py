@@ -255,9 +255,8 @@ def initialize(
     kept = {layer for part in keep for layer in part.modules()}
     layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
     for layer in module.modules():
-        if (
-            isinstance(layer, layers) and layer not in kept and not layer.weight.is_meta
-        ):  # arithmetic there loads a compiler
+        # Arithmetic on the meta device loads a compiler.
+        if isinstance(layer, layers) and layer not in kept and not layer.weight.is_meta:
             fan_in = layer.weight[0].numel()
             scale = std if init == "normal" else math.sqrt(2 / fan_in)
             with torch.no_grad():

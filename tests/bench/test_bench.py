@@ -9,7 +9,8 @@ from rich.console import Console
 
 from aae import recipes
 from aae.bench import step as benches
-from aae.bench.step import Recorder, bench, table
+from aae.bench.matmuls import Recorder
+from aae.bench.step import bench, table
 from aae.cli import run as command
 from aae.errors import InputError
 
@@ -134,7 +135,9 @@ def test_the_roofline_of_a_compiled_step_is_of_the_matmuls_that_it_takes(monkeyp
         torch.randn(5, 3) @ torch.randn(3, 4)
     (matmul,) = recorder.matmuls
     taken = []
-    monkeypatch.setattr(benches, "faster", lambda function, operands: taken.append(function) or torch.ops.aae.mm)
+    monkeypatch.setattr(
+        "aae.bench.matmuls.faster", lambda function, operands: taken.append(function) or torch.ops.aae.mm
+    )
     memory = {}
     results = [matmul.repeat(memory, benches.Noise(0), compiled)() for compiled in (False, True)]
     torch.testing.assert_close(*results)

@@ -105,7 +105,8 @@ def write_model_rows(
     """Write rows as a table or array, or images as one sheet (``.png``) or as files in a new folder.
 
     Rows of a folder keep the names of the files that they were made from. On a sheet of `cols` columns rows can stand `beside`
-    others, each after its own. Walks, each `cols` rows, can become an animation (``.gif`` or ``.webp``).
+    others, each after its own. Walks, each `cols` rows, can become an animation (``.gif`` or ``.webp``). InputError
+    where the file or folder does not fit the rows.
     """
     from aae.figures.animation import FORMATS, animate
 

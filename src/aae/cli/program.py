@@ -78,9 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     `aae bench --time-to` asked, each with one line on stderr; 130, 143 and 129 after
     Ctrl-C, SIGTERM and SIGHUP, 75 after SIGUSR1: a training has written its checkpoint by then.
     """
-    if (
-        arguments is None and sys.getfilesystemencoding() == "ascii"
-    ):  # of which no library expects other names than in ASCII
+    if arguments is None and sys.getfilesystemencoding() == "ascii":
+        # No library expects names in other letters then.
         os.execv(sys.executable, [sys.executable, "-X", "utf8", "-m", "aae", *sys.argv[1:]])
     sys.exit(run(arguments))
 

@@ -35,7 +35,7 @@ def open_file(path: str | Path) -> Any:
 
 
 def matrix(adata: Any, layer: str | None, where: str = "X") -> Any:
-    """Return the matrix of an AnnData object, (n, columns), sparse or not: ``X`` or a layer."""
+    """Return the matrix of an AnnData object, (n, columns), sparse or not: ``X`` or a layer; InputError where there is none."""
     if layer is None:
         found = adata.X
         if found is None:
@@ -48,7 +48,7 @@ def matrix(adata: Any, layer: str | None, where: str = "X") -> Any:
 
 
 def observation(adata: Any, name: str, where: str = "obs") -> Any:
-    """Look up a column of the observations."""
+    """Look up a column of the observations; InputError where there is none of this name."""
     if name not in adata.obs.columns:
         raise InputError(f"{where}: {unknown('column of obs', name, list(map(str, adata.obs.columns)) or ['none'])}")
     return adata.obs[name]
@@ -110,7 +110,13 @@ def _read(path: Path, options: Options) -> Parts:
 
 
 def as_part(adata: Any, options: Options, where: str) -> Part:
-    """Read an AnnData object: its matrix, its covariates among the columns, labels and names of rows."""
+    """Read an AnnData object: its matrix, its covariates among the columns, labels and names of rows.
+
+    Raises
+    ------
+    InputError
+        If a layer, a covariate, the labels or a column of the training data is missing.
+    """
     found, names = matrix(adata, options.layer, where), [str(name) for name in adata.var_names]
     counts = holds_counts(found)
     if options.columns:

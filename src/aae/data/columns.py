@@ -327,7 +327,7 @@ class Columns:
 
 
 def named_places(names: Sequence[str], wanted: Sequence[Any] | str, where: str) -> list[int]:
-    """Find the places of columns that are given by name, or by place where they have none."""
+    """Find the places of columns that are given by name, or by place where they have none; InputError where one is unknown."""
     given = [wanted] if isinstance(wanted, str) else list(wanted)
     known = {name: place for place, name in enumerate(names)}
     for name in given:

@@ -25,11 +25,8 @@ from aae.data.reading import damaged, require_memory
 from aae.data.tables import HINT, MISSING_HINT, OPTIONS, TableFile, assign, table_format
 from aae.errors import InputError, note
 
-_HEAD, _CHUNK, _LARGEST = (
-    2**20,
-    2**25,
-    2**29,
-)  # bytes by which the layout is found out; read together, at least and at most
+_HEAD = 2**20  # bytes by which the layout is found out
+_CHUNK, _LARGEST = 2**25, 2**29  # bytes that are read together, at least and at most
 _HEAD_LINES, _HEAD_CELLS = 100, 400_000  # by which the layout is found out
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _DECIMAL_COMMA, _DECIMAL_POINT = re.compile(r"\s*[+-]?\d+,\d+\s*"), re.compile(r"\s*[+-]?\d+\.\d+\s*")

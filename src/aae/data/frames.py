@@ -120,9 +120,8 @@ def _from_frame(frame: Any, columns: Sequence[str], where: str) -> NDArray[Any]:
 def _numbers(values: Any, where: str) -> NDArray[Any]:
     try:
         array = np.asarray(values)
-        if (
-            array.dtype.kind == "O"
-        ):  # numbers among objects; what is missing becomes NaN, and is refused where it is used
+        # Numbers among objects; what is missing becomes NaN, and is refused where it is used.
+        if array.dtype.kind == "O":
             missing = np.array(
                 [value is None or type(value).__name__ == "NAType" for value in array.ravel().tolist()], np.bool_
             )

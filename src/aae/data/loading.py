@@ -156,7 +156,13 @@ def load(
 
 
 def by_kind(parts: Parts, options: Options, handle_unknown: HandleUnknown) -> tuple[Parts, Columns | None]:
-    """Find out what the columns of a source are, and bring them to numbers; None where there is nothing but numbers."""
+    """Find out what the columns of a source are, and bring them to numbers; None where there is nothing but numbers.
+
+    Raises
+    ------
+    InputError
+        If there are images where options are of a table, all columns are covariates, or a value is none of its kind.
+    """
     train, wanted = parts.train, options.kinds
     missing = options.missing
     if train.rows.ndim != 2:
@@ -198,7 +204,7 @@ def by_kind(parts: Parts, options: Options, handle_unknown: HandleUnknown) -> tu
 
 
 def encode_part(part: Part, table: Columns, *, missing: bool) -> Part:
-    """Bring the values of a part to numbers, in the order of the columns."""
+    """Bring the values of a part to numbers, in the order of the columns; InputError where one is missing or unknown."""
     values = _named(part).values
     names = list(values)
     for column in table.columns:

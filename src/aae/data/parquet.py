@@ -51,7 +51,7 @@ def read_file(path: Path, options: Options) -> TableFile:
 
 
 def read_frame(frame: Any, options: Options) -> TableFile:
-    """Read a data frame of pandas or polars, or a table of Arrow, by the rules of a Parquet file; see `read_file`."""
+    """Read a data frame of pandas or polars, or a table of Arrow, by the rules of a Parquet file; raises as `read_file`."""
     where = "data frame"
     try:
         if not isinstance(frame, pa.Table):

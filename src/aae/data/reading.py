@@ -51,14 +51,14 @@ def readable_name(path: Path) -> str:
 
 
 def check_regular(path: Path) -> None:
-    """Check that a path is a file or a folder, and no device or pipe, which might never end."""
+    """Check that a path is a file or a folder, and no device or pipe, which might never end; InputError otherwise."""
     if not (path.is_file() or path.is_dir()):
         raise InputError(f"{path}: found a device, pipe or socket, expected a file or folder")
 
 
 @contextmanager
 def damaged(path: Path, expected: str) -> Iterator[None]:
-    """Turn whatever another library says about a file into one line: their exceptions on damaged files are of all kinds."""
+    """Turn whatever another library says about a file into an InputError: their exceptions on damaged files are of all kinds."""
     try:
         yield
     except (InputError, InputWarning):

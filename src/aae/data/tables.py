@@ -290,10 +290,9 @@ def _join(path: Path, files: Sequence[Path], tables: Sequence[TableFile], option
     if found:
         return Part(str(path), rows, labels, first.columns, np.concatenate(found), first.id_column, **further)
     names = [readable_name(Path(file.name)) for file in files]
+    # Its file, and its place in it from 0.
     ids = [f"{name}:{row}" for name, table in zip(names, tables, strict=True) for row in range(len(table.rows))]
-    return Part(
-        str(path), rows, labels, first.columns, np.array(ids, np.str_), "row", **further
-    )  # its file, and its place in it from 0
+    return Part(str(path), rows, labels, first.columns, np.array(ids, np.str_), "row", **further)
 
 
 def as_ids(values: NDArray[Any]) -> NDArray[Any]:

@@ -42,7 +42,13 @@ class NamedValues:
 
 
 def values_of(table: Any, where: str) -> tuple[list[str], Any]:
-    """Return the names of the columns of a table, and a function that reads one of them by its place."""
+    """Return the names of the columns of a table, and a function that reads one of them by its place.
+
+    Raises
+    ------
+    InputError
+        If two columns have the same name, or it is no table.
+    """
     if isinstance(table, NamedValues):
         columns = list(table.values.values())
         return list(table.values), columns.__getitem__
@@ -77,7 +83,13 @@ def as_named(covariates: Any) -> NamedValues:
 
 
 def for_rows(covariates: Any, names: Sequence[str], n: int) -> dict[str, NDArray[Any]]:
-    """Return the covariates of `n` rows by name: a value of each, or one for all rows."""
+    """Return the covariates of `n` rows by name: a value of each, or one for all rows.
+
+    Raises
+    ------
+    InputError
+        If one is missing, unknown or of another number of rows.
+    """
     if isinstance(covariates, Mapping):
         given = {str(name): np.asarray(values) for name, values in covariates.items()}
     elif is_frame(covariates) or hasattr(covariates, "to_frame"):
@@ -122,7 +134,7 @@ def _of_series(series: Any) -> NDArray[Any]:
 
 
 def choose_kind(values: NDArray[Any], where: str) -> Kind:
-    """Choose the kind of a column by its type."""
+    """Choose the kind of a column by its type; InputError where no kind has such values."""
     if isinstance(values, _Categories) or values.dtype.kind in "US":
         return "categorical"
     if values.dtype.kind in "iuf":
@@ -164,7 +176,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def as_numbers(values: NDArray[Any], where: str) -> NDArray[np.float64]:
-    """Return values (n,) as numbers, NaN for a missing one."""
+    """Return values (n,) as numbers, NaN for a missing one; InputError where one is no number."""
     if values.dtype.kind in "buif":
         return np.asarray(values, np.float64)
     try:
@@ -188,7 +200,7 @@ def no_count(value: Any, where: str) -> InputError:
 
 
 def find_categories(values: NDArray[Any], where: str) -> tuple[Any, ...]:
-    """Find the values of a categorical column, in order."""
+    """Find the values of a categorical column, in order; InputError for none, or too many."""
     found = {value for value in plain_values(values, where) if value is not None}
     plain = {value if isinstance(value, str | int | float | bool) else str(value) for value in found}
     if plain != found:
@@ -227,7 +239,7 @@ def by_writing(known: Sequence[Any]) -> dict[str, int]:
 
 
 def check_repeats(values: NDArray[Any], where: str) -> None:
-    """Check that text is no name of its row."""
+    """Check that text is no name of its row; InputError where all of many values differ."""
     known = [value for value in plain_values(values, where) if value is not None]
     if len(known) > FEW and len(set(known)) == len(known):
         raise InputError(
@@ -237,7 +249,7 @@ def check_repeats(values: NDArray[Any], where: str) -> None:
 
 
 def find_two(values: NDArray[Any], where: str) -> tuple[Any, ...]:
-    """Find the two values of a column of yes and no; none where they are true and false, or 1 and 0."""
+    """Find the two values of a column of yes and no; none where they are 0 and 1; InputError for others than two."""
     found = {value for value in plain_values(values, where) if value is not None}
     if found <= {0, 1}:
         return ()

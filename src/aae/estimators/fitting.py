@@ -93,7 +93,7 @@ def _plain(value: Any) -> Any:
 
 
 def layer_sizes(name: str, sizes: Any) -> list[int]:
-    """Check the sizes of hidden layers."""
+    """Check the sizes of hidden layers: InputError unless they are whole numbers, 1 or larger."""
     widths = np.asarray(sizes)
     if widths.ndim != 1 or not len(widths) or widths.dtype.kind not in "iu" or widths.min() < 1:
         raise InputError(f"{name} is {sizes!r}; expected a sequence of whole numbers, each 1 or larger")

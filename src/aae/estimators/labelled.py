@@ -190,7 +190,7 @@ class LabelledEstimator(ScoringEstimator):
         """Map style codes (n_samples, latent_dim) and labels (n_samples,) to rows (n_samples, n_features).
 
         The style of one row with the label of another gives a row in the first one's style (figure 7). What `encode` gives, a
-        dictionary, is decoded too; it has the label in it where that is inferred.
+        dictionary, is decoded too; it has the label in it where that is inferred. InputError where labels are missing or unknown.
         """
         if isinstance(codes, Mapping):
             return super().decode(codes, y, covariates=covariates)

@@ -30,7 +30,7 @@ ASTRAY = 0.05  # share of the values of a column that may lie far outside the ro
 
 
 def check_form(X: Any) -> None:
-    """Check that rows are flat, and that none of their values is masked."""
+    """Check that rows are flat, and that none of their values is masked; InputError otherwise."""
     if np.ma.is_masked(X):
         raise InputError(
             f"X has {int(np.ma.getmaskarray(X).sum())} masked values; expected none: fill them or leave their rows out"
@@ -73,7 +73,7 @@ def medians(X: Any) -> Values:
 
 
 def filled(X: Any, fill: Values) -> tuple[Any, NDArray[np.bool_]]:
-    """Put values (columns,) in the place of missing ones of rows (n, columns); tell which are known."""
+    """Put values (columns,) in the place of missing ones of dense rows (n, columns); tell which are known."""
     if isinstance(X, SparseTable):
         raise InputError("missing is 'mask' and rows are sparse; expected dense rows, in which missing values are NaN")
     observed = ~np.isnan(X)

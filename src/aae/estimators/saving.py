@@ -105,7 +105,7 @@ class _Packer:
         self.tensors = tensors
 
     def pack(self, value: Any, name: str) -> Any:
-        """Pack a value that is called `name`."""
+        """Pack a value that is called `name`; InputError for one that takes code to make again."""
         if isinstance(value, PLAIN) and type(value) in PLAIN:
             return value
         if isinstance(value, float) and type(value) is float:

@@ -56,9 +56,8 @@ class SparseTable:
         entries = matrix.data.astype(np.float64)
         there = entries != 0
         rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[there]
-        ends = np.cumsum(np.bincount(rows, minlength=matrix.shape[0])) + np.arange(
-            matrix.shape[0]
-        )  # one behind each row
+        # One behind each row.
+        ends = np.cumsum(np.bincount(rows, minlength=matrix.shape[0])) + np.arange(matrix.shape[0])
         left, entries = columns - matrix.indices[there].astype(np.int64), entries[there]
         bits = entries.view(np.int64)
         content = np.zeros((len(entries) + matrix.shape[0], 2), ">u8")

@@ -84,6 +84,11 @@ class FittedModel(TableRows):
         -------
         array or data frame, (n_samples, n_features)
             Rows without gaps; known values are as they were.
+
+        Raises
+        ------
+        InputError
+            If the estimator takes no missing values, or labels or covariates that its decoder sees are missing.
         """
         check_is_fitted(self)
         check_scalar(rounds, "rounds", Integral, min_val=1)
@@ -271,6 +276,11 @@ class FittedModel(TableRows):
         -------
         array, (steps, n_features) or (n_samples, steps, n_features)
             Rows, in the units of the training rows; of columns by kind in a data frame one of n_samples * steps rows.
+
+        Raises
+        ------
+        InputError
+            If there are not as many last rows as first ones, `steps` is too small, or the label is missing or unknown.
         """
         single = all(_is_row(rows) for rows in (first, last))
         given = [one_row(rows) for rows in (first, last)]

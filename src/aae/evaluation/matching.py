@@ -158,7 +158,7 @@ def sliced_wasserstein(a: ArrayLike, b: ArrayLike, projections: int = 256, seed:
 
 
 def holes(codes: ArrayLike, samples: ArrayLike, neighbours: int = 10) -> float:
-    r"""Share of the prior's mass that lies in holes of the code space: regions to which no data points map.
+    r"""Compute the share of the prior's mass in holes of the code space: regions to which no data points map.
 
     Around each prior sample take the ball that reaches to its k-th nearest other prior sample. If q(z) = p(z), about k
     codes are in it too; if there is none, the sample lies in a hole. The balls adapt to the local density, so tails

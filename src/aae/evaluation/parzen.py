@@ -209,7 +209,7 @@ def parzen_log_density(
     save_seconds: float = 60.0,
     progress: bool = True,
 ) -> Floats:
-    """Log-density of every row under a Parzen window, for several sigmas in one pass over the samples.
+    """Compute the log-density of every row under a Parzen window, for several sigmas in one pass over the samples.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from aae.arrays import Array, ArrayLike, as_numpy
 from aae.errors import InputError
 from aae.figures.dark import darkened
-from aae.files import replacing
+from aae.files import output_file, replacing
 
 DPI = 200
 SHOWN_DPI = 110  # in a notebook
@@ -254,15 +254,8 @@ def save(figure: matplotlib_figure.Figure, path: str | os.PathLike[str], dark: b
     InputError
         If the path does not end in ``.png``, or cannot be written.
     """
-    target = Path(path)
-    if target.suffix.lower() != ".png":
-        raise InputError(f"{target}: found the ending {target.suffix!r}, expected '.png'")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as draft, draft.open("wb") as file:
-            write_png(figure, file, figure.dpi, dark)
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written ({error.strerror or error})") from None
+    with output_file(path, ".png") as target, replacing(target) as draft, draft.open("wb") as file:
+        write_png(figure, file, figure.dpi, dark)
     return target
 
 

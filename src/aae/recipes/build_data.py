@@ -96,7 +96,13 @@ def fingerprint(dataset: Dataset) -> str:
 
 
 def labelled_rows(recipe: Recipe, dataset: Dataset) -> NDArray[np.int64] | None:
-    """Choose the labelled subset, or None where the recipe trains without labels."""
+    """Choose the labelled subset, or None where the recipe trains without labels.
+
+    Raises
+    ------
+    InputError
+        If the recipe or its model needs labels that the data has not, or has fewer categories than the data has classes.
+    """
     if recipe.data.labels is None:
         method = METHODS[recipe.model.method]
         if method.labelled_only or method.needs_labels or recipe.model.decoder_sees_label or _label_informed(recipe):
@@ -232,9 +238,8 @@ def training_data(
     neighbours.
     """
     stored, losses = split.rows, recipe.training.losses
-    if (
-        labelled is not None and METHODS[recipe.model.method].labelled_only
-    ):  # an epoch is one pass over the labelled rows
+    if labelled is not None and METHODS[recipe.model.method].labelled_only:
+        # An epoch is one pass over the labelled rows.
         assert split.labels is not None
         known = torch.from_numpy(split.labels[labelled])
         return TrainingData(_tensor(stored[labelled]), scaling, known, torch.arange(len(labelled)))

@@ -75,7 +75,7 @@ def build_model(
     settings : ModelSettings
         The ``[model]`` section.
     shape : sequence of int
-        Shape of a stored row, such as (28, 28) or (32, 32, 3); networks with channels need a image.
+        Shape of a stored row, such as (28, 28) or (32, 32, 3); networks with channels need an image.
     num_classes : int
         Number of classes in the data, 0 if it has no labels.
     noise : Noise
@@ -225,7 +225,7 @@ class Networks:
         return categories
 
     def label_head(self, features: int) -> Softmax:
-        """Create q(y|x) on the encoder's features."""
+        """Create q(y|x) on the encoder's features; InputError where there are fewer clusters than labels."""
         assert self.settings.label is not None
         categories, label = self.categories, self.settings.label
         batch_norm = self._normalized_heads if label.batch_norm is None else label.batch_norm

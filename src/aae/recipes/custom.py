@@ -190,7 +190,7 @@ def _call(found: Callable[..., Any], offered: dict[str, Any], arguments: dict[st
 
 
 def width(module: nn.Module, inputs: int, outputs: int | None, where: str) -> int:
-    """Check what a network gives for rows of zeros, two and three of them, and return its width."""
+    """Check what a network gives for rows of zeros, two and three of them, and return its width; InputError for another shape."""
     module.eval()
     for size in (2, 3):  # what does not depend on the size of a batch fails later
         rows = torch.zeros(size, inputs, dtype=torch.float32)

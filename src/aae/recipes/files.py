@@ -37,7 +37,7 @@ def overview() -> list[Table]:
 
 
 def read_table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
-    """Read the table of a recipe and lay it over the one it extends."""
+    """Read the table of a recipe and lay it over the one it extends; InputError where there is none, or it is no TOML."""
     path = Path(source)
     if path.suffix == ".toml":
         if not path.is_file():

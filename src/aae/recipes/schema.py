@@ -163,7 +163,7 @@ class StyleSettings(Settings):
 
     @property
     def size(self) -> int:
-        """The number of dimensions, where it is known; see `aae.recipes.build_data.with_scaling`."""
+        """The number of dimensions; InputError while it is "auto", see `aae.recipes.build_data.with_scaling`."""
         if self.dim == "auto":
             raise InputError("model.style.dim is 'auto', which training on rows replaces; expected a number")
         return self.dim
@@ -253,7 +253,7 @@ class ModelSettings(Settings):
 
     @property
     def activation(self) -> Output:
-        """The output, where it is not "auto" any more."""
+        """The output; InputError while it is "auto", see `aae.recipes.build_data.with_scaling`."""
         if self.output == "auto":
             raise InputError("model.output is 'auto'; expected 'linear' or 'sigmoid', as found in the training rows")
         return self.output

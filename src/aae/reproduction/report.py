@@ -21,7 +21,7 @@ from aae.data import Dataset
 from aae.errors import InputError
 from aae.evaluation.metrics import describe
 from aae.figures.canvas import data_uri
-from aae.files import expand, write_text
+from aae.files import output_file, write_text
 from aae.reproduction.results import Summary, summarize, with_std
 from aae.runs.evaluate import Report, evaluate, read_report
 from aae.runs.plot import figures
@@ -195,14 +195,8 @@ def report(runs: Sequence[Run], data: Dataset | str | Path | None = None) -> Run
 
 def write(text: str, path: str | Path, ending: str) -> Path:
     """Write a page or a table and return its path; InputError where its ending is another or it cannot be written."""
-    target = expand(path)
-    if target.suffix.lower() != ending:
-        raise InputError(f"{target}: found the ending {target.suffix!r}, expected {ending!r}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with output_file(path, ending) as target:
         write_text(target, text)
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written ({error.strerror or error})") from None
     return target
 
 

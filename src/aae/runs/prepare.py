@@ -203,9 +203,8 @@ def prepare(
             write_bytes(folder.radii, packed)
 
     def measure() -> dict[str, float]:
-        with seeded(
-            0, device
-        ):  # custom modules may draw from torch itself; training goes on as if nothing had been measured
+        # Custom modules may draw from torch itself; training goes on as if nothing had been measured.
+        with seeded(0, device):
             return validate(cast(Model, trainer.trained), scaling, dataset.validation, recipe)
 
     job = TrainingJob(trainer, folder, measure, *times)

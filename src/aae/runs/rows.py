@@ -33,7 +33,7 @@ BATCH = 1000  # rows pushed through the networks at once
 
 
 def read_table(metadata: Mapping[str, Any], where: str) -> Columns | None:
-    """Read from the metadata of a run what its columns are; None where they are numbers alone."""
+    """Read from the metadata of a run what its columns are; None where they are numbers alone; InputError where it is damaged."""
     if metadata.get("table") is None:
         return None
     try:

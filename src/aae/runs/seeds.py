@@ -62,6 +62,11 @@ def train_seeds(
     -------
     list of Run
         The finished runs, by seed.
+
+    Raises
+    ------
+    InputError, TrainingError, InterruptedTrainingError
+        As for `train`.
     """
     if batched and Distributed.joined().world_size > 1:
         raise InputError("seeds are trained together by one process; expected no other processes, or seeds in turn")

@@ -168,7 +168,7 @@ class TrainedModel(StoredRows):
         labels: Any = None,
         covariates: Any = None,
     ) -> NDArray[Any]:
-        """Decode as `decode`, but to numbers (n, *shape) as they are stored: categories by their places."""
+        """Decode as `decode`, but to numbers (n, *shape) as they are stored: categories by their places. Raises as `decode`."""
         model = self.autoencoder
         given = codes if isinstance(codes, Mapping) else {"style": codes}
         if given.keys() != set(model.latents):
@@ -221,9 +221,8 @@ class TrainedModel(StoredRows):
         else:
             ends = [np.asarray(as_rows(rows, self.metadata.get("columns", ()))) for rows in given]
         alone = [end.shape == self.shape for end in ends]
-        single = all(
-            one or row is not rows for one, row, rows in zip(alone, given, (first, last), strict=True)
-        )  # a row of a data frame is one too
+        # A row of a data frame is one too.
+        single = all(one or row is not rows for one, row, rows in zip(alone, given, (first, last), strict=True))
         ends = [end[None] if one else end for end, one in zip(ends, alone, strict=True)]
         codes = [self.encode(end) for end in ends]
         n, m = (len(next(iter(one.values()))) for one in codes)

@@ -22,9 +22,8 @@ SplitChoice = Literal["auto", "train", "validation", "test", "all"]
 def title(run: Run) -> str:
     """Return what was trained on what, in one line."""
     recipe, metadata, changed = run.recipe, run.metadata, recipes.differences(run.recipe)
-    name = (
-        f"{recipe.name}, {kind(run)}" if "data.source" in changed else recipe.title
-    )  # which speaks of the recipe's data
+    # A title speaks of the recipe's data.
+    name = f"{recipe.name}, {kind(run)}" if "data.source" in changed else recipe.title
     others = [
         f"{key.removeprefix('model.')} = {_short(here)}"
         for key, (here, _) in changed.items()

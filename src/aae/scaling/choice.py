@@ -73,9 +73,8 @@ def choose_scaling(
     if adaptive and kind == "standardize":
         plan.bend(_heavy(sample, columns), sample, columns, bounded=bounded)
     if kind != "none" and not images:
-        plan.bent |= (
-            ~columns.varies
-        )  # what changes later in a column that never did counts as its logarithm: it cannot explode
+        # What changes later in a column that never did counts as its logarithm: it cannot explode.
+        plan.bent |= ~columns.varies
     name = {"common": "common minmax", "standardize": "minmax"}.get(kind, kind) if adaptive and bounded else kind
     scaling = plan.scaling(torch.float32 if images else torch.float64, name)
     scaling.constant = (~columns.varies).nonzero()[0]

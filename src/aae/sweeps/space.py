@@ -183,7 +183,7 @@ def listed(given: Any, what: str, form: str) -> Mapping[Any, Any] | list[str]:
 
 
 def check_each_once(key: str, values: Sequence[str]) -> None:
-    """Check that no value of a key stands there twice."""
+    """Check that no value of a key stands there twice; InputError otherwise."""
     twice = next((value for value in values if values.count(value) > 1), None)
     if twice is not None:
         raise InputError(f"grid: {key} has the value {twice} twice; expected each once")

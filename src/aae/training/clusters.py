@@ -15,10 +15,8 @@ from aae.training.settings import ClusteringSettings
 
 ROUNDS = 100  # of balancing: far more than it takes
 SHARPNESS = 8  # power of the counts: most of a cluster's labelled rows decide
-LOOSENESS, HOLD = (
-    1.2,
-    3.6,
-)  # how much larger than its share a group of clusters may grow, and how strongly it is held back then
+LOOSENESS = 1.2  # how much larger than its share a group of clusters may grow
+HOLD = 3.6  # how strongly it is held back then
 BLOCK = 2000  # rows pushed through the network together
 
 

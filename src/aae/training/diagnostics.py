@@ -13,9 +13,8 @@ from aae.evaluation.matching import code_mismatch
 
 DISCRIMINATOR_WINS = 0.97  # accuracy; about 0.5 to 0.75 in healthy runs
 LABELS_UNUSED = 0.5  # entropy of the mean of q(y|x) as a fraction of that of the prior; above 0.9 in healthy runs
-CODES_ASTRAY = (
-    0.1  # energy distance over what it is at most; 0.05 where codes are half as wide, below 0.02 in healthy runs
-)
+# Energy distance over what it is at most; 0.05 where codes are half as wide, below 0.02 in healthy runs.
+CODES_ASTRAY = 0.1
 
 Door = Literal["recipe", "baseline", "estimator"]
 REMEDIES: dict[Door, dict[str, str]] = {

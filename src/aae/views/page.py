@@ -26,7 +26,7 @@ from PIL import Image
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.figures.figure2 import label_style
-from aae.files import expand, write_bytes
+from aae.files import output_file, write_text
 from aae.views.decoder import decoder_layers
 from aae.views.view import View
 
@@ -65,14 +65,8 @@ class Explorer:
         InputError
             If the path does not end in ``.html`` or cannot be written.
         """
-        target = expand(path)
-        if target.suffix.lower() not in (".html", ".htm"):
-            raise InputError(f"{target}: found the ending {target.suffix!r}, expected '.html'")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(target, self.html.encode())
-        except OSError as error:
-            raise InputError(f"{target}: cannot be written ({error.strerror or error})") from None
+        with output_file(path, ".html", ".htm") as target:
+            write_text(target, self.html)
         return target
 
     def _repr_html_(self) -> str:

@@ -105,7 +105,7 @@ class View:
         return replace(self, **some)
 
     def images(self, rows: NDArray[Any]) -> NDArray[np.float32]:
-        """Turn stored rows (n, ...) into images (n, *image_shape) with values in [0, 1]."""
+        """Turn stored rows (n, ...) into images (n, *image_shape) with values in [0, 1]; InputError where rows are none."""
         if not self.image_shape:
             raise InputError("the rows are no images; expected image_shape=(height, width)")
         low, high = self.image_range

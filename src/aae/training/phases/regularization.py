@@ -157,7 +157,13 @@ def generator_phase(
 
 
 def distance_term(model: AdversarialAutoencoder, settings: MatchingSettings) -> Callable[[Batch], Tensor]:
-    """Create the distance of codes and prior samples, the sum over latents, each with its weight ``generator_<latent>``."""
+    """Create the distance of codes and prior samples, the sum over latents, each with its weight ``generator_<latent>``.
+
+    Raises
+    ------
+    InputError
+        If a latent is label-informed, which takes a discriminator.
+    """
     for name in model.latents:
         if model.latent(name).label_informed:
             raise InputError(
