@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +18,10 @@ from aae.files import expand, write_json
 from aae.recipes import Recipe
 from aae.recipes.reader import read_value
 from aae.runs.recipe import full_path, read_recipe
-from aae.sweeps import search as searching
 from aae.sweeps.definition import FILE, Definition
 from aae.sweeps.execution import Execution, NotStartedError, WorkerKilledError, wait_a_moment
 from aae.sweeps.report import SweepResult, summarize
+from aae.sweeps.search import Search, check_stored, require_optuna
 from aae.sweeps.space import (
     Choices,
     Range,
@@ -37,9 +37,6 @@ from aae.sweeps.trials import Trial, data_is_kept, describe, is_open_elsewhere, 
 from aae.training.run_directory import RunDirectory
 from aae.training.settings import MAX_COUNT, MAX_SEEDS
 from aae.training.signals import SIGNALS
-
-if TYPE_CHECKING:
-    import optuna
 
 LOCK_SECONDS = 30.0  # for which a command waits for others that begin a sweep in the same folder
 PATHS = ("data.source", "data.labels_file")
@@ -135,7 +132,7 @@ def sweep(
         seeds = seeds or (before.seeds if before else 1)
         definition = Definition(found, choices, spans, seeds, metric or "", search)
         definition.check()
-        searching.check_stored(folder)
+        check_stored(folder)
         definition = definition.check_data(metric)
         definition.check_folder(folder)
     else:
@@ -145,7 +142,7 @@ def sweep(
         if _is_open(definition, folder, retry):  # for what is finished no data is needed
             definition = definition.check_data(before.metric)
     if definition.trials is not None:
-        searching.require_optuna()
+        require_optuna()
     lock = RunDirectory(
         folder / ".definition"
     ).lock  # under which alone is written what the sweep is; it is gone afterwards
@@ -186,8 +183,7 @@ def _is_open(definition: Definition, folder: Path, retry: bool) -> bool:
         return True
     if definition.trials is None:
         return any(trial.open_seeds() for trial in definition.grid(folder))
-    searching.require_optuna()
-    return searching.is_open(definition, folder)
+    return Search(definition, folder).is_open
 
 
 def _with_full_paths(choices: Choices) -> Choices:
@@ -325,11 +321,11 @@ class Seek:
     @data_is_kept()
     def __call__(self, number: int) -> None:
         """Try settings until there are enough."""
+        search = Search(self.definition, self.folder)
         if self.trial is None:
-            searching.search(self.definition, self.folder, self.device, prune=self.prune)
-            return
-        study = searching.open_study(self.definition, self.folder)
-        searching.take_up(study, self.definition, self.folder, self.trial, self.device, prune=self.prune)
+            search.run(self.device, prune=self.prune)
+        else:
+            search.take_up(self.trial, self.device, prune=self.prune)
 
 
 def _search(
@@ -337,20 +333,16 @@ def _search(
 ) -> SweepResult:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="optuna")
-        study = searching.open_study(definition, folder)  # which says what is wrong before anything is trained
+        search = Search(definition, folder)  # which says what is wrong before anything is trained
         if retry:
-            searching.retry_failed(study, definition, folder)
-        seek = Seek(definition, folder, device, prune)
-        try_all(seek, study, execution)
-        trials = searching.trials_of(study, definition, folder)
-        importance = searching.importances(study)
-        unfitting = searching.unfitting(study, definition, folder)
-    result = summarize(definition, folder, trials, importance, unfitting)
+            search.retry_failed()
+        try_all(Seek(definition, folder, device, prune), search, execution)
+        result = summarize(definition, folder, search.trials(), search.importances(), search.unfitting())
     result.write()
     return result
 
 
-def try_all(seek: Seek, study: optuna.Study, execution: Execution) -> None:
+def try_all(seek: Seek, search: Search, execution: Execution) -> None:
     """Try settings, here and wherever else somebody works on the search, until none is open.
 
     Raises
@@ -360,34 +352,33 @@ def try_all(seek: Seek, study: optuna.Study, execution: Execution) -> None:
     TrainingError
         If a worker is killed before it has begun anything.
     """
-    definition, folder = seek.definition, seek.folder
     waited = False
     while True:
         try:
-            execution.at_most(searching.most_workers(study, definition)).run(seek, folder)
+            execution.at_most(search.most_workers).run(seek, search.folder)
         except WorkerKilledError:
-            _find_killed_trial(seek, study, execution)
+            _find_killed_trial(seek, search, execution)
             continue
-        left = searching.running(study)
-        while left and all(searching.is_held(study, definition, folder, number) for number in left):
+        left = search.running()
+        while left and all(search.is_held(number) for number in left):
             if not waited:
                 note(f"{len(left)} trial(s) are left to other processes; waiting for them")
             waited = True
             wait_a_moment()
-            left = searching.running(study)
+            left = search.running()
         if not left:
             return
 
 
-def _find_killed_trial(seek: Seek, study: optuna.Study, execution: Execution) -> None:
+def _find_killed_trial(seek: Seek, search: Search, execution: Execution) -> None:
     """Train what had been begun when a worker was killed, each alone; that which is killed again has failed."""
-    begun = searching.running(study)
+    begun = search.running()
     if not begun:
-        raise TrainingError(f"{seek.folder}: a worker was killed before it had begun a trial")
+        raise TrainingError(f"{search.folder}: a worker was killed before it had begun a trial")
     for number in begun:
-        if searching.is_held(study, seek.definition, seek.folder, number):
+        if search.is_held(number):
             continue
         try:
             execution.run_apart(replace(seek, trial=number))
         except WorkerKilledError:
-            searching.give_up(study, seek.definition, seek.folder, number, KILLED)
+            search.give_up(number, KILLED)
