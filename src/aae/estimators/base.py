@@ -36,6 +36,7 @@ from aae.estimators.rows import (
     draw_seed,
     scaled,
 )
+from aae.estimators.saving import SavedModel
 from aae.estimators.sparse import take
 from aae.estimators.training_data import links, radii, training_data, whole_batches
 from aae.estimators.validation import Validation, hold_out, measure
@@ -60,7 +61,7 @@ LABELLED_BATCH = 100  # labelled rows in a joint update, at most
 JOINT_EMA = 0.99  # decay of the moving average of weights, then
 
 
-class AdversarialEstimator(CheckedInput, PlottedModel):
+class AdversarialEstimator(CheckedInput, PlottedModel, SavedModel):
     """Base of the estimators.
 
     A subclass says with `_parts` what its model is made of, and calls `_train` with checked input. Parameters and attributes
