@@ -15,6 +15,7 @@
 
 import dataclasses
 import json
+import re
 import statistics
 from pathlib import Path
 from typing import Any, ClassVar
@@ -101,11 +102,12 @@ def on_tables(task: str, report: str, folder: Path = RESULTS) -> str:
         means = {method: statistics.mean(measured[method]) for method in methods}
         best = max(means[method] for method in ranks)
         cells = [f"**{means[m]:.1f}**" if m in ranks and means[m] == best else f"{means[m]:.1f}" for m in methods]
-        rows.append([name, *cells, f"{statistics.mean(measured['seconds']):.1f}"])
+        rows.append([name.removeprefix("keel:"), *cells, f"{statistics.mean(measured['seconds']):.1f}"])
     over = {method: statistics.mean(statistics.mean(of[name][method]) for name in of) for method in methods}
     rows.append(["mean", *(f"{over[method]:.1f}" for method in methods), ""])
     rows.append(["mean rank", *(f"{ranks[method]:.1f}" if method in ranks else "" for method in methods), ""])
-    made = tables.markdown(["table", *methods, "our seconds"], rows)
+    heads = [re.sub("(?<=[a-z])(?=[A-Z(])", "\u200b", method) for method in methods]  # where a long name may break
+    made = tables.markdown(["table", *heads, "our seconds"], rows)
     versions = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
     return (
         f"{made}\n\n*Percent, mean of {len(found['seeds'])} seeds; {versions}; one core. Made by `{found['command']}`.*"
