@@ -763,6 +763,13 @@ def test_demo_leaves_other_runs_alone(tmp_path, capfd):
     assert outcome(tmp_path / "demo") == before
 
 
+def test_output_that_is_closed_is_no_error(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert run(["data", "info", "digits"]) == 0
+    assert run(["data", "info", "mnits"]) == 2
+
+
 def test_ctrl_c_in_any_command_is_told_and_no_success(place, capfd, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt

@@ -48,6 +48,28 @@ def test_values_become_numbers_and_values_again():
     assert Columns.from_record(json.loads(json.dumps(columns.record()))) == columns
 
 
+@pytest.mark.parametrize("handle", ["error", "unknown"])
+def test_values_are_the_same_in_whatever_format_they_come(handle):
+    grade, smoker = FRAME["grade"], FRAME["smoker"]
+    forms = [
+        (grade, smoker),
+        (grade.astype(float), smoker.astype(int)),
+        (grade.astype(str), smoker.map({True: "TRUE", False: "false"})),
+        (grade.astype(float).astype(str), smoker.astype(int).astype(str)),
+        (grade.astype("Int64"), smoker.astype("boolean")),
+    ]
+    tables = [pd.DataFrame({"grade": one, "smoker": other}) for one, other in forms]
+    for table in tables:
+        columns = Columns.choose(table, {"grade": "categorical", "smoker": "boolean"}, handle)
+        expected = columns.encode(table)
+        assert len(np.unique(expected[:, 0])) == 5
+        for other in tables:
+            if columns.columns[1].categories == () or other is table:
+                np.testing.assert_array_equal(columns.encode(other), expected)
+    codes = Columns.choose(pd.DataFrame({"code": ["007", "7", "7.5"] * 9}), "categorical", handle)
+    assert codes.encode(pd.DataFrame({"code": ["7.0", "7.50", "007"]}))[:, 0].tolist() == [1, 2, 0]
+
+
 def test_missing_values_are_nan_where_there_may_be_some():
     gaps = FRAME.assign(cell=FRAME.cell.where(np.arange(40) > 0), reads=FRAME.reads.where(np.arange(40) != 1))
     columns = Columns.choose(gaps, TOLD)

@@ -16,6 +16,7 @@ from aae.data.frames import is_frame
 from aae.data.values import (
     Kind,
     as_numbers,
+    by_writing,
     check_repeats,
     choose_kind,
     find_categories,
@@ -25,6 +26,7 @@ from aae.data.values import (
     no_counts,
     plain_values,
     values_of,
+    written,
 )
 from aae.errors import InputError, unknown
 from aae.likelihoods import KINDS
@@ -252,9 +254,12 @@ class Columns:
             return numbers
         known = column.categories or (False, True)
         places = {value: float(k) for k, value in enumerate(known)}  # 0 and 1 are False and True too
+        alike = by_writing(known)
         found = np.empty(len(values))
         for row, value in enumerate(plain_values(values, where)):
             number = math.nan if value is None else places.get(value)
+            if number is None and (place := alike.get(written(value))) is not None:
+                number = places[value] = float(place)
             if number is None:
                 if column.kind == "boolean" or strict or self.handle_unknown == "error":
                     expected = list_some(map(repr, known), 10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from aae.errors import InputError, reason, unknown
 
 Kind = Literal["numerical", "boolean", "categorical", "count"]
 FEW = 20  # values of text may all be different
+_NUMBER = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.\d+)?")
 MAX_CATEGORIES = 1000  # more are no categories, but names of rows
 
 
@@ -213,6 +215,27 @@ def find_categories(values: NDArray[Any], where: str) -> tuple[Any, ...]:
             "out, or name its kind"
         )
     return tuple(sorted(found, key=lambda value: (isinstance(value, str), value)))
+
+
+def written(value: Any) -> str:
+    """Write a value the same way whatever a format makes of it: 3 for 3, 3.0, "3" and "3.0", and true for True and "TRUE"."""
+    text = str(value).strip()
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        text = repr(value)
+    if text.lower() in ("true", "false"):
+        return text.lower()
+    if not _NUMBER.fullmatch(text):  # codes such as 007 are names
+        return text
+    number = float(text)
+    return str(int(number)) if number == int(number) else repr(number)
+
+
+def by_writing(known: Sequence[Any]) -> dict[str, int]:
+    """Return the places of the values of a column by how they are `written`; none where two are written alike."""
+    if set(known) == {False, True}:
+        return {"false": 0, "0": 0, "true": 1, "1": 1}
+    places = {written(value): place for place, value in enumerate(known)}
+    return places if len(places) == len(known) else {}
 
 
 def check_repeats(values: NDArray[Any], where: str) -> None:
