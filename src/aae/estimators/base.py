@@ -82,8 +82,6 @@ class AdversarialEstimator(CheckedInput, PlottedModel, SavedModel):
     best_epoch_: int
     _state: tuple[dict[str, Tensor], dict[str, Any]]  # optimizers and generators, to go on from
 
-    # Training
-
     def _is_incremental(self, partial: bool) -> bool:
         """Check the parameters, and tell whether training goes on from what was fitted before."""
         self._validate_params()
@@ -112,7 +110,6 @@ class AdversarialEstimator(CheckedInput, PlottedModel, SavedModel):
         seed = self._seed if incremental else draw_seed(self.random_state)
         callbacks = check_callbacks(self.callbacks)
         index = row_order(X, labels)
-        held = np.empty(0, np.int64)
         if not partial and validation is None and (self.early_stopping or self.validation_fraction is not None):
             fraction = 0.1 if self.validation_fraction is None else float(self.validation_fraction)
             index, held = hold_out(index, labels if self._scores_labels else None, fraction, seed)
