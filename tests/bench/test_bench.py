@@ -12,7 +12,7 @@ from aae.bench import step as benches
 from aae.bench.matmuls import Recorder
 from aae.bench.step import bench, table
 from aae.cli import run as command
-from aae.errors import InputError
+from aae.errors import InputError, InputWarning
 
 BATCH, INPUTS, CODE = 6, 64, 2
 SMALL = [
@@ -192,3 +192,12 @@ def test_time_to_a_validation_error_and_a_status_of_its_own_where_it_is_not_reac
 def test_a_time_to_what_is_not_measured_is_bad_input(words, message, capsys):
     assert command(["bench", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_tables_of_columns_by_kind_are_measured_as_they_are_trained(tmp_path):
+    lines = ["a,b,c", *(f"{'' if k % 7 == 0 else k},{k % 5},{'xyz'[k % 3]}" for k in range(60))]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    recipe = recipes.read("anomalies", [f"data.source={tmp_path / 't.csv'}", "data.missing=mask", *SMALL[1:]])
+    with pytest.warns(InputWarning, match="read as categories: 'c'"):
+        found = bench(recipe, "cpu", steps=1, rounds=1)
+    assert any(f"{BATCH}x5 5x7" in one["operands"] for one in found["matmuls"])  # two numbers and three categories

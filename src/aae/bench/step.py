@@ -17,10 +17,10 @@ from aae.bench.matmuls import Matmul, Memory, Recorder
 from aae.data import Dataset, Split
 from aae.device import choose_device, describe_device
 from aae.errors import InputError
-from aae.noise import INIT, Noise
+from aae.noise import Noise
 from aae.recipes import Recipe
-from aae.recipes.build_data import labelled_rows, load_data, training_data, with_scaling
-from aae.recipes.build_model import build_model, build_phases
+from aae.recipes.build_data import labelled_rows, load_data, training_data, untrained_model
+from aae.recipes.build_model import build_phases
 from aae.training.acceleration.compiled import CompiledStep
 from aae.training.batched_seeds import BatchedSeeds
 from aae.training.optimizers import Optimizer
@@ -175,11 +175,10 @@ def table(results: Sequence[dict[str, Any]]) -> Table:
 def make_trainer(recipe: Recipe, device: torch.device) -> Trainer:
     """Create what `aae.train` builds, on made-up rows."""
     dataset = _make_up(recipe)
-    recipe, scaling = with_scaling(recipe, dataset.train.rows)
-    model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(recipe.training.seed, INIT)).to(
-        device
-    )
-    rows = training_data(recipe, dataset.train, scaling, labelled_rows(recipe, dataset)).to(device)
+    recipe, model, scaling = untrained_model(recipe, dataset)
+    model.to(device)
+    labelled = labelled_rows(recipe, dataset)
+    rows = training_data(recipe, dataset.train, scaling, labelled, table=dataset.table).to(device)
     return Trainer(model, build_phases(recipe, model), rows, recipe.training, device)
 
 

@@ -36,6 +36,7 @@ from aae.estimators.rows import (
     draw_seed,
     scaled,
 )
+from aae.estimators.saving import SavedModel
 from aae.estimators.sparse import take
 from aae.estimators.training_data import links, radii, training_data, whole_batches
 from aae.estimators.validation import Validation, hold_out, measure
@@ -60,7 +61,7 @@ LABELLED_BATCH = 100  # labelled rows in a joint update, at most
 JOINT_EMA = 0.99  # decay of the moving average of weights, then
 
 
-class AdversarialEstimator(CheckedInput, PlottedModel):
+class AdversarialEstimator(CheckedInput, PlottedModel, SavedModel):
     """Base of the estimators.
 
     A subclass says with `_parts` what its model is made of, and calls `_train` with checked input. Parameters and attributes
@@ -80,8 +81,6 @@ class AdversarialEstimator(CheckedInput, PlottedModel):
     _failure: CallbackError | None  # of a callback, while fitting
     best_epoch_: int
     _state: tuple[dict[str, Tensor], dict[str, Any]]  # optimizers and generators, to go on from
-
-    # Training
 
     def _is_incremental(self, partial: bool) -> bool:
         """Check the parameters, and tell whether training goes on from what was fitted before."""
@@ -111,7 +110,6 @@ class AdversarialEstimator(CheckedInput, PlottedModel):
         seed = self._seed if incremental else draw_seed(self.random_state)
         callbacks = check_callbacks(self.callbacks)
         index = row_order(X, labels)
-        held = np.empty(0, np.int64)
         if not partial and validation is None and (self.early_stopping or self.validation_fraction is not None):
             fraction = 0.1 if self.validation_fraction is None else float(self.validation_fraction)
             index, held = hold_out(index, labels if self._scores_labels else None, fraction, seed)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from aae import priors
@@ -15,6 +17,7 @@ from aae._version import __version__
 from aae.data.columns import Columns
 from aae.errors import InputError, reason
 from aae.estimators.fitting import architecture
+from aae.estimators.use import FittedModel
 from aae.files import check_finite_tensors, new_folder, read_object, read_tensors, write_json, write_tensors
 from aae.priors import Prior
 from aae.recipes.schema import ModelSettings
@@ -27,8 +30,96 @@ REMADE = ("model_", "_made_with")
 FLOATS = {"float32": np.float32, "float64": np.float64}
 
 
-def save(estimator: Any, folder: Path) -> Path:
-    """Write a fitted estimator into a new folder; raises as `FittedModel.save`."""
+class SavedModel(FittedModel):
+    """Base of the estimators: what is written of them, once they are fitted, and read again."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the model from the CPU, so that it can be loaded on a machine without an accelerator."""
+        state: dict[str, Any] = super().__getstate__()
+        if "model_" in state and self._device.type != "cpu":
+            state = {**state, "model_": copy.deepcopy(self.model_).cpu()}
+        return state
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the fitted estimator into a new folder, as safetensors and JSON; nothing is pickled.
+
+        Parameters
+        ----------
+        folder : str or Path
+            A new or empty folder; parents are created.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        InputError
+            If the folder holds something already or cannot be written, or an attribute cannot be kept without code.
+        """
+        check_is_fitted(self)
+        return _save(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path, **parameters: Any) -> Self:
+        """Read an estimator that `save` wrote; nothing in the folder is executed.
+
+        Parameters
+        ----------
+        folder : str or Path
+            The folder.
+        **parameters
+            Parameters in place of those that were saved: those that are functions, such as a `prior`, have to be given.
+
+        Returns
+        -------
+        estimator
+            Fitted, on the CPU.
+
+        Raises
+        ------
+        InputError
+            If the folder holds no such estimator, its files are damaged, or a parameter is missing or unknown.
+        """
+        estimator: Self = _load(cls, Path(folder), parameters)
+        return estimator
+
+    def export(self, folder: str | Path) -> list[Path]:
+        """Write encoder, decoder, classifier and anomaly score, those that there are, as ONNX files for unscaled rows.
+
+        Parameters
+        ----------
+        folder : str or Path
+            A new or empty folder; parents are created. Needs the extra ``export``.
+
+        Returns
+        -------
+        list of Path
+            The files; `aae.onnx` says what each takes and gives. The probabilities follow ``class_names`` in their metadata.
+
+        Raises
+        ------
+        InputError
+            If the extra is missing, or the folder holds something already or cannot be written.
+        """
+        from aae.onnx import Exported, write_onnx
+
+        check_is_fitted(self)
+        known = list(getattr(self, "classes_", ()))
+        categories = self.model_.label_head.num_labels if self.model_.classifies else 0
+        names = [str(name) for name in (known if len(known) >= categories else range(categories))]
+        dtype = np.dtype(self._decodes_to).name
+        title = {"estimator": type(self).__name__}
+        score = getattr(self, "_anomaly_score", None)
+        shape, scaling = (self._stored_columns,), copy.deepcopy(self.scaler_)
+        if hasattr(self, "missing_fill_"):  # what stands in for a missing value is a part of the graphs
+            scaling.fill = torch.from_numpy(self.missing_fill_).to(scaling.offset)
+        exported = Exported(self.model_, scaling, shape, dtype, names, title, score, self.columns_)
+        return write_onnx(exported, folder)
+
+
+def _save(estimator: Any, folder: Path) -> Path:
     tensors = {f"model.{name}": tensor for name, tensor in estimator.model_.state_dict().items()}
     packer = _Packer(tensors)
     given, kept = estimator.get_params(deep=False), vars(estimator)
@@ -50,8 +141,7 @@ def save(estimator: Any, folder: Path) -> Path:
     return folder
 
 
-def load(cls: type[Any], folder: Path, parameters: dict[str, Any]) -> Any:
-    """Read an estimator of a class from a folder; raises as `FittedModel.load`."""
+def _load(cls: type[Any], folder: Path, parameters: dict[str, Any]) -> Any:
     if not (folder / RECORD).is_file():
         raise InputError(f"{folder}: holds no {RECORD}; expected a folder that {cls.__name__}.save wrote")
     record = read_object(folder / RECORD)

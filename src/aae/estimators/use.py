@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from numbers import Integral
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,13 +40,6 @@ class FittedModel(TableRows):
         tags.input_tags.sparse = True
         tags.input_tags.allow_nan = getattr(self, "missing", "error") == "mask"
         return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle the model from the CPU, so that it can be loaded on a machine without an accelerator."""
-        state: dict[str, Any] = super().__getstate__()
-        if "model_" in state and self._device.type != "cpu":
-            state = {**state, "model_": copy.deepcopy(self.model_).cpu()}
-        return state
 
     @property
     def _device(self) -> torch.device:
@@ -306,88 +297,6 @@ class FittedModel(TableRows):
             rows = self._rows(first, self._decoder_covariates(first, None))
             return torch.cat(list(batches(rows)))[:, self.columns_.inner.width :].repeat_interleave(steps, 0)
         return covariates
-
-    def save(self, folder: str | Path) -> Path:
-        """Write the fitted estimator into a new folder, as safetensors and JSON; nothing is pickled.
-
-        Parameters
-        ----------
-        folder : str or Path
-            A new or empty folder; parents are created.
-
-        Returns
-        -------
-        Path
-            The folder.
-
-        Raises
-        ------
-        InputError
-            If the folder holds something already or cannot be written, or an attribute cannot be kept without code.
-        """
-        from aae.estimators.saving import save
-
-        check_is_fitted(self)
-        return save(self, Path(folder))
-
-    def export(self, folder: str | Path) -> list[Path]:
-        """Write encoder, decoder, classifier and anomaly score, those that there are, as ONNX files for unscaled rows.
-
-        Parameters
-        ----------
-        folder : str or Path
-            A new or empty folder; parents are created. Needs the extra ``export``.
-
-        Returns
-        -------
-        list of Path
-            The files; `aae.onnx` says what each takes and gives. The probabilities follow ``class_names`` in their metadata.
-
-        Raises
-        ------
-        InputError
-            If the extra is missing, or the folder holds something already or cannot be written.
-        """
-        from aae.onnx import Exported, write_onnx
-
-        check_is_fitted(self)
-        known = list(getattr(self, "classes_", ()))
-        categories = self.model_.label_head.num_labels if self.model_.classifies else 0
-        names = [str(name) for name in (known if len(known) >= categories else range(categories))]
-        dtype = np.dtype(self._decodes_to).name
-        title = {"estimator": type(self).__name__}
-        score = getattr(self, "_anomaly_score", None)
-        shape, scaling = (self._stored_columns,), copy.deepcopy(self.scaler_)
-        if hasattr(self, "missing_fill_"):  # what stands in for a missing value is a part of the graphs
-            scaling.fill = torch.from_numpy(self.missing_fill_).to(scaling.offset)
-        exported = Exported(self.model_, scaling, shape, dtype, names, title, score, self.columns_)
-        return write_onnx(exported, folder)
-
-    @classmethod
-    def load(cls, folder: str | Path, **parameters: Any) -> Self:
-        """Read an estimator that `save` wrote; nothing in the folder is executed.
-
-        Parameters
-        ----------
-        folder : str or Path
-            The folder.
-        **parameters
-            Parameters in place of those that were saved: those that are functions, such as a `prior`, have to be given.
-
-        Returns
-        -------
-        estimator
-            Fitted, on the CPU.
-
-        Raises
-        ------
-        InputError
-            If the folder holds no such estimator, its files are damaged, or a parameter is missing or unknown.
-        """
-        from aae.estimators.saving import load
-
-        estimator: Self = load(cls, Path(folder), parameters)
-        return estimator
 
     def _check_codes(self, codes: Any, latent: str = "style") -> Tensor:
         """Check codes (n, dim) of a latent."""

@@ -18,9 +18,9 @@ from aae.data import Dataset, Split
 from aae.data.columns import Columns
 from aae.data.memory import SOURCE
 from aae.errors import InputError
-from aae.model import Output
-from aae.noise import SUBSET
-from aae.recipes.build_model import chosen_output
+from aae.model import Model, Output
+from aae.noise import INIT, SUBSET, Noise
+from aae.recipes.build_model import build_model, chosen_output
 from aae.recipes.dimension import chosen_rows, principal_dimension
 from aae.recipes.methods import METHODS
 from aae.recipes.schema import LabelSettings, Recipe
@@ -312,6 +312,19 @@ def with_scaling(recipe: Recipe, rows: NDArray[Any], table: Columns | None = Non
         dim = model.style.prior.fixed_dim or _principal_dimension(rows, scaling, table)
         found["style"] = model.style.model_copy(update={"dim": dim})
     return (recipe.model_copy(update={"model": model.model_copy(update=found)}) if found else recipe), scaling
+
+
+def untrained_model(recipe: Recipe, dataset: Dataset) -> tuple[Recipe, Model, Scaling]:
+    """Create the model of a recipe for the rows of its data, with its initial weights, on the CPU; raises as `build_model`.
+
+    Returns
+    -------
+    tuple of Recipe, Model and Scaling
+        The recipe and the scaling as `with_scaling` returns them.
+    """
+    recipe, scaling = with_scaling(recipe, dataset.train.rows, dataset.table)
+    noise, classes = Noise(recipe.training.seed, INIT), len(dataset.class_names)
+    return recipe, build_model(recipe.model, dataset.shape, classes, noise, table=dataset.table), scaling
 
 
 def _principal_dimension(rows: NDArray[Any], scaling: Scaling, table: Columns | None) -> int:

@@ -10,10 +10,8 @@ from aae.data import Dataset
 from aae.device import usual_state
 from aae.errors import InputError, unknown
 from aae.evaluation.metrics import describe
-from aae.noise import INIT, Noise
 from aae.recipes import Recipe
-from aae.recipes.build_data import labelled_rows, load_data, with_scaling
-from aae.recipes.build_model import build_model
+from aae.recipes.build_data import labelled_rows, load_data, untrained_model
 from aae.runs.evaluate import validate
 
 DEFAULTS = ("validation_error_percent", "validation_reconstruction")
@@ -65,9 +63,7 @@ def metrics_of(recipe: Recipe, dataset: Dataset | None = None) -> set[str]:
     """List what is measured of a recipe on the validation split, by measuring it before any training."""
     dataset = dataset or load_data(recipe)
     labelled_rows(recipe, dataset)
-    recipe, scaling = with_scaling(recipe, dataset.train.rows, dataset.table)
-    noise, classes = Noise(recipe.training.seed, INIT), len(dataset.class_names)
-    model = build_model(recipe.model, dataset.shape, classes, noise, table=dataset.table)
+    recipe, model, scaling = untrained_model(recipe, dataset)
     state = torch.get_rng_state()
     try:
         return set(validate(model, scaling, dataset.validation, recipe))
