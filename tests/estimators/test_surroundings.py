@@ -16,7 +16,8 @@ from joblib import Parallel, delayed
 from sklearn.datasets import load_iris
 
 import aae
-from aae.errors import CollapseWarning, InputError, InterruptedTrainingWarning
+from aae.errors import CollapseWarning, InputError, InputWarning, InterruptedTrainingWarning
+from aae.runs.recipe import read_recipe
 
 ROWS, SPECIES = load_iris(return_X_y=True)
 SMALL = {"hidden_layer_sizes": (16,), "discriminator_layer_sizes": (16,), "random_state": 0}
@@ -229,3 +230,20 @@ def test_a_notebook_shows_fitted_estimators(name):
     model = MAKERS[name](epochs=1)
     assert name in model._repr_html_()
     assert all(hasattr(model, attribute) for attribute in dir(model))
+
+
+@pytest.mark.parametrize("name", ["SemiSupervisedAAE", "AAEClusterer"])
+def test_noise_without_effect_is_told(name):
+    with pytest.warns(InputWarning, match=r"input_noise is 0\.7 and has no effect, .*; losses='paper' has some"):
+        MAKERS[name](epochs=1, input_noise=0.7)
+    for silent in ({"input_noise": 0.0}, {"input_noise": 0.7, "losses": "paper"}):
+        MAKERS[name](epochs=1, **silent)
+
+
+def test_noise_of_a_recipe_without_effect_is_told():
+    with pytest.warns(
+        InputWarning, match=r"model\.encoder\.input_noise has no effect, .*training\.losses\.joint=false"
+    ):
+        read_recipe("classify", ["model.encoder.input_noise=0.7"])
+    for recipe in ("map", "demo"):
+        read_recipe(recipe, ["model.encoder.input_noise=0.7"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -289,7 +290,14 @@ class AdversarialEstimator(CheckedInput, PlottedModel, SavedModel):
         names = [str(name) for name in getattr(self, "feature_names_in_", ())]
         if self.verbose:
             print(f"{type(self).__name__}: scaling: {scaler.describe(names)}", file=sys.stderr)
-        concern = scaler.concern(float(self.input_noise))
+        usual = inspect.signature(type(self)).parameters["input_noise"].default
+        corrupts = self._loss_settings().corrupts
+        concern = scaler.concern(float(self.input_noise)) if corrupts else None
+        if not corrupts and self.input_noise not in (0, usual):
+            concern = (
+                f"input_noise is {self.input_noise:g} and has no effect, as these losses are those of rows as they are; "
+                "losses='paper' has some of corrupted rows"
+            )
         if concern is not None:
             warnings.warn(concern, InputWarning, stacklevel=2)
         return scaler

@@ -58,7 +58,8 @@ class AAEClusterer(ClusterMixin, ScoringEstimator):  # type: ignore[misc]
         is in the words of a recipe's ``training.losses``.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`; `prior` is that of the style, and by default `discriminator_layer_sizes` is (100, 100), `batch_norm`
-        ``"hidden"``, `input_noise` 0.5 and `discriminator_noise` 0.3.
+        ``"hidden"``, `input_noise` 0.5 and `discriminator_noise` 0.3. `input_noise` has an effect with ``losses="paper"`` alone:
+        the other losses are those of rows as they are.
     encoder, decoder, discriminator, image_shape, missing, columns, handle_unknown, layer, learning_rate_decay
         As for `AAE`.
     early_stopping, validation_fraction, n_iter_no_change, tol, callbacks

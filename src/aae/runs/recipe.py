@@ -13,7 +13,7 @@ from aae import recipes
 from aae.data import NAMES
 from aae.data.memory import SOURCE
 from aae.data.reading import as_text, local_path
-from aae.errors import InputError
+from aae.errors import InputError, note
 from aae.recipes import Recipe, reader
 from aae.runs.resume import shaping
 
@@ -59,6 +59,12 @@ def read_recipe(
     if found.data.source != own.data.source:
         name = "rows from Python" if found.data.source == SOURCE else Path(found.data.source).name
         found = found.model_copy(update={"title": f"{name}, as in: {own.title}", "paper": {}})
+    for key in ("model.encoder.input_noise", "model.encoder.input_dropout"):
+        if key in keys and not found.training.losses.corrupts and getattr(found.model.encoder, key.rpartition(".")[2]):
+            note(
+                f"{key} has no effect, as the losses of this recipe are those of rows as they are; training.losses.joint=false "
+                "has some of corrupted rows"
+            )
     return _with_full_paths(found)
 
 

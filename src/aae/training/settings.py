@@ -203,6 +203,11 @@ class LossSettings(JointSettings):
         return max((k for k in asked if k is not None), default=None)
 
     @property
+    def corrupts(self) -> bool:
+        """Whether any loss is that of corrupted rows, so that noise and dropout on the input of the encoder have an effect."""
+        return not self.joint or self.reconstruction is None or self.linked is not None
+
+    @property
     def linked(self) -> int | None:
         """How many neighbours a row is linked with; None where rows are not."""
         graphs = [self.neighbour_graph, None if self.clustering is None else self.clustering.neighbour_graph]
