@@ -299,6 +299,54 @@ def test_a_folder_of_parts_is_one_table(tmp_path, kind):
     assert data.train.ids.tolist()[:3] == [f"part-1.{kind}:0", f"part-1.{kind}:1", f"part-10.{kind}:0"]
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("train", "others"),
+    [
+        (["train"], {"test": ["test"]}),
+        (["train-00000-of-00002", "train-00001-of-00002"], {"validation": ["valid-0"], "test": ["test-0"]}),
+        (["Training set"], {"validation": ["VAL_set"]}),
+    ],
+)
+def test_parts_that_are_called_after_splits_are_these(tmp_path, train, others, suffix):
+    def write(name, rows):
+        frame = pd.DataFrame({"a": rows, "b": "u", "label": ["x", "y"]})
+        file = tmp_path / f"{name}.{suffix}"
+        frame.to_csv(file, index=False) if suffix == "csv" else frame.to_parquet(file)
+
+    for k, name in enumerate(train):
+        write(name, [k, k + 0.5])
+    for names in others.values():
+        for name in names:
+            write(name, [9, 10])
+    data = load(str(tmp_path), test=0, kinds={"b": "categorical"})
+    assert (len(data.train), data.class_names) == (2 * len(train), ("x", "y"))
+    for split in ("validation", "test"):
+        held = getattr(data, split)
+        assert (held is None) == (split not in others)
+        if held is not None:
+            assert (held.rows.dtype, held.rows[:, 0].tolist()) == (data.train.rows.dtype, [9, 10])
+            assert held.labels.tolist() == [0, 1]
+    with pytest.raises(InputError, match=r"found training and .* rows, expected one set of rows"):
+        read_rows(tmp_path)
+    write("more", [1, 2])
+    with pytest.raises(InputError, match=rf"found 'more\.{suffix}' beside '.*' and others of splits"):
+        load(str(tmp_path))
+
+
+def test_parts_without_a_split_to_train_on_are_one_table(tmp_path):
+    for name in ("test-1.csv", "test-2.csv"):
+        (tmp_path / name).write_text("a,b\n1,2\n")
+    assert len(load(str(tmp_path), test=0).train) == 2
+
+
+def test_columns_that_only_later_parts_have_are_named(tmp_path):
+    (tmp_path / "0.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "1.csv").write_text("c,b,a\n5,2,1\n")
+    with pytest.warns(InputWarning, match=r"1\.csv: not read, being no columns of the first file: 'c'"):
+        assert load(str(tmp_path), test=0).train.rows.tolist() == [[1, 2], [1, 2]]
+
+
 def test_parts_that_do_not_belong_together(tmp_path):
     write(tmp_path / "1.csv", "a,b\n1,2\n")
     write(tmp_path / "2.csv", "a,c\n1,2\n")

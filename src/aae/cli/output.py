@@ -75,7 +75,7 @@ def check_output(output: Path, *sources: Path | None) -> None:
         If it is, by whatever path.
     """
     for source in sources:
-        if source is not None and output.exists() and source.exists() and output.samefile(source):
+        if source is not None and output.is_file() and source.exists() and output.samefile(source):
             raise InputError(
                 f"{output}: found the input as the output too; expected another file, as this one would be lost"
             )

@@ -184,6 +184,12 @@ def visible(folder: Path) -> list[Path]:
     )
 
 
+SPLITS = {
+    **{"train": "train", "training": "train", "test": "test", "testing": "test"},
+    **{"val": "validation", "valid": "validation", "validation": "validation"},
+}
+"""What people call the files and folders of a split, in any case."""
+
 _LEFT_BEHIND = frozenset({"Thumbs.db", "desktop.ini", "Icon\r", "_SUCCESS"})
 
 

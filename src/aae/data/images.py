@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from aae.data import formats
 from aae.data.checks import Part
-from aae.data.formats import Format, Options, Parts, ends_with, list_some, visible
+from aae.data.formats import SPLITS, Format, Options, Parts, ends_with, list_some, visible
 from aae.data.labels import is_unlabelled, names_of
 from aae.data.reading import damaged, readable_name, require_memory
 from aae.errors import InputError, note
@@ -31,10 +31,6 @@ SUFFIXES = (
 _KINDS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "TGA", "PCX")
 LARGEST = 1_000_000  # values of a row, that is of an image that is not resized
 _UNLABELLED = ("unlabelled", "unlabeled")
-_SPLITS = {
-    **{"train": "train", "training": "train", "test": "test", "testing": "test"},
-    **{"val": "validation", "valid": "validation", "validation": "validation"},
-}  # names of folders, in any case
 _NO_COLOURS = ("1", "L", "LA", "La")
 _GRAY = 8  # of 255, by which red, green and blue of gray pixels may differ, as in a JPEG file
 _DEEP_MODES = ("I", "F")  # more than 8 bits per value; Pillow would clip them
@@ -71,11 +67,11 @@ def read_images(path: Path, options: Options) -> Parts:
     if path.is_file():
         return Parts(Part(str(path), _read_files([path], options), ids=_names([path], path.parent), id_column="file"))
     inner = _subfolders(path)
-    if "train" not in [_SPLITS.get(folder.name.lower()) for folder in inner]:
+    if "train" not in [SPLITS.get(folder.name.lower()) for folder in inner]:
         return Parts(_read_folder(path, options))
     splits: dict[str, Part] = {}
     for folder in inner:
-        split = _SPLITS.get(folder.name.lower())
+        split = SPLITS.get(folder.name.lower())
         if split is None or split in splits:
             raise InputError(
                 f"{path}: found a folder {folder.name!r} beside those of splits, expected no more than one each of 'train', "

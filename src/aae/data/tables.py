@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae.data.checks import Part
-from aae.data.formats import Format, Options, Parts, ends_with, list_some, visible
+from aae.data.formats import SPLITS, Format, Options, Parts, ends_with, list_some, visible
 from aae.data.labels import Names, is_unlabelled, read_texts
 from aae.data.reading import readable_name, require_memory
 from aae.errors import InputError, note, unknown
@@ -23,6 +24,7 @@ LIKELY = {  # columns of numbers that are often something else, in small letters
     "id_column": frozenset({"id", "ids", "index", "row_id", "rowid"}),
 }
 OPTIONS = frozenset({"label_column", "id_column", "ignore_columns"})
+_FIRST_WORD = re.compile("[a-z]+")  # of train-00000-of-00002.parquet
 MISSING_HINT = "training with data.missing=mask takes missing values"
 HINT = "data.label_column names a column of labels, data.ignore_columns leaves columns out"
 
@@ -130,6 +132,9 @@ def assign(path: Path | str, names: Sequence[str], options: Options, row_names: 
     if not options.columns:
         return Roles(tuple(place for place in range(len(names)) if place not in left_out), label, ids)
     wanted = {*options.columns, *_lists(options.columns)}
+    more = [name for place, name in enumerate(names) if name not in wanted and place not in left_out]
+    if more and not options.whole and set(options.columns) <= set(names):
+        note(f"{path}: not read, being no columns of the first file: {list_some(map(repr, more))}")
     if label is not None and names[label] in wanted:
         label = None
     return Roles(tuple(place for place, name in enumerate(names) if name in wanted), label, ids)
@@ -182,6 +187,8 @@ def table_format(
 ) -> Format:
     """Create the format of a kind of table from a function that reads one file; a folder of such files is one table.
 
+    Files of a folder that are called after splits, such as ``train.csv`` and ``test.csv``, are these.
+
     Parameters
     ----------
     name : str
@@ -198,7 +205,18 @@ def table_format(
     is_file = ends_with(*endings)
 
     def read(path: Path, options: Options) -> Parts:
-        files = _parts(path, is_file) if path.is_dir() else [path]
+        if not path.is_dir():
+            return Parts(read_part(path, [path], options))
+        splits = _by_split(path, _parts(path, is_file))
+        train = read_part(path, splits["train"], options)
+        known = replace(options, columns=train.columns)
+        held = {split: read_part(path, files, known) for split, files in splits.items() if split != "train"}
+        kind = np.result_type(train.rows, *(part.rows for part in held.values()))
+        train, *others = (replace(part, rows=part.rows.astype(kind, copy=False)) for part in (train, *held.values()))
+        by_split = dict(zip(held, others, strict=True))
+        return Parts(train, by_split.get("validation"), by_split.get("test"))
+
+    def read_part(path: Path, files: Sequence[Path], options: Options) -> Part:
         first = read_file(files[0], options)
         if not options.columns:
             _note_likely(path, first, options)
@@ -209,7 +227,7 @@ def table_format(
             table = in_order(file, read_file(file, known), columns)
             _check_like(file, table, first, files[0])
             tables.append(table)
-        return Parts(_join(path, files, tables, options))
+        return _join(path, files, tables, options)
 
     def read_labels(path: Path, options: Options) -> NDArray[Any]:
         table = read_file(path, replace(options, labels_only=True))
@@ -253,6 +271,22 @@ def _parts(folder: Path, is_file: Callable[[Path], bool]) -> list[Path]:
             f"{list_some(readable_name(Path(path.name)) for path in others)}"
         )
     return [path for path in inside if is_file(path)]
+
+
+def _by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
+    """Part files by the split that they are called after, where some are for training and some for something else."""
+    splits: dict[str, list[Path]] = {}
+    for file in files:
+        word = _FIRST_WORD.match(file.name.lower())
+        splits.setdefault(SPLITS.get(word[0] if word else "", ""), []).append(file)
+    if "train" not in splits or len(splits.keys() - {"", "train"}) == 0:
+        return {"train": list(files)}
+    if "" in splits:
+        raise InputError(
+            f"{folder}: found {splits[''][0].name!r} beside {splits['train'][0].name!r} and others of splits, expected these "
+            "alone"
+        )
+    return splits
 
 
 def _check_like(file: Path, table: TableFile, first: TableFile, first_file: Path) -> None:
