@@ -135,7 +135,7 @@ class EncoderSettings(NetworkSettings):
     channels: list[Count] = []
     """Channels of the convolutions before the hidden layers, each of which halves height and width; none by default."""
     input_noise: NonNegative = 0.0
-    """Standard deviation of Gaussian noise on scaled rows. A joint update that moves the decoder too is that of rows as they are."""
+    """Standard deviation of Gaussian noise on scaled rows; a joint update that moves the decoder too is without."""
     input_dropout: Fraction = 0.0
     """Fraction of the values of a row that is set to 0."""
 
