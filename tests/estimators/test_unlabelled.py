@@ -106,3 +106,13 @@ def test_whole_numbers_beside_na_stay_whole_numbers():
     labels = pd.Series(hide(pd.NA, SPECIES), dtype="Int64")
     classes = aae.SemiSupervisedAAE(2, **SMALL).fit(ROWS, labels).classes_
     assert (classes.dtype.kind, classes.tolist()) == ("i", [0, 1, 2])
+
+
+def test_one_label_or_those_of_rows_in_any_form_are_decoded():
+    model = aae.SupervisedAAE(2, **SMALL).fit(ROWS, NAMES)
+    styles = np.zeros((3, 2))
+    expected = model.decode(styles, ["v", "v", "v"])
+    for labels in ("v", np.str_("v"), [b"v"] * 3, np.array([["v"]] * 3), pd.Series(["v"] * 3, dtype="string")):
+        assert np.array_equal(model.decode(styles, labels), expected)
+    with pytest.raises(InputError, match=r"labels have shape \(2,\); expected one label, or 3 of them"):
+        model.decode(styles, ["v", "v"])

@@ -49,6 +49,7 @@ def test_weights_that_are_none_are_refused_in_one_line(weights, message):
     ("class_weight", "message"),
     [
         ({"2": 1.0}, "unknown class in class_weight '2'; expected one of: 0, 1"),
+        ({"1": 1.0}, "class in class_weight is '1'; expected one of: 0, 1"),
         ({0: -1.0}, "class_weight has -1 in class 0; expected weights that are finite and 0 or larger"),
         ({0: 0, 1: 0}, "class_weight is zero for each class"),
     ],

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Literal, Self, cast
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import column_or_1d
 
 from aae.data.anndata import labels_of
 from aae.errors import InputError
@@ -187,7 +186,7 @@ class LabelledEstimator(ScoringEstimator):
         return len(self.classes_)
 
     def decode(self, codes: Any, y: Any = None, *, covariates: Any = None) -> Any:
-        """Map style codes (n_samples, latent_dim) and labels (n_samples,) to rows (n_samples, n_features).
+        """Map style codes (n_samples, latent_dim) and labels (n_samples,), or one, to rows (n_samples, n_features).
 
         The style of one row with the label of another gives a row in the first one's style (figure 7). What `encode` gives, a
         dictionary, is decoded too; it has the label in it where that is inferred. InputError where labels are missing or unknown.
@@ -197,7 +196,7 @@ class LabelledEstimator(ScoringEstimator):
         if y is None:
             raise InputError("y is None; expected labels beside style codes, or all codes by latent")
         styles = self._check_codes(codes)
-        labels = torch.from_numpy(wanted_labels(column_or_1d(y), len(styles), self.classes_)).to(self._device)
+        labels = torch.from_numpy(wanted_labels(y, len(styles), self.classes_)).to(self._device)
         codes_by_latent = {"style": styles}
         if self.model_.classifies:
             one_hot = torch.nn.functional.one_hot(labels, len(self.classes_)).float()

@@ -133,9 +133,11 @@ def wanted_labels(label: Any, n: int, classes: NDArray[Any]) -> NDArray[np.int64
     InputError
         If a label is none of the classes, or there is not one for each row.
     """
-    labels = np.asarray(label)
+    labels = _decoded(np.asarray(label))
     if labels.ndim == 0:
         labels = np.repeat(labels, n)
+    elif labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
     if labels.shape != (n,):
         raise InputError(f"labels have shape {labels.shape}; expected one label, or {n} of them")
     numbers = number_labels(labels, classes)

@@ -101,6 +101,8 @@ def check_class_weights(class_weight: Any, classes: NDArray[Any], labels: Labels
     names = classes.tolist()
     for name in given:
         if name not in names:
+            if str(name) in map(str, names):  # a number as text, or the other way round
+                raise InputError(f"class in class_weight is {name!r}; expected one of: {', '.join(map(repr, names))}")
             raise unknown("class in class_weight", str(name), map(str, names))
     found = [given.get(name, 1.0) for name in names]
     values = check_weights("class_weight", found, len(names), "class", names)
