@@ -8,9 +8,9 @@ from html import escape
 SIZE = 160  # pixels
 
 
-def html_table(title: str, facts: Mapping[str, str], image: str = "") -> str:
-    """Create a table (HTML) of facts by name under a title, with an image before it."""
-    lines = "".join(f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in facts.items())
+def html_table(title: str, entries: Mapping[str, str], image: str = "") -> str:
+    """Create a table (HTML) of entries by name under a title, with an image before it."""
+    lines = "".join(f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in entries.items())
     return f"<div><strong>{escape(title)}</strong><br>{image}<table>{lines}</table></div>"
 
 

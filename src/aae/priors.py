@@ -71,13 +71,13 @@ class Prior(ABC):
 
     def _repr_html_(self) -> str:
         """Describe the prior for notebooks, with samples in the plane of the first two dimensions."""
-        facts = {key: str(value) for key, value in self._arguments().items()}
+        entries = {key: str(value) for key, value in self._arguments().items()}
         try:
             points = self.sample(SHOWN, None, Noise(0))
         except InputError:  # one that cannot be sampled like this shows its parameters alone
-            return html_table(type(self).__name__, facts)
+            return html_table(type(self).__name__, entries)
         flat = torch.cat([points, torch.zeros_like(points)], dim=1)[:, :2]
-        return html_table(type(self).__name__, facts, svg_points(flat.tolist()))
+        return html_table(type(self).__name__, entries, svg_points(flat.tolist()))
 
     def _arguments(self) -> dict[str, Any]:
         """Collect what the prior was made with, from the attributes that are called like parameters."""

@@ -63,7 +63,7 @@ def predict(
 
     check_output(output, source)
     finished = Run.load(run, device.value, trust_modules=trust)
-    if finished.judges:
+    if finished.detects_anomalies:
         split = finished.read(source, labels=False)
         scores = finished.score_samples(split.rows)
         verdicts = np.where(scores < finished.anomaly_score.offset, -1, 1)

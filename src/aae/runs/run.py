@@ -165,17 +165,19 @@ class Run(ScoredRows, Plots):
 
     def __repr__(self) -> str:
         """Describe the run in one line."""
-        return f"Run({str(self.folder.path)!r}: {', '.join(f'{key} {value}' for key, value in self._facts().items())})"
+        return (
+            f"Run({str(self.folder.path)!r}: {', '.join(f'{key} {value}' for key, value in self._entries().items())})"
+        )
 
     def _repr_html_(self) -> str:
         """Describe the run as a table, for notebooks."""
-        return html_table(f"Run {self.folder.path.name}", {**self._facts(), "folder": str(self.folder.path)})
+        return html_table(f"Run {self.folder.path.name}", {**self._entries(), "folder": str(self.folder.path)})
 
-    def _facts(self) -> dict[str, str]:
+    def _entries(self) -> dict[str, str]:
         """Collect what the run is, by what to call it."""
         rows = f"{self.metadata['training_rows']} of {self.metadata['rows']} {self.shape}"
         classes = f"{len(self.class_names)}: {some(self.class_names)}" if self.class_names else ""
-        facts = {
+        entries = {
             "recipe": self.recipe.name,
             "data": self.recipe.data.source,
             "rows": rows,
@@ -184,7 +186,7 @@ class Run(ScoredRows, Plots):
             "seed": str(self.recipe.training.seed),
             "model": self.model.description,
         }
-        return {key: value for key, value in facts.items() if value}
+        return {key: value for key, value in entries.items() if value}
 
     @property
     def history(self) -> list[dict[str, Any]]:

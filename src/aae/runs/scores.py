@@ -33,12 +33,12 @@ class ScoredRows(TrainedModel):
         InputError
             If the run has neither, or the rows are not of its shape.
         """
-        if not self.judges:
+        if not self.detects_anomalies:
             return super().predict(rows)
         return np.where(self.decision_function(rows) < 0, -1, 1)
 
     @property
-    def judges(self) -> bool:
+    def detects_anomalies(self) -> bool:
         """Whether the run infers no label but has a threshold of anomalies."""
         return not self.model.classifies and self.recipe.evaluation.contamination is not None
 
