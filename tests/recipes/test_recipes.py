@@ -105,6 +105,21 @@ def test_an_own_recipe_extends_one_of_the_package_or_a_neighbour(tmp_path):
     assert recipe.training.reconstruction == base.training.reconstruction
 
 
+def test_another_weight_of_a_loss_keeps_the_optimizers_and_another_set_of_phases_does_not(tmp_path):
+    def read(base, losses):
+        (tmp_path / "mine.toml").write_text(f'extends = "{base}"\n[training]\nlosses = {losses}\n')
+        return recipes.read(tmp_path / "mine.toml").training
+
+    base = recipes.read("table2-mnist-100-consistent").training
+    kept = read("table2-mnist-100-consistent", "{ consistency.weight = 0.5 }")
+    assert (kept.joint, kept.discriminator) == (base.joint, base.discriminator)
+    assert kept.losses.consistency.weight == 0.5
+    assert "generator" in read("table2-mnist-100", "{ classification = 2.0 }").model_extra
+    assert "generator" not in read("table2-mnist-100", "{ consistency = {} }").model_extra
+    with pytest.raises(InputError, match=r"training\.losses is 3"):
+        read("table2-mnist-100", "3")
+
+
 def test_other_data_keeps_the_settings_and_drops_what_is_true_of_its_own_alone():
     own, moved = recipes.read("table2-mnist-100"), read_recipe("table2-mnist-100", [], "rows 🌸.csv")
     assert (moved.data.source, moved.data.validation, moved.paper) == ("rows 🌸.csv", 0.15, {})

@@ -70,7 +70,7 @@ def read_table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
     for numbers in ("paper", "paper_curves"):  # those of another row are never inherited
         base_table.pop(numbers, None)
     if _has_other_phases(base_table, table):
-        training = base_table.get("training", {})
+        training = _part(base_table, "training")
         for name in training.keys() - {*TrainingSettings.model_fields, "phases", "min_steps", "start_partition"}:
             del training[name]  # the optimizer of a phase that may not run
     return _merge(base_table, table)
@@ -78,9 +78,24 @@ def read_table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
 
 def _has_other_phases(base: Table, over: Table) -> bool:
     """Check whether other phases run in a recipe than in the one below it: those of another method or of other losses."""
-    method = over.get("model", {}).get("method")
-    other_method = method is not None and method != base.get("model", {}).get("method", "aae")
-    return other_method or "losses" in over.get("training", {})
+    method = _part(over, "model").get("method")
+    if method is not None and method != _part(base, "model").get("method", "aae"):
+        return True
+    below, above = (_part(_part(table, "training"), "losses") for table in (base, over))
+    return _phases_of_losses(below) != _phases_of_losses(_merge(below, above))
+
+
+def _phases_of_losses(losses: Table) -> tuple[Any, ...]:
+    """Return what of the losses decides which phases there are, and no weight or radius."""
+    joint = losses.get("joint", False)
+    own = ("clustering", "reconstruction") if joint else ("consistency", "information")
+    return joint, _part(losses, "matching").get("objective"), *(name in losses for name in own)
+
+
+def _part(table: Table, key: str) -> Table:
+    """Return the table under a key; an empty one where there is none, or what is no table and will be refused."""
+    part = table.get(key)
+    return part if isinstance(part, dict) else {}
 
 
 def _merge(base: Table, over: Table) -> Table:
