@@ -247,3 +247,13 @@ def test_noise_of_a_recipe_without_effect_is_told():
         read_recipe("classify", ["model.encoder.input_noise=0.7"])
     for recipe in ("map", "demo"):
         read_recipe(recipe, ["model.encoder.input_noise=0.7"])
+
+
+@pytest.mark.parametrize("base", [aae.AAE, aae.AAEClusterer])
+def test_a_class_of_ones_own_may_leave_parameters_out(base):
+    class Own(base):
+        def __init__(self, latent_dim=2):
+            super().__init__(latent_dim=latent_dim, epochs=1, hidden_layer_sizes=(8,))
+
+    rows = np.random.default_rng(0).normal(size=(60, 3))
+    assert Own().fit(rows).transform(rows).shape == (60, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
@@ -87,6 +88,11 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
     warm_start: bool
     verbose: bool | int
     random_state: int | np.random.RandomState | None
+
+    def _default(self, name: str) -> Any:
+        """Return the default of a parameter; that of the next base where the constructor of a class of one's own lacks it."""
+        signatures = (inspect.signature(base).parameters for base in type(self).__mro__)
+        return next(parameters[name].default for parameters in signatures if name in parameters)
 
     def _set_parameters(self, given: dict[str, Any]) -> None:
         """Set the parameters of a constructor, its ``locals()``, as attributes of their names, as scikit-learn expects them."""
