@@ -18,11 +18,8 @@ from aae.data.reading import damaged, require_memory
 from aae.errors import InputError, note
 
 _ROWS, _LABELS = ("X", "x", "images", "rows"), ("y", "labels")
-_SPLITS = {
-    "train": ("train",),
-    "validation": ("val", "valid", "validation"),
-    "test": ("test",),
-}  # x_train or X_train, ...
+# x_train or X_train, ...
+_SPLITS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
 _DEFLATE = 1032  # to what deflate unpacks a byte at most
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 

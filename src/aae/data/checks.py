@@ -14,6 +14,7 @@ from aae.data.labels import Names, check_labels, number_classes
 from aae.data.reading import require_memory
 from aae.errors import InputError, note
 
+MISSING_HINT = "training with data.missing=mask takes missing values"
 BLOCK = 2**22  # values looked at together, so that a memory map is never read whole
 _MAPPED = frozenset(["u1", "i1", "i2", "i4", "i8", "f2", "f4", "f8"])  # types that PyTorch can index as they are
 
@@ -221,5 +222,5 @@ def _not_finite(value: Any, where: str, columns: Sequence[str], row: int, place:
         name = f"column {place[0]}" if len(place) == 1 else f"pixel {tuple(place)}"
     expected = "a number up to 3.4e38, the largest of float32" if np.isfinite(value) else "a finite number"
     if np.isnan(value) and len(place) == 1:
-        expected += "; training with data.missing=mask takes missing values"
+        expected += f"; {MISSING_HINT}"
     return InputError(f"{where}: row {row}, {name} (counted from 0): found {value}, expected {expected}")

@@ -19,10 +19,11 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from numpy.typing import NDArray
 
+from aae.data.checks import MISSING_HINT
 from aae.data.formats import Options
 from aae.data.header import has_names, is_number
 from aae.data.reading import damaged, require_memory
-from aae.data.tables import HINT, MISSING_HINT, OPTIONS, TableFile, assign, table_format
+from aae.data.tables import HINT, OPTIONS, TableFile, assign, table_format
 from aae.errors import InputError, note
 
 _HEAD = 2**20  # bytes by which the layout is found out

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 from numpy.typing import NDArray
 
+from aae.data.checks import MISSING_HINT
 from aae.data.formats import Options
 from aae.data.reading import damaged, require_memory
-from aae.data.tables import HINT, MISSING_HINT, TableFile, assign, table_format
+from aae.data.tables import HINT, TableFile, assign, table_format
 from aae.errors import InputError, reason
 
 _INDEX = re.compile(r"__index_level_\d+__")  # names of rows that pandas writes beside the data

@@ -25,7 +25,6 @@ LIKELY = {  # columns of numbers that are often something else, in small letters
 }
 OPTIONS = frozenset({"label_column", "id_column", "ignore_columns"})
 _FIRST_WORD = re.compile("[a-z]+")  # of train-00000-of-00002.parquet
-MISSING_HINT = "training with data.missing=mask takes missing values"
 HINT = "data.label_column names a column of labels, data.ignore_columns leaves columns out"
 
 

@@ -276,9 +276,7 @@ class Networks:
             encoder,
             latents,
             self.decoder(decoder_inputs + self.covariates),
-            output=settings.activation
-            if self.likelihood is None
-            else "linear",  # each kind has an activation of its own
+            output=settings.activation if self.likelihood is None else "linear",  # each kind has its own
             corruption=self.corruption(),
             decoder_classes=self.num_classes if settings.decoder_sees_label else None,
             cluster_heads=heads,

@@ -143,9 +143,8 @@ def sweep(
             definition = definition.check_data(before.metric)
     if definition.trials is not None:
         require_optuna()
-    lock = RunDirectory(
-        folder / ".definition"
-    ).lock  # under which alone is written what the sweep is; it is gone afterwards
+    # Under this lock alone is written what the sweep is; it is gone afterwards.
+    lock = RunDirectory(folder / ".definition").lock
     with lock(LOCK_SECONDS):
         replaced = definition.write(folder)
     try:
