@@ -265,7 +265,10 @@ SETTINGS = {
     "number or word": ("data.labels=some", r"data\.labels is 'some'; expected a valid integer or 'all'"),
     "no labels at all": ("data.labels=0", r"data\.labels is 0; expected .*greater than or equal to 1 or 'all'"),
     "count or share": ("data.validation=1.5", r"data\.validation is 1\.5; expected a valid integer or .*less than 1"),
-    "one of few": ("training.precision=fp16", r"training\.precision is 'fp16'; expected 'fp32', 'bf16' or 'tf32'"),
+    "one of few": (
+        "training.precision=fp16",
+        r"training\.precision is 'fp16'; expected 'auto', 'fp32', 'bf16' or 'tf32'",
+    ),
     "activation": (
         "model.decoder.activation=rlu",
         r"model\.decoder\.activation is 'rlu'; expected one of: relu, .*tanh",
@@ -304,7 +307,10 @@ SETTINGS = {
         "model.style.label_informed=true",
         r"data\.labels is not set; this model needs labels, expected a number or 'all'",
     ),
-    "tf32 on a processor": ("training.precision=tf32", r"precision 'tf32' needs a CUDA device; expected fp32 or bf16"),
+    "tf32 on a processor": (
+        "training.precision=tf32",
+        r"precision 'tf32' needs a CUDA device; expected auto, fp32 or bf16",
+    ),
 }
 DATA = {
     "misspelt name": ("mnits", "", r"unknown data set 'mnits'; did you mean 'mnist'\?.*no file or folder is called so"),

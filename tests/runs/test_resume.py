@@ -123,6 +123,27 @@ def test_a_table_of_finished_and_measured_runs_needs_neither_their_device_nor_th
     assert reproduce.reproduce("figure9", "smoke", tmp_path, note=lambda _: None) == first
 
 
+@pytest.mark.parametrize("as_given", [True, False], ids=["recipe says auto", "recipe says bf16"])
+def test_a_run_goes_on_in_the_precision_in_which_it_was_begun(tmp_path, monkeypatch, as_given):
+    """On a device that would choose another; runs of before `auto` have the precision in their recipe."""
+
+    def processor(bf16):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": bf16}, raising=False)
+
+    automatic = small("training.precision=auto")
+    processor(True)
+    train(automatic if as_given else small("training.precision=bf16"), run=tmp_path / "run", device="cpu")
+    whole = train(small("training.precision=bf16", "training.epochs=3"), run=tmp_path / "whole", device="cpu")
+    processor(False)
+    longer = read_recipe(automatic, ["training.epochs=3"])
+    run = train(longer, run=tmp_path / "run", device="cpu", resume=True)
+    assert run.metadata["precision"] == whole.metadata["precision"] == "bf16"
+    assert run.recipe.training.precision == "auto"
+    assert "bf16" not in run.metadata["command"]
+    assert outcome(run.folder) == outcome(whole.folder)
+    assert train(automatic, run=tmp_path / "other", device="cpu").metadata["precision"] == "fp32"
+
+
 def test_resuming_what_is_not_there_starts_it(tmp_path, finished):
     assert command(words(tmp_path / "new", "--resume")) == 0
     assert (tmp_path / "new/model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()

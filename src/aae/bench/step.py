@@ -109,7 +109,7 @@ def bench(recipe: Recipe, device: str = "auto", steps: int = 20, rounds: int = 5
         "recipe": recipe.name,
         "device": describe_device(torch_device),
         "torch": torch.__version__,
-        "precision": recipe.training.precision,
+        "precision": trainer.precision,
         "compiled": compiled,
         "batch_size": trainer.batch_size,
         "phases": [phase.name for phase in phases],

@@ -20,6 +20,7 @@ from aae.model import AdversarialAutoencoder
 from aae.priors import Prior
 from aae.recipes.dimension import chosen_rows, principal_dimension
 from aae.scaling import Scaling, ScalingKind
+from aae.training.settings import Precision
 
 
 class AAE(AnomalyDetector):
@@ -119,8 +120,8 @@ class AAE(AnomalyDetector):
         Functions that are called after every epoch with the `aae.callbacks.Training`, or objects with some of the methods
         `on_train_begin`, `on_epoch_end` and `on_train_end`. Where one fails the estimator keeps what was learnt until then, and a
         CallbackError names it.
-    precision : {"fp32", "bf16", "tf32"}, default="fp32"
-        Of the matrix products in training.
+    precision : {"auto", "fp32", "bf16", "tf32"}, default="fp32"
+        Of the matrix products in training; "auto": bf16 on devices that multiply in it, fp32 elsewhere.
     device : {"auto", "cpu", "cuda"}, default="auto"
         Where to train.
     warm_start : bool, default=False
@@ -222,7 +223,7 @@ class AAE(AnomalyDetector):
         columns: str | dict[Any, str] = "auto",
         handle_unknown: Literal["error", "unknown"] = "error",
         layer: str | None = None,
-        precision: Literal["fp32", "bf16", "tf32"] = "fp32",
+        precision: Precision = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
         verbose: bool | int = False,

@@ -26,7 +26,7 @@ from aae.priors import Categorical
 from aae.recipes.schema import LabelSettings
 from aae.scaling import Scaling, ScalingKind
 from aae.training.partitions import fit_to_shares, partition_shares, start_partition
-from aae.training.settings import LossSettings, TrainingSettings, fading
+from aae.training.settings import LossSettings, Precision, TrainingSettings, fading
 
 FADED = 0.3  # part of the epochs after which the partition that training starts from counts no more
 STEPS = 400  # mini-batches that epochs="auto" makes at least
@@ -142,7 +142,7 @@ class AAEClusterer(ClusterMixin, ScoringEstimator):  # type: ignore[misc]
         columns: str | dict[Any, str] = "auto",
         handle_unknown: Literal["error", "unknown"] = "error",
         layer: str | None = None,
-        precision: Literal["fp32", "bf16", "tf32"] = "fp32",
+        precision: Precision = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
         verbose: bool | int = False,

@@ -26,7 +26,7 @@ from aae.estimators.rows import Rows
 from aae.estimators.weights import check_class_weights
 from aae.recipes.schema import ClusterHeadSettings, LabelSettings
 from aae.scaling import Scaling, ScalingKind
-from aae.training.settings import LossSettings
+from aae.training.settings import LossSettings, Precision
 
 PAPER_DISTANCE, HEAD_STD = (
     8.0,
@@ -154,7 +154,7 @@ class AAEEmbedding(ScoringEstimator):
         columns: str | dict[Any, str] = "auto",
         handle_unknown: Literal["error", "unknown"] = "error",
         layer: str | None = None,
-        precision: Literal["fp32", "bf16", "tf32"] = "fp32",
+        precision: Precision = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
         verbose: bool | int = False,

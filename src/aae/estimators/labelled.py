@@ -18,6 +18,7 @@ from aae.estimators.labels import wanted_labels
 from aae.estimators.rows import Labels
 from aae.estimators.weights import Weights
 from aae.scaling import Scaling, ScalingKind
+from aae.training.settings import Precision
 
 
 class LabelledEstimator(ScoringEstimator):
@@ -61,7 +62,7 @@ class LabelledEstimator(ScoringEstimator):
         columns: str | dict[Any, str] = "auto",
         handle_unknown: Literal["error", "unknown"] = "error",
         layer: str | None = None,
-        precision: Literal["fp32", "bf16", "tf32"] = "fp32",
+        precision: Precision = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
         verbose: bool | int = False,

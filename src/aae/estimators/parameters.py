@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -14,6 +14,7 @@ from torch import nn
 
 from aae.priors import Prior
 from aae.scaling import KINDS, Scaling, ScalingKind
+from aae.training.settings import Precision
 
 
 class Parameters(BaseEstimator):  # type: ignore[misc]
@@ -48,7 +49,7 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "callbacks": [list, tuple, None],
-        "precision": [StrOptions({"fp32", "bf16", "tf32"})],
+        "precision": [StrOptions(set(get_args(Precision)))],
         "device": [StrOptions({"auto", "cpu", "cuda"})],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
@@ -83,7 +84,7 @@ class Parameters(BaseEstimator):  # type: ignore[misc]
     columns: str | dict[Any, str]
     handle_unknown: Literal["error", "unknown"]
     layer: str | None
-    precision: Literal["fp32", "bf16", "tf32"]
+    precision: Precision
     device: Literal["auto", "cpu", "cuda"]
     warm_start: bool
     verbose: bool | int

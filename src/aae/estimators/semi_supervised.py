@@ -20,7 +20,7 @@ from aae.priors import Categorical
 from aae.recipes.build_data import class_counts
 from aae.recipes.schema import LabelSettings
 from aae.scaling import Scaling, ScalingKind
-from aae.training.settings import LossSettings
+from aae.training.settings import LossSettings, Precision
 
 
 class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[misc]
@@ -136,7 +136,7 @@ class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[mis
         columns: str | dict[Any, str] = "auto",
         handle_unknown: Literal["error", "unknown"] = "error",
         layer: str | None = None,
-        precision: Literal["fp32", "bf16", "tf32"] = "fp32",
+        precision: Precision = "fp32",
         device: Literal["auto", "cpu", "cuda"] = "auto",
         warm_start: bool = False,
         verbose: bool | int = False,

@@ -144,7 +144,7 @@ def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -
         "paper": first.recipe.paper,
         **_origin(first, f"{SEEDS}{len(runs)}" if len(runs) > 1 else ""),
         **{key: first.metadata[key] for key in ("device", "version", "torch")},
-        "precision": first.recipe.training.precision,
+        "precision": first.metadata.get("precision", first.recipe.training.precision),
         "wall_seconds": [run.metadata["seconds"] for run in runs],
         "cpu_seconds": [run.metadata.get("cpu_seconds") for run in runs],
         "date": datetime.now(UTC).date().isoformat(),

@@ -146,7 +146,11 @@ def prepare(
     radii, links = (kept, None) if like is None else (like.radii if kept is None else kept, like.links)
     on_device = training_data(recipe, split, scaling, labelled, radii, links, table).to(device)
     model.measure(scaling, [on_device.rows])
-    trainer = Trainer(model, build_phases(recipe, model), on_device, recipe.training, device, distributed)
+    settings = recipe.training
+    if resume and settings.precision == "auto":  # as it was begun, wherever it goes on
+        begun = folder.read_metadata().get("precision", recipes.read(folder.recipe).training.precision)
+        settings = settings.model_copy(update={"precision": begun})
+    trainer = Trainer(model, build_phases(recipe, model), on_device, settings, device, distributed)
     complete = _with_optimizers(recipe, trainer)
     changed = check_same_recipe(folder, complete) if resume else {}
 
@@ -162,6 +166,7 @@ def prepare(
         "data": fingerprint(dataset),
         "training_rows": len(dataset.train),
         "device": describe_device(device, distributed.world_size),
+        "precision": trainer.precision,
         "version": __version__,
         "torch": torch.__version__,
         "command": command(recipe),

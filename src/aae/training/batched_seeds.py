@@ -221,7 +221,7 @@ class BatchedSeeds:
     def _stack(self) -> None:
         """Stack weights, buffers and optimizer states, and let the trainers hold views of the stacks."""
         modules = [trainer.module for trainer in self.trainers]
-        known = set(known_weights(self.module)) if self.trainers[0].settings.precision == "bf16" else set()
+        known = set(known_weights(self.module)) if self.trainers[0].precision == "bf16" else set()
         self.noise = BatchedNoise([trainer.noise for trainer in self.trainers])
         self.parameters: dict[str, nn.Parameter] = {}
         stacked: dict[nn.Parameter, nn.Parameter] = {}

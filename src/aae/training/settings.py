@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-Precision = Literal["fp32", "bf16", "tf32"]
+Precision = Literal["auto", "fp32", "bf16", "tf32"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 MAX_COUNT = 2**31 - 1  # of epochs, rows, units: beyond it libraries count wrongly
 MAX_SEED = 2**63 - 1  # the largest that torch takes
@@ -271,7 +271,7 @@ class TrainingSettings(Settings):
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
     """Decides initial weights, the labelled subset, the order of the rows and everything drawn in training."""
     precision: Precision = "fp32"
-    """Of the matrix products in training; "tf32" needs a GPU."""
+    """Of the matrix products in training; "auto": bf16 on devices that multiply in it, fp32 elsewhere; "tf32" needs a GPU."""
     compile: bool = False
     """Whether a CPU runs the step as one compiled program: faster steps, above all in bf16, for about half a minute at the
     start and a C++ compiler. A GPU captures the step in any case."""

@@ -17,7 +17,7 @@ from aae.noise import STEPS, Noise, SharedNoise, set_torch_state, torch_state
 from aae.training.acceleration.compiled import CompiledStep
 from aae.training.acceleration.cuda_graphs import StepGraph, unsupported_reason
 from aae.training.acceleration.distributed import Distributed
-from aae.training.acceleration.precision import Bf16Copies, cast_to, known_weights
+from aae.training.acceleration.precision import Bf16Copies, cast_to, choose_precision, known_weights
 from aae.training.acceleration.prefetch import Prefetch
 from aae.training.averaging import MovingAverage, running_mean
 from aae.training.data import TrainingData
@@ -59,6 +59,8 @@ class Trainer:
         Steps done in the epoch under way.
     steps_per_epoch : int
         Full batches in the data; a ragged rest waits for another epoch's order.
+    precision : {"fp32", "bf16", "tf32"}
+        Of the matrix products.
     best : BestEpoch
         Told of what is measured on validation rows; its weights are then the result.
     weights : dict of str to dict
@@ -80,7 +82,8 @@ class Trainer:
         phases = configured_phases(phases, settings)
         self._check_parameters(module, phases)
         self.module, self.phases, self.data, self.settings, self.device = module, phases, data, settings, device
-        self.bf16_copies = Bf16Copies(known_weights(module) if settings.precision == "bf16" else [])
+        self.precision = choose_precision(settings.precision, device)
+        self.bf16_copies = Bf16Copies(known_weights(module) if self.precision == "bf16" else [])
         self.optimizers = {p.name: Optimizer(p.optimizer, p.parameters, self.bf16_copies) for p in phases}
         self.distributed = distributed or Distributed()
         self.noise = Noise(settings.seed, STEPS, device=device)
@@ -100,7 +103,7 @@ class Trainer:
         self.step = 0
         if self.distributed.world_size > 1:
             self._order(), self._labelled_order()  # which refuse mini-batches that cannot be shared evenly
-        self.cast = cast_to(settings.precision, device)
+        self.cast = cast_to(self.precision, device)
         self._names: list[str] = []
         self._graph: StepGraph | CompiledStep | None = None
         self._compiled: bool | None = None  # whether the training that goes on had compiled steps
