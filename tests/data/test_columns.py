@@ -67,7 +67,14 @@ def test_values_are_the_same_in_whatever_format_they_come(handle):
             if columns.columns[1].categories == () or other is table:
                 np.testing.assert_array_equal(columns.encode(other), expected)
     codes = Columns.choose(pd.DataFrame({"code": ["007", "7", "7.5"] * 9}), "categorical", handle)
-    assert codes.encode(pd.DataFrame({"code": ["7.0", "7.50", "007"]}))[:, 0].tolist() == [1, 2, 0]
+    assert codes.encode(pd.DataFrame({"code": ["7.0", "7.5", "007"]}))[:, 0].tolist() == [1, 2, 0]
+
+
+def test_versions_that_are_the_same_number_are_two_categories():
+    versions = Columns.choose(pd.DataFrame({"version": ["1.1", "1.2", "2"] * 9}), "categorical")
+    assert versions.encode(pd.DataFrame({"version": [1.1, 1.2, 2.0]}))[:, 0].tolist() == [0, 1, 2]  # as numbers
+    with pytest.raises(InputError, match=r"X: column 'version': found '1.10' in row 0"):
+        versions.encode(pd.DataFrame({"version": ["1.10", "1.2"]}))
 
 
 def test_missing_values_are_nan_where_there_may_be_some():

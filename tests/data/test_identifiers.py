@@ -169,3 +169,18 @@ def test_names_of_any_script_in_any_locale(tmp_path, monkeypatch, environment):
     found = (tmp_path / "ä.csv").read_text(encoding="utf-8").splitlines()
     assert found[0].startswith('"länge","label"')
     assert {line.split(",")[1] for line in found[1:]} <= {'"äpfel"', '"苹果"'}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "npz"])
+def test_identifiers_called_as_a_column_of_the_codes_are_kept_beside_it(tmp_path, monkeypatch, suffix):
+    monkeypatch.chdir(tmp_path)
+    frame = load_iris(as_frame=True).frame.rename(columns={"target": "species"})
+    frame.insert(0, "style_0", [f"{k:03d}" for k in range(150)])
+    frame.to_csv("rows.csv", index=False)
+    words = f"train demo --data rows.csv --set data.label_column=species --set data.id_column=style_0 --run r {SMALL}"
+    assert run(shlex.split(words)) == 0
+    assert run(shlex.split(f"encode r rows.csv -o codes.{suffix} --device cpu")) == 0
+    found = dict(np.load("codes.npz")) if suffix == "npz" else read(Path(f"codes.{suffix}"))
+    assert list(found["id_style_0"]) == list(frame["style_0"])
+    if suffix != "npz":
+        assert found["style_0"].astype(float).nunique() > 100  # the code

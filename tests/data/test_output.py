@@ -63,3 +63,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         write_rows(file, {"x": CODES, "y": LABELS[:2]})
     assert file.read_bytes() == before
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"a\.csv: found two columns called 'code_0' to write, expected different names"):
+        write_rows(tmp_path / "a.csv", {"code_0": LABELS, "code": CODES})
+    assert not (tmp_path / "a.csv").exists()

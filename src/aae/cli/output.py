@@ -83,7 +83,7 @@ def check_output(output: Path, *sources: Path | None) -> None:
 
 def write_columns(path: Path, columns: dict[str, Any], split: Any = None) -> None:
     """Write named arrays, after what identifies the rows of a split where something does and the file can hold it."""
-    from aae.data import write_rows
+    from aae.data.output import table_columns, write_rows
 
     if split is not None and split.ids is not None:
         if path.suffix.lower() == ".npy":
@@ -93,7 +93,9 @@ def write_columns(path: Path, columns: dict[str, Any], split: Any = None) -> Non
                 file=sys.stderr,
             )
         else:
-            name = split.id_column if split.id_column not in columns else f"id_{split.id_column}"
+            name, taken = split.id_column, {*columns, *(name for name, _ in table_columns(columns))}
+            while name in taken:
+                name = f"id_{name}"
             columns = {name: split.ids, **columns}
     write_rows(path, columns)
     print(path)

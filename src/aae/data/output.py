@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def write_rows(path: str | Path, columns: Mapping[str, NDArray[Any]]) -> None:
     Raises
     ------
     InputError
-        An unknown suffix, more than one array for ``.npy``, numbers that are not finite, a folder that does not exist, or a
+        An unknown suffix, more than one array for ``.npy``, two columns of one name in a table, numbers that are not finite, a folder that does not exist, or a
         file that cannot be written.
     """
     path = expand(path)
@@ -61,20 +62,29 @@ def write_rows(path: str | Path, columns: Mapping[str, NDArray[Any]]) -> None:
                             np.lib.format.write_array(member, array, allow_pickle=False)
             elif suffix in (".csv", ".tsv"):
                 options = pa_csv.WriteOptions(delimiter="," if suffix == ".csv" else "\t")
-                pa_csv.write_csv(_table(columns), file, options)
+                pa_csv.write_csv(_table(path, columns), file, options)
             else:
-                pa_parquet.write_table(_table(columns), file)
+                pa_parquet.write_table(_table(path, columns), file)
     except OSError as error:
         raise InputError(
             f"{path}: found that it cannot be written ({error.strerror or error}), expected a file in a writable folder"
         ) from error
 
 
-def _table(columns: Mapping[str, NDArray[Any]]) -> pa.Table:
-    flat: dict[str, NDArray[Any]] = {}
+def table_columns(columns: Mapping[str, NDArray[Any]]) -> list[tuple[str, NDArray[Any]]]:
+    """List the columns (n,) that arrays have in a table, with their names."""
+    flat: list[tuple[str, NDArray[Any]]] = []
     for name, array in columns.items():
         if array.ndim == 1:
-            flat[name] = array
+            flat.append((name, array))
         else:
-            flat |= {f"{name}_{index}": column for index, column in enumerate(array.reshape(len(array), -1).T)}
-    return pa.table(flat)
+            flat += [(f"{name}_{index}", column) for index, column in enumerate(array.reshape(len(array), -1).T)]
+    return flat
+
+
+def _table(path: Path, columns: Mapping[str, NDArray[Any]]) -> pa.Table:
+    flat = table_columns(columns)
+    twice, times = Counter(name for name, _ in flat).most_common(1)[0]
+    if times > 1:
+        raise InputError(f"{path}: found two columns called {twice!r} to write, expected different names; use .npz")
+    return pa.table(dict(flat))

@@ -218,7 +218,10 @@ def find_categories(values: NDArray[Any], where: str) -> tuple[Any, ...]:
 
 
 def written(value: Any) -> str:
-    """Write a value the same way whatever a format makes of it: 3 for 3, 3.0, "3" and "3.0", and true for True and "TRUE"."""
+    """Write a value the same way whatever a format makes of it: 3 for 3, 3.0, "3" and "3.0", and true for True and "TRUE".
+
+    Other decimals stay as they are written: versions 1.1 and 1.10 are two.
+    """
     text = str(value).strip()
     if isinstance(value, int | float) and not isinstance(value, bool):
         text = repr(value)
@@ -227,7 +230,7 @@ def written(value: Any) -> str:
     if not _NUMBER.fullmatch(text):  # codes such as 007 are names
         return text
     number = float(text)
-    return str(int(number)) if number == int(number) else repr(number)
+    return str(int(number)) if number == int(number) else text
 
 
 def by_writing(known: Sequence[Any]) -> dict[str, int]:
