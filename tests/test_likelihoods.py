@@ -114,3 +114,30 @@ def test_means_of_counts_alone_add_up_to_the_total_of_the_row():
     np.testing.assert_allclose(made.sum(1), counts.sum(1), rtol=1e-3)
     twice = torch.from_numpy(scaling.transform(7 * counts))
     torch.testing.assert_close(likelihood.relative(twice), likelihood.relative(rows), rtol=1e-3, atol=1e-3)
+
+
+def test_many_columns_of_categories_are_computed_together(monkeypatch):
+    """Each column by itself has a gradient as wide as all of them, so that time grows with the square of their number."""
+    calls = []
+    log_softmax = torch.log_softmax
+    monkeypatch.setattr(torch, "log_softmax", lambda logits, dim: calls.append(1) or log_softmax(logits, dim))
+    levels = [2, 5, 1, 3, 2, 5] * 50
+    kinds = ["numerical" if level == 1 else "categorical" for level in levels]
+    likelihood = ColumnLikelihood(kinds, levels)
+    logits = torch.randn(4, sum(levels))
+    blocks = logits.split(levels, 1)
+    rows = torch.cat(
+        [block if level == 1 else one_hot_of(block) for block, level in zip(blocks, levels, strict=True)], 1
+    )
+    found = likelihood.log_prob(logits, rows)
+    assert len(calls) == 3  # numbers of categories, not columns
+    for k, (block, level) in enumerate(zip(blocks, levels, strict=True)):
+        if level > 1:
+            torch.testing.assert_close(found[:, k], log_softmax(block, 1).amax(1))
+    means = likelihood.mean(logits).split(levels, 1)
+    for block, mean, level in zip(blocks, means, levels, strict=True):
+        torch.testing.assert_close(mean, block if level == 1 else torch.softmax(block, 1))
+
+
+def one_hot_of(logits):
+    return torch.nn.functional.one_hot(logits.argmax(1), logits.shape[1]).float()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -55,6 +56,7 @@ class ColumnLikelihood(nn.Module):
 
     numbers: Tensor
     booleans: Tensor
+    categories: Tensor
     counts: Tensor
     count_shift: Tensor
     count_gain: Tensor
@@ -68,14 +70,15 @@ class ColumnLikelihood(nn.Module):
         ends = np.concatenate([[0], np.cumsum(levels)]).tolist()
         self.kinds, self.width = tuple(kinds), ends[-1]
         self.sized = set(kinds) == {"count"}
-        places = {kind: [ends[k] for k, own in enumerate(kinds) if own == kind] for kind in KINDS}
-        self._categories = [slice(ends[k], ends[k + 1]) for k, own in enumerate(kinds) if own == "categorical"]
-        order = [k for kind in KINDS for k, own in enumerate(kinds) if own == kind]
-        for name, kind in (("numbers", "numerical"), ("booleans", "boolean"), ("counts", "count")):
+        # Columns with as many categories lie side by side, so that they are computed together.
+        order = sorted(range(len(kinds)), key=lambda k: (KINDS.index(kinds[k]), levels[k]))
+        places = {kind: [p for k in order if kinds[k] == kind for p in range(ends[k], ends[k + 1])] for kind in KINDS}
+        sizes = Counter(levels[k] for k in order if kinds[k] == "categorical")
+        self._sizes = [(columns, size) for size, columns in sizes.items()]
+        for name, kind in zip(("numbers", "booleans", "categories", "counts"), KINDS, strict=True):
             self.register_buffer(name, torch.tensor(places[kind], dtype=torch.int64), persistent=False)
         self.register_buffer("_order", torch.tensor(np.argsort(order), dtype=torch.int64), persistent=False)
-        inputs = [place for kind in ("numerical", "boolean") for place in places[kind]]
-        inputs += [place for some in self._categories for place in range(some.start, some.stop)] + places["count"]
+        inputs = [place for kind in KINDS for place in places[kind]]
         self.register_buffer("_input_order", torch.tensor(np.argsort(inputs), dtype=torch.int64), persistent=False)
         number, count = len(places["numerical"]), len(places["count"])
         for name in ("count_shift", "count_gain", "count_log_mean"):
@@ -103,6 +106,12 @@ class ColumnLikelihood(nn.Module):
         self.count_log_mean.copy_((means / n).clamp(min=1e-4).log())
         mean = logs / n
         self.log_total.copy_(torch.tensor([mean, math.sqrt(max(0.0, squares / n - mean**2))]))
+
+    def _by_column(self, values: Tensor) -> list[Tensor]:
+        """Cut what belongs to categories out of (batch, width): (batch, columns, categories), by their number of categories."""
+        chosen = values.index_select(1, self.categories)
+        parts = torch.split(chosen, [math.prod(size) for size in self._sizes], 1)
+        return [part.reshape(len(part), *size) for part, size in zip(parts, self._sizes, strict=True)]
 
     def totals(self, rows: Tensor) -> Tensor:
         """Compute the logarithm of the total count (batch, 1) of scaled rows."""
@@ -156,7 +165,8 @@ class ColumnLikelihood(nn.Module):
         truth = rows.index_select(1, self.booleans)
         bernoulli = -F.binary_cross_entropy_with_logits(logits.index_select(1, self.booleans), truth, reduction="none")
         parts = [gaussian, bernoulli]
-        parts += [(rows[:, a] * torch.log_softmax(logits[:, a], 1)).sum(1, keepdim=True) for a in self._categories]
+        found = zip(self._by_column(rows), self._by_column(logits), strict=True)
+        parts += [(truth * torch.log_softmax(logit, 2)).sum(2) for truth, logit in found]
         if len(self.counts):
             means = self._log_means(logits, log_totals)
             parts.append(negative_binomial_log_prob(self._counts(rows), means, self._log_dispersion))
@@ -191,7 +201,7 @@ class ColumnLikelihood(nn.Module):
     def mean(self, logits: Tensor, log_totals: Tensor | None = None) -> Tensor:
         """Compute the mean of p(x|z) as scaled rows (batch, width): of categories and truth the probabilities."""
         parts = [logits.index_select(1, self.numbers), torch.sigmoid(logits.index_select(1, self.booleans))]
-        parts += [torch.softmax(logits[:, some], 1) for some in self._categories]
+        parts += [torch.softmax(logit, 2).flatten(1) for logit in self._by_column(logits)]
         if len(self.counts):
             parts.append(self._scaled_counts(self._log_means(logits, log_totals).exp()))
         return torch.cat(parts, 1).index_select(1, self._input_order)
@@ -213,10 +223,9 @@ class ColumnLikelihood(nn.Module):
             logits.index_select(1, self.numbers) + noise,
             (tensor(random.uniform(size=chances.shape)) < chances).to(logits.dtype),
         ]
-        for some in self._categories:
-            gumbel = tensor(random.gumbel(size=(n, some.stop - some.start)))
-            drawn = (logits[:, some] + gumbel).argmax(1)
-            parts.append(F.one_hot(drawn, some.stop - some.start).to(logits.dtype))
+        for logit in self._by_column(logits):
+            drawn = (logit + tensor(random.gumbel(size=logit.shape))).argmax(2)
+            parts.append(F.one_hot(drawn, logit.shape[2]).to(logits.dtype).flatten(1))
         if len(self.counts):
             means = self._log_means(logits, log_totals).double().exp().cpu().numpy()
             theta = self._log_dispersion.double().exp().cpu().numpy()
@@ -233,7 +242,8 @@ class ColumnLikelihood(nn.Module):
         truth, logit = rows.index_select(1, self.booleans), logits.index_select(1, self.booleans)
         sign = 2 * truth - 1
         parts = [numbers, sign * (2 * F.softplus(-sign * logit)).sqrt()]
-        parts += [rows[:, a] * (-2 * torch.log_softmax(logits[:, a], 1)).clamp(min=0).sqrt() for a in self._categories]
+        for found, given in zip(self._by_column(rows), self._by_column(logits), strict=True):
+            parts.append((found * (-2 * torch.log_softmax(given, 2)).clamp(min=0).sqrt()).flatten(1))
         if len(self.counts):
             counts, means, theta = self._counts(rows), self._log_means(logits, log_totals), self._log_dispersion
             best = counts.clamp(min=1e-6).log()

@@ -66,6 +66,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 
 
 def test_two_columns_of_one_name_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"a\.csv: found two columns called 'code_0' to write, expected different names"):
+    with pytest.raises(
+        InputError, match=r"a\.csv: found two columns called 'code_0' to write, expected different names"
+    ):
         write_rows(tmp_path / "a.csv", {"code_0": LABELS, "code": CODES})
     assert not (tmp_path / "a.csv").exists()

@@ -36,8 +36,8 @@ def write_rows(path: str | Path, columns: Mapping[str, NDArray[Any]]) -> None:
     Raises
     ------
     InputError
-        An unknown suffix, more than one array for ``.npy``, two columns of one name in a table, numbers that are not finite, a folder that does not exist, or a
-        file that cannot be written.
+        An unknown suffix, more than one array for ``.npy``, two columns of one name in a table, numbers that are not finite, a
+        folder that does not exist, or a file that cannot be written.
     """
     path = expand(path)
     suffix = path.suffix.lower()
