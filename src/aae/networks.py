@@ -75,20 +75,14 @@ class Corruption(nn.Module):
 
 
 def batch_norms(module: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    """List the layers of batch normalization in `module`, each once; ten times as fast as `modules`, for use in every step."""
-    found: dict[nn.Module, None] = {module: None}
-    waiting = [module]
-    while waiting:
-        new = [one for one in waiting.pop()._modules.values() if one is not None and one not in found]
-        found.update(dict.fromkeys(new))
-        waiting += new
-    return [layer for layer in found if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    """List the layers of batch normalization in `module`, each once."""
+    return [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
 
 
 @contextmanager
-def frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """Let batch normalization in `module` use the mini-batch at hand, and leave its running statistics alone."""
-    tracked = [layer for layer in batch_norms(module) if layer.training and layer.track_running_stats]
+def frozen_statistics(layers: Sequence[nn.modules.batchnorm._BatchNorm]) -> Iterator[None]:
+    """Let layers of batch normalization use the mini-batch at hand, and leave their running statistics alone."""
+    tracked = [layer for layer in layers if layer.training and layer.track_running_stats]
     for layer in tracked:
         layer.track_running_stats = False
     try:

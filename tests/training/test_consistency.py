@@ -12,7 +12,7 @@ from aae import losses
 from aae.errors import InputError
 from aae.latents import Latent
 from aae.model import AdversarialAutoencoder
-from aae.networks import MLP, frozen_statistics, initialize
+from aae.networks import MLP, batch_norms, frozen_statistics, initialize
 from aae.noise import Noise
 from aae.posteriors import ClusteredSoftmax, Deterministic, Softmax
 from aae.priors import Categorical, Gaussian
@@ -132,7 +132,7 @@ def test_perturbed_passes_leave_running_statistics_alone():
     model, rows = build().train(), blobs()[0]
     norm = next(m for m in model.modules() if isinstance(m, nn.BatchNorm1d))
     before = copy.deepcopy(norm.state_dict())
-    with frozen_statistics(model):
+    with frozen_statistics(batch_norms(model)):
         inside = model.label_logits(rows)
     assert all(torch.equal(value, before[name]) for name, value in norm.state_dict().items())
     torch.testing.assert_close(model.label_logits(rows), inside)  # by the statistics of the batch in both

@@ -12,7 +12,7 @@ from aae.baselines.method import Baseline
 from aae.baselines.network import SupervisedNetwork, labelled_term
 from aae.errors import InputError
 from aae.model import Model, Output
-from aae.networks import frozen_statistics, takes_noise
+from aae.networks import batch_norms, frozen_statistics, takes_noise
 from aae.noise import Noise
 from aae.priors import Prior
 from aae.training.phases import Batch, Phase
@@ -91,6 +91,7 @@ def categorical_adversarial_phases(
         ``discriminator`` and ``generator``. The running statistics of batch normalization in the discriminator follow the
         data alone.
     """
+    norms = {module: batch_norms(module) for module in (model, model.generator, model.discriminator)}
 
     def probabilities(batch: Batch, rows: Tensor) -> Tensor:
         return torch.softmax(model.label_logits(rows, batch.noise), 1)
@@ -100,9 +101,9 @@ def categorical_adversarial_phases(
 
     def discriminator_loss(batch: Batch) -> Tensor:
         real = probabilities(batch, batch.rows)
-        with torch.no_grad(), frozen_statistics(model.generator):
+        with torch.no_grad(), frozen_statistics(norms[model.generator]):
             rows = generated(batch)
-        with frozen_statistics(model):
+        with frozen_statistics(norms[model]):
             doubt = torch.special.entr(probabilities(batch, rows)).sum(1).mean()
             classification = labelled_term(model, batch) if classify else None
         batch.metrics["entropy_of_generated"] = doubt.detach()
@@ -114,7 +115,7 @@ def categorical_adversarial_phases(
 
     def generator_loss(batch: Batch) -> Tensor:
         rows = generated(batch)
-        with frozen_statistics(model.discriminator):
+        with frozen_statistics(norms[model.discriminator]):
             return losses.information_loss(batch.gather(probabilities(batch, rows)), marginal=1.0)
 
     discriminator, generator = list(model.discriminator.parameters()), list(model.generator.parameters())

@@ -17,7 +17,7 @@ from aae.baselines.method import Baseline
 from aae.baselines.vae import Likelihood, variational_phases
 from aae.losses import Reduction
 from aae.model import AdversarialAutoencoder, Model
-from aae.networks import frozen_statistics
+from aae.networks import batch_norms, frozen_statistics
 from aae.noise import Noise
 from aae.training.phases import Batch, Phase
 from aae.training.settings import OptimizerSettings, Weight
@@ -141,11 +141,12 @@ def transductive_phases(
         ``elbo`` of M1 and ``machine``.
     """
     (first,) = variational_phases(model.first, likelihood, reduction)
+    norms = batch_norms(model.first)
 
     def loss(batch: Batch) -> Tensor:
         assert batch.labelled_rows is not None
         assert batch.labelled_labels is not None
-        with frozen_statistics(model.first), torch.no_grad():
+        with frozen_statistics(norms), torch.no_grad():
             rows = torch.cat([batch.labelled_rows, batch.rows])
             codes = model.first.encode(rows)["style"]
         outputs, n = model.machine(codes), len(batch.labelled_rows)

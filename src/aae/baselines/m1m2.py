@@ -14,7 +14,7 @@ from aae.baselines.network import SupervisedNetwork
 from aae.baselines.vae import Likelihood, variational_phases
 from aae.losses import Reduction
 from aae.model import AdversarialAutoencoder, Model
-from aae.networks import frozen_statistics
+from aae.networks import batch_norms, frozen_statistics
 from aae.noise import Noise
 from aae.posteriors import GaussianPosterior
 from aae.training.phases import Batch, Phase
@@ -97,10 +97,11 @@ def stacked_phases(
         ``elbo`` of M1 and ``stacked_elbo`` of M2.
     """
     (first,) = variational_phases(model.first, likelihood, reduction)
+    norms = batch_norms(model.first)
 
     def loss(batch: Batch) -> Tensor:
         assert batch.labelled_rows is not None
-        with torch.no_grad(), frozen_statistics(model.first):
+        with torch.no_grad(), frozen_statistics(norms):
             codes = model.codes(batch.rows, batch.noise)
             with batch.noise.drawing_for(len(batch.labelled_rows)):
                 labelled = model.codes(batch.labelled_rows, batch.noise)

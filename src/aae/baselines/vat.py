@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aae.baselines.network import Network, SupervisedNetwork, labelled_term
 from aae.model import Model
-from aae.networks import frozen_statistics
+from aae.networks import batch_norms, frozen_statistics
 from aae.training.phases import Batch, Phase
 from aae.training.phases.consistency import consistency_term
 from aae.training.settings import ConsistencySettings, OptimizerSettings
@@ -36,10 +36,10 @@ def virtual_adversarial_phases(model: SupervisedNetwork, settings: ConsistencySe
         One phase named ``joint``, which logs ``classification_loss`` and ``consistency_loss``. The running statistics of batch
         normalization follow the rows without labels.
     """
-    term = consistency_term(model, settings)
+    term, norms = consistency_term(model, settings), batch_norms(model)
 
     def loss(batch: Batch) -> Tensor:
-        with frozen_statistics(model):
+        with frozen_statistics(norms):
             classification = labelled_term(model, batch)
         consistency = term(batch, torch.softmax(model.label_logits(batch.rows), 1))
         batch.metrics["classification_loss"] = classification.detach()

@@ -70,8 +70,8 @@ class AAE(AnomalyDetector):
     output : {"auto", "linear", "sigmoid"}, default="auto"
         Activation of the decoder's last layer. ``"auto"``: sigmoid where the scaled rows are inside [0, 1], else linear.
     epochs : int or "auto", default="auto"
-        Passes over the rows that `fit` makes. ``"auto"``: at least 20, and at least 1000 mini-batches; of estimators
-        other than this and `SupervisedAAE` 3000 where each loss has an update of its own.
+        Passes over the rows that `fit` makes. ``"auto"``: at least 20, and at least 900 mini-batches; of
+        `SupervisedAAE` 950, and of others 3000 where each loss has an update of its own.
     batch_size : int, default=50
         Rows in a mini-batch, 2 or larger; at most all of them are used.
     learning_rate : float, default=0.002
@@ -179,7 +179,7 @@ class AAE(AnomalyDetector):
     (3, 4)
     """
 
-    _least_steps: ClassVar[int] = 1000
+    _least_steps: ClassVar[int] = 900
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **AdversarialEstimator._parameter_constraints,
         "latent_dim": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],

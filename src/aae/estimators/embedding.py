@@ -68,7 +68,7 @@ class AAEEmbedding(ScoringEstimator):
         As for `AAE`.
     scaling, output, epochs, batch_size, learning_rate, optimizers, precision, device, warm_start, verbose, random_state
         As for `AAE`, but `batch_size` and `learning_rate` are ``"auto"`` by default, with a joint update 64 and 0.006, otherwise
-        256 and 0.002, and ``epochs="auto"`` with a joint update means at least 10 passes and 1000 mini-batches. Phases are
+        256 and 0.002, and ``epochs="auto"`` with a joint update means at least 10 passes and 850 mini-batches. Phases are
         ``"discriminator"`` and ``"joint"``, with other losses those of `SemiSupervisedAAE`; ``"repulsion"`` is that of the heads.
 
     Attributes
@@ -104,7 +104,7 @@ class AAEEmbedding(ScoringEstimator):
         "batch_size": [StrOptions({"auto"}), *AdversarialEstimator._parameter_constraints["batch_size"]],
         "learning_rate": [StrOptions({"auto"}), *AdversarialEstimator._parameter_constraints["learning_rate"]],
     }
-    _joint_steps: ClassVar[int] = 1000
+    _joint_steps: ClassVar[int] = 850
     batch_size: Any  # int or "auto"
     learning_rate: Any  # float or "auto"
     n_components: int

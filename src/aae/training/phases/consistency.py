@@ -8,7 +8,7 @@ from torch import Tensor
 
 from aae import losses
 from aae.model import AdversarialAutoencoder, Model
-from aae.networks import frozen_statistics
+from aae.networks import batch_norms, frozen_statistics
 from aae.training.phases.phase import Batch, Phase
 from aae.training.settings import ConsistencySettings, OptimizerSettings
 
@@ -21,13 +21,14 @@ def consistency_term(model: Model, settings: ConsistencySettings) -> Callable[[B
     The passes with perturbed rows have no other noise; in them batch normalization uses the statistics of the perturbed rows and
     leaves the running ones alone.
     """
+    norms = batch_norms(model)
 
     def term(batch: Batch, probabilities: Tensor) -> Tensor:
         lengths: float | Tensor = settings.radius
         if settings.neighbours is not None:
             assert batch.radii is not None
             lengths = settings.radius * batch.radii[:, None]
-        with frozen_statistics(model):
+        with frozen_statistics(norms):
             direction = losses.virtual_adversarial_direction(
                 model.label_logits,
                 batch.rows,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from aae.losses import Reduction
 from aae.model import AdversarialAutoencoder
-from aae.networks import frozen_statistics
+from aae.networks import batch_norms, frozen_statistics
 from aae.training.data import TrainingData
 from aae.training.phases.classification import classification_term
 from aae.training.phases.consistency import consistency_term
@@ -76,9 +76,10 @@ def joint_phase(
         weights["classification"] = settings.classification
     if settings.reconstruction is not None:
         weights["reconstruction"] = settings.reconstruction
+    norms = batch_norms(model)
 
     def labelled(batch: Batch) -> Tensor:
-        with frozen_statistics(model):
+        with frozen_statistics(norms):
             return classification_term(model, batch, corrupt=False)
 
     def log(batch: Batch, name: str, loss: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aae import losses
 from aae.model import AdversarialAutoencoder
-from aae.networks import frozen_statistics
+from aae.networks import batch_norms, frozen_statistics
 from aae.training.phases.phase import Batch
 from aae.training.settings import NeighbourGraphSettings
 
@@ -19,11 +19,12 @@ def neighbour_graph_term(model: AdversarialAutoencoder, settings: NeighbourGraph
 
     The running statistics of batch normalization do not follow these passes.
     """
+    norms = batch_norms(model)
 
     def term(batch: Batch) -> Tensor:
         assert batch.neighbour_rows is not None
         both = torch.cat([batch.rows, batch.neighbour_rows])
-        with frozen_statistics(model), batch.noise.drawing_for(len(both)):
+        with frozen_statistics(norms), batch.noise.drawing_for(len(both)):
             places = model.representation(model.encode(both, batch.noise))
         rows, neighbours = places[: len(batch.rows)], places[len(batch.rows) :]
         return losses.neighbour_graph_loss(rows, neighbours, settings.a, settings.b, settings.negatives)

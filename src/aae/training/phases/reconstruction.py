@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 from torch import Tensor
 
 from aae.losses import Reduction
 from aae.model import AdversarialAutoencoder
-from aae.networks import frozen_statistics
+from aae.networks import batch_norms, frozen_statistics
 from aae.training.phases.phase import Batch, Phase
 from aae.training.settings import OptimizerSettings
 
@@ -34,9 +32,10 @@ def reconstruction_phase(
     Phase
         ``reconstruction``.
     """
+    norms = [] if statistics else batch_norms(model.encoder)
 
     def loss(batch: Batch) -> Tensor:
-        with nullcontext() if statistics else frozen_statistics(model.encoder):
+        with frozen_statistics(norms):
             codes = model.encode(batch.rows, batch.noise)
         return model.reconstruction_loss(codes, batch.rows, reduction, batch.labels, batch.noise, batch.observed)
 
