@@ -383,3 +383,18 @@ def test_columns_of_numbers_that_are_called_as_labels_or_identifiers_are_pointed
     ]
     assert load(str(file), test=0, **{option: column}).columns == ("x",)
     assert load(str(file), test=0, ignore_columns=[column]).columns == ("x",)
+
+
+def test_codes_with_zeros_before_them_are_said_to_be_numbers_or_kept_as_categories(tmp_path):
+    path = tmp_path / "zip.csv"
+    path.write_text(
+        "zip,x,id\n" + "".join(f"{code},{k},00{k}\n" for k, code in enumerate(["01234", "1234", "0777"] * 4))
+    )
+    with pytest.warns(
+        InputWarning, match="column 'zip' is read as numbers, '0777' as 777; data.columns can call it"
+    ) as said:
+        data = load(path, test=0, id_column="id")
+    assert len(said) == 1  # and new rows are read without a word
+    assert read_rows(path, id_column="id", columns=data.columns, shape=(2,)).rows[:, 0].max() == 1234
+    kept = load(path, test=0, id_column="id", kinds={"zip": "categorical"})
+    assert kept.table.columns[0].categories == ("01234", "0777", "1234")

@@ -34,6 +34,7 @@ _DECIMAL_COMMA, _DECIMAL_POINT = re.compile(r"\s*[+-]?\d+,\d+\s*"), re.compile(r
 _TRUTH = frozenset({"true", "false", "True", "False", "TRUE", "FALSE"})
 _MISSING = ("NA", "N/A", "NaN", "nan", "NULL", "null", "None", "?")  # beside nothing, where values may be missing
 _WORD = re.compile(r"[^\W\d_]")
+_CODE = re.compile(r"0\d+")  # whose zeros a number has not
 _ROW_NAMES = frozenset({"", "Unnamed: 0"})  # what pandas and R call the column in which they write names of rows
 _END, _LINE_END = re.compile(rb"\r\n|\n|\r"), re.compile(r"\r\n|\n|\r")
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[ \t]*(?:\r\n|\n|\r)')
@@ -62,6 +63,8 @@ class Layout:
         Bytes of the longest line that was looked at.
     truth, words : frozenset of int
         The columns of true and false, and of text.
+    codes : dict of int to str
+        An example of each column of numbers with zeros before them, such as 007.
     """
 
     encoding: str
@@ -73,6 +76,7 @@ class Layout:
     longest: int
     truth: frozenset[int]
     words: frozenset[int]
+    codes: dict[int, str]
 
 
 def read_file(path: Path, options: Options) -> TableFile:
@@ -96,6 +100,14 @@ def read_file(path: Path, options: Options) -> TableFile:
     texts = [place for place in (roles.label, roles.ids) if place is not None]
     used = [*roles.features, *texts]
     words = [place for place in roles.features if place in layout.words]
+    codes = {place: code for place, code in layout.codes.items() if place in roles.features and place not in words}
+    if codes and not options.columns:
+        place = min(codes)
+        others = f" (and {len(codes) - 1} more columns)" if len(codes) > 1 else ""
+        note(
+            f"{path}: column {layout.names[place]!r}{others} is read as numbers, {codes[place]!r} as {int(codes[place])}; "
+            "data.columns can call it categorical, which keeps the codes"
+        )
     told = {place for place in roles.features if place in layout.truth} | set(words)
     blocks: list[NDArray[Any]] = []
     found_texts: dict[int, list[NDArray[Any]]] = {place: [] for place in texts}
@@ -248,9 +260,11 @@ def find_layout(path: Path, options: Options) -> Layout:
             )
         ]
     skipped = before + (first_lines if named else 0)
-    return Layout(
-        encoding, separator, decimal, skipped, tuple(names), row_names, longest, frozenset(truth), frozenset(words)
-    )
+    codes = {
+        place: row[place].strip() for row in rest for place in range(len(row)) if _CODE.fullmatch(row[place].strip())
+    }
+    sets = frozenset(truth), frozenset(words)
+    return Layout(encoding, separator, decimal, skipped, tuple(names), row_names, longest, *sets, codes)
 
 
 def _name(
