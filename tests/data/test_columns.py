@@ -48,6 +48,9 @@ def test_values_become_numbers_and_values_again():
     assert Columns.from_record(json.loads(json.dumps(columns.record()))) == columns
 
 
+DAYS = pd.date_range("2020", periods=40)
+
+
 @pytest.mark.parametrize("handle", ["error", "unknown"])
 def test_values_are_the_same_in_whatever_format_they_come(handle):
     grade, smoker = FRAME["grade"], FRAME["smoker"]
@@ -109,6 +112,9 @@ def test_values_of_another_kind_get_one_line(change, message):
         (FRAME, {"reads": "cuont"}, "unknown kind of column 'cuont'; did you mean 'count'"),
         (FRAME, {"cell": "boolean"}, "X: column 'cell': found 3 different values, such as 'a', 'b', 'c', expected two"),
         (FRAME.assign(t=pd.Timestamp(0)), "auto", r"X: column 't': found values of type datetime64"),
+        (FRAME.assign(t=DAYS.tz_localize("UTC")), "auto", r"X: column 't': found values of type Timestamp"),
+        (FRAME.assign(t=DAYS.to_period("D")), "auto", r"X: column 't': found values of type Period"),
+        (FRAME.assign(t=DAYS.date), "auto", r"X: column 't': found values of type date, expected numbers"),
         (FRAME.assign(name=[f"n{k}" for k in range(40)]), "auto", "X: column 'name': found 40 different values in 40"),
     ],
 )

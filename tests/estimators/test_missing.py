@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as ss
 import torch
@@ -52,6 +53,10 @@ def test_all_estimators_take_missing_values(maker):
         (
             np.where(np.arange(8) == 3, np.nan, ROWS),
             "column 3 (counted from 0) has no value in 300 rows; expected some",
+        ),
+        (
+            pd.DataFrame(np.where(np.arange(8) == 3, np.nan, ROWS), columns=list("abcdefgh")),
+            "column 'd' has no value in 300 rows; expected some",
         ),
         (ss.csr_matrix(ROWS), "missing is 'mask' and rows are sparse; expected dense rows"),
     ],

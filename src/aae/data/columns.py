@@ -266,7 +266,7 @@ class Columns:
                     hint = (
                         ""
                         if column.kind == "boolean" or strict
-                        else "; handle_unknown='unknown' takes others as no category"
+                        else "; a model trained with handle_unknown='unknown' takes others as no category"
                     )
                     raise InputError(
                         f"{where}: found {value!r} in row {row} (counted from 0), expected {expected}{hint}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import re
 from collections import Counter
@@ -20,6 +21,7 @@ from aae.errors import InputError, reason, unknown
 
 Kind = Literal["numerical", "boolean", "categorical", "count"]
 FEW = 20  # values of text may all be different
+_ODD = (list, dict, set, np.ndarray, datetime.date, datetime.time, datetime.timedelta)  # that are no categories
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.\d+)?")
 MAX_CATEGORIES = 1000  # more are no categories, but names of rows
 
@@ -155,7 +157,7 @@ def plain_values(values: NDArray[Any], where: str) -> list[Any]:
     if values.dtype.kind in "buiUS":
         return list(found)
     plain = [_plain(value) for value in found]
-    odd = next((value for value in plain if isinstance(value, list | dict | set | np.ndarray)), None)
+    odd = next((value for value in plain if isinstance(value, _ODD) or type(value).__name__ == "Period"), None)
     if odd is not None:
         raise InputError(
             f"{where}: found values of type {type(odd).__name__}, expected numbers, true and false, or text"

@@ -62,12 +62,19 @@ def batches(rows: Tensor) -> Iterable[Tensor]:
     return found
 
 
-def medians(X: Any) -> Values:
-    """Compute the median of the known values of each column (n, columns); InputError for a column without any."""
+def medians(X: Any, names: Sequence[str] | None = None) -> Values:
+    """Compute the median of the known values of each column (n, columns), with its name if it has one.
+
+    Raises
+    ------
+    InputError
+        For a column without any.
+    """
     known = ~np.isnan(X)
     empty = np.flatnonzero(~known.any(axis=0))
     if len(empty):
-        raise InputError(f"column {empty[0]} (counted from 0) has no value in {len(X)} rows; expected some known ones")
+        column = f"{empty[0]} (counted from 0)" if names is None else repr(names[empty[0]])
+        raise InputError(f"column {column} has no value in {len(X)} rows; expected some known ones")
     found: Values = np.nanmedian(X, axis=0)
     return found
 

@@ -196,7 +196,8 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
         if getattr(self, "missing", "error") != "mask" or not (reset or hasattr(self, "missing_fill_")):
             return rows, None
         if reset:
-            self.missing_fill_ = np.zeros(rows.shape[1]) if isinstance(rows, SparseTable) else medians(rows)
+            names = getattr(self, "feature_names_in_", None) if self.columns_ is None else self.columns_.names
+            self.missing_fill_ = np.zeros(rows.shape[1]) if isinstance(rows, SparseTable) else medians(rows, names)
             if self.columns_ is not None and not isinstance(rows, SparseTable):
                 self.missing_fill_ = fillings(rows, self.columns_.kinds)
         return filled(rows, self.missing_fill_)
