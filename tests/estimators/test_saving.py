@@ -131,3 +131,25 @@ def test_what_is_no_saved_estimator_is_one_line(fitted, tmp_path):
     (kept / "model.safetensors").write_bytes(b"x" * 100)
     with pytest.raises(InputError, match="not a readable safetensors file"):
         AAE.load(kept)
+
+
+DAYS = np.array(["2020-01-01", "2021-01-01", "2022-01-01"], "datetime64[D]")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [*(SPECIES.astype(kind) for kind in (">i4", ">f8", "<i2", bool)), DAYS[SPECIES], DAYS.astype("M8[ns]")[SPECIES]],
+    ids=lambda labels: labels.dtype.str,
+)
+def test_labels_of_any_type_come_back(labels, tmp_path):
+    model = SemiSupervisedAAE(random_state=0, **SMALL).fit(ROWS, labels)
+    model.save(tmp_path / "m")
+    loaded = SemiSupervisedAAE.load(tmp_path / "m")
+    assert loaded.classes_.tolist() == model.classes_.tolist()
+    np.testing.assert_array_equal(loaded.predict(ROWS), model.predict(ROWS))
+
+
+def test_weights_by_class_as_scikit_learn_computes_them_are_saved(tmp_path):
+    weights = dict(zip(np.unique(SPECIES), np.array([1.0, 2.0, 0.5]), strict=True))
+    SemiSupervisedAAE(class_weight=weights, random_state=0, **SMALL).fit(ROWS, SPECIES).save(tmp_path / "m")
+    assert SemiSupervisedAAE.load(tmp_path / "m").class_weight == weights

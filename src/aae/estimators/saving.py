@@ -207,7 +207,7 @@ class _Packer:
         if isinstance(value, frozenset | set):
             return {"set": [self.pack(one, name) for one in sorted(value)]}
         if isinstance(value, dict):
-            return {"dict": [[key, self.pack(one, f"{name}.{key}")] for key, one in value.items()]}
+            return {"dict": [[self.pack(key, name), self.pack(one, f"{name}.{key}")] for key, one in value.items()]}
         if isinstance(value, Tensor):
             self.tensors[name] = value
             return {"tensor": name}
@@ -234,9 +234,9 @@ class _Packer:
     def _array(self, values: Any, name: str) -> Any:
         if values.dtype.kind in "OUS":
             return {"array": self.pack(values.tolist(), name), "dtype": values.dtype.str}
-        data = np.ascontiguousarray(values)
+        data = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
         self.tensors[name] = torch.from_numpy(data.reshape(-1).view(np.uint8).copy())
-        return {"bytes": name, "dtype": data.dtype.newbyteorder("<").str, "shape": list(values.shape)}
+        return {"bytes": name, "dtype": data.dtype.str, "shape": list(values.shape)}
 
 
 _SCALING = ("constant", "low", "high", "spread", "needs_float64")
@@ -257,14 +257,14 @@ def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
     if kind == "set":
         return frozenset(_unpack(one, tensors) for one in inner)
     if kind == "dict":
-        return {key: _unpack(one, tensors) for key, one in inner}
+        return {_unpack(key, tensors): _unpack(one, tensors) for key, one in inner}
     if kind == "tensor":
         return tensors[inner]
     if kind == "scalar":
         return np.dtype(value["dtype"]).type(_unpack(inner, tensors))
     if kind == "array":
         return np.array(_unpack(inner, tensors), dtype=np.dtype(value["dtype"]))
-    if kind == "bytes" and np.dtype(value["dtype"]).kind in "buif":
+    if kind == "bytes" and np.dtype(value["dtype"]).kind in "buifMm":
         return tensors[inner].numpy().view(np.dtype(value["dtype"])).reshape(value["shape"]).copy()
     if kind == "type":
         return FLOATS[inner]
