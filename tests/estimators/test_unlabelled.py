@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from sklearn.datasets import load_iris
 
@@ -43,6 +45,7 @@ def expected():
     return aae.SemiSupervisedAAE(2, **SMALL).fit(ROWS, np.where(HIDDEN, -1, SPECIES)).predict_proba(ROWS)
 
 
+@pytest.mark.filterwarnings("ignore:labels. the label:aae.errors.InputWarning")
 @pytest.mark.parametrize("labels", NAMED)
 def test_names(expected, labels):
     model = aae.SemiSupervisedAAE(2, **SMALL).fit(ROWS, labels)
@@ -116,3 +119,47 @@ def test_one_label_or_those_of_rows_in_any_form_are_decoded():
         assert np.array_equal(model.decode(styles, labels), expected)
     with pytest.raises(InputError, match=r"labels have shape \(2,\); expected one label, or 3 of them"):
         model.decode(styles, ["v", "v"])
+
+
+def test_classes_whose_names_are_words_for_nothing_are_pointed_out():
+    countries = np.array(["NA", "US", "EU"])[SPECIES]
+    with pytest.warns(InputWarning, match="the label 'NA' of 50 rows is read as no label"):
+        assert aae.SemiSupervisedAAE(2, **SMALL).fit(ROWS, countries).classes_.tolist() == ["EU", "US"]
+    aae.SemiSupervisedAAE(2, unlabelled="NA", **SMALL).fit(ROWS, countries)  # which says so
+
+
+LARGE = [2**60, 2**60 + 1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (pl.Series([5, None, 6] * 50), [5, 6]),
+        (pd.Series(pd.Categorical([1, 2, None] * 50)), [1, 2]),
+        (pl.Series([LARGE[0], None, LARGE[1]] * 50), LARGE),
+        (pa.array([LARGE[0], None, LARGE[1]] * 50), LARGE),
+        (pa.chunked_array([[LARGE[0], None, LARGE[1]] * 50]), LARGE),
+        (pl.Series([True, None, False] * 50), [False, True]),
+        (np.ma.masked_array([7, 8, 9] * 50, [False, True, False] * 50), [7, 9]),
+        (np.ma.masked_array(["a", "b", "c"] * 50, [False, True, False] * 50), ["a", "c"]),
+    ],
+)
+def test_labels_beside_missing_or_masked_ones_stay_what_they_are(labels, classes):
+    model = aae.SemiSupervisedAAE(2, **SMALL).fit(ROWS, labels)
+    assert model.classes_.tolist() == classes
+    data = aae.data.from_arrays(ROWS, labels)
+    assert list(data.class_names) == [str(one) for one in classes]
+
+
+def test_masked_labels_are_not_scored():
+    masked = np.ma.masked_array(np.where(HIDDEN, (SPECIES + 1) % 3, SPECIES), HIDDEN)
+    model = aae.SemiSupervisedAAE(2, **SMALL).fit(ROWS, SPECIES)
+    assert model.score(ROWS, masked) == (model.predict(ROWS) == SPECIES)[~HIDDEN].mean()
+
+
+def test_masked_weights_and_covariates_are_refused():
+    ones = np.ma.masked_array(np.ones(150), HIDDEN)
+    with pytest.raises(InputError, match=r"^sample_weight has 100 masked values; expected none"):
+        aae.SemiSupervisedAAE(2, **SMALL).fit(ROWS, SPECIES, sample_weight=ones)
+    with pytest.raises(InputError, match=r"^covariates: found 100 masked values, expected none"):
+        aae.AAE(2, **SMALL).fit(ROWS, covariates=ones)

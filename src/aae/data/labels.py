@@ -23,6 +23,42 @@ _MISSING = frozenset(
 _EXACT = 2**53  # up to here floats are whole numbers without gaps
 
 
+def label_values(labels: Any) -> NDArray[Any]:
+    """Return labels as an array: whole numbers and text beside missing ones stay such, and masked ones are None.
+
+    So it is for masked arrays, and for series of pandas, polars and Arrow, whose whole numbers NumPy makes decimals of.
+    """
+    if np.ma.isMaskedArray(labels):
+        known = np.array(labels.data, object)
+        known[np.ma.getmaskarray(labels)] = None
+        return known
+    dtype = getattr(labels, "dtype", None)
+    typed = dtype is not None and not isinstance(dtype, np.dtype)  # by pandas or polars
+    if typed or hasattr(labels, "to_pylist"):
+        values = list(labels) if typed else labels.to_pylist()
+        if all(
+            value != value or isinstance(value, str | int | np.integer) for value in values if not _is_nothing(value)
+        ):
+            found = np.empty(len(values), object)
+            found[:] = values
+            return found if any(map(_is_nothing, values)) else np.asarray(values)
+    return np.asarray(labels)
+
+
+def _is_nothing(value: Any) -> bool:
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    )
+
+
+def note_missing_words(words: NDArray[Any], where: str = "labels") -> None:
+    """Say which words among labels are read as no label, though they could be names of classes."""
+    found, counts = np.unique(words, return_counts=True)
+    for word, count in zip(found.tolist(), counts.tolist(), strict=True):
+        if word.strip() in _MISSING and word.strip():
+            note(f"{where}: the label {word!r} of {count} rows is read as no label")
+
+
 def is_unlabelled(values: Any, name: Names = None) -> NDArray[np.bool_]:
     """Check which labels stand for "no label".
 
@@ -68,7 +104,7 @@ def names_of(name: Names) -> tuple[str, ...]:
     """List the names that stand for "no label" as text."""
     if name is None:
         return ()
-    several = (name,) if isinstance(name, str | int | float) else tuple(name)
+    several = tuple(name) if isinstance(name, Iterable) and not isinstance(name, str) else (name,)
     return tuple(str(one).strip() for one in several)
 
 
@@ -81,7 +117,7 @@ def _is_missing(value: Any, names: Sequence[str]) -> bool:
             return True
         number = _as_number(text) if names else None
         return number is not None and any(number == _as_number(one) for one in names)
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+    if _is_nothing(value):
         return True
     if isinstance(value, np.datetime64 | np.timedelta64):
         return bool(np.isnat(value))
@@ -121,10 +157,7 @@ def read_texts(texts: NDArray[Any], unlabelled: Names = None, where: str = "labe
     missing = is_unlabelled(texts, unlabelled)
     numbers = _whole_numbers(texts[~missing])
     if numbers is None:
-        words, counts = np.unique(texts[missing], return_counts=True)
-        for word, count in zip(words.tolist(), counts.tolist(), strict=True):
-            if word in _MISSING and word:
-                note(f"{where}: the label {word!r} of {count} rows is read as no label")
+        note_missing_words(texts[missing], where)
         return np.where(missing, "", texts)
     labels = np.full(texts.shape, UNLABELLED, numbers.dtype)
     labels[~missing] = numbers

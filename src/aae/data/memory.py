@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,7 +15,7 @@ from aae.data.columns import KindOption
 from aae.data.dataset import Dataset
 from aae.data.formats import Options, Parts, refuse
 from aae.data.frames import as_rows, is_frame, known_form
-from aae.data.labels import Names, is_unlabelled
+from aae.data.labels import Names, is_unlabelled, label_values
 from aae.data.loading import HandleUnknown, Missing, by_kind, hold_out_splits
 from aae.data.parquet import read_frame
 from aae.data.tables import DEFAULT_LABEL, finish_labels
@@ -109,7 +108,7 @@ def from_arrays(
 
 def _labels(labels: Any) -> NDArray[Any]:
     """Bring labels to numbers or text; whatever stands for "no label" among objects to an empty text."""
-    found = np.asarray(labels.detach().cpu() if isinstance(labels, Tensor) else labels)
+    found = label_values(labels.detach().cpu() if isinstance(labels, Tensor) else labels)
     if found.ndim == 2 and found.shape[1] == 1:
         found = found[:, 0]
     if found.dtype.kind in "mM":

@@ -69,8 +69,16 @@ def values_of(table: Any, where: str) -> tuple[list[str], Any]:
     return [str(k) for k in range(array.shape[1])], lambda k: array[:, k]
 
 
+def _refuse_masked(covariates: Any) -> None:
+    several = list(covariates.values()) if isinstance(covariates, Mapping) else [covariates]
+    masked = sum(int(np.ma.getmaskarray(one).sum()) for one in several if np.ma.isMaskedArray(one))
+    if masked:
+        raise InputError(f"covariates: found {masked} masked values, expected none")
+
+
 def as_named(covariates: Any) -> NamedValues:
-    """Return covariates of training rows by name."""
+    """Return covariates of training rows by name; InputError where some are masked."""
+    _refuse_masked(covariates)
     if isinstance(covariates, Mapping):
         return NamedValues({str(name): np.asarray(values) for name, values in covariates.items()})
     if hasattr(covariates, "to_frame") and not is_frame(covariates):
@@ -90,8 +98,9 @@ def for_rows(covariates: Any, names: Sequence[str], n: int) -> dict[str, NDArray
     Raises
     ------
     InputError
-        If one is missing, unknown or of another number of rows.
+        If one is missing, masked, unknown or of another number of rows.
     """
+    _refuse_masked(covariates)
     if isinstance(covariates, Mapping):
         given = {str(name): np.asarray(values) for name, values in covariates.items()}
     elif is_frame(covariates) or hasattr(covariates, "to_frame"):

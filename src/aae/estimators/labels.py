@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils.multiclass import check_classification_targets
 
 from aae.arrays import UNLABELLED
-from aae.data.labels import is_unlabelled
+from aae.data.labels import is_unlabelled, label_values, names_of, note_missing_words
 from aae.errors import InputError
 
 
@@ -35,10 +35,7 @@ def mark_unlabelled(y: Any, name: Any = None, classes: Any = ()) -> Any:
     InputError
         If labels are of several types, or one is missing where -1 is a class.
     """
-    dtype = getattr(y, "dtype", None)
-    nullable = getattr(dtype, "kind", None) in ("b", "i", "u") and not isinstance(dtype, np.dtype)
-    labels = np.asarray(y.astype(object) if nullable else y)  # whole numbers beside NA stay such
-    labels = _decoded(labels)
+    labels = _decoded(label_values(y))
     if labels.dtype.kind not in "biufUSO" or labels.ndim not in (1, 2) or hasattr(y, "toarray"):
         return y
     if labels.dtype.kind == "b":
@@ -50,6 +47,8 @@ def mark_unlabelled(y: Any, name: Any = None, classes: Any = ()) -> Any:
         return labels
     if labels.dtype.kind in "OUS":
         values = labels[~missing].tolist()
+        texts = [value for value in labels[missing].tolist() if isinstance(value, str) and value not in names_of(name)]
+        note_missing_words(np.array(texts, object))
         numbers = bool(values) and all(isinstance(value, int | float | np.number) for value in values)
         if labels.dtype.kind == "O" and not numbers and not all(isinstance(value, str) for value in values):
             kinds = ", ".join(sorted({type(value).__name__ for value in values}))
@@ -82,7 +81,7 @@ def _decoded(labels: NDArray[Any]) -> NDArray[Any]:
 
 def two_classes(y: Any, name: Any = None) -> bool:
     """Check whether labels are the numbers -1 and 1 alone: two classes, for if -1 marked unlabelled rows there would be one."""
-    labels = np.asarray(y)
+    labels = label_values(y)
     both = labels.dtype.kind in "if" and set(np.unique(labels).tolist()) == {UNLABELLED, 1}
     return both and bool((is_unlabelled(labels, name) == (labels == UNLABELLED)).all())
 

@@ -33,6 +33,8 @@ def check_weights(
     """
     if weights is None:
         return None
+    if np.ma.is_masked(weights):
+        raise InputError(f"{name} has {int(np.ma.getmaskarray(weights).sum())} masked values; expected none")
     try:
         values = np.asarray(weights, dtype=np.float64)
     except (TypeError, ValueError):
