@@ -6,6 +6,7 @@ from fractions import Fraction
 import anndata
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 import torch
@@ -258,3 +259,40 @@ def test_tensors_with_gradients_are_rows_too():
     rows = torch.tensor(X, requires_grad=True)
     model = aae.AAE(2, **TINY).fit(rows)
     np.testing.assert_array_equal(model.transform(rows), model.transform(X))
+
+
+@pytest.mark.parametrize("covariates", [pd.Index(["a"]), np.array(["a"]), [3], {"q": 1}])
+def test_one_covariate_for_all_rows_is_refused_in_training(covariates):
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 4)), columns=list("abcd"))
+    with pytest.raises(
+        InputError, match=r"^covariates: '.*' has 1 values; expected 20, one for each row, or a list of names"
+    ):
+        aae.AAE(2, epochs=1).fit(frame, covariates=covariates)
+
+
+def test_frames_of_dask_are_refused_as_they_are_not_computed():
+    import dask.dataframe
+
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 4)), columns=list("abcd"))
+    lazy = dask.dataframe.from_pandas(frame, npartitions=2)
+    for use in (aae.AAE(2, epochs=1).fit, aae.AAE(2, epochs=1).fit(frame).transform):
+        with pytest.raises(InputError, match=r"^X: found a DataFrame of Dask, expected rows: compute\(\) makes them"):
+            use(lazy)
+    with pytest.raises(InputError, match=r"rows: found a DataFrame of Dask"):
+        aae.train("anomalies", data=lazy)
+
+
+def test_labels_are_no_text():
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 4)), columns=list("abcd"))
+    with pytest.raises(InputError, match=r"^y is the text 'a'; expected the labels of the rows"):
+        aae.SemiSupervisedAAE(epochs=1).fit(frame, "a")
+
+
+def test_wide_frames_of_polars_are_looked_at_once(monkeypatch):
+    """Polars makes the names of all columns anew at each look at them."""
+    looks = []
+    names = pl.DataFrame.columns
+    frame = pl.DataFrame(np.random.default_rng(0).normal(size=(10, 300)))
+    monkeypatch.setattr(pl.DataFrame, "columns", property(lambda self: looks.append(1) or names.fget(self)))
+    aae.AAE(2, epochs=1, hidden_layer_sizes=(4,), discriminator_layer_sizes=(4,)).fit(frame)
+    assert len(looks) < 60

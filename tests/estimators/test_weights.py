@@ -150,3 +150,27 @@ def test_classes_of_a_map_have_weights():
         aae.AAEEmbedding(class_weight={"t": -1}, **options).fit(ROWS, np.where(LABELS, "t", "f"))
     with pytest.raises(InputError, match=r"^class_weight weighs the classes of y, and no row has a label"):
         aae.AAEEmbedding(class_weight="balanced", **options).fit(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("prior", "expected"),
+    [
+        ([0.2, 0.8], (0.2, 0.8)),
+        ({"b": 0.9, "a": 0.1}, (0.1, 0.9)),
+        (pd.Series({"b": 0.9, "a": 0.1}), (0.1, 0.9)),
+        (pd.Series([0.2, 0.8]), (0.2, 0.8)),
+    ],
+    ids=["list", "dict", "series by class", "series by place"],
+)
+@pytest.mark.parametrize("name", ["class_prior", "cluster_prior"])
+def test_shares_of_classes_go_by_class_where_they_name_it(prior, expected, name):
+    rows = np.r_[np.zeros((20, 3)), np.ones((20, 3))] + np.random.default_rng(0).normal(size=(40, 3))
+    maker = aae.SemiSupervisedAAE if name == "class_prior" else aae.AAEEmbedding
+    small = {"hidden_layer_sizes": (4,), "discriminator_layer_sizes": (4,), "epochs": 1, "random_state": 0}
+    model = maker(**{name: prior}, **small).fit(rows, np.repeat(["a", "b"], 20))
+    assert model.model_.latent("label").prior.probabilities == pytest.approx(expected)
+    with pytest.raises(InputError, match=f"^{name} has the keys 'a', 'c'; expected a number for each of 'a', 'b'"):
+        maker(**{name: {"a": 0.1, "c": 0.9}}, **small).fit(rows, np.repeat(["a", "b"], 20))
+    if name == "cluster_prior":
+        with pytest.raises(InputError, match=r"^cluster_prior has the keys 0, 1; expected a list"):
+            aae.AAEClusterer(2, cluster_prior={0: 0.1, 1: 0.9}, **small).fit(rows)

@@ -26,7 +26,7 @@ def known_form(values: Any, where: str = "rows") -> Any:
     Raises
     ------
     InputError
-        If they are none yet, as in a lazy frame, or dictionaries.
+        If they are none yet, as in a lazy frame or one of Dask, or dictionaries.
     """
     if isinstance(values, Tensor) and values.layout != torch.strided:
         return values.to_dense()
@@ -34,6 +34,8 @@ def known_form(values: Any, where: str = "rows") -> Any:
         return values
     if hasattr(values, "collect_schema"):
         raise InputError(f"{where}: found a {type(values).__name__}, expected rows: collect() makes them")
+    if hasattr(values, "compute") and hasattr(values, "columns"):
+        raise InputError(f"{where}: found a {type(values).__name__} of Dask, expected rows: compute() makes them")
     if isinstance(values, Mapping) or (isinstance(values, list) and values and isinstance(values[0], Mapping)):
         raise InputError(f"{where}: found dictionaries, expected an array or a data frame")
     if hasattr(values, "to_pandas") and hasattr(values, "schema"):
@@ -103,11 +105,10 @@ def _from_frame(frame: Any, columns: Sequence[str], where: str) -> NDArray[Any]:
         if twice:
             raise InputError(f"{where}: found several columns called {twice[0]!r}, expected each name once")
     chosen = [places[name] for name in columns] if columns else list(range(len(names)))
+    own = list(frame.columns)  # which polars makes anew at each look
     take = frame.iloc.__getitem__ if hasattr(frame, "iloc") else None
     found = [
-        _numbers(
-            take((slice(None), place)) if take else frame[frame.columns[place]], f"{where}: column {names[place]!r}"
-        )
+        _numbers(take((slice(None), place)) if take else frame[own[place]], f"{where}: column {names[place]!r}")
         for place in chosen
     ]
     kind = np.result_type(*found) if found else np.dtype(np.float64)

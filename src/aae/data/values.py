@@ -59,7 +59,8 @@ def values_of(table: Any, where: str) -> tuple[list[str], Any]:
         if len(set(names)) < len(names):
             name, times = Counter(names).most_common(1)[0]
             raise InputError(f"{where}: found {times} columns called {name!r}, expected each name once")
-        return names, lambda k: _of_series(table.iloc[:, k] if hasattr(table, "iloc") else table[table.columns[k]])
+        own = list(table.columns)  # which polars makes anew at each look
+        return names, lambda k: _of_series(table.iloc[:, k] if hasattr(table, "iloc") else table[own[k]])
     if hasattr(table, "tocsc"):
         sparse = table.tocsc()
         return [str(k) for k in range(table.shape[1])], lambda k: sparse[:, [k]].toarray()[:, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -136,10 +137,31 @@ class ModelBuilder(Parameters):
         for name in model.latents:
             model.latent(name).corruption = Corruption(float(self.discriminator_noise))
 
+    def _by_class(self, name: str) -> Any:
+        """Return a parameter with a number for each class, or cluster, in their order: a mapping, or series, is by class."""
+        shares: Any = getattr(self, name, None)
+        if isinstance(shares, Mapping):
+            found = dict(shares)
+        elif hasattr(shares, "to_dict") and set(shares.index) == set(self._named_classes):
+            found = shares.to_dict()
+        else:
+            return shares
+        if set(found) != set(self._named_classes):
+            expected = (
+                f"a number for each of {', '.join(map(repr, self._named_classes))}" if self._named_classes else "a list"
+            )
+            raise InputError(f"{name} has the keys {', '.join(map(repr, found)) or 'none'}; expected {expected}")
+        return [found[label] for label in self._named_classes]
+
+    @property
+    def _named_classes(self) -> list[Any]:
+        """The classes as the labels call them; none where clusters are sought."""
+        return list(getattr(self, "classes_", np.empty(0)).tolist())
+
     def _label_prior(self, categories: int) -> Categorical:
         """Create p(y) from the parameter that has the shares of the categories, if there is one."""
         for name in ("class_prior", "cluster_prior"):
-            shares = getattr(self, name, None)
+            shares = self._by_class(name)
             try:
                 if shares is not None:
                     return Categorical(categories, shares)

@@ -93,6 +93,8 @@ class CheckedInput(ModelBuilder, FittedModel):
 
         `classes_` is found in the labels, or in `classes`, all there will be; training that goes on has it already.
         """
+        if isinstance(y, str):
+            raise InputError(f"y is the text {y!r}; expected the labels of the rows, one for each")
         name = getattr(self, "unlabelled", None)
         both = UNLABELLED in self.classes_ if incremental else two_classes(y if classes is None else classes, name)
         known = [UNLABELLED, 1] if both else []

@@ -46,8 +46,9 @@ class AAEEmbedding(ScoringEstimator):
     head_distance : float or "auto", default="auto"
         Distance below which the heads of two clusters repel each other, 0 or larger; the style has standard deviation 1.
         ``"auto"``: 8, but none where the graph of neighbours says how far apart clusters are.
-    cluster_prior : sequence of float, optional
-        Share of each cluster among all rows, or of each class in the order of `classes_`, with sum 1; by default all alike.
+    cluster_prior : sequence or mapping of float, optional
+        Share of each cluster among all rows, or of each class in the order of `classes_` or by class, with sum 1; by default all
+        alike.
     unlabelled : label or sequence of them, optional
         What else in `y` stands for "no label", beside -1, NaN, None and empty text.
     class_weight : "balanced" or dict, optional
@@ -110,7 +111,7 @@ class AAEEmbedding(ScoringEstimator):
     n_components: int
     n_clusters: int
     head_distance: float | Literal["auto"]
-    cluster_prior: Sequence[float] | None
+    cluster_prior: Sequence[float] | Mapping[Any, float] | None
     unlabelled: Any
     class_weight: Literal["balanced"] | dict[Any, float] | None
     label_informed: bool
@@ -122,7 +123,7 @@ class AAEEmbedding(ScoringEstimator):
         *,
         n_clusters: int = 20,
         head_distance: float | Literal["auto"] = "auto",
-        cluster_prior: Sequence[float] | None = None,
+        cluster_prior: Sequence[float] | Mapping[Any, float] | None = None,
         unlabelled: Any = None,
         class_weight: Literal["balanced"] | dict[Any, float] | None = None,
         label_informed: bool = False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -34,9 +34,9 @@ class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[mis
     latent_dim : int, default=2
         Number of dimensions of the style. With more of them more of a row survives, but the style then also tells what
         class a row has, and less is left for the label to decide: rows drawn with a label look less like their class.
-    class_prior : sequence of float, optional
-        Fraction of all rows in each class, in the order of `classes_`, with sum 1. By default that of the labelled rows with
-        ten more of each class: a few labels say little about it, and all classes then count the same.
+    class_prior : sequence or mapping of float, optional
+        Fraction of all rows in each class, in the order of `classes_` or by class, with sum 1. By default that of the labelled
+        rows with ten more of each class: a few labels say little about it, and all classes then count the same.
     losses : {"consistent", "paper"} or dict, default="consistent"
         What is lowered. ``"consistent"``: one joint update with virtual adversarial consistency and the information of q(y|x)
         beside the losses of the paper, which finds better classes in a sixth of the steps. ``"paper"``: the phases of section 5
@@ -95,7 +95,7 @@ class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[mis
         "losses": [StrOptions({"consistent", "paper"}), dict],
     }
     _class_shares: NDArray[np.float64]  # p(y), but for a factor
-    class_prior: Sequence[float] | None
+    class_prior: Sequence[float] | Mapping[Any, float] | None
     unlabelled: Any
     class_weight: Literal["balanced"] | dict[Any, float] | None
     losses: Literal["consistent", "paper"] | dict[str, Any]
@@ -104,7 +104,7 @@ class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[mis
         self,
         latent_dim: int = 2,
         *,
-        class_prior: Sequence[float] | None = None,
+        class_prior: Sequence[float] | Mapping[Any, float] | None = None,
         unlabelled: Any = None,
         class_weight: Literal["balanced"] | dict[Any, float] | None = None,
         losses: Literal["consistent", "paper"] | dict[str, Any] = "consistent",

@@ -17,7 +17,7 @@ from torch import Tensor
 from aae.data.anndata import covariates_of, is_anndata, take_apart
 from aae.data.columns import Columns, frame_like, library, named_places
 from aae.data.frames import is_frame, known_form
-from aae.data.values import NamedValues, as_named, for_rows, values_of
+from aae.data.values import NamedValues, as_named, for_rows, length, values_of
 from aae.errors import InputError
 from aae.estimators.rows import DTYPES, Rows, batches, check_form, filled, medians
 from aae.estimators.sparse import SparseTable, as_table
@@ -168,7 +168,14 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
             found = Columns.choose(X, kinds, handle_unknown)
             outer = Columns(())
             if covariates is not None:
-                outer = Columns.choose(as_named(covariates), where="covariates")
+                given = as_named(covariates)
+                for name, values in given.values.items():
+                    if values.size != length(X):
+                        raise InputError(
+                            f"covariates: {name!r} has {values.size} values; expected {length(X)}, one for each row, or a "
+                            "list of names of columns of X"
+                        )
+                outer = Columns.choose(given, where="covariates")
                 twice = set(outer.names) & set(found.names)
                 if twice:
                     raise InputError(
@@ -314,7 +321,8 @@ def are_names(covariates: Any) -> bool:
 def _picked(X: Any, places: Sequence[int]) -> Any:
     """Choose columns of a data frame, an array or a sparse matrix."""
     if is_frame(X):
-        return X.iloc[:, list(places)] if hasattr(X, "iloc") else X[[X.columns[k] for k in places]]
+        names = list(X.columns)
+        return X.iloc[:, list(places)] if hasattr(X, "iloc") else X[[names[k] for k in places]]
     if hasattr(X, "tocsc"):
         return X.tocsc()[:, list(places)].tocsr()
     return np.asarray(X)[:, list(places)]
