@@ -153,3 +153,11 @@ def test_weights_by_class_as_scikit_learn_computes_them_are_saved(tmp_path):
     weights = dict(zip(np.unique(SPECIES), np.array([1.0, 2.0, 0.5]), strict=True))
     SemiSupervisedAAE(class_weight=weights, random_state=0, **SMALL).fit(ROWS, SPECIES).save(tmp_path / "m")
     assert SemiSupervisedAAE.load(tmp_path / "m").class_weight == weights
+
+
+@pytest.mark.parametrize("given", [{"class_prior": pd.Series([0.2, 0.3, 0.5])}, {"unlabelled": {"abc", 7}}])
+def test_parameters_that_fit_takes_are_saved(given, tmp_path):
+    SemiSupervisedAAE(random_state=0, **given, **SMALL).fit(ROWS, SPECIES).save(tmp_path / "m")
+    loaded = SemiSupervisedAAE.load(tmp_path / "m")
+    for name, value in given.items():
+        assert sorted(getattr(loaded, name), key=repr) == sorted(value, key=repr)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from aae import priors
 from aae._version import __version__
 from aae.data.columns import Columns
+from aae.data.frames import is_frame
 from aae.errors import InputError, reason
 from aae.estimators.fitting import architecture
 from aae.estimators.use import FittedModel
@@ -205,7 +206,7 @@ class _Packer:
         if isinstance(value, tuple):
             return {"tuple": [self.pack(one, f"{name}.{k}") for k, one in enumerate(value)]}
         if isinstance(value, frozenset | set):
-            return {"set": [self.pack(one, name) for one in sorted(value)]}
+            return {"set": [self.pack(one, name) for one in sorted(value, key=repr)]}
         if isinstance(value, dict):
             return {"dict": [[self.pack(key, name), self.pack(one, f"{name}.{key}")] for key, one in value.items()]}
         if isinstance(value, Tensor):
@@ -215,6 +216,8 @@ class _Packer:
             return {"scalar": self.pack(value.item(), name), "dtype": value.dtype.str}
         if isinstance(value, np.ndarray):
             return self._array(value, name)
+        if hasattr(value, "to_numpy") and not is_frame(value):  # a column of a data frame
+            return self._array(np.asarray(value), name)
         if isinstance(value, type) and value in FLOATS.values():
             return {"type": value.__name__}
         if isinstance(value, Scaling):
