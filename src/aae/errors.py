@@ -76,7 +76,8 @@ def needs_extra(what: str, extra: str) -> InputError:
 
 def reason(error: Exception) -> str:
     """Return on one line what an exception of another library says, or of what kind it is."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    several = len(error.args) > 1 and all(isinstance(one, str) for one in error.args)  # which Python writes as a tuple
+    text = " ".join(("; ".join(error.args) if several else str(error)).split()) or type(error).__name__
     return text if len(text) <= _LONG else f"{text[:_LONG]}..."
 
 

@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse
 import torch
 
+import aae
 from aae import data
 from aae.errors import InputError, InputWarning
 
@@ -77,7 +78,7 @@ BAD = {
     "labels twice": ((FRAME.assign(label=NAMES), NAMES), {}, "found some beside a data frame with a column 'label'"),
     "labels twice by name": ((FRAME, NAMES), {"label_column": "x"}, "with a column 'x'"),
     "dates": ((FRAME.assign(v=pd.Timestamp(0)),), {}, r"data frame: column 'v': found values of type timestamp"),
-    "no table": ((pd.DataFrame({"a": [1, "x"] * 5}),), {}, "data frame: found what is no table"),
+    "no table": ((pd.DataFrame({"a": [1, "x"] * 5}),), {}, "data frame: found what is no table \\(Could not convert"),
     "missing": ((FRAME.where(FRAME < 5),), {}, "column 'w': found a missing value in row 9"),
     "an option of tables": ((ROWS,), {"label_column": "x"}, "label_column: found this option for <arrays>"),
     "too few labels": ((ROWS, NAMES[:3]), {}, r"found labels of shape \(3,\), expected one for each of 10 rows"),
@@ -93,3 +94,16 @@ def test_bad_rows_are_one_line(case):
     with pytest.raises(InputError, match=message) as error:
         data.from_arrays(*given, **options)
     assert "\n" not in str(error.value)
+
+
+def test_columns_of_several_levels_are_the_same_in_training_and_in_use(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(40, 4))
+    frame = pd.DataFrame(rows, columns=pd.MultiIndex.from_product([[0, 1], ["a", "b"]]))
+    small = {
+        "epochs": 1,
+        "model__encoder__hidden": [4],
+        "model__decoder__hidden": [4],
+        "model__discriminator__hidden": [4],
+    }
+    run = aae.train("classify", (frame, np.arange(40) % 2), run=tmp_path / "r", **small)
+    np.testing.assert_array_equal(run.predict_proba(frame[frame.columns[::-1]]), run.predict_proba(frame))

@@ -54,6 +54,8 @@ def read_file(path: Path, options: Options) -> TableFile:
 def read_frame(frame: Any, options: Options) -> TableFile:
     """Read a data frame of pandas or polars, or a table of Arrow, by the rules of a Parquet file; raises as `read_file`."""
     where = "data frame"
+    if getattr(getattr(frame, "columns", None), "nlevels", 1) > 1:  # called as `aae.data.frames` calls them
+        frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     try:
         if not isinstance(frame, pa.Table):
             frame = frame.to_arrow() if hasattr(frame, "to_arrow") else pa.Table.from_pandas(frame)
