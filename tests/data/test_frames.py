@@ -9,7 +9,6 @@ import scipy.sparse
 import torch
 
 from aae.data.frames import as_rows
-from aae.data.values import values_of
 from aae.errors import InputError
 
 ROWS = np.array([[1.0, 2.0], [3.0, 4.0]])
@@ -69,10 +68,3 @@ def test_missing_numbers_become_nan_and_are_refused_where_they_are_used():
     found = as_rows(pd.DataFrame({"a": pd.array([1, None], dtype="Int64"), "b": [1.0, 2.0]}), ("a", "b"))
     assert np.isnan(found[1, 0])
     assert np.isnan(as_rows([[None, 1.0]])[0, 0])
-
-
-def test_names_of_several_levels_are_those_of_a_parquet_file():
-    frame = pd.DataFrame(ROWS, columns=pd.MultiIndex.from_tuples([(0, "a"), (1, "b")]))
-    names = tuple(pa.Table.from_pandas(frame).schema.names)
-    np.testing.assert_array_equal(as_rows(frame, names[::-1]), ROWS[:, ::-1])
-    assert values_of(frame, "rows")[0] == list(names)

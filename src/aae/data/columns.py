@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae.data.formats import list_some
-from aae.data.frames import is_frame, name_of
+from aae.data.frames import is_frame
 from aae.data.values import (
     Kind,
     as_numbers,
@@ -331,9 +331,9 @@ def named_places(names: Sequence[str], wanted: Sequence[Any] | str, where: str) 
     given = [wanted] if isinstance(wanted, str) else list(wanted)
     known = {name: place for place, name in enumerate(names)}
     for name in given:
-        if name_of(name) not in known:
-            raise InputError(f"{where}: {unknown('column', name_of(name), list(known)[:50])}")
-    return [known[name_of(name)] for name in given]
+        if str(name) not in known:
+            raise InputError(f"{where}: {unknown('column', str(name), list(known)[:50])}")
+    return [known[str(name)] for name in given]
 
 
 def frame_like(frame: Any, names: Sequence[Any], values: Sequence[NDArray[Any]], like: Any = None) -> Any:
@@ -363,11 +363,11 @@ def _wanted(kinds: KindOption, names: Sequence[str], where: str) -> dict[int, Ki
     known = {name: place for place, name in enumerate(names)}
     wanted: dict[int, Kind] = {}
     for name, kind in given.items():
-        if name_of(name) not in known:
-            raise InputError(f"{where}: {unknown('column', name_of(name), list(known)[:50])}")
+        if str(name) not in known:
+            raise InputError(f"{where}: {unknown('column', str(name), list(known)[:50])}")
         if kind == "auto":
             continue
         if kind not in KINDS:
             raise unknown("kind of column", str(kind), [*KINDS, "auto"])
-        wanted[known[name_of(name)]] = kind  # type: ignore[assignment]
+        wanted[known[str(name)]] = kind  # type: ignore[assignment]
     return wanted

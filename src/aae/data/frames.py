@@ -20,13 +20,6 @@ def is_frame(values: Any) -> bool:
     return hasattr(values, "to_numpy") and hasattr(values, "columns")
 
 
-def name_of(column: Any) -> str:
-    """Return the name of a column as text, as Arrow and so Parquet files have it."""
-    if isinstance(column, tuple):  # of several levels
-        return str(tuple(map(name_of, column)))
-    return column.decode("utf-8", "backslashreplace") if isinstance(column, bytes) else str(column)
-
-
 def known_form(values: Any, where: str = "rows") -> Any:
     """Return tables of Arrow and structured arrays as data frames, sparse tensors as dense ones, and other rows as they are.
 
@@ -99,7 +92,7 @@ def as_rows(values: Any, columns: Sequence[str] = (), where: str = "rows") -> ND
 
 
 def _from_frame(frame: Any, columns: Sequence[str], where: str) -> NDArray[Any]:
-    names = [name_of(name).strip() for name in frame.columns]
+    names = [str(name).strip() for name in frame.columns]
     places = {name: place for place, name in enumerate(names)}
     if columns:
         missing = [name for name in columns if name not in places]

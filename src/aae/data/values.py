@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae.data.formats import list_some
-from aae.data.frames import is_frame, name_of
+from aae.data.frames import is_frame
 from aae.errors import InputError, reason, unknown
 
 Kind = Literal["numerical", "boolean", "categorical", "count"]
@@ -55,7 +55,7 @@ def values_of(table: Any, where: str) -> tuple[list[str], Any]:
         columns = list(table.values.values())
         return list(table.values), columns.__getitem__
     if is_frame(table):
-        names = [name_of(name) for name in table.columns]
+        names = [str(name) for name in table.columns]
         if len(set(names)) < len(names):
             name, times = Counter(names).most_common(1)[0]
             raise InputError(f"{where}: found {times} columns called {name!r}, expected each name once")

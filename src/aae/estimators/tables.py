@@ -16,7 +16,7 @@ from torch import Tensor
 
 from aae.data.anndata import covariates_of, is_anndata, take_apart
 from aae.data.columns import Columns, frame_like, library, named_places
-from aae.data.frames import is_frame, known_form, name_of
+from aae.data.frames import is_frame, known_form
 from aae.data.values import NamedValues, as_named, for_rows, length, values_of
 from aae.errors import InputError
 from aae.estimators.rows import DTYPES, Rows, batches, check_form, filled, medians
@@ -116,7 +116,7 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
         """Name the columns of rows; without names of their own they have those of the data frame of `fit`."""
         if is_frame(X) or self._frame is None:
             return values_of(X, "X")[0]
-        return [name_of(name) for name in self._frame[1]]
+        return [str(name) for name in self._frame[1]]
 
     def _decoder_covariates(self, X: Any, covariates: Any) -> Any:
         """Return the covariates that rows are decoded at: those given, or those in ``obs`` of an AnnData object.
@@ -257,7 +257,7 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
         own = columns if self._named_covariates else columns.inner
         values = dict(zip(own.names, own.decode(rows, drawn=drawn), strict=True))
         if frame is not None:
-            return frame_like(frame[0], frame[1], [values[name_of(name)] for name in frame[1]], like)
+            return frame_like(frame[0], frame[1], [values[str(name)] for name in frame[1]], like)
         # The columns of an array are called by their place.
         ordered = [values[str(k)] if str(k) in values else list(values.values())[k] for k in range(len(values))]
         kind = rows.dtype if all(column.dtype.kind in "buif" for column in ordered) else np.dtype(object)
