@@ -261,7 +261,10 @@ def find_layout(path: Path, options: Options) -> Layout:
         ]
     skipped = before + (first_lines if named else 0)
     codes = {
-        place: row[place].strip() for row in rest for place in range(len(row)) if _CODE.fullmatch(row[place].strip())
+        place: cell.strip()
+        for row in rest
+        for place, cell in enumerate(row)
+        if cell[:1] in ("0", " ") and _CODE.fullmatch(cell.strip())
     }
     sets = frozenset(truth), frozenset(words)
     return Layout(encoding, separator, decimal, skipped, tuple(names), row_names, longest, *sets, codes)

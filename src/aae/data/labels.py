@@ -32,13 +32,10 @@ def label_values(labels: Any) -> NDArray[Any]:
         known = np.array(labels.data, object)
         known[np.ma.getmaskarray(labels)] = None
         return known
-    dtype = getattr(labels, "dtype", None)
-    typed = dtype is not None and not isinstance(dtype, np.dtype)  # by pandas or polars
+    typed = hasattr(labels, "to_list") and not isinstance(labels.dtype, np.dtype)  # by pandas or polars
     if typed or hasattr(labels, "to_pylist"):
         values = list(labels) if typed else labels.to_pylist()
-        if all(
-            value != value or isinstance(value, str | int | np.integer) for value in values if not _is_nothing(value)
-        ):
+        if all(isinstance(value, str | int | np.integer) for value in values if not _is_nothing(value)):
             found = np.empty(len(values), object)
             found[:] = values
             return found if any(map(_is_nothing, values)) else np.asarray(values)

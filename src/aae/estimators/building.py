@@ -142,7 +142,7 @@ class ModelBuilder(Parameters):
         shares: Any = getattr(self, name, None)
         if isinstance(shares, Mapping):
             found = dict(shares)
-        elif hasattr(shares, "to_dict") and set(shares.index) == set(self._named_classes):
+        elif hasattr(shares, "to_dict") and set(getattr(shares, "index", ())) == set(self._named_classes):
             found = shares.to_dict()
         else:
             return shares
