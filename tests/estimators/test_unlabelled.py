@@ -151,6 +151,14 @@ def test_labels_beside_missing_or_masked_ones_stay_what_they_are(labels, classes
     assert list(data.class_names) == [str(one) for one in classes]
 
 
+@pytest.mark.parametrize("form", [list, pl.Series, pd.Series, lambda values: np.array(values, object)])
+def test_text_that_numpy_would_cut_is_refused(form):
+    labels = form(["a\0", "a", "b"] * 50)
+    for use in (aae.SemiSupervisedAAE(2, **SMALL).fit, aae.data.from_arrays):
+        with pytest.raises(InputError, match=r"^labels: found 'a\\x00', expected text that does not end in a zero"):
+            use(ROWS, labels)
+
+
 def test_masked_labels_are_not_scored():
     masked = np.ma.masked_array(np.where(HIDDEN, (SPECIES + 1) % 3, SPECIES), HIDDEN)
     model = aae.SemiSupervisedAAE(2, **SMALL).fit(ROWS, SPECIES)

@@ -171,6 +171,8 @@ def test_shares_of_classes_go_by_class_where_they_name_it(prior, expected, name)
     assert model.model_.latent("label").prior.probabilities == pytest.approx(expected)
     with pytest.raises(InputError, match=f"^{name} has the keys 'a', 'c'; expected a number for each of 'a', 'b'"):
         maker(**{name: {"a": 0.1, "c": 0.9}}, **small).fit(rows, np.repeat(["a", "b"], 20))
+    with pytest.raises(InputError, match=f"^{name} has the keys 'x', 'a'; expected a number for each of 'a', 'b'"):
+        maker(**{name: pd.Series({"x": 0.1, "a": 0.9})}, **small).fit(rows, np.repeat(["a", "b"], 20))
     if name == "cluster_prior":
         with pytest.raises(InputError, match=r"^cluster_prior has the keys 0, 1; expected a list"):
             aae.AAEClusterer(2, cluster_prior={0: 0.1, 1: 0.9}, **small).fit(rows)

@@ -27,7 +27,13 @@ def label_values(labels: Any) -> NDArray[Any]:
     """Return labels as an array: whole numbers and text beside missing ones stay such, and masked ones are None.
 
     So it is for masked arrays, and for series of pandas, polars and Arrow, whose whole numbers NumPy makes decimals of.
+
+    Raises
+    ------
+    InputError
+        For text that ends in a zero character, without which NumPy has it.
     """
+    _refuse_zero_characters(labels)
     if np.ma.isMaskedArray(labels):
         known = np.array(labels.data, object)
         known[np.ma.getmaskarray(labels)] = None
@@ -40,6 +46,16 @@ def label_values(labels: Any) -> NDArray[Any]:
             found[:] = values
             return found if any(map(_is_nothing, values)) else np.asarray(values)
     return np.asarray(labels)
+
+
+def _refuse_zero_characters(labels: Any) -> None:
+    if isinstance(labels, np.ndarray):
+        values = labels.ravel().tolist() if labels.dtype == object else []
+    else:
+        values = list(labels) if isinstance(labels, list | tuple) or hasattr(labels, "to_list") else []
+    cut = next((value for value in values if isinstance(value, str) and value.endswith("\0")), None)
+    if cut is not None:
+        raise InputError(f"labels: found {cut!r}, expected text that does not end in a zero character")
 
 
 def _is_nothing(value: Any) -> bool:

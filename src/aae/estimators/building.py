@@ -142,8 +142,10 @@ class ModelBuilder(Parameters):
         shares: Any = getattr(self, name, None)
         if isinstance(shares, Mapping):
             found = dict(shares)
-        elif hasattr(shares, "to_dict") and set(getattr(shares, "index", ())) == set(self._named_classes):
+        elif hasattr(shares, "to_dict") and hasattr(shares, "index"):
             found = shares.to_dict()
+            if set(found) != set(self._named_classes) and list(found) == list(range(len(shares))):
+                return shares
         else:
             return shares
         if set(found) != set(self._named_classes):
