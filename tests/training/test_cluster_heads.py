@@ -213,7 +213,7 @@ def test_embedding_of_digits_with_some_labels(tmp_path, name, limit):
 
 
 def test_embedding_of_digits_without_labels(tmp_path):
-    _, metrics = digits(tmp_path, "figure11c-digits", 15)
+    _, metrics = digits(tmp_path, "figure11c-digits", 20)
     assert metrics["clustering_error_percent"] < 28  # seen: 12
     assert metrics["knn_accuracy_percent"] > 78  # seen: 89
-    assert metrics["trustworthiness"] > 0.85  # seen: 0.87 to 0.92, by processor
+    assert metrics["trustworthiness"] > 0.87  # seen: 0.88 to 0.92, by processor

@@ -41,10 +41,10 @@ def label_values(labels: Any) -> NDArray[Any]:
     typed = hasattr(labels, "to_list") and not isinstance(labels.dtype, np.dtype)  # by pandas or polars
     if typed or hasattr(labels, "to_pylist"):
         values = list(labels) if typed else labels.to_pylist()
-        if all(isinstance(value, str | int | np.integer) for value in values if not _is_nothing(value)):
+        if all(isinstance(value, str | int | np.integer) for value in values if not is_nothing(value)):
             found = np.empty(len(values), object)
             found[:] = values
-            return found if any(map(_is_nothing, values)) else np.asarray(values)
+            return found if any(map(is_nothing, values)) else np.asarray(values)
     return np.asarray(labels)
 
 
@@ -58,7 +58,8 @@ def _refuse_zero_characters(labels: Any) -> None:
         raise InputError(f"labels: found {cut!r}, expected text that does not end in a zero character")
 
 
-def _is_nothing(value: Any) -> bool:
+def is_nothing(value: Any) -> bool:
+    """Check whether a value is a missing one: None, NaN, NA or NaT."""
     return (
         value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
     )
@@ -130,7 +131,7 @@ def _is_missing(value: Any, names: Sequence[str]) -> bool:
             return True
         number = _as_number(text) if names else None
         return number is not None and any(number == _as_number(one) for one in names)
-    if _is_nothing(value):
+    if is_nothing(value):
         return True
     if isinstance(value, np.datetime64 | np.timedelta64):
         return bool(np.isnat(value))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from aae.data.formats import list_some
 from aae.data.frames import is_frame
+from aae.data.labels import is_nothing
 from aae.errors import InputError, reason, unknown
 
 Kind = Literal["numerical", "boolean", "categorical", "count"]
@@ -172,19 +173,13 @@ def plain_values(values: NDArray[Any], where: str) -> list[Any]:
         raise InputError(
             f"{where}: found values of type {type(odd).__name__}, expected numbers, true and false, or text"
         )
-    return [None if _is_missing(value) else value for value in plain]
+    return [None if is_nothing(value) else value for value in plain]
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     return float(value) if isinstance(value, Decimal | Fraction) else value
-
-
-def _is_missing(value: Any) -> bool:
-    return (
-        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
-    )
 
 
 def as_numbers(values: NDArray[Any], where: str) -> NDArray[np.float64]:

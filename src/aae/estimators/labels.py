@@ -47,7 +47,8 @@ def mark_unlabelled(y: Any, name: Any = None, classes: Any = ()) -> Any:
         return labels
     if labels.dtype.kind in "OUS":
         values = labels[~missing].tolist()
-        texts = [value for value in labels[missing].tolist() if isinstance(value, str) and value not in names_of(name)]
+        told = names_of(name)
+        texts = [value for value in labels[missing].tolist() if isinstance(value, str) and value not in told]
         note_missing_words(np.array(texts, object))
         numbers = bool(values) and all(isinstance(value, int | float | np.number) for value in values)
         if labels.dtype.kind == "O" and not numbers and not all(isinstance(value, str) for value in values):
