@@ -12,7 +12,7 @@ from torch import nn
 from aae.errors import InputError
 from aae.noise import Noise
 from aae.recipes.build_model import build_model
-from aae.recipes.schema import ModelSettings
+from aae.recipes.model_settings import ModelSettings
 from aae.scaling import Scaling, choose_scaling
 from aae.views.page import Explorer, explorer
 from aae.views.view import View

@@ -10,7 +10,8 @@ from aae.training.phases import Phase, reconstruction_phase
 
 if TYPE_CHECKING:
     from aae.recipes.build_model import Networks
-    from aae.recipes.schema import ModelSettings, Recipe
+    from aae.recipes.model_settings import ModelSettings
+    from aae.recipes.schema import Recipe
 
 
 class Autoencoder(Baseline):

@@ -20,7 +20,8 @@ from aae.training.settings import OptimizerSettings, Weight
 
 if TYPE_CHECKING:
     from aae.recipes.build_model import Networks
-    from aae.recipes.schema import ModelSettings, Recipe
+    from aae.recipes.model_settings import ModelSettings
+    from aae.recipes.schema import Recipe
 
 OPTIMIZER = OptimizerSettings(optimizer="adam", learning_rate=0.001, betas=(0.5, 0.999))  # our choice
 

@@ -20,7 +20,7 @@ from aae.training.phases import Batch, Phase
 from aae.training.settings import OptimizerSettings
 
 if TYPE_CHECKING:
-    from aae.recipes.schema import ChainSettings, ModelSettings
+    from aae.recipes.model_settings import ChainSettings, ModelSettings
 
 State = tuple[Tensor, ...]
 """Where chains are, each tensor (chains, ...)."""

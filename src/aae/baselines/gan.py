@@ -19,7 +19,8 @@ from aae.training.phases.regularization import OPTIMIZER
 
 if TYPE_CHECKING:
     from aae.recipes.build_model import Networks
-    from aae.recipes.schema import ModelSettings, Recipe
+    from aae.recipes.model_settings import ModelSettings
+    from aae.recipes.schema import Recipe
 
 
 class GenerativeAdversarialNetwork(Model):

@@ -36,7 +36,8 @@ from aae.training.phases import Batch, Phase, moment_matching, reconstruction
 
 if TYPE_CHECKING:
     from aae.recipes.build_model import Networks
-    from aae.recipes.schema import ModelSettings, Recipe
+    from aae.recipes.model_settings import ModelSettings
+    from aae.recipes.schema import Recipe
 
 
 class SigmoidCode(Posterior):

@@ -22,7 +22,8 @@ from aae.training.settings import Weight
 
 if TYPE_CHECKING:
     from aae.recipes.build_model import Networks
-    from aae.recipes.schema import ModelSettings, Recipe
+    from aae.recipes.model_settings import ModelSettings
+    from aae.recipes.schema import Recipe
 
 
 class CodeModel(DeepGenerativeModel):

@@ -11,7 +11,8 @@ from aae.training.phases import Phase
 
 if TYPE_CHECKING:  # a recipe knows its methods; a method knows of recipes only what these say
     from aae.recipes.build_model import Networks
-    from aae.recipes.schema import ModelSettings, Recipe
+    from aae.recipes.model_settings import ModelSettings
+    from aae.recipes.schema import Recipe
 
 
 class Method(ABC):

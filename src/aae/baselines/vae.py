@@ -23,7 +23,8 @@ from aae.training.settings import OptimizerSettings
 
 if TYPE_CHECKING:
     from aae.recipes.build_model import Networks
-    from aae.recipes.schema import ModelSettings, Recipe
+    from aae.recipes.model_settings import ModelSettings
+    from aae.recipes.schema import Recipe
 
 OPTIMIZER = OptimizerSettings(optimizer="adam", learning_rate=0.001)
 Likelihood = Literal["bernoulli", "gaussian"]

@@ -18,8 +18,14 @@ from aae.networks import Corruption
 from aae.noise import INIT, Noise
 from aae.priors import Categorical, FromSampler, Gaussian, Prior
 from aae.recipes.build_model import build_model, chosen_output
+from aae.recipes.model_settings import (
+    DecoderSettings,
+    DiscriminatorSettings,
+    EncoderSettings,
+    ModelSettings,
+    StyleSettings,
+)
 from aae.recipes.prior_settings import GaussianSettings
-from aae.recipes.schema import DecoderSettings, DiscriminatorSettings, EncoderSettings, ModelSettings, StyleSettings
 from aae.scaling.map import ROUNDING
 
 CHANNELS = [32, 64]  # of the convolutions of "conv", each of which halves an image

@@ -23,7 +23,7 @@ from aae.estimators.losses import CONSISTENT, chosen_losses
 from aae.estimators.rows import BATCH, Labels, Rows
 from aae.noise import Noise
 from aae.priors import Categorical
-from aae.recipes.schema import LabelSettings
+from aae.recipes.model_settings import LabelSettings
 from aae.scaling import Scaling, ScalingKind
 from aae.training.partitions import fit_to_shares, partition_shares, start_partition
 from aae.training.settings import LossSettings, Precision, TrainingSettings, fading
@@ -49,9 +49,9 @@ class AAEClusterer(ClusterMixin, ScoringEstimator):  # type: ignore[misc]
         cuts a large group into several clusters.
     init : {"auto", "random"} or array-like of int, (n_samples,), default="auto"
         Partition that training starts from: q(y|x) learns it as labels are learnt in section 5, with a weight that falls to 0
-        over the first 30 % of the epochs. ``"auto"``: of several quick ones (k-means, Ward's method, Gaussian mixtures, spectral
-        clustering) that in which neighbouring rows agree most; its clusters are numbered by size. ``"random"``: none. An array
-        has the cluster of each row, 0 to n_clusters - 1, or -1 where that is open.
+        over the first 30 % of the epochs. ``"auto"``: the consensus of several quick ones (k-means, Ward's method, Gaussian
+        mixtures, spectral clustering); its clusters are numbered by size. ``"random"``: none. An array has the cluster of each
+        row, 0 to n_clusters - 1, or -1 where that is open.
     losses : {"consistent", "paper"} or dict, default="consistent"
         What is lowered. ``"consistent"``: one joint update with virtual adversarial consistency and the information of q(y|x)
         beside the losses of the paper. ``"paper"``: the phases of section 6 alone, and no partition to start from. A dictionary

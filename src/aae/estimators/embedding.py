@@ -24,7 +24,7 @@ from aae.estimators.fitting import fitting
 from aae.estimators.losses import NEIGHBOURS, chosen_losses
 from aae.estimators.rows import Rows
 from aae.estimators.weights import check_class_weights
-from aae.recipes.schema import ClusterHeadSettings, LabelSettings
+from aae.recipes.model_settings import ClusterHeadSettings, LabelSettings
 from aae.scaling import Scaling, ScalingKind
 from aae.training.settings import LossSettings, Precision
 

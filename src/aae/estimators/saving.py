@@ -21,7 +21,7 @@ from aae.estimators.fitting import architecture
 from aae.estimators.use import FittedModel
 from aae.files import check_finite_tensors, new_folder, read_object, read_tensors, write_json, write_tensors
 from aae.priors import Prior
-from aae.recipes.schema import ModelSettings
+from aae.recipes.model_settings import ModelSettings
 from aae.scaling import Scaling
 from aae.training.weights import load_module
 

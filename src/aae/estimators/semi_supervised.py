@@ -18,7 +18,7 @@ from aae.estimators.splitting import labelled_accuracy
 from aae.estimators.weights import Weights, check_class_weights
 from aae.priors import Categorical
 from aae.recipes.build_data import class_counts
-from aae.recipes.schema import LabelSettings
+from aae.recipes.model_settings import LabelSettings
 from aae.scaling import Scaling, ScalingKind
 from aae.training.settings import LossSettings, Precision
 

@@ -23,7 +23,8 @@ from aae.noise import INIT, SUBSET, Noise
 from aae.recipes.build_model import build_model, chosen_output
 from aae.recipes.dimension import chosen_rows, principal_dimension
 from aae.recipes.methods import METHODS
-from aae.recipes.schema import LabelSettings, Recipe
+from aae.recipes.model_settings import LabelSettings
+from aae.recipes.schema import Recipe
 from aae.scaling import Scaling, choose_column_scaling, choose_scaling
 from aae.training.data import TrainingData
 from aae.training.radii import neighbour_links, neighbour_radii

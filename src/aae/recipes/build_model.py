@@ -23,7 +23,8 @@ from aae.noise import Noise
 from aae.posteriors import ClusteredSoftmax, Deterministic, GaussianPosterior, Posterior, Softmax, UniversalApproximator
 from aae.recipes import custom
 from aae.recipes.methods import METHODS
-from aae.recipes.schema import ModelSettings, NetworkSettings, Recipe
+from aae.recipes.model_settings import ModelSettings, NetworkSettings
+from aae.recipes.schema import Recipe
 from aae.training.phases import Phase
 
 

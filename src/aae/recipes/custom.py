@@ -27,7 +27,7 @@ from aae.priors import FromSampler, Prior
 from aae.training.phases import Phase
 
 if TYPE_CHECKING:
-    from aae.recipes.schema import ModelSettings, NetworkSettings
+    from aae.recipes.model_settings import ModelSettings, NetworkSettings
 
 
 def named_in(model: ModelSettings) -> list[str]:

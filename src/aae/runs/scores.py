@@ -15,7 +15,7 @@ from aae.device import usual_state
 from aae.errors import InputError
 from aae.files import check_finite_tensors, read_tensors
 from aae.recipes.build_data import Source
-from aae.recipes.schema import SCORED_MODELS
+from aae.recipes.model_settings import SCORED_MODELS
 from aae.runs.use import TrainedModel
 
 
