@@ -10,7 +10,7 @@ import aae
 from aae.errors import InputError
 from aae.scaling import Scaling
 from aae.training import partitions
-from aae.training.partitions import agreement, start_partition
+from aae.training.partitions import agreement, partition_weights, start_partition
 
 SMALL = {"hidden_layer_sizes": (32,), "discriminator_layer_sizes": (16,), "batch_size": 50, "random_state": 0}
 UNEVEN, SIZES = make_blobs([450, 25, 25], 8, random_state=4)
@@ -45,6 +45,32 @@ def test_agreement_is_the_information_of_neighbours():
     assert agreement(np.array([0, 1, 0, 1]), pairs, 2) == pytest.approx(np.log(2))  # each tells the other
     assert agreement(np.array([0, 0, 0, 0]), pairs, 2) == 0
     assert agreement(np.array([0, 0, 0, 1]), pairs, 2) < 0.1
+
+
+def test_partitions_that_err_in_different_ways_agree_on_the_groups():
+    found = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        true, letters = rng.integers(3, size=600), rng.integers(4, size=(600, 30))
+        usual = rng.integers(4, size=(3, 6))[true]  # of the first six letters
+        letters[:, :6] = np.where(rng.random((600, 6)) < 0.6, usual, letters[:, :6])
+        rows = np.eye(4)[letters].reshape(600, -1)
+        found.append(adjusted_rand_score(true, start_partition(_tensor(rows), PLAIN, 3, 0)))
+    assert np.mean(found) > 0.65  # 0.61 by the one partition in which neighbours agree most
+
+
+def test_a_partition_counts_by_its_neighbours_and_by_the_others():
+    groups = np.repeat([0, 1], 50)
+    neighbours = np.arange(100)[:, None] // 50 * 50 + np.arange(1, 4)  # all within a group
+    swapped, parity = 1 - groups, np.arange(100) % 2
+    weights = partition_weights(np.array([groups, swapped, parity]), [neighbours], 2)
+    assert weights.mean() == pytest.approx(1)
+    assert weights[0] == pytest.approx(weights[1])  # which cluster is called 0 makes no difference
+    assert weights[2] < 1e-6 * weights[0]
+    unsure = np.arange(100)[::-1, None]  # every neighbour is of the other group: all partitions have the same agreement
+    ahead = partition_weights(np.array([groups, groups, parity]), [unsure], 2)
+    assert ahead[0] > 2 * ahead[2]
+    assert partition_weights(groups[None], [neighbours], 2).tolist() == [1]
 
 
 def test_some_rows_stand_for_many(monkeypatch):

@@ -1,4 +1,4 @@
-"""A partition for clusters to start from: of several quick ones that in which neighbours agree most. Not in the paper.
+"""A partition for clusters to start from: the consensus of several quick ones. Not in the paper.
 
 q(y|x) learns it as labels are learnt in section 5, with a weight that falls to 0 early in training.
 """
@@ -17,6 +17,7 @@ from scipy.sparse.linalg import ArpackError
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.decomposition import PCA
 from sklearn.manifold import spectral_embedding
+from sklearn.metrics import normalized_mutual_info_score
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
@@ -31,6 +32,8 @@ MIXED_COMPONENTS = (10, 20, 20)  # the same for Gaussian mixtures, which have a 
 NEIGHBOURS = 10
 MANY = 50  # clusters, beyond which only k-means and Ward's method are quick
 UNSURE = 0.75  # weight of what a neighbour's cluster leaves open, beside what it tells
+POWER, SUPPORT = 4, 6  # how strongly the agreement of neighbours, and that with other partitions, counts in a consensus
+LEAST_DOUBT = 0.02  # of the agreement of neighbours
 FLOOR = 1e-2  # variance added to the covariances of a mixture, of rows with mean square 1
 ALIKE = 1e-3  # how far from 1 the standard deviations of columns may be that count as standardized
 EQUALS = 0.1  # share of rows that may have more equals than neighbours for spectral clustering to be tried
@@ -42,14 +45,13 @@ Graph = tuple[NDArray[np.float64], NDArray[np.integer]]  # distances and indices
 
 
 def start_partition(rows: Tensor, scaling: Scaling, clusters: int, seed: int) -> Labels:
-    """Find a partition of rows: the best of several by k-means, Ward's method, Gaussian mixtures and spectral clustering.
+    """Find a partition of rows: the consensus of several by k-means, Ward's method, Gaussian mixtures and spectral clustering.
 
     They look at principal components of the rows, as they are and with standardized columns, because none of these methods is
-    best on all tables. The best is the one in which the clusters of neighbouring rows tell most about each other: of the clusters
-    A and B of a row and one of its ten neighbours the mutual information I(A; B) less 0.75 times what remains open, H(A|B), is
-    largest, in the mean over both kinds of columns. Neighbours are unlike rows, since equal ones always agree; and spectral
-    clustering is left out where a tenth of the rows have more than ten equals, as answers to a few questions have. Of more than
-    5000 rows so many are drawn, of wide ones fewer.
+    best on all tables. Each counts by its weight (`partition_weights`), and the consensus is found by k-means on the one-hot
+    clusters of all (cluster ensembles: Strehl and Ghosh 2002; Topchy et al. 2005). Neighbours, by which spectral clustering and
+    the weights go, are unlike rows, since equal ones always agree; and spectral clustering is left out where a tenth of the rows
+    have more than ten equals, as answers to a few questions have. Of more than 5000 rows so many are drawn, of wide ones fewer.
 
     Parameters
     ----------
@@ -73,7 +75,7 @@ def start_partition(rows: Tensor, scaling: Scaling, clusters: int, seed: int) ->
     threads = torch.get_num_threads()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # equal rows and parts without a link are no concern of the user
-        found = _best(scaling(rows[drawn]).numpy().astype(np.float64), clusters, seed)
+        found = _consensus(scaling(rows[drawn]).numpy().astype(np.float64), clusters, seed)
     torch.set_num_threads(threads)  # searches for neighbours set those of torch's products too
     order = np.argsort(-np.bincount(found, minlength=clusters), kind="stable")
     labels = np.full(len(rows), -1, np.int64)
@@ -118,24 +120,59 @@ def partition_shares(partition: Labels, clusters: int) -> list[float] | None:
     return found
 
 
-def _best(rows: NDArray[np.float64], clusters: int, seed: int) -> Labels:
-    """Find the partition in which neighbours agree most."""
-    best, highest = np.zeros(len(rows), np.int64), -np.inf
+def _consensus(rows: NDArray[np.float64], clusters: int, seed: int) -> Labels:
+    """Find the partition that several agree on."""
     distinct, which = _distinct(rows)
-    if len(distinct) == 1:
-        return best
+    if min(len(distinct), clusters) == 1:
+        return np.zeros(len(rows), np.int64)
     views = _views(rows, seed)
     graphs = [_graph(view, distinct, which) for view in views]
     spread = (np.bincount(which)[which] > NEIGHBOURS).mean() <= EQUALS
+    found: list[Labels] = []
     for make in _partitions(views, graphs if spread else [], clusters, seed):
         try:
-            partition = np.asarray(make(), np.int64)
+            found.append(np.asarray(make(), np.int64))
         except (ArpackError, ArithmeticError, np.linalg.LinAlgError, RuntimeError, ValueError):
             continue  # a degenerate graph or covariance: the others remain
-        score = sum(agreement(partition, neighbours, clusters) for _, neighbours in graphs)
-        if score > highest:
-            best, highest = partition, score
-    return best
+    partitions = np.array(found)
+    weights = partition_weights(partitions, [neighbours for _, neighbours in graphs], clusters)
+    places = partitions.T + clusters * np.arange(len(partitions))  # of the one-hot clusters beside each other
+    starts = np.arange(0, places.size + 1, len(partitions))
+    one_hot = csr_matrix((np.tile(np.sqrt(weights), len(rows)), places.ravel(), starts))
+    consensus: Labels = KMeans(clusters, n_init=10, random_state=seed).fit_predict(one_hot).astype(np.int64)
+    return consensus
+
+
+def partition_weights(partitions: Labels, graphs: list[NDArray[np.integer]], clusters: int) -> NDArray[np.float64]:
+    """Compute how much each of several partitions counts in their consensus.
+
+    The weight is (1 - a)^-4 exp(6 b). In it a is the `agreement` of neighbours relative to its largest value, a mean over
+    graphs, of which no more than 0.98 counts, and b the mean normalized mutual information with the other partitions. A group
+    of any shape that is set apart is found by few methods and has a near 1; where groups overlap, a is not sure, and methods that
+    err in different ways agree on what they have in common.
+
+    Parameters
+    ----------
+    partitions : array of int, (p, n)
+        Clusters of each row.
+    graphs : list of array of int, (n, k)
+        Indices of the neighbours of each row.
+    clusters : int
+        Number of clusters, 2 or larger.
+
+    Returns
+    -------
+    array, (p,)
+        Above 0, with mean 1.
+    """
+    agreements = [np.mean([agreement(found, graph, clusters) for graph in graphs]) for found in partitions]
+    doubts = np.maximum(1 - np.array(agreements) / np.log(clusters), LEAST_DOUBT)
+    similar = [[normalized_mutual_info_score(one, other) for other in partitions] for one in partitions]
+    support = (np.sum(similar, axis=1) - 1) / max(1, len(partitions) - 1)
+    logarithms = SUPPORT * support - POWER * np.log(doubts)
+    weights: NDArray[np.float64] = np.exp(logarithms - logarithms.max())
+    weights /= weights.mean()
+    return weights
 
 
 def _distinct(rows: NDArray[np.float64]) -> tuple[Labels, Labels]:
@@ -197,7 +234,8 @@ def _partitions(views: list[View], graphs: list[Graph], clusters: int, seed: int
     """Create what makes the partitions, the quickest first."""
     for view in views:
         yield partial(KMeans(clusters, n_init=10, random_state=seed).fit_predict, view)
-    yield partial(AgglomerativeClustering(clusters).fit_predict, views[0])
+    for view in views:
+        yield partial(AgglomerativeClustering(clusters).fit_predict, view)
     if clusters > MANY:
         return
     for number, (view, components) in enumerate(zip((views[0], views[0], views[-1]), MIXED_COMPONENTS, strict=True)):
