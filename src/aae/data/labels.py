@@ -26,13 +26,15 @@ _EXACT = 2**53  # up to here floats are whole numbers without gaps
 def label_values(labels: Any) -> NDArray[Any]:
     """Return labels as an array: whole numbers and text beside missing ones stay such, and masked ones are None.
 
-    So it is for masked arrays, and for series of pandas, polars and Arrow, whose whole numbers NumPy makes decimals of.
+    So it is for masked arrays, and for series and tables of one column of pandas, polars and Arrow, whose whole numbers NumPy
+    makes decimals of.
 
     Raises
     ------
     InputError
         For text that ends in a zero character, without which NumPy has it.
     """
+    labels = _only_column(labels)
     _refuse_zero_characters(labels)
     if np.ma.isMaskedArray(labels):
         known = np.array(labels.data, object)
@@ -46,6 +48,18 @@ def label_values(labels: Any) -> NDArray[Any]:
             found[:] = values
             return found if any(map(is_nothing, values)) else np.asarray(values)
     return np.asarray(labels)
+
+
+def _only_column(labels: Any) -> Any:
+    """Return the column of a table that has one, and everything else as it is."""
+    if getattr(labels, "shape", ())[1:] == (1,):
+        if hasattr(labels, "iloc"):
+            return labels.iloc[:, 0]
+        if hasattr(labels, "to_series"):
+            return labels.to_series()
+        if hasattr(labels, "itercolumns"):
+            return labels.column(0)
+    return labels
 
 
 def _refuse_zero_characters(labels: Any) -> None:
