@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -167,8 +168,10 @@ def partition_weights(partitions: Labels, graphs: list[NDArray[np.integer]], clu
     """
     agreements = [np.mean([agreement(found, graph, clusters) for graph in graphs]) for found in partitions]
     doubts = np.maximum(1 - np.array(agreements) / np.log(clusters), LEAST_DOUBT)
-    similar = [[normalized_mutual_info_score(one, other) for other in partitions] for one in partitions]
-    support = (np.sum(similar, axis=1) - 1) / max(1, len(partitions) - 1)
+    support = np.zeros(len(partitions))
+    for one, other in combinations(range(len(partitions)), 2):
+        support[[one, other]] += normalized_mutual_info_score(partitions[one], partitions[other])
+    support /= max(1, len(partitions) - 1)
     logarithms = SUPPORT * support - POWER * np.log(doubts)
     weights: NDArray[np.float64] = np.exp(logarithms - logarithms.max())
     weights /= weights.mean()
