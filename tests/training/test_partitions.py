@@ -1,5 +1,7 @@
 """The partition that clusters start from, and what training makes of it."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -57,6 +59,19 @@ def test_partitions_that_err_in_different_ways_agree_on_the_groups():
         rows = np.eye(4)[letters].reshape(600, -1)
         found.append(adjusted_rand_score(true, start_partition(_tensor(rows), PLAIN, 3, 0)))
     assert np.mean(found) > 0.65  # 0.61 by the one partition in which neighbours agree most
+
+
+def test_a_graph_in_several_parts_is_cut_in_seconds():
+    rng = np.random.default_rng(110)
+    kinds, size, columns = rng.integers(6, 20), int(rng.choice([300, 600, 1000])), int(rng.integers(10, 22))
+    categories = rng.integers(2, 7, size=columns)
+    kind, usual = rng.integers(kinds, size=size), rng.integers(1000, size=(kinds, columns))
+    free = rng.random((kinds, columns)) < 0.35
+    drawn = np.where(free[kind], rng.integers(1000, size=(size, columns)), usual[kind]) % categories
+    rows = np.concatenate([np.eye(count)[drawn[:, place]] for place, count in enumerate(categories)], axis=1)
+    begun = time.process_time()
+    start_partition(_tensor(rows), PLAIN, 2, 0)
+    assert time.process_time() - begun < 5  # twenty and more, where eigenvectors are to be as exact as they can
 
 
 def test_a_partition_counts_by_its_neighbours_and_by_the_others():

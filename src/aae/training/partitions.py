@@ -37,6 +37,7 @@ POWER, SUPPORT = 4, 6  # how strongly the agreement of neighbours, and that with
 LEAST_DOUBT = 0.02  # of the agreement of neighbours
 FLOOR = 1e-2  # variance added to the covariances of a mixture, of rows with mean square 1
 ALIKE = 1e-3  # how far from 1 the standard deviations of columns may be that count as standardized
+PRECISION = 1e-6  # of eigenvectors: at machine precision ARPACK may not end where a graph has several parts
 EQUALS = 0.1  # share of rows that may have more equals than neighbours for spectral clustering to be tried
 LEAST = 0.2  # of an even share, that a cluster is expected to have at least, however few rows it starts with
 
@@ -255,7 +256,8 @@ def _spectral(distances: NDArray[np.float64], neighbours: NDArray[np.integer], c
     scale = np.maximum(distances[:, -1], np.finfo(np.float64).tiny ** 0.25)
     weights = np.exp(-np.square(distances) / (scale[:, None] * scale[neighbours]))
     graph = csr_matrix((weights.ravel(), neighbours.ravel(), np.arange(0, n * k + 1, k)), shape=(n, n))
-    places = spectral_embedding(0.5 * (graph + graph.T), n_components=clusters, random_state=seed, drop_first=False)
+    graph = 0.5 * (graph + graph.T)
+    places = spectral_embedding(graph, n_components=clusters, random_state=seed, eigen_tol=PRECISION, drop_first=False)
     places /= np.maximum(np.linalg.norm(places, axis=1, keepdims=True), np.finfo(np.float64).tiny)
     partition: Labels = KMeans(clusters, n_init=10, random_state=seed).fit_predict(places)
     return partition
