@@ -82,6 +82,7 @@ def write_files():
         Path(folder).mkdir()
         header = struct.pack(">IIII", 0x803 if folder == "idx" else 0x1234, 10, 8, 8)
         Path(folder, "train-images-idx3-ubyte").write_bytes(header + bytes(found))
+    Path("categories.csv").write_text("size,colour\n" + "1.5,red\n2.5,blue\n" * 30)
     Path("nothing").mkdir()
     Path("clash/demo").mkdir(parents=True)
     Path("clash/demo/notes.txt").write_text("mine")
@@ -100,6 +101,7 @@ def train_runs():
     train("demo-supervised --run runs/network")
     train("figure2a --data rows.npy --run runs/table --set data.validation=0 --set data.test=0")
     train("figure2a --data changed.npy --run runs/changed")
+    train("figure2a --data categories.csv --run runs/categories")
     np.save("changed.npy", np.load("rows.npy")[::-1])
     for name in ("unfinished", "torn", "damaged", "swapped", "bare", "garbled", "without-json"):
         shutil.copytree("runs/demo", f"runs/{name}")
@@ -109,6 +111,12 @@ def train_runs():
     (checkpoint,) = Path("runs/damaged/checkpoints").glob("*.safetensors")
     checkpoint.write_bytes(checkpoint.read_bytes()[:-50])
     shutil.copy("runs/plain/model.safetensors", "runs/swapped/model.safetensors")
+    for folder, seed, epochs in (("twice", 0, 1), ("uneven", 1, 3)):
+        for number in (0, 1):
+            shutil.copytree("runs/demo", f"runs/{folder}/seed-{number}")
+        text = Path("runs/demo/recipe.toml").read_text()
+        text = re.sub(r"(?m)^seed = \d+", f"seed = {seed}", re.sub(r"(?m)^epochs = \d+", f"epochs = {epochs}", text))
+        Path(f"runs/{folder}/seed-1/recipe.toml").write_text(text)
     Path("runs/bare/recipe.toml").unlink()
     Path("runs/garbled/run.json").write_text("{")
     Path("runs/without-json/run.json").unlink()
@@ -560,6 +568,35 @@ COMMANDS = {
         "interpolate runs/demo images.npy --to rows.npy -o rows.npy",
         r"rows\.npy: found the input as the output too; expected another file",
     ),
+    "file of the input folder as output": (
+        "predict runs/demo grayscale -o runs/../grayscale/0.png",
+        r"grayscale/0\.png: found a file of the input folder as the output; expected another, as this one would be lost",
+    ),
+    "data as output": (
+        "score runs/plain images.npy --data rows.npy -o rows.npy",
+        r"rows\.npy: found the input as the output too; expected another file",
+    ),
+    "training data as output": (
+        "score runs/changed rows.npy -o changed.npy",
+        r"changed\.npy: found the input as the output too; expected another file",
+    ),
+    "data as table of a report": (
+        "report runs/table --data text.csv --csv text.csv",
+        r"text\.csv: found the input as the output too; expected another file",
+    ),
+    # seeds
+    "seed twice": (
+        "evaluate runs/twice",
+        r"runs/twice: seed-\d and seed-\d have the same training\.seed, 0; expected one run of each seed",
+    ),
+    "seeds of several lengths": (
+        "evaluate runs/uneven",
+        r"runs/uneven: seed-0 and seed-1 differ in training\.epochs, 1 and 3; expected seeds of one run",
+    ),
+    "images of a table": (
+        "sample runs/categories -o x.png",
+        r"x\.png: found a sheet of images, and rows of a table; expected a file of a table, such as \.csv",
+    ),
     "images of plain columns": ("sample runs/table -o x.png", r"found rows of 4 plain columns, .*; expected shape"),
     "output suffix": (
         "sample runs/demo -o x.jpg",
@@ -592,6 +629,12 @@ COMMANDS = {
     "fetch of nothing": ("data fetch mnits", r"unknown data set 'mnits'; did you mean 'mnist'\?"),
     "bench of nothing": ("bench figure8", r"unknown recipe 'figure8'; did you mean '.*'\?"),
     # words
+    "empty input": (
+        "encode runs/demo '' -o x.npz",
+        r"an argument is ''; expected a value, as of a variable that is set",
+    ),
+    "empty option": ("evaluate runs/demo --data ''", r"--data is ''; expected a value, as of a variable that is set"),
+    "empty option after =": ("evaluate runs/demo --data=", r"--data is ''; expected a value, as of a variable"),
     "unknown command": ("trian demo", r"No such command 'trian'\. Did you mean 'train'\?; see aae --help"),
     "unknown data command": ("data lits", r"No such command 'lits'.*; see aae data --help"),
     "no data command": ("data", r"Missing command; see aae data --help"),

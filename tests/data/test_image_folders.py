@@ -1,6 +1,8 @@
 """Folders of images: every file is read or named, in the order of the sorted names, and nothing takes memory unasked."""
 
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -145,6 +147,30 @@ def test_deep_images_are_refused(tmp_path, kind):
     Image.fromarray(np.ones((4, 4), kind)).save(tmp_path / "a.tif")
     with pytest.raises(InputError, match=r"a\.tif: found an image of more than 8 bits per value"):
         read_rows(tmp_path)
+
+
+def png(values, kind):
+    """Encode values (height, width, channels) of 16 bits, which Pillow reads but does not write."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, kind, 0, 0, 0)
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in values)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+
+
+def test_deep_colours_are_refused_too(tmp_path):
+    colours = np.full((4, 4, 3), 999)
+    for name, content in (
+        ("rgb.png", png(colours, 2)),
+        ("gray-alpha.png", png(colours[..., :2], 4)),
+        ("rgb.ppm", b"P6 4 4 65535\n" + colours.astype(">u2").tobytes()),
+    ):
+        (tmp_path / name).write_bytes(content)
+        for colour in (False, True):
+            with pytest.raises(InputError, match="found an image of more than 8 bits per value, expected 8 bits"):
+                read_rows(tmp_path / name, colour=colour)
 
 
 def test_photographs_need_a_size(tmp_path):

@@ -199,7 +199,7 @@ BAD = [
     (["--grid", "data.source=digits,/nope/x.csv"], "unknown data set '/nope/x.csv'"),
     (["--search", "2", "--grid", "data.source=digits,/nope/x.csv"], "unknown data set '/nope/x.csv'"),
     (["--grid", "data.labels=50,1000000"], "data.labels: found 1000000"),
-    (["--data", ""], "data is ''; expected a named data set or a path"),
+    (["--data", ""], "--data is ''; expected a value, as of a variable that is set"),
     (["--jobs", "0"], "jobs is 0; expected 1 or more, or -1"),
     (["--slurm"], "slurm: Could not detect"),
     (["--slurm-set", "timeout_min=5"], "--slurm-set timeout_min: nothing is sent to Slurm; expected --slurm too"),

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from aae.cli.options import DataOption, Device, DeviceOption, RunArgument, TrustOption
-from aae.cli.output import shown
+from aae.cli.output import check_output, shown
 
 MAX_SHOWN = 100_000  # as in the explorer, whose module takes long to import
 
@@ -75,6 +75,8 @@ def report(
     from aae.runs.seeds import load_runs
 
     runs = load_runs(run, device.value, trust_modules=trust)
+    for path in (output, latex, csv):
+        check_output(path, data or runs[0].recipe.data.source)
     found = reporting.report(runs, data)
     tables = [(latex, ".tex", found.latex), (csv, ".csv", found.csv)]
     paths = [reporting.write(make(), path, ending) for path, ending, make in tables if path is not None]

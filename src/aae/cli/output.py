@@ -66,16 +66,22 @@ def print_confusion(matrices: Sequence[Sequence[Sequence[int]]], names: Sequence
     print_table(table)
 
 
-def check_output(output: Path, *sources: Path | None) -> None:
-    """Check that an output is none of the files that are read for it.
+def check_output(output: Path | None, *sources: Path | str | None) -> None:
+    """Check that an output is none of the files that are read for it, and none in a folder that is read.
 
     Raises
     ------
     InputError
         If it is, by whatever path.
     """
-    for source in sources:
-        if source is not None and output.is_file() and source.exists() and output.samefile(source):
+    if output is None or not output.is_file():
+        return
+    for source in (Path(source) for source in sources if source):
+        if source.is_dir() and source.resolve() in output.resolve().parents:
+            raise InputError(
+                f"{output}: found a file of the input folder as the output; expected another, as this one would be lost"
+            )
+        if source.exists() and output.samefile(source):
             raise InputError(
                 f"{output}: found the input as the output too; expected another file, as this one would be lost"
             )
@@ -116,6 +122,10 @@ def write_model_rows(
     if path.is_dir() or (images and not path.suffix):
         _write_image_files(run, rows, path, split)
     elif path.suffix.lower() == ".png":
+        if hasattr(rows, "columns"):
+            raise InputError(
+                f"{path}: found a sheet of images, and rows of a table; expected a file of a table, such as .csv"
+            )
         _write_sheet(run, rows, path, beside, cols)
     elif hasattr(rows, "columns"):
         import numpy as np

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import time
 import warnings
@@ -99,6 +100,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: Sequence[str]) -> int:
     try:
+        _check_words(given)
         if app(args=list(given) or ["--help"], prog_name="aae", standalone_mode=False) == 130:
             raise KeyboardInterrupt  # which typer makes an exit status of, and returns it
     except typer.TyperException as error:
@@ -127,6 +129,14 @@ def _run(given: Sequence[str]) -> int:
             f"out of memory ({message or 'no more is given'}); expected smaller sizes or more memory", 1
         )
     return 0
+
+
+def _check_words(given: Sequence[str]) -> None:
+    """Check that no word and no option's value is empty, which as a path would be the present folder."""
+    for before, word in zip(("", *given), given, strict=False):
+        name = before if before.startswith("--") and "=" not in before else "an argument"
+        if word == "" or re.fullmatch("--[a-z-]+=", word):
+            raise InputError(f"{name if not word else word[:-1]} is ''; expected a value, as of a variable that is set")
 
 
 @contextmanager

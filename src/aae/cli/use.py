@@ -201,8 +201,9 @@ def score(
     """
     from aae.runs.run import Run
 
-    check_output(output, source)
+    check_output(output, source, data)
     finished = Run.load(run, device.value, trust_modules=trust)
+    check_output(output, finished.recipe.data.source)
     split = finished.read(source, labels=False)
     scores = finished.score_samples(split.rows, data)
     verdicts = {} if output.suffix.lower() == ".npy" else {"anomaly": scores < finished.anomaly_score.offset}

@@ -176,6 +176,12 @@ def _read_files(files: list[Path], options: Options) -> NDArray[np.uint8]:
     return rows
 
 
+def _is_cut(opened: Any) -> bool:
+    """Check whether an image has more than 8 bits per value of a colour, which Pillow cuts to 8."""
+    coding = opened.tile[0].args if opened.tile else None
+    return ";16" in str(coding) or (opened.format == "PPM" and isinstance(coding, tuple) and coding[-1] > 255)
+
+
 def _read_file(file: Path, options: Options) -> tuple[NDArray[np.uint8], int, bool]:
     """Read an image, how many there are in the file, and whether it has colours that are not read."""
     colour, size = options.colour, options.image_size
@@ -184,7 +190,7 @@ def _read_file(file: Path, options: Options) -> tuple[NDArray[np.uint8], int, bo
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         Image.init()
         with Image.open(file, formats=[kind for kind in _KINDS if kind in Image.OPEN]) as opened:
-            if opened.mode.startswith(_DEEP_MODES):
+            if opened.mode.startswith(_DEEP_MODES) or _is_cut(opened):
                 raise InputError(f"{file}: found an image of more than 8 bits per value, expected 8 bits")
             values = opened.width * opened.height * (3 if colour else 1)
             if size is None and values > LARGEST:

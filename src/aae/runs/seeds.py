@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from aae.noise import seeded, set_torch_state
 from aae.recipes import Recipe
 from aae.recipes.build_data import load_data
 from aae.runs.prepare import PreparedRun, prepare
-from aae.runs.resume import check_same_recipe, common_place, is_finished
+from aae.runs.resume import check_same_recipe, common_place, is_finished, shaping
 from aae.runs.run import Run
 from aae.training.acceleration.distributed import Distributed
 from aae.training.batched_seeds import BatchedSeeds
@@ -26,6 +27,8 @@ from aae.training.loop import run_to_end
 from aae.training.run_directory import RunDirectory
 from aae.training.settings import MAX_SEED
 from aae.training.signals import Interruption
+
+UNSEEN = {"training.seed", "training.validate_every", "training.checkpoint_every"}  # what seeds of a run may differ in
 
 
 @usual_state()
@@ -220,7 +223,31 @@ def train_together(prepared: Sequence[PreparedRun], callbacks: Sequence[AnyCallb
 
 
 def load_runs(folder: str | Path, device: str = "auto", *, trust_modules: bool = False) -> list[Run]:
-    """Load a run, or every seed of one that was trained with several, by seed; `trust_modules` as for `Run.load`."""
+    """Load a run, or every seed of one that was trained with several, by seed; `trust_modules` as for `Run.load`.
+
+    Raises
+    ------
+    InputError
+        If runs in folders of seeds have the same seed, or differ in more.
+    """
     paths = [path for path in Path(folder).glob("seed-*") if path.is_dir()]
     runs = [Run.load(path, device, trust_modules=trust_modules) for path in paths or [Path(folder)]]
-    return sorted(runs, key=lambda run: run.recipe.training.seed)
+    runs.sort(key=lambda run: run.recipe.training.seed)
+    for one, other in pairwise(runs):
+        names = f"{folder}: {one.folder.path.name} and {other.folder.path.name}"
+        seed = one.recipe.training.seed
+        if other.recipe.training.seed == seed:
+            raise InputError(f"{names} have the same training.seed, {seed}; expected one run of each seed")
+        here, there = (_trained(run.recipe) for run in (one, other))
+        for key in sorted({*here, *there}):
+            if here.get(key) != there.get(key):
+                raise InputError(
+                    f"{names} differ in {key}, {here.get(key)!r} and {there.get(key)!r}; expected seeds of one run"
+                )
+    return runs
+
+
+def _trained(recipe: Recipe) -> dict[str, object]:
+    """List what a recipe says of its training, which the seeds of a run have in common."""
+    kept = {key: value for key, value in shaping(recipe).items() if key.startswith("training.") and key not in UNSEEN}
+    return {"name": recipe.name, **kept}
