@@ -175,3 +175,14 @@ def test_missing_values_of_a_file(tmp_path):
         load(tmp_path / "t.csv", test=0, kinds={"cell": "categorical"})
     with pytest.raises(InputError, match=r"found images, expected a table for data\.missing"):
         from_arrays(np.zeros((4, 2, 2), np.uint8), missing="mask")
+
+
+@pytest.mark.filterwarnings("ignore:.*read as categories")
+@pytest.mark.parametrize("values", [("x", "y"), ("true", "false"), ("1.5", "2.5")])
+def test_a_column_with_nothing_in_the_first_lines_is_what_comes_later(tmp_path, values):
+    lines = [f"{number}.5,{values[number % 2] if number > 120 else ''}" for number in range(200)]
+    (tmp_path / "t.csv").write_text("\n".join(["size,kind", *lines]))
+    data = load(tmp_path / "t.csv", missing="mask", test=0)
+    rows = np.asarray(data.train.rows)
+    assert np.isnan(rows[:121, 1:]).all()
+    assert len(np.unique(rows[121:, 1])) == 2

@@ -10,7 +10,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -241,11 +241,14 @@ def find_layout(path: Path, options: Options) -> Layout:
         named = has_names(path, cells, options)
         names, row_names = _name(path, cells, named, options)
         rest = cells[named:]
-        truth = [
-            place
-            for place in range(len(names))
-            if (seen := {row[place].strip() for row in rest if len(row) > place} - {""}) and seen <= _TRUTH
-        ]
+        skipped = before + (first_lines if named else 0)
+        seen = [{row[place].strip() for row in rest if len(row) > place} - {""} for place in range(len(names))]
+        nothing = frozenset[int]()
+        layout = Layout(encoding, separator, decimal, skipped, tuple(names), row_names, longest, nothing, nothing, {})
+        later = [place for place, values in enumerate(seen) if values <= {*_MISSING} and place not in row_names]
+        for place, values in _later_values(path, layout, later).items():
+            seen[place] |= values
+        truth = [place for place, values in enumerate(seen) if values and values <= _TRUTH]
         # Text is what holds words alone: one among numbers is a mistake, and dates and decimal commas are no words.
         words = [
             place
@@ -254,20 +257,33 @@ def find_layout(path: Path, options: Options) -> Layout:
             and (
                 options.is_text(name)
                 or (
-                    (seen := {row[place].strip() for row in rest if len(row) > place} - {"", *_MISSING})
-                    and all(_WORD.match(value) and not is_number(value) for value in seen)
+                    (known := seen[place] - {*_MISSING})
+                    and all(_WORD.match(value) and not is_number(value) for value in known)
                 )
             )
         ]
-    skipped = before + (first_lines if named else 0)
     codes = {
         place: cell.strip()
         for row in rest
         for place, cell in enumerate(row)
         if cell[:1] in ("0", " ") and _CODE.fullmatch(cell.strip())
     }
-    sets = frozenset(truth), frozenset(words)
-    return Layout(encoding, separator, decimal, skipped, tuple(names), row_names, longest, *sets, codes)
+    return replace(layout, truth=frozenset(truth), words=frozenset(words), codes=codes)
+
+
+def _later_values(path: Path, layout: Layout, places: Sequence[int]) -> dict[int, set[str]]:
+    """Find values of columns that have none in the first lines: those of the first piece of the file with some."""
+    found: dict[int, set[str]] = {place: set() for place in places}
+    for content, lines in _chunks(path, layout) if places else []:
+        with _explained(path, layout, lines):
+            table = _parse(content, layout, places, places, missing=True)
+        for index, place in enumerate(places):
+            found[place] = found[place] or {
+                value.strip() for value in table.column(index).unique().to_pylist() if value
+            }
+        if all(found.values()):
+            break
+    return {place: values - {""} for place, values in found.items()}
 
 
 def _name(
