@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from aae.data import load, read_rows
+from aae.data import from_arrays, load, read_rows
 from aae.errors import InputError, InputWarning
 
 RNG = np.random.default_rng(5)
@@ -334,10 +334,44 @@ def test_parts_that_are_called_after_splits_are_these(tmp_path, train, others, s
         load(str(tmp_path))
 
 
-def test_parts_without_a_split_to_train_on_are_one_table(tmp_path):
-    for name in ("test-1.csv", "test-2.csv"):
+@pytest.mark.parametrize("names", [("test-1.csv", "test-2.csv"), ("x_test.csv", "x_train.csv")])
+def test_parts_without_a_split_to_train_on_are_one_table(tmp_path, names):
+    for name in names:
         (tmp_path / name).write_text("a,b\n1,2\n")
-    assert len(load(str(tmp_path), test=0).train) == 2
+    with pytest.warns(
+        InputWarning, match=r"all 2 files are read as one table, .*_?test.*\.csv too; splits are files whose"
+    ):
+        assert len(load(str(tmp_path), test=0).train) == 2
+
+
+def test_a_header_of_one_name_less_is_said_in_use_too(tmp_path):
+    (tmp_path / "new.csv").write_text("a,b\n1,2,9\n3,4,8\n")
+    with pytest.warns(InputWarning, match="the first column, '', is read as names of rows and not as numbers"):
+        assert read_rows(tmp_path / "new.csv", columns=("a", "b")).rows.tolist() == [[2, 9], [4, 8]]
+
+
+def test_a_column_without_a_value_is_not_trained_on(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n1,\n2,NA\n")
+    with pytest.raises(
+        InputError, match=r"column 'b': found no value in 2 training rows, expected some; data\.ignore_co"
+    ):
+        load(tmp_path / "t.csv", missing="mask", test=0)
+
+
+def test_words_for_missing_values_are_those_of_labels_and_blanks(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n1, \nn/a,3\n#N/A,\n-nan,4\n")
+    rows = np.asarray(load(tmp_path / "t.csv", missing="mask", test=0).train.rows)
+    assert np.isnan(rows).tolist() == [[False, True], [True, False], [True, True], [True, False]]
+    with pytest.raises(
+        InputError, match=r"column 'a': found 'n/a', expected a number, .*; training with data\.missing=mask"
+    ):
+        load(tmp_path / "t.csv", test=0)
+
+
+def test_categories_that_are_called_as_missing_values_are_pointed_out():
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": ["NA", "x", "NA"]})
+    with pytest.warns(InputWarning, match="column 'b': 'NA' is read as a category, and not as a missing value"):
+        from_arrays(frame)
 
 
 def test_columns_that_only_later_parts_have_are_named(tmp_path):

@@ -199,6 +199,10 @@ BAD = [
     (["--grid", "data.source=digits,/nope/x.csv"], "unknown data set '/nope/x.csv'"),
     (["--search", "2", "--grid", "data.source=digits,/nope/x.csv"], "unknown data set '/nope/x.csv'"),
     (["--grid", "data.labels=50,1000000"], "data.labels: found 1000000"),
+    (
+        ["--set", "training.batch_size=9", "--grid", "training.batch_size=50,99"],
+        "training.batch_size is both set and varied; expected one or the other",
+    ),
     (["--data", ""], "--data is ''; expected a value, as of a variable that is set"),
     (["--jobs", "0"], "jobs is 0; expected 1 or more, or -1"),
     (["--slurm"], "slurm: Could not detect"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePath
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from aae.cli.options import (
 )
 from aae.cli.output import check_output, write_columns, write_model_rows
 from aae.errors import InputError
+
+if TYPE_CHECKING:
+    from aae.runs.run import Run
 
 RowsOutput = Annotated[
     Path,
@@ -43,6 +46,16 @@ def _covariates(given: list[str] | None) -> dict[str, str] | None:
     return dict(one.split("=", 1) for one in given)
 
 
+def _load(run: Path, device: Device, trust: bool, output: Path | None = None, *sources: Path | str | None) -> Run:
+    """Load a run; InputError where the output would take the place of what is read, or of what the run was trained on."""
+    from aae.runs.run import Run
+
+    check_output(output, *sources)
+    finished = Run.load(run, device.value, trust_modules=trust)
+    check_output(output, finished.recipe.data.source)
+    return finished
+
+
 def predict(
     run: RunArgument,
     source: InputArgument,
@@ -59,10 +72,7 @@ def predict(
     """
     import numpy as np
 
-    from aae.runs.run import Run
-
-    check_output(output, source)
-    finished = Run.load(run, device.value, trust_modules=trust)
+    finished = _load(run, device, trust, output, source)
     if finished.detects_anomalies:
         split = finished.read(source, labels=False)
         scores = finished.score_samples(split.rows)
@@ -95,11 +105,8 @@ def encode(
 
     Example: aae encode runs/figure2a images/ -o codes.npz
     """
-    from aae.runs.run import Run
-
-    if output.suffix.lower() != ".h5ad":  # which keeps all it held
-        check_output(output, source)
-    finished = Run.load(run, device.value, trust_modules=trust)
+    keeps = output.suffix.lower() == ".h5ad"  # all it held
+    finished = _load(run, device, trust, None if keeps else output, source)
     split = finished.read(source, labels=False)
     columns = finished.encode(split.rows)
     if finished.autoencoder.cluster_heads is not None:
@@ -126,10 +133,7 @@ def reconstruct(
 
     Example: aae reconstruct runs/figure2a images/ -o reconstructed.png
     """
-    from aae.runs.run import Run
-
-    check_output(output, source)
-    finished = Run.load(run, device.value, trust_modules=trust)
+    finished = _load(run, device, trust, output, source)
     split = finished.read(source, labels=finished.autoencoder.decoder_classes is not None)
     labels = None if split.labels is None else finished.named(split.labels)
     rows = finished.reconstruct(split.rows, labels, covariates=_covariates(covariate))
@@ -166,10 +170,8 @@ def interpolate(
     import numpy as np
 
     from aae.data import Split
-    from aae.runs.run import Run
 
-    check_output(output, source, to)
-    finished = Run.load(run, device.value, trust_modules=trust)
+    finished = _load(run, device, trust, output, source, to)
     first = finished.read(source, labels=False)
     last = first.take(slice(1, None)) if to is None else finished.read(to, labels=False)
     first = first.take(slice(0, -1)) if to is None else first
@@ -199,11 +201,7 @@ def score(
 
     Example: aae score runs/anomalies new.csv -o scores.csv
     """
-    from aae.runs.run import Run
-
-    check_output(output, source, data)
-    finished = Run.load(run, device.value, trust_modules=trust)
-    check_output(output, finished.recipe.data.source)
+    finished = _load(run, device, trust, output, source, data)
     split = finished.read(source, labels=False)
     scores = finished.score_samples(split.rows, data)
     verdicts = {} if output.suffix.lower() == ".npy" else {"anomaly": scores < finished.anomaly_score.offset}
@@ -224,9 +222,7 @@ def sample(
 
     Example: aae sample runs/demo -n 64 --label 3 -o threes.png
     """
-    from aae.runs.run import Run
-
-    finished = Run.load(run, device.value, trust_modules=trust)
+    finished = _load(run, device, trust, output)
     drawn = finished.sample(n, label, random_state=seed, covariates=_covariates(covariate))
     write_model_rows(finished, drawn, output)
 

@@ -101,8 +101,15 @@ def write_codes(source: str | Path, output: Path, codes: Mapping[str, NDArray[An
     adata = open_file(source)
     for name, code in codes.items():
         adata.obsm["X_aae" if len(codes) == 1 else f"X_aae_{name}"] = code
+    if not output.parent.is_dir():
+        raise InputError(f"{output}: found no folder {str(output.parent)!r} to write to, expected an existing one")
     with replacing(output) as draft:
-        adata.write_h5ad(draft)
+        try:
+            adata.write_h5ad(draft)
+        except (OSError, RuntimeError) as error:  # which are of the library below
+            raise InputError(
+                f"{output}: found that it cannot be written, expected a file in a writable folder with enough space"
+            ) from error
 
 
 def _read(path: Path, options: Options) -> Parts:

@@ -24,6 +24,7 @@ from aae.data.values import (
     length,
     no_count,
     no_counts,
+    note_missing_categories,
     plain_values,
     values_of,
     written,
@@ -126,7 +127,9 @@ class Columns:
             if kind == "categorical" and k not in wanted:
                 check_repeats(column, f"{where}: column {name!r}")
             if kind == "categorical":
-                found.append(Column(name, kind, find_categories(column, f"{where}: column {name!r}")))
+                categories = find_categories(column, f"{where}: column {name!r}")
+                note_missing_categories(categories, f"{where}: column {name!r}")
+                found.append(Column(name, kind, categories))
             elif kind == "boolean":
                 found.append(Column(name, kind, find_two(column, f"{where}: column {name!r}")))
             else:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from aae.data.checks import MISSING_HINT
 from aae.data.formats import Options
 from aae.data.header import has_names, is_number
+from aae.data.labels import MISSING_WORDS
 from aae.data.reading import damaged, require_memory
 from aae.data.tables import HINT, OPTIONS, TableFile, assign, table_format
 from aae.errors import InputError, note
@@ -32,7 +33,8 @@ _HEAD_LINES, _HEAD_CELLS = 100, 400_000  # by which the layout is found out
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _DECIMAL_COMMA, _DECIMAL_POINT = re.compile(r"\s*[+-]?\d+,\d+\s*"), re.compile(r"\s*[+-]?\d+\.\d+\s*")
 _TRUTH = frozenset({"true", "false", "True", "False", "TRUE", "FALSE"})
-_MISSING = ("NA", "N/A", "NaN", "nan", "NULL", "null", "None", "?")  # beside nothing, where values may be missing
+_BLANK = tuple(" " * spaces for spaces in range(9))
+_MISSING = (*sorted(MISSING_WORDS - {""}), "?")  # beside nothing, where values may be missing
 _WORD = re.compile(r"[^\W\d_]")
 _CODE = re.compile(r"0\d+")  # whose zeros a number has not
 _ROW_NAMES = frozenset({"", "Unnamed: 0"})  # what pandas and R call the column in which they write names of rows
@@ -163,7 +165,7 @@ def _parse(
         convert_options=pa_csv.ConvertOptions(
             include_columns=[names[place] for place in used],
             column_types=types,
-            null_values=["", *_MISSING] if missing else [""],
+            null_values=[*_BLANK, *_MISSING] if missing else [*_BLANK],
             strings_can_be_null=True,
             decimal_point=layout.decimal,
         ),
@@ -297,8 +299,7 @@ def _name(
         first = ["", *first]  # as R writes them
     if len(first) == 1 or first[0] not in _ROW_NAMES or options.id_column == first[0]:
         return first, ()
-    if not options.columns:
-        note(f"{path}: the first column, {first[0]!r}, is read as names of rows and not as numbers")
+    note(f"{path}: the first column, {first[0]!r}, is read as names of rows and not as numbers")
     return first, (0,)
 
 
@@ -385,9 +386,10 @@ def _explained(path: Path, layout: Layout, lines: int) -> Iterator[None]:
             if value is None:
                 raise pa.ArrowInvalid(text) from error
             points = "points" if layout.decimal == "." else "commas"
+            hint = MISSING_HINT if value[3].strip() in _MISSING else HINT
             raise InputError(
                 f"{path}: line {value[2]}, column {layout.names[int(value[1])]!r}: found {value[3][:100]!r}, expected a number, "
-                f"with {between} and decimal {points}; {HINT}"
+                f"with {between} and decimal {points}; {hint}"
             ) from error
 
 

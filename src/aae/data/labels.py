@@ -14,7 +14,7 @@ Names: TypeAlias = str | int | float | Iterable[str | int | float] | None
 
 UNLABELLED = -1
 _MINUS_ONE = frozenset({"-1", "-1.0"})
-_MISSING = frozenset(
+MISSING_WORDS = frozenset(
     {
         *("", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "NaT", "-NaN", "-nan"),
         *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN"),
@@ -83,7 +83,7 @@ def note_missing_words(words: NDArray[Any], where: str = "labels") -> None:
     """Say which words among labels are read as no label, though they could be names of classes."""
     found, counts = np.unique(words, return_counts=True)
     for word, count in zip(found.tolist(), counts.tolist(), strict=True):
-        if word.strip() in _MISSING and word.strip():
+        if word.strip() in MISSING_WORDS and word.strip():
             note(f"{where}: the label {word!r} of {count} rows is read as no label")
 
 
@@ -141,7 +141,7 @@ def _is_missing(value: Any, names: Sequence[str]) -> bool:
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):
         text = value.strip()
-        if text in _MISSING or text in _MINUS_ONE or text in names:
+        if text in MISSING_WORDS or text in _MINUS_ONE or text in names:
             return True
         number = _as_number(text) if names else None
         return number is not None and any(number == _as_number(one) for one in names)

@@ -200,6 +200,13 @@ def by_kind(parts: Parts, options: Options, handle_unknown: HandleUnknown) -> tu
         split: None if part is None else encode_part(part, table, missing=missing)
         for split, part in (("train", train), ("validation", parts.validation), ("test", parts.test))
     }
+    rows = encoded["train"].rows  # type: ignore[union-attr]
+    for k, column in enumerate(table.columns):
+        if len(rows) and np.isnan(rows[:, k]).all():
+            raise InputError(
+                f"{train.where}: column {column.name!r}: found no value in {len(rows)} training rows, expected some; "
+                "data.ignore_columns leaves columns out"
+            )
     return replace(parts, **encoded), table  # type: ignore[arg-type]
 
 

@@ -67,7 +67,7 @@ def write_rows(path: str | Path, columns: Mapping[str, NDArray[Any]]) -> None:
                 pa_parquet.write_table(_table(path, columns), file)
     except OSError as error:
         raise InputError(
-            f"{path}: found that it cannot be written ({error.strerror or error}), expected a file in a writable folder"
+            f"{path}: found that it cannot be written ({error.strerror or error.args[0]}), expected a file in a writable folder"
         ) from error
 
 

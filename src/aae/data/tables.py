@@ -24,7 +24,7 @@ LIKELY = {  # columns of numbers that are often something else, in small letters
     "id_column": frozenset({"id", "ids", "index", "row_id", "rowid"}),
 }
 OPTIONS = frozenset({"label_column", "id_column", "ignore_columns"})
-_FIRST_WORD = re.compile("[a-z]+")  # of train-00000-of-00002.parquet
+_WORD = re.compile("[a-z]+")  # the first one of train-00000-of-00002.parquet
 HINT = "data.label_column names a column of labels, data.ignore_columns leaves columns out"
 
 
@@ -276,9 +276,16 @@ def _by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
     """Part files by the split that they are called after, where some are for training and some for something else."""
     splits: dict[str, list[Path]] = {}
     for file in files:
-        word = _FIRST_WORD.match(file.name.lower())
+        word = _WORD.match(file.name.lower())
         splits.setdefault(SPLITS.get(word[0] if word else "", ""), []).append(file)
     if "train" not in splits or len(splits.keys() - {"", "train"}) == 0:
+        held_out = {word for word, split in SPLITS.items() if split != "train"}
+        inside = [file.name for file in files if held_out & {*_WORD.findall(file.stem.lower())}]
+        if inside:
+            note(
+                f"{folder}: all {len(files)} files are read as one table, {list_some(inside)} too; splits are files whose names "
+                "begin with train, val or test, some of train and some of another"
+            )
         return {"train": list(files)}
     if "" in splits:
         raise InputError(

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from aae.data.formats import list_some
 from aae.data.frames import is_frame
-from aae.data.labels import is_nothing
-from aae.errors import InputError, reason, unknown
+from aae.data.labels import MISSING_WORDS, is_nothing
+from aae.errors import InputError, note, reason, unknown
 
 Kind = Literal["numerical", "boolean", "categorical", "count"]
 FEW = 20  # values of text may all be different
@@ -204,6 +204,13 @@ def no_counts(values: NDArray[Any]) -> NDArray[np.bool_]:
 def no_count(value: Any, where: str) -> InputError:
     """Create the error for a value that is no count."""
     return InputError(f"{where}: found {value:g}, expected a count: a whole number, 0 or larger")
+
+
+def note_missing_categories(categories: Sequence[Any], where: str) -> None:
+    """Say which categories are called as a missing value often is."""
+    words = [word for word in categories if isinstance(word, str) and word.strip() in {*MISSING_WORDS, "?"}]
+    if words:
+        note(f"{where}: {list_some(map(repr, words))} is read as a category, and not as a missing value")
 
 
 def find_categories(values: NDArray[Any], where: str) -> tuple[Any, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import os
 import textwrap
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ DPI = 200
 SHOWN_DPI = 110  # in a notebook
 CELL = 84  # pixels that a small image is magnified to, about: 28 x 28 becomes exactly three times as large
 GAP = 2  # pixels between images
+MOST_PIXELS = 2**26  # of a sheet, which takes about 100 bytes for each while it is drawn
 MARGIN = 0.1  # inches of white around a sheet
 WIDE = 6.5  # inches of a sheet beyond which letters grow with it
 LARGEST_LETTERS = 2.2  # times their usual size, on the widest sheets
@@ -126,13 +128,17 @@ def mosaic(images: ArrayLike, rows: int, cols: int, lead: int = 0, places: Array
     if not 1 <= len(cells) <= rows * cols:
         raise InputError(f"images: found {len(cells)} for a grid of {rows} by {cols}, expected 1 to {rows * cols}")
     scale = cell_scale(cells)
-    cells = cells.repeat(scale, axis=1).repeat(scale, axis=2)
-    _, height, width, _ = cells.shape
-    sheet = blank(rows * (height + GAP) - GAP, cols * (width + GAP) - GAP + lead)
+    height, width = (scale * side for side in cells.shape[1:3])
+    size = rows * (height + GAP) - GAP, cols * (width + GAP) - GAP + lead
+    if math.prod(size) > MOST_PIXELS:
+        raise InputError(
+            f"images: found a sheet of {size[1]} x {size[0]} pixels, expected at most {MOST_PIXELS} in all; fewer images fit"
+        )
+    sheet = blank(*size)
     for place, cell in zip(range(len(cells)) if places is None else as_numpy(places), cells, strict=True):
         row, col = divmod(int(place), cols)
         top, left = row * (height + GAP), col * (width + GAP) + lead * (col > 0)
-        sheet[top : top + height, left : left + width, :3] = cell
+        sheet[top : top + height, left : left + width, :3] = cell.repeat(scale, axis=0).repeat(scale, axis=1)
         sheet[top : top + height, left : left + width, 3] = 1
     return sheet
 

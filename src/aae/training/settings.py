@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from types import UnionType
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -20,10 +22,29 @@ Weight = NonNegative | Annotated[dict[Epoch, NonNegative], Field(min_length=1)]
 """Of a loss: a number, or a schedule from epoch to number."""
 
 
+def _kinds(annotation: Any) -> set[Any]:
+    """List the types that an annotation is made of, but for what is inside collections."""
+    parts = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        return _kinds(parts[0])
+    return set().union(*map(_kinds, parts)) if get_origin(annotation) in (Union, UnionType) else {annotation}
+
+
 class Settings(BaseModel):
     """Base of all settings: unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _have_no_truth_for_numbers(cls, given: Any) -> Any:
+        """Refuse true and false for a number, which pydantic takes for 1 and 0."""
+        for name, value in given.items() if isinstance(given, Mapping) else ():
+            if isinstance(value, bool) and name in cls.model_fields:
+                kinds = _kinds(cls.model_fields[name].annotation)
+                if {int, float} & kinds and bool not in kinds:
+                    raise ValueError(f"has {name} = {str(value).lower()}; expected a number")
+        return given
 
 
 class OptimizerSettings(Settings):

@@ -217,6 +217,8 @@ def _rankings(view: View, scores: Array | None) -> dict[str, tuple[Array, Array]
         raise InputError(f"{view.title}: the model finds no classes; expected scores, larger for anomalies")
     probabilities, true = view.probabilities()[known], view.labels[known]
     seen = [k for k in range(len(view.class_names)) if 0 < (true == k).sum() < len(true)]
+    if not seen:
+        raise InputError(f"{view.title}: all labelled rows are of one class; expected two or more to tell apart")
     return {view.class_names[k]: (true == k, probabilities[:, k]) for k in seen}
 
 
