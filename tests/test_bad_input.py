@@ -171,6 +171,10 @@ RECIPES = {
         r"nested\.toml: unknown key 'model\.prior'; did you mean 'model\.style\.prior'\?",
     ),
     "section is a number": ("section.toml", r"section\.toml: data is 3; expected a table of keys"),
+    "true for a number": (
+        "demo --set training.epochs=true",
+        r"training has epochs = true; expected a number",
+    ),
     "warm start of another method": (
         "figure2c-digits --set training.moment_matching_epochs=1",
         r"training\.moment_matching_epochs is 1; method 'vae' has no such epochs, expected 0",

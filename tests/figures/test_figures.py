@@ -50,6 +50,11 @@ def test_mosaic_places_images_and_leaves_the_rest_white():
     assert [cell(places, *place) for place in ((0, 0), (0, 1), (1, 0), (1, 1))] == [0.2, 1.0, 1.0, 0.1]
 
 
+def test_a_sheet_that_fits_no_memory_is_refused():
+    with pytest.raises(InputError, match=r"found a sheet of 819998 x 408 pixels, expected at most 33554432 in all"):
+        mosaic(np.zeros((2, 8, 8)), 5, 10_000)
+
+
 @pytest.mark.parametrize(
     "title",
     [

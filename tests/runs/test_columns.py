@@ -116,6 +116,7 @@ def test_anndata_files(tmp_path, monkeypatch):
     run = aae.load("r", "cpu")
     assert set(run.table.inner.kinds) == {"count"}
     assert run.predict(cells).tolist() == run.predict(run.read("cells.h5ad", labels=False).rows).tolist()
+    assert _ends("encode", "r", "cells.h5ad", "-o", "none/coded.h5ad") == 2
     assert _ends("encode", "r", "cells.h5ad", "-o", "coded.h5ad") == 0
     assert anndata.read_h5ad("coded.h5ad").obsm["X_aae_style"].shape[0] == N
     again = aae.train("classify", cells, run="again", data__covariates="batch", data__label_column="label", **SMALL)
