@@ -368,6 +368,7 @@ def test_words_for_missing_values_are_those_of_labels_and_blanks(tmp_path):
         load(tmp_path / "t.csv", test=0)
 
 
+@pytest.mark.filterwarnings("ignore:.*read as categories")
 def test_categories_that_are_called_as_missing_values_are_pointed_out():
     frame = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": ["NA", "x", "NA"]})
     with pytest.warns(InputWarning, match="column 'b': 'NA' is read as a category, and not as a missing value"):
