@@ -44,6 +44,18 @@ def expand(path: str | Path) -> Path:
         raise InputError(f"{path}: no such home directory; expected ~ or that of a user of this machine") from None
 
 
+def require_folder(path: Path) -> None:
+    """Check that the folder of a file that is to be written exists.
+
+    Raises
+    ------
+    InputError
+        If it does not.
+    """
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: found no folder {str(path.parent)!r} to write to, expected an existing one")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Create a file whole or not at all.

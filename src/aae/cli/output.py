@@ -152,9 +152,9 @@ def _write_sheet(run: Any, rows: Any, path: Path, beside: Any, cols: int | None)
 
     from aae.figures.canvas import save
     from aae.figures.figure2 import image_grid
+    from aae.files import require_folder
 
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: found no folder {str(path.parent)!r} to write to, expected an existing one")
+    require_folder(path)
     cols = cols or math.ceil(math.sqrt(len(rows)))
     lines = math.ceil(len(rows) / cols)
     if beside is not None:  # each row after its own

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -133,7 +134,7 @@ def _run(given: Sequence[str]) -> int:
 
 def _check_words(given: Sequence[str]) -> None:
     """Check that no word and no option's value is empty, which as a path would be the present folder."""
-    for before, word in zip(("", *given), given, strict=False):
+    for before, word in pairwise(("", *given)):
         name = before if before.startswith("-") and "=" not in before else "an argument"
         if word == "" or re.fullmatch("--[a-z-]+=", word):
             raise InputError(f"{name if not word else word[:-1]} is ''; expected a value, as of a variable that is set")

@@ -14,7 +14,7 @@ from aae.data.formats import Format, Options, Parts, ends_with
 from aae.data.reading import damaged, require_memory
 from aae.data.values import plain_values, values_of
 from aae.errors import InputError, needs_extra, unknown
-from aae.files import replacing
+from aae.files import replacing, require_folder
 
 SAMPLED_VALUES = 2**20  # that are looked at to tell counts from other numbers
 
@@ -101,8 +101,7 @@ def write_codes(source: str | Path, output: Path, codes: Mapping[str, NDArray[An
     adata = open_file(source)
     for name, code in codes.items():
         adata.obsm["X_aae" if len(codes) == 1 else f"X_aae_{name}"] = code
-    if not output.parent.is_dir():
-        raise InputError(f"{output}: found no folder {str(output.parent)!r} to write to, expected an existing one")
+    require_folder(output)
     with replacing(output) as draft:
         try:
             adata.write_h5ad(draft)

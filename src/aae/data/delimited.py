@@ -10,7 +10,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from aae.data.checks import MISSING_HINT
 from aae.data.formats import Options
 from aae.data.header import has_names, is_number
-from aae.data.labels import MISSING_WORDS
 from aae.data.reading import damaged, require_memory
 from aae.data.tables import HINT, OPTIONS, TableFile, assign, table_format
+from aae.data.values import MISSING
 from aae.errors import InputError, note
 
 _HEAD = 2**20  # bytes by which the layout is found out
@@ -34,7 +34,6 @@ _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _DECIMAL_COMMA, _DECIMAL_POINT = re.compile(r"\s*[+-]?\d+,\d+\s*"), re.compile(r"\s*[+-]?\d+\.\d+\s*")
 _TRUTH = frozenset({"true", "false", "True", "False", "TRUE", "FALSE"})
 _BLANK = tuple(" " * spaces for spaces in range(9))
-_MISSING = (*sorted(MISSING_WORDS - {""}), "?")  # beside nothing, where values may be missing
 _WORD = re.compile(r"[^\W\d_]")
 _CODE = re.compile(r"0\d+")  # whose zeros a number has not
 _ROW_NAMES = frozenset({"", "Unnamed: 0"})  # what pandas and R call the column in which they write names of rows
@@ -76,9 +75,9 @@ class Layout:
     names: tuple[str, ...]
     row_names: tuple[int, ...]
     longest: int
-    truth: frozenset[int]
-    words: frozenset[int]
-    codes: dict[int, str]
+    truth: frozenset[int] = frozenset()
+    words: frozenset[int] = frozenset()
+    codes: dict[int, str] = field(default_factory=dict)
 
 
 def read_file(path: Path, options: Options) -> TableFile:
@@ -165,7 +164,7 @@ def _parse(
         convert_options=pa_csv.ConvertOptions(
             include_columns=[names[place] for place in used],
             column_types=types,
-            null_values=[*_BLANK, *_MISSING] if missing else [*_BLANK],
+            null_values=[*_BLANK, *MISSING] if missing else [*_BLANK],
             strings_can_be_null=True,
             decimal_point=layout.decimal,
         ),
@@ -245,9 +244,8 @@ def find_layout(path: Path, options: Options) -> Layout:
         rest = cells[named:]
         skipped = before + (first_lines if named else 0)
         seen = [{row[place].strip() for row in rest if len(row) > place} - {""} for place in range(len(names))]
-        nothing = frozenset[int]()
-        layout = Layout(encoding, separator, decimal, skipped, tuple(names), row_names, longest, nothing, nothing, {})
-        later = [place for place, values in enumerate(seen) if values <= {*_MISSING} and place not in row_names]
+        layout = Layout(encoding, separator, decimal, skipped, tuple(names), row_names, longest)
+        later = [place for place, values in enumerate(seen) if values <= {*MISSING} and place not in row_names]
         for place, values in _later_values(path, layout, later).items():
             seen[place] |= values
         truth = [place for place, values in enumerate(seen) if values and values <= _TRUTH]
@@ -259,7 +257,7 @@ def find_layout(path: Path, options: Options) -> Layout:
             and (
                 options.is_text(name)
                 or (
-                    (known := seen[place] - {*_MISSING})
+                    (known := seen[place] - {*MISSING})
                     and all(_WORD.match(value) and not is_number(value) for value in known)
                 )
             )
@@ -386,7 +384,7 @@ def _explained(path: Path, layout: Layout, lines: int) -> Iterator[None]:
             if value is None:
                 raise pa.ArrowInvalid(text) from error
             points = "points" if layout.decimal == "." else "commas"
-            hint = MISSING_HINT if value[3].strip() in _MISSING else HINT
+            hint = MISSING_HINT if value[3].strip() in MISSING else HINT
             raise InputError(
                 f"{path}: line {value[2]}, column {layout.names[int(value[1])]!r}: found {value[3][:100]!r}, expected a number, "
                 f"with {between} and decimal {points}; {hint}"

@@ -15,7 +15,7 @@ import pyarrow.parquet as pa_parquet
 from numpy.typing import NDArray
 
 from aae.errors import InputError
-from aae.files import expand, replacing
+from aae.files import expand, replacing, require_folder
 
 SUFFIXES = (".npy", ".npz", ".csv", ".tsv", ".parquet")
 
@@ -49,8 +49,7 @@ def write_rows(path: str | Path, columns: Mapping[str, NDArray[Any]]) -> None:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             row = int(np.argmin(np.isfinite(array).reshape(len(array), -1).all(1)))
             raise InputError(f"{path}: found results that are no numbers ({name}, row {row}), expected finite ones")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: found no folder {str(path.parent)!r} to write to, expected an existing one")
+    require_folder(path)
     try:
         with replacing(path) as draft, draft.open("wb") as file:
             if suffix == ".npy":

@@ -21,6 +21,7 @@ from aae.data.labels import MISSING_WORDS, is_nothing
 from aae.errors import InputError, note, reason, unknown
 
 Kind = Literal["numerical", "boolean", "categorical", "count"]
+MISSING = (*sorted(MISSING_WORDS - {""}), "?")  # words for a missing value in a table, beside nothing
 FEW = 20  # values of text may all be different
 _ODD = (list, dict, set, np.ndarray, datetime.date, datetime.time, datetime.timedelta)  # that are no categories
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.\d+)?")
@@ -208,7 +209,7 @@ def no_count(value: Any, where: str) -> InputError:
 
 def note_missing_categories(categories: Sequence[Any], where: str) -> None:
     """Say which categories are called as a missing value often is."""
-    words = [word for word in categories if isinstance(word, str) and word.strip() in {*MISSING_WORDS, "?"}]
+    words = [word for word in categories if isinstance(word, str) and word.strip() in {"", *MISSING}]
     if words:
         note(f"{where}: {list_some(map(repr, words))} is read as a category, and not as a missing value")
 

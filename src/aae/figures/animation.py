@@ -12,7 +12,7 @@ from PIL import Image
 from aae.arrays import ArrayLike, as_numpy
 from aae.errors import InputError
 from aae.figures.canvas import mosaic
-from aae.files import replacing
+from aae.files import replacing, require_folder
 
 FORMATS = {".gif": "GIF", ".webp": "WEBP"}
 MILLISECONDS = 90  # that a frame is shown
@@ -43,8 +43,7 @@ def animate(walks: ArrayLike, path: str | os.PathLike[str]) -> Path:
     kind = FORMATS.get(target.suffix.lower())
     if kind is None:
         raise InputError(f"{target}: found the ending {target.suffix!r}, expected {' or '.join(FORMATS)}")
-    if not target.parent.is_dir():
-        raise InputError(f"{target}: found no folder {str(target.parent)!r} to write to, expected an existing one")
+    require_folder(target)
     if images.ndim not in (4, 5):
         raise InputError(f"{target}: found walks of shape {images.shape}, expected (n, steps, height, width), images")
     cols = math.ceil(math.sqrt(len(images)))

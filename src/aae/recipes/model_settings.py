@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from aae.baselines.vae import Likelihood
 from aae.errors import InputError
@@ -12,7 +12,7 @@ from aae.model import Output
 from aae.networks import ACTIVATIONS, BatchNormPlacement, Initialization
 from aae.recipes.methods import METHODS
 from aae.recipes.prior_settings import PriorSettings
-from aae.recipes.values import Count, CustomModule, Fraction
+from aae.recipes.values import Count, CustomModule, Fraction, one_of
 from aae.training.settings import MAX_COUNT, NonNegative, Positive, Settings
 
 SCORED = ("aae", "autoencoder", "vae")  # methods whose models can have an anomaly score
@@ -24,7 +24,7 @@ class NetworkSettings(Settings):
 
     hidden: list[Count] = [1000, 1000]
     """Units of each hidden layer, from the network's input to its output."""
-    activation: str = "relu"
+    activation: Annotated[str, one_of(ACTIVATIONS)] = "relu"
     """Activation of the hidden layers: relu, leaky_relu, elu, gelu or tanh."""
     batch_norm: BatchNormPlacement = "none"
     """Which layers are followed by batch normalization; "all": the last one too, in an encoder that of each latent."""
@@ -36,13 +36,6 @@ class NetworkSettings(Settings):
     """A class or function "module:attribute" that makes the network, in place of hidden, activation, noise, dropout, channels."""
     arguments: dict[str, Any] = {}
     """What it is called with by name, beside the sizes that it has parameters for."""
-
-    @field_validator("activation")
-    @classmethod
-    def _known_activation(cls, activation: str) -> str:
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"is {activation!r}; expected one of: {', '.join(ACTIVATIONS)}")
-        return activation
 
     @model_validator(mode="after")
     def _is_built_here_or_there(self) -> NetworkSettings:
@@ -157,7 +150,7 @@ class ChainSettings(Settings):
 class ModelSettings(Settings):
     """Networks and latents."""
 
-    method: str = "aae"
+    method: Annotated[str, one_of(METHODS)] = "aae"
     """The adversarial autoencoder, "aae", or one of the baselines that the guide describes."""
     output: Output | Literal["auto"] = "sigmoid"
     """Activation of the decoder's last layer; "auto": sigmoid where the scaled training rows are inside [0, 1], else linear."""
@@ -203,13 +196,6 @@ class ModelSettings(Settings):
     def has_anomaly_score(self) -> bool:
         """Whether rows can be scored by their codes and residuals."""
         return self.style is not None and self.method in SCORED
-
-    @field_validator("method")
-    @classmethod
-    def _known_method(cls, method: str) -> str:
-        if method not in METHODS:
-            raise ValueError(f"is {method!r}; expected one of: {', '.join(METHODS)}")
-        return method
 
     @model_validator(mode="after")
     def _fits_together(self) -> ModelSettings:

@@ -1,7 +1,8 @@
-"""What the values of recipes can be: numbers in a range, and names of custom modules."""
+"""What the values of recipes can be: numbers in a range, one of some names, and names of custom modules."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -10,6 +11,17 @@ from aae.training.settings import Count as Count
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def one_of(names: Collection[str]) -> AfterValidator:
+    """Create the check that a text is one of some names."""
+
+    def check(name: str) -> str:
+        if name not in names:
+            raise ValueError(f"is {name!r}; expected one of: {', '.join(names)}")
+        return name
+
+    return AfterValidator(check)
 
 
 def _module_and_attribute(name: str) -> str:

@@ -28,7 +28,7 @@ from aae.training.run_directory import RunDirectory
 from aae.training.settings import MAX_SEED
 from aae.training.signals import Interruption
 
-UNSEEN = {"training.seed", "training.validate_every", "training.checkpoint_every"}  # what seeds of a run may differ in
+MAY_DIFFER = {"training.seed", "training.validate_every", "training.checkpoint_every"}  # in seeds of a run
 
 
 @usual_state()
@@ -249,5 +249,7 @@ def load_runs(folder: str | Path, device: str = "auto", *, trust_modules: bool =
 
 def _trained(recipe: Recipe) -> dict[str, object]:
     """List what a recipe says of its training, which the seeds of a run have in common."""
-    kept = {key: value for key, value in shaping(recipe).items() if key.startswith("training.") and key not in UNSEEN}
+    kept = {
+        key: value for key, value in shaping(recipe).items() if key.startswith("training.") and key not in MAY_DIFFER
+    }
     return {"name": recipe.name, **kept}

@@ -124,7 +124,7 @@ def sweep(
     for one in given:
         _check_type("a recipe", one, one_recipe, "a name, a path or a recipe")
     choices, spans, fixed = _with_full_paths(choices_from(grid)), ranges_from(ranges), _settings(settings)
-    twice = sorted({str(one).split("=", 1)[0].strip() for one in fixed} & {*choices, *spans})
+    twice = sorted({one.partition("=")[0].strip() for one in fixed} & {*choices, *spans})
     if twice:
         raise InputError(f"{twice[0]} is both set and varied; expected one or the other")
     if not given and (choices or spans or fixed or metric is not None or data is not None):
