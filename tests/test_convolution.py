@@ -103,6 +103,17 @@ def test_images_of_any_size_pass_and_come_back(shape, layers):
     assert up == [*reversed(down[:-1]), tuple(shape[:2])]  # through the encoder's sizes
 
 
+def test_repeated_convolutions_keep_the_size_that_the_first_of_them_halves():
+    encoder = ConvolutionalEncoder((7, 9), [3, 4], [], repeats=3)
+    seen = []
+    for layer in encoder.layers:
+        layer.register_forward_hook(lambda module, args, out: seen.append((args[0].shape[1], *out.shape[1:])))
+    assert encoder(torch.randn(2, 63)).shape == (2, encoder.out_features)
+    assert seen == [(1, 3, 4, 5), (3, 3, 4, 5), (3, 3, 4, 5), (3, 4, 2, 3), (4, 4, 2, 3), (4, 4, 2, 3)]
+    model = build_model(recipe("model.encoder.repeats=2").model, (8, 8, 3), 2, Noise(0))
+    assert len(model.encoder.layers) == 2 * len(recipe().model.encoder.channels)
+
+
 def test_gradients_reach_every_weight():
     encoder, decoder = ConvolutionalEncoder((7, 9), [3, 4], [5]), ConvolutionalDecoder(5, [6], [4, 3], (7, 9))
     for module in (encoder, decoder):

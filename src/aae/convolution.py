@@ -81,7 +81,7 @@ class Convolution(nn.Module):
 
 
 class ConvolutionalEncoder(nn.Module):
-    """Convolutions of stride 2, then fully connected layers.
+    """Convolutions, some of them of stride 2, then fully connected layers.
 
     Parameters
     ----------
@@ -91,6 +91,9 @@ class ConvolutionalEncoder(nn.Module):
         Channels of each convolutional layer, at least one.
     hidden : sequence of int
         Units of the fully connected layers behind them; may be empty.
+    repeats : int
+        Convolutional layers of each number of channels, at least one: the first of them halves height and width, the others
+        keep them.
     activation, batch_norm, dropout, hidden_noise
         As for `MLP`: every layer is a hidden one. A convolution is normalized per channel.
 
@@ -111,6 +114,7 @@ class ConvolutionalEncoder(nn.Module):
         channels: Sequence[int],
         hidden: Sequence[int],
         *,
+        repeats: int = 1,
         activation: str = "relu",
         batch_norm: BatchNormPlacement = "none",
         dropout: float = 0.0,
@@ -121,14 +125,16 @@ class ConvolutionalEncoder(nn.Module):
         *_, (height, width) = _sizes(self.shape, len(channels))
         self.layers = nn.ModuleList(
             Convolution(
-                *units,
-                stride=2,
+                inputs if first else outputs,
+                outputs,
+                stride=2 if first else 1,
                 activation=activation,
                 batch_norm=batch_norm != "none",
                 dropout=dropout,
                 noise_std=hidden_noise,
             )
-            for units in pairwise([self.shape[2], *channels])
+            for inputs, outputs in pairwise([self.shape[2], *channels])
+            for first in [True] + [False] * (repeats - 1)
         )
         flat = channels[-1] * height * width
         self.dense = MLP(

@@ -66,6 +66,27 @@ def _double(monkeypatch):
 
 
 @pytest.mark.usefixtures("_double")
+def test_replicas_move_images_and_their_neighbours_as_single_runs_do(tmp_path):
+    def made(folder):
+        found = trainers("table2-svhn-1000", (3, 4), folder, shift=2)
+        for trainer in found:
+            links = torch.arange(len(trainer.data.rows)).roll(1)[:, None]
+            trainer.data = replace(trainer.data, links=links.repeat(1, 3))
+        return found
+
+    alone, together = made(tmp_path / "alone"), BatchedSeeds(made(tmp_path / "together"))
+    indices = torch.stack([torch.arange(28), torch.arange(28) + 5])
+    labelled = torch.stack([trainer.data.labelled[:7] for trainer in alone])
+    both = together._batch(indices, labelled, BatchedNoise([trainer.noise for trainer in together.trainers]))
+    for k, trainer in enumerate(alone):
+        one = trainer._batch(indices[k], labelled[k], trainer.noise)
+        for part in ("rows", "neighbour_rows", "labelled_rows"):
+            torch.testing.assert_close(getattr(both, part)[k], getattr(one, part).flatten(1))
+        still = trainer.data.scaling(trainer.data.rows[indices[k]]).flatten(1)
+        assert not torch.equal(one.rows.flatten(1), still)
+
+
+@pytest.mark.usefixtures("_double")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_replica_is_the_single_run_over_a_hundred_steps(name, tmp_path):
     alone = trainers(name, (3, 4), tmp_path / "alone")

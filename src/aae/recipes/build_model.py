@@ -183,7 +183,9 @@ class Networks:
         if settings.module is not None:
             return self._custom(settings, "encoder", inputs, None, shape=self.shape)
         encoder = (
-            ConvolutionalEncoder(self.shape, settings.channels, settings.hidden, **settings.kind_of_layers())
+            ConvolutionalEncoder(
+                self.shape, settings.channels, settings.hidden, repeats=settings.repeats, **settings.kind_of_layers()
+            )
             if settings.channels
             else _perceptron(settings, inputs, None)
         )

@@ -68,6 +68,8 @@ class EncoderSettings(NetworkSettings):
 
     channels: list[Count] = []
     """Channels of the convolutions before the hidden layers, each of which halves height and width; none by default."""
+    repeats: Count = 1
+    """Convolutions of each number of channels: the first of them halves height and width, the others keep them."""
     input_noise: NonNegative = 0.0
     """Standard deviation of Gaussian noise on scaled rows; a joint update that moves the decoder too is without."""
     input_dropout: Fraction = 0.0

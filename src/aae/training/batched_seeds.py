@@ -24,6 +24,7 @@ from aae.training.acceleration.precision import Bf16Copies, known_weights
 from aae.training.acceleration.prefetch import Prefetch
 from aae.training.optimizers import Optimizer
 from aae.training.phases import Batch, Phase
+from aae.training.shift import draw_shifts, shift_images
 from aae.training.trainer import Trainer
 
 
@@ -166,7 +167,7 @@ class BatchedSeeds:
 
     def _batch(self, indices: Tensor, labelled: Tensor | None, noise: BatchedNoise) -> Batch:
         """Gather the mini-batches of all replicas, each (replicas, batch, ...)."""
-        first = self.trainers[0].data
+        first, pixels = self.trainers[0].data, self.trainers[0].settings.shift
 
         def rows(which: Tensor) -> Tensor:
             if self._shared:
@@ -174,6 +175,9 @@ class BatchedSeeds:
             else:
                 parts = zip(self.trainers, which, strict=True)
                 stored = torch.cat([trainer.data.rows.index_select(0, own) for trainer, own in parts])
+            if pixels:
+                shifts = [draw_shifts(pixels, which.shape[1], stream) for stream in noise.streams]
+                stored = shift_images(stored, torch.cat(shifts))
             scaled: Tensor = first.scaling(stored)
             return scaled.view(*which.shape, -1)
 
@@ -181,6 +185,7 @@ class BatchedSeeds:
             own = [getattr(trainer.data, name) for trainer in self.trainers]
             return None if own[0] is None else torch.stack([values[i] for values, i in zip(own, which, strict=True)])
 
+        own = rows(indices)
         linked: Tensor | None = None
         if first.links is not None:
             which = [stream.integers(first.links.shape[1], indices.shape[1]) for stream in noise.streams]
@@ -188,7 +193,7 @@ class BatchedSeeds:
             assert linked is not None
             linked = linked.gather(2, torch.stack(which)[:, :, None])[:, :, 0]
         return Batch(
-            rows=rows(indices),
+            rows=own,
             labels=each("labels", indices),
             radii=each("radii", indices),
             observed=each("observed", indices),

@@ -305,6 +305,9 @@ class TrainingSettings(Settings):
     average_from: Epoch | None = None
     """Epoch (counted from 0) from which on the trained model is the mean of the weights at the ends of epochs, as in
     stochastic weight averaging; not set, or not reached: the weights as they are. Not in the paper."""
+    shift: Annotated[int, Field(ge=0)] = 0
+    """Pixels by which every image of a mini-batch is moved at random, at most: up or down, and to a side; its edge is repeated.
+    Not in the paper."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of an exponential moving average of the weights over steps, which is then the trained model, such as 0.998; at first
     the average is over fewer steps. Not set: the weights as they are. Not in the paper."""

@@ -24,6 +24,7 @@ from aae.training.data import TrainingData
 from aae.training.optimizers import Optimizer
 from aae.training.phases import Batch, Phase, configured_phases
 from aae.training.settings import TrainingSettings, weight_at
+from aae.training.shift import check_shift, draw_shifts, shift_images
 from aae.training.signals import StoppedError
 from aae.training.stopping import BestEpoch
 from aae.training.weights import load_module
@@ -78,6 +79,7 @@ class Trainer:
     ) -> None:
         if any(phase.needs_labels for phase in phases) and (data.labelled is None or len(data.labelled) == 0):
             raise InputError("a phase needs labels but no row is labelled; expected at least one label")
+        check_shift(settings.shift, tuple(data.rows.shape[1:]))
         keep_freed_memory()
         phases = configured_phases(phases, settings)
         self._check_parameters(module, phases)
@@ -276,8 +278,17 @@ class Trainer:
     def _batch(self, indices: Tensor, labelled: Tensor | None, noise: Noise) -> Batch:
         """Gather the mini-batch of one step."""
         data = self.data
+
+        def rows(which: Tensor) -> Tensor:
+            stored = data.rows.index_select(0, which)
+            if self.settings.shift:
+                with noise.drawing_for(len(which)):
+                    stored = shift_images(stored, draw_shifts(self.settings.shift, len(which), noise))
+            scaled: Tensor = data.scaling(stored)
+            return scaled
+
         batch = Batch(
-            rows=data.scaling(data.rows.index_select(0, indices)),
+            rows=rows(indices),
             labels=None if data.labels is None else data.labels[indices],
             radii=None if data.radii is None else data.radii[indices],
             observed=None if data.observed is None else data.observed[indices],
@@ -287,10 +298,10 @@ class Trainer:
         if data.links is not None:
             with noise.drawing_for(len(indices)):
                 which = noise.integers(data.links.shape[1], len(indices))
-            batch.neighbour_rows = data.scaling(data.rows.index_select(0, data.links[indices, which]))
+            batch.neighbour_rows = rows(data.links[indices, which])
         if labelled is not None:
             assert data.labels is not None
-            batch.labelled_rows = data.scaling(data.rows[labelled])
+            batch.labelled_rows = rows(labelled)
             batch.labelled_labels = data.labels[labelled]
         return batch
 
