@@ -101,3 +101,26 @@ def test_monte_carlo_kl_with_a_mixture_against_torch():
     expected = (posterior.log_prob(codes) - prior.log_prob(codes)).mean()
     estimate = losses.monte_carlo_kl(log_std.expand(draws, 2), prior.log_prob(codes))
     assert float(estimate) == pytest.approx(float(expected), abs=0.02)
+
+
+def test_entropy_is_that_of_the_distribution():
+    p = torch.softmax(3 * numbers(5, 2, 4), 2)
+    torch.testing.assert_close(losses.entropy(p), D.Categorical(p).entropy())
+    assert losses.entropy(torch.eye(3)).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda p: losses.entropy(p).sum(),
+        losses.information_loss,
+        lambda p: losses.information_loss(p, prior=[0.5, 0.5, 0.0]),
+        losses.normalized_marginal_entropy,
+    ],
+)
+def test_gradients_are_finite_where_a_probability_vanishes(loss):
+    logits = torch.tensor([[300.0, 0.0, 0.0], [250.0, 1.0, -300.0]], requires_grad=True)
+    probabilities = torch.softmax(logits, 1)
+    assert float(probabilities.detach()[:, 1:].max()) == 0
+    (gradient,) = torch.autograd.grad(loss(probabilities), logits)
+    assert torch.isfinite(gradient).all()

@@ -250,6 +250,16 @@ def _unit(vectors: Tensor) -> Tensor:
     return unit
 
 
+def entropy(probabilities: Tensor) -> Tensor:
+    """Compute the entropy in nats of distributions over categories (..., categories), as (...).
+
+    Its gradient is finite where a probability is 0, which softmax has for logits that are a hundred or more below the largest;
+    that of `torch.special.entr` is not, and a weight behind it would be nan from then on.
+    """
+    tiny = torch.finfo(probabilities.dtype).tiny
+    return -(probabilities * probabilities.clamp(min=tiny).log()).sum(-1)
+
+
 def information_loss(probabilities: Tensor, marginal: float = 2.0, prior: Sequence[float] | None = None) -> Tensor:
     """Compute mu KL(mean of q(y|x) || p(y)) + mean of H(q(y|x)) in nats: little where each row is sure and all labels are used.
 
@@ -274,9 +284,8 @@ def information_loss(probabilities: Tensor, marginal: float = 2.0, prior: Sequen
     even = [1 / probabilities.shape[1]] * probabilities.shape[1]
     expected = torch.cat([mean.new_full((1,), share) for share in prior or even])
     expected = expected.clamp(min=torch.finfo(mean.dtype).tiny)
-    divergence = (torch.special.xlogy(mean, mean) - mean * expected.log()).sum()
-    loss: Tensor = marginal * divergence + torch.special.entr(probabilities).sum(1).mean()
-    return loss
+    divergence = -entropy(mean) - (mean * expected.log()).sum()
+    return marginal * divergence + entropy(probabilities).mean()
 
 
 def neighbour_graph_loss(places: Tensor, neighbours: Tensor, a: float, b: float, negatives: float) -> Tensor:
@@ -327,9 +336,9 @@ def normalized_marginal_entropy(probabilities: Tensor, prior: Sequence[float] | 
     Tensor, ()
         The fraction.
     """
-    entropy: Tensor = torch.special.entr(probabilities.mean(0)).sum()
+    found = entropy(probabilities.mean(0))
     expected = sum(-p * math.log(p) for p in prior if p > 0) if prior else math.log(probabilities.shape[1])
-    return entropy / expected if expected > 0 else torch.ones_like(entropy)
+    return found / expected if expected > 0 else torch.ones_like(found)
 
 
 def repulsion(heads: Tensor, threshold: float) -> Tensor:

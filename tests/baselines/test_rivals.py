@@ -18,6 +18,7 @@ from aae.baselines.m1m2 import stacked_phases
 from aae.baselines.m2 import DeepGenerativeModel, generative_phases
 from aae.baselines.network import SupervisedNetwork
 from aae.baselines.vat import virtual_adversarial_phases
+from aae.bench.step import make_trainer
 from aae.errors import InputError
 from aae.networks import MLP, initialize
 from aae.noise import Noise
@@ -59,6 +60,43 @@ def error_percent(run):
 
 def trained(tmp_path, name, *changes):
     return train(read_recipe(name, [*TINY, *changes], "digits"), run=tmp_path / "run", device="cpu")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "table2-mnist-100-consistent",
+        "table2-mnist-100-clusters",
+        "table2-vat-100",
+        "table2-catgan-100",
+        "table3-catgan-20",
+        "table2-m2-100",
+        "table2-m1m2-100",
+        "table2-adgm-100",
+    ],
+)
+def test_a_classifier_that_is_sure_beyond_what_a_float_holds_still_learns(name):
+    """Logits hundreds apart, whose softmax is 0, as a long training has them."""
+    changes = ["training.precision=fp32", "training.compile=false", "model.style.dim=7"]
+    if name.startswith("table2"):
+        changes += ["data.labels=20", "training.labelled_batch_size=20"]
+    if name == "table2-vat-100":
+        changes.remove("model.style.dim=7")
+    recipe = read_recipe(name, changes, "digits")
+    trainer = make_trainer(recipe, torch.device("cpu"))
+    categories = recipe.model.label.clusters or recipe.model.label.categories or 10
+    (head,) = [weight for weight in trainer.module.parameters() if weight.ndim == 2 and len(weight) == categories]
+    with torch.no_grad():
+        head.mul_(1e5)
+    trainer.epoch = recipe.training.pretraining
+    trainer.open_epoch()
+    noise = Noise(0, 9)
+    batch = trainer._batch(torch.arange(50), trainer.data.labelled, noise)
+    for phase in trainer.phases:
+        if phase.runs_in(trainer.epoch):
+            batch.weights = trainer.weights[phase.name]
+            gradients = phase.gradients(phase.compute(batch), phase.parameters)
+            assert all(torch.isfinite(gradient).all() for gradient in gradients), phase.name
 
 
 # --- virtual adversarial training ---

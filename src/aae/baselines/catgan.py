@@ -105,7 +105,7 @@ def categorical_adversarial_phases(
         with torch.no_grad(), frozen_statistics(norms[model.generator]):
             rows = generated(batch)
         with frozen_statistics(norms[model]):
-            doubt = torch.special.entr(probabilities(batch, rows)).sum(1).mean()
+            doubt = losses.entropy(probabilities(batch, rows)).mean()
             classification = labelled_term(model, batch) if classify else None
         batch.metrics["entropy_of_generated"] = doubt.detach()
         total: Tensor = losses.information_loss(batch.gather(real), marginal=1.0) - doubt

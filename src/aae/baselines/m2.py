@@ -172,7 +172,7 @@ def bound_term(model: DeepGenerativeModel, batch: Batch, rows: Tensor, labelled:
     q = torch.softmax(inferred.logits, 1)
     every = torch.eye(model.classes, device=rows.device).repeat_interleave(len(rows), 0)  # each label for all rows
     bounds = model.bound(rows.repeat(model.classes, 1), every, inferred.repeated(model.classes), batch.noise)
-    expected = (q * bounds.view(model.classes, len(rows)).T).sum(1) - torch.special.entr(q).sum(1)
+    expected = (q * bounds.view(model.classes, len(rows)).T).sum(1) - losses.entropy(q)
     unknown: Tensor = (expected + inferred.log_auxiliary).mean()
     batch.metrics["classification_loss"] = classification.detach()
     batch.metrics["labelled_bound"] = known.detach()
