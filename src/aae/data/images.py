@@ -163,10 +163,10 @@ def _read_files(files: list[Path], options: Options) -> NDArray[np.uint8]:
         rows[index] = image
         several += [file] if frames > 1 else []
         colours += [file] if coloured else []
-    if colours and not options.whole:
+    if colours:
         note(
             f"{files[0].parent}: images with colours are read as grayscale: {len(colours)}, such as "
-            f"{list_some(file.name for file in colours)}; data.colour=true keeps colours"
+            f"{list_some(file.name for file in colours)}" + ("" if options.whole else "; data.colour=true keeps colours")
         )
     if several:
         note(

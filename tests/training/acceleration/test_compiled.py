@@ -24,10 +24,11 @@ LENGTH = ["training.batch_size=20", "training.epochs=9"]
 
 
 def trainer(recipe, changes, compile):
-    """On 100 made-up rows of 12 columns."""
+    """On 100 made-up rows of 12 columns, or images of 12 pixels where they are moved."""
     settings = recipes.read(recipe, [*LENGTH, *changes, f"training.compile={str(compile).lower()}"])
-    model = build_model(settings.model, (12,), 10, Noise(0))
-    rows, labels = Noise(1).uniform(100, 12), torch.arange(100) % 10
+    shape = (4, 3) if settings.training.shift else (12,)
+    model = build_model(settings.model, shape, 10, Noise(0))
+    rows, labels = Noise(1).uniform(100, *shape), torch.arange(100) % 10
     data = TrainingData(rows, Scaling.identity(), labels, torch.arange(0, 100, 2))
     return Trainer(model, build_phases(settings, model), data, settings.training, CPU)
 
@@ -86,6 +87,7 @@ def test_compiled_by_torch_a_run_that_is_resumed_within_an_epoch_ends_with_the_s
         ("table1-mnist-gan", FULLY_CONNECTED[1:]),
         ("table1-mnist-gmmn-ae", [*FULLY_CONNECTED[:2], "training.pretraining=1"]),
         ("table2-nn-100", FULLY_CONNECTED[:1]),
+        ("table2-mnist-100", [*FULLY_CONNECTED, "training.shift=1"]),
         ("table2-svhn-1000", [*FULLY_CONNECTED, "training.discriminator={ optimizer = 'adam', learning_rate = 0.01 }"]),
         ("table3-16", [*FULLY_CONNECTED, "training.moment_matching_epochs=1", "model.cluster_heads={ margin = 8.0 }"]),
     ],

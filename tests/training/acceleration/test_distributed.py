@@ -28,7 +28,7 @@ from aae.training.run_directory import RunDirectory
 from aae.training.settings import OptimizerSettings
 
 NAMES = [
-    "table2-svhn-1000",  # semi-supervised, batch norm everywhere, dropout
+    "table2-svhn-1000",  # semi-supervised, batch norm everywhere, dropout, images that are moved
     "table2-svhn-1000-conv",  # batch norm per channel
     "figure2a-universal",  # noise beside the row
     "figure4a",  # labels in the prior and the discriminator
@@ -48,6 +48,7 @@ def short(name: str, **changes) -> Recipe:
         "batch_size": 100,
         "labelled_batch_size": labelled,
         "moment_matching_epochs": int(name == "figure4a"),
+        "shift": int(name == "table2-svhn-1000"),
         **changes,
     }
     # Adam would scale up the rounding in the gradient of a bias that batch norm takes away.
