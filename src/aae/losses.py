@@ -356,7 +356,9 @@ def repulsion(heads: Tensor, threshold: float) -> Tensor:
     Tensor, ()
         The loss.
     """
-    return F.relu(threshold - F.pdist(heads)).sum()
+    squared = (heads[:, None] - heads).square().sum(2)  # (categories, categories); heads in one place get no gradient
+    distances = squared.clamp(min=torch.finfo(heads.dtype).tiny).sqrt()
+    return F.relu(threshold - distances).triu(1).sum()
 
 
 def gaussian_kl(mean: Tensor, log_std: Tensor, prior_std: float) -> Tensor:

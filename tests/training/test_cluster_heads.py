@@ -84,7 +84,12 @@ def test_learned_heads_move_and_fixed_heads_stay():
     ],
 )
 def test_repulsion_is_linear_below_the_threshold(heads, threshold, cost):
-    assert losses.repulsion(torch.tensor(heads), threshold).item() == pytest.approx(cost)
+    heads = torch.tensor(heads, requires_grad=True)
+    loss = losses.repulsion(heads, threshold)
+    assert loss.item() == pytest.approx(cost)
+    (gradient,) = torch.autograd.grad(loss, heads)
+    expected = torch.autograd.grad(torch.relu(threshold - torch.pdist(heads)).sum(), heads)[0]
+    torch.testing.assert_close(gradient, expected)  # 0 for heads in one place
 
 
 def test_repulsion_drives_heads_apart_until_the_threshold_and_moves_nothing_else():

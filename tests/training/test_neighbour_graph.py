@@ -102,7 +102,6 @@ def test_neighbours_come_together_on_the_map():
     assert (labels[distances.argmin(1)] == labels).float().mean() > 0.95
 
 
-@pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")  # pdist, of the repulsion
 def test_batched_seeds_are_the_single_runs():
     each = [trained(seed) for seed in (3, 4)]
     together = [trained(seed, copy.deepcopy(trainer.module)) for seed, trainer in zip((3, 4), each, strict=True)]

@@ -166,7 +166,8 @@ def _read_files(files: list[Path], options: Options) -> NDArray[np.uint8]:
     if colours:
         note(
             f"{files[0].parent}: images with colours are read as grayscale: {len(colours)}, such as "
-            f"{list_some(file.name for file in colours)}" + ("" if options.whole else "; data.colour=true keeps colours")
+            f"{list_some(file.name for file in colours)}"
+            + ("" if options.whole else "; data.colour=true keeps colours")
         )
     if several:
         note(
