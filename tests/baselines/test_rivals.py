@@ -91,7 +91,7 @@ def test_a_classifier_that_is_sure_beyond_what_a_float_holds_still_learns(name):
     trainer.epoch = recipe.training.pretraining
     trainer.open_epoch()
     noise = Noise(0, 9)
-    batch = trainer._batch(torch.arange(50), trainer.data.labelled, noise)
+    batch = trainer.mini_batch(torch.arange(50), trainer.data.labelled, noise)
     for phase in trainer.phases:
         if phase.runs_in(trainer.epoch):
             batch.weights = trainer.weights[phase.name]

@@ -79,7 +79,7 @@ def test_replicas_move_images_and_their_neighbours_as_single_runs_do(tmp_path):
     labelled = torch.stack([trainer.data.labelled[:7] for trainer in alone])
     both = together._batch(indices, labelled, BatchedNoise([trainer.noise for trainer in together.trainers]))
     for k, trainer in enumerate(alone):
-        one = trainer._batch(indices[k], labelled[k], trainer.noise)
+        one = trainer.mini_batch(indices[k], labelled[k], trainer.noise)
         for part in ("rows", "neighbour_rows", "labelled_rows"):
             torch.testing.assert_close(getattr(both, part)[k], getattr(one, part).flatten(1))
         still = trainer.data.scaling(trainer.data.rows[indices[k]]).flatten(1)

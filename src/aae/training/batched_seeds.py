@@ -22,9 +22,9 @@ from aae.noise import Noise, set_torch_state, torch_state
 from aae.training.acceleration.cuda_graphs import StepGraph, unsupported_reason
 from aae.training.acceleration.precision import Bf16Copies, known_weights
 from aae.training.acceleration.prefetch import Prefetch
+from aae.training.mini_batch import mini_batches
 from aae.training.optimizers import Optimizer
 from aae.training.phases import Batch, Phase
-from aae.training.shift import draw_shifts, shift_images
 from aae.training.trainer import Trainer
 
 
@@ -167,41 +167,8 @@ class BatchedSeeds:
 
     def _batch(self, indices: Tensor, labelled: Tensor | None, noise: BatchedNoise) -> Batch:
         """Gather the mini-batches of all replicas, each (replicas, batch, ...)."""
-        first, pixels = self.trainers[0].data, self.trainers[0].settings.shift
-
-        def rows(which: Tensor) -> Tensor:
-            if self._shared:
-                stored = first.rows.index_select(0, which.flatten())
-            else:
-                parts = zip(self.trainers, which, strict=True)
-                stored = torch.cat([trainer.data.rows.index_select(0, own) for trainer, own in parts])
-            if pixels:
-                shifts = [draw_shifts(pixels, which.shape[1], stream) for stream in noise.streams]
-                stored = shift_images(stored, torch.cat(shifts))
-            scaled: Tensor = first.scaling(stored)
-            return scaled.view(*which.shape, -1)
-
-        def each(name: str, which: Tensor) -> Tensor | None:
-            own = [getattr(trainer.data, name) for trainer in self.trainers]
-            return None if own[0] is None else torch.stack([values[i] for values, i in zip(own, which, strict=True)])
-
-        own = rows(indices)
-        linked: Tensor | None = None
-        if first.links is not None:
-            which = [stream.integers(first.links.shape[1], indices.shape[1]) for stream in noise.streams]
-            linked = each("links", indices)
-            assert linked is not None
-            linked = linked.gather(2, torch.stack(which)[:, :, None])[:, :, 0]
-        return Batch(
-            rows=own,
-            labels=each("labels", indices),
-            radii=each("radii", indices),
-            observed=each("observed", indices),
-            neighbour_rows=None if linked is None else rows(linked),
-            labelled_rows=None if labelled is None else rows(labelled),
-            labelled_labels=None if labelled is None else each("labels", labelled),
-            noise=self.trainers[0].noise,
-        )
+        data, shift = [trainer.data for trainer in self.trainers], self.trainers[0].settings.shift
+        return mini_batches(data, shift, indices, labelled, noise.streams)
 
     def _loss(self, phase: Phase, tensors: dict[str, Tensor], batch: Batch, noise: BatchedNoise) -> Tensor:
         """Compute the loss of one phase for every replica (replicas,); adds codes and metrics to the batch."""

@@ -21,10 +21,11 @@ from aae.training.acceleration.precision import Bf16Copies, cast_to, choose_prec
 from aae.training.acceleration.prefetch import Prefetch
 from aae.training.averaging import MovingAverage, running_mean
 from aae.training.data import TrainingData
+from aae.training.mini_batch import mini_batch
 from aae.training.optimizers import Optimizer
 from aae.training.phases import Batch, Phase, configured_phases
 from aae.training.settings import TrainingSettings, weight_at
-from aae.training.shift import check_shift, draw_shifts, shift_images
+from aae.training.shift import check_shift
 from aae.training.signals import StoppedError
 from aae.training.stopping import BestEpoch
 from aae.training.weights import load_module
@@ -257,7 +258,7 @@ class Trainer:
         numbers: dict[str, Tensor] | None = None,
     ) -> Tensor:
         """Run all phases on one mini-batch; returns their metrics. `numbers` are those of `key` as tensors."""
-        batch = self._batch(indices, labelled, noise or self.noise)
+        batch = self.mini_batch(indices, labelled, noise or self.noise)
         losses = {}
         for phase in self.phases:
             if not phase.runs_in(self.epoch):
@@ -275,35 +276,9 @@ class Trainer:
         self._names = list(metrics)
         return self.distributed.average([torch.stack(list(metrics.values()))])[0]
 
-    def _batch(self, indices: Tensor, labelled: Tensor | None, noise: Noise) -> Batch:
+    def mini_batch(self, indices: Tensor, labelled: Tensor | None, noise: Noise) -> Batch:
         """Gather the mini-batch of one step."""
-        data = self.data
-
-        def rows(which: Tensor) -> Tensor:
-            stored = data.rows.index_select(0, which)
-            if self.settings.shift:
-                with noise.drawing_for(len(which)):
-                    stored = shift_images(stored, draw_shifts(self.settings.shift, len(which), noise))
-            scaled: Tensor = data.scaling(stored)
-            return scaled
-
-        batch = Batch(
-            rows=rows(indices),
-            labels=None if data.labels is None else data.labels[indices],
-            radii=None if data.radii is None else data.radii[indices],
-            observed=None if data.observed is None else data.observed[indices],
-            noise=noise,
-            gather=self.distributed.gather,
-        )
-        if data.links is not None:
-            with noise.drawing_for(len(indices)):
-                which = noise.integers(data.links.shape[1], len(indices))
-            batch.neighbour_rows = rows(data.links[indices, which])
-        if labelled is not None:
-            assert data.labels is not None
-            batch.labelled_rows = rows(labelled)
-            batch.labelled_labels = data.labels[labelled]
-        return batch
+        return mini_batch(self.data, self.settings.shift, indices, labelled, noise, self.distributed.gather)
 
     @staticmethod
     def _check_parameters(module: nn.Module, phases: Sequence[Phase]) -> None:
