@@ -24,7 +24,7 @@ def mini_batch(
     noise: Noise,
     gather: Callable[[Tensor], Tensor],
 ) -> Batch:
-    """Gather the rows `indices` (batch,) and the labelled ones `labelled` (labelled batch,); images are moved by up to `shift`."""
+    """Gather the rows `indices` (batch,) and the labelled ones `labelled` (labelled batch,), moved by up to `shift` pixels."""
 
     def rows(which: Tensor) -> Tensor:
         stored = data.rows.index_select(0, which)
