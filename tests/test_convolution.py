@@ -103,6 +103,13 @@ def test_images_of_any_size_pass_and_come_back(shape, layers):
     assert up == [*reversed(down[:-1]), tuple(shape[:2])]  # through the encoder's sizes
 
 
+def test_convolutions_are_repeated_where_there_are_some():
+    with pytest.raises(
+        InputError, match=r"model\.encoder.*repeats is 2; an encoder without channels has no convolutions"
+    ):
+        recipe("model.encoder.channels=[]", "model.encoder.repeats=2")
+
+
 def test_repeated_convolutions_keep_the_size_that_the_first_of_them_halves():
     encoder = ConvolutionalEncoder((7, 9), [3, 4], [], repeats=3)
     seen = []

@@ -361,6 +361,7 @@ def test_the_command_line_finds_modules_in_the_current_folder():
         ("encoder.arguments.wide=3", r"\(shape, channels, wide\) failed \(TypeError: .*'wide'.*have parameters inputs, shape"),
         ("decoder.module=mynet:narrow", r"decoder\.module: mynet:narrow returned shape \(2, 60\) .* expected shape \(2, 64\)"),
         ("discriminator.module=mynet:narrow", r"returned shape \(2, 60\) for a batch of shape \(2, 2\); expected shape \(2, 1\)"),
+        ("encoder.repeats=2", r"model\.encoder has both module and repeats; a network of your own gets what it"),
         ("encoder.hidden=[5]", r"model\.encoder has both module and hidden; a network of your own gets what it"),
         ("style.prior.module=mynet:wide", r"mynet:wide cannot be sampled \(sampler returned shape \(2, 3\); expected \(2, 2\)\)"),
         ("style.prior.module=mynet:listed", r"sampler returned a list; expected a tensor of shape \(2, 2\)"),

@@ -253,6 +253,8 @@ def test_the_recipes_of_svhn_differ_where_they_say():
     assert network.data == conv_network.data == ours.data  # and so, seed by seed, the same labelled subset
     assert network.model.encoder == ours.model.encoder.model_copy(update={"dropout": network.model.encoder.dropout})
     assert (network.model.method, network.paper) == ("network", {"test_error_percent": 47.50})
+    moved, consistent = (recipes.read(f"table2-svhn-{kind}") for kind in ("nn-1000-conv-shift", "1000-conv-consistent"))
+    assert (moved.model.encoder, moved.training.shift) == (consistent.model.encoder, consistent.training.shift)
     figure7a, figure7b = recipes.read("figure7a"), recipes.read("figure7b")
     assert figure7b.model.style == figure7a.model.style  # figure 7: "(15-D Gaussian) on MNIST and SVHN"
     assert (figure7b.data.labels, figure7b.model.decoder_sees_label) == ("all", True)  # section 4

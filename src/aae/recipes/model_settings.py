@@ -41,7 +41,7 @@ class NetworkSettings(Settings):
     def _is_built_here_or_there(self) -> NetworkSettings:
         if self.module is None and self.arguments:
             raise ValueError(f"has arguments {self.arguments}, but no module that takes them")
-        for name in ("hidden", "activation", "dropout", "hidden_noise", "spectral_norm", "channels"):
+        for name in ("hidden", "activation", "dropout", "hidden_noise", "spectral_norm", "channels", "repeats"):
             field = type(self).model_fields.get(name)
             if self.module is not None and field is not None and getattr(self, name) != field.default:
                 raise ValueError(f"has both module and {name}; a network of your own gets what it needs from arguments")
@@ -74,6 +74,12 @@ class EncoderSettings(NetworkSettings):
     """Standard deviation of Gaussian noise on scaled rows; a joint update that moves the decoder too is without."""
     input_dropout: Fraction = 0.0
     """Fraction of the values of a row that is set to 0."""
+
+    @model_validator(mode="after")
+    def _repeats_what_there_is(self) -> EncoderSettings:
+        if self.repeats != 1 and not self.channels:
+            raise ValueError(f"repeats is {self.repeats}; an encoder without channels has no convolutions")
+        return self
 
 
 class DecoderSettings(NetworkSettings):
