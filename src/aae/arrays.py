@@ -17,7 +17,15 @@ UNLABELLED = -1
 
 
 def as_numpy(values: ArrayLike) -> Array:
-    """Bring `values` to numpy; a tensor loses its gradient and its device, and floats of any width become float64."""
+    """Bring `values` to numpy; a tensor loses its gradient and its device, and floats of any width become float64.
+
+    Raises
+    ------
+    InputError
+        If values are masked: what stands under a mask is no value.
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise InputError(f"found {int(np.ma.getmaskarray(values).sum())} masked values, expected none")
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         values = (values.double() if values.is_floating_point() else values).numpy()

@@ -435,6 +435,12 @@ def test_rows_without_labels_move_the_border_of_the_machine():
         ),
         ("table2-ladder-100", "model.denoising_weights=[]", "denoising_weights are 0; method 'ladder' expects 1 to 3"),
         ("table2-m2-100", "model.style.posterior=deterministic", "'deterministic'; method 'm2' expects 'gaussian'"),
+        (
+            "table2-vat-100",
+            "model.decoder.channels=[4]",
+            r"decoder.channels is \[4\]; method 'vat' has no decoder with",
+        ),
+        ("table2-m2-100", "model.encoder.channels=[4]", r"encoder.channels is \[4\]; method 'm2' has no encoder with"),
         ("table2-m2-100", "model.output=linear", "'bernoulli' likelihood expects 'sigmoid'"),
         ("table2-catgan-100", "model.decoder_sees_label=true", "does not fit method 'catgan'"),
     ],

@@ -238,7 +238,9 @@ def test_decimals_and_fractions_are_numbers():
     assert columns.kinds == ("numerical", "numerical", "categorical")
 
 
-@pytest.mark.parametrize("names", [[900.5, 901.0, 901.5, 902.0], pd.MultiIndex.from_product([["a", "b"], [1, 2]])])
+@pytest.mark.parametrize(
+    "names", [[900.5, 901.0, 901.5, 902.0], range(4), pd.MultiIndex.from_product([["a", "b"], [1, 2]])]
+)
 def test_columns_whose_names_are_no_text_are_not_taken_by_place(names):
     table = pd.DataFrame(X, columns=names)
     model = aae.AAE(2, **TINY).fit(table)

@@ -23,6 +23,13 @@ def test_labelled_rows_are_split_and_the_others_always_trained_on():
         assert sorted(names[test]) == ["a", "b", "c"]
 
 
+def test_minus_one_beside_one_is_a_class_as_the_classifier_has_it():
+    y = np.where(SPECIES == 0, -1, 1)
+    folds = list(LabelledKFold(5).split(ROWS, y))
+    assert sorted(np.concatenate([test for _, test in folds])) == list(range(150))
+    assert all(set(y[test]) == {-1, 1} for _, test in folds)
+
+
 @pytest.mark.parametrize(
     ("splits", "labels", "message"),
     [

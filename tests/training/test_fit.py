@@ -101,6 +101,8 @@ def test_unlabelled_rows_of_fit_never_reach_the_classifier():
     ("rows", "options", "message"),
     [
         (np.zeros(3), {}, r"rows are float64 of shape \(3,\)"),
+        (np.full((3, 6), 1e39), {}, r"expected \(n, inputs\), n at least 1, all values finite in float32"),
+        (np.ma.masked_greater(np.eye(6), 0.5), {}, r"found 6 masked values, expected none"),
         (np.full((3, 6), "a"), {}, r"rows are <U1 of shape \(3, 6\); expected"),
         (np.zeros((3, 5)), {}, r"^rows have 5 values each; the model expects others \("),
         (np.zeros((3, 6)), {"labels": ["a", "b", "a"]}, "labels: found <U1 .* expected one whole number per row"),

@@ -140,6 +140,7 @@ class Chained(Baseline):
     """Base of the methods whose model is a `MarkovChain`: no latents, layers of their own, pixels in [0, 1]."""
 
     has_latents = False
+    convolutions = frozenset({"encoder"})
     takes = frozenset({"chain"})
 
     def check(self, settings: ModelSettings) -> None:

@@ -135,6 +135,7 @@ class GAN(Baseline):
     """The GAN of Table 1 as a recipe's method: the decoder's layers generate rows, the prior feeds them."""
 
     name = "gan"
+    convolutions = frozenset({"decoder"})
 
     def check(self, settings: ModelSettings) -> None:
         """Check that there is a prior to feed the generator, and nothing that needs an encoder."""

@@ -195,6 +195,7 @@ class Ladder(Baseline):
     """The ladder network as a recipe's method."""
 
     name = "ladder"
+    convolutions = frozenset({"encoder"})
     takes = frozenset({"denoising_weights"})
     needs_labels = True
     makes_rows = False

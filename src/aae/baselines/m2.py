@@ -211,6 +211,7 @@ class M2(Baseline):
     """The semi-supervised deep generative model as a recipe's method."""
 
     name = "m2"
+    convolutions = frozenset({"decoder"})  # its encoder sees the label beside the row
     needs_labels = True
     losses = frozenset({"classification"})
 

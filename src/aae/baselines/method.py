@@ -40,6 +40,8 @@ class Method(ABC):
         Which of ``training.losses`` it takes.
     takes_columns : bool
         Whether rows may have columns by kind, and covariates.
+    convolutions : frozenset of str
+        Which of encoder and decoder may have convolutions.
     takes : frozenset of str
         Which keys of ``[model]`` are for it and its like alone.
     """
@@ -53,6 +55,7 @@ class Method(ABC):
     has_latents: ClassVar[bool] = True
     bounds: ClassVar[bool] = False
     losses: ClassVar[frozenset[str]] = frozenset()
+    convolutions: ClassVar[frozenset[str]] = frozenset({"encoder", "decoder"})
     takes: ClassVar[frozenset[str]] = frozenset()
     takes_columns: ClassVar[bool] = False
 
@@ -87,6 +90,12 @@ class Baseline(Method):
             raise ValueError(
                 f"method {self.name!r} has no discriminator of codes; discriminator.{key} needs method 'aae'"
             )
+        for name, network in (("encoder", settings.encoder), ("decoder", settings.decoder)):
+            if network.channels and name not in self.convolutions:
+                raise ValueError(
+                    f"model.{name}.channels is {network.channels}; method {self.name!r} has no {name} with convolutions, "
+                    "expected none"
+                )
         if settings.cluster_heads is not None:
             raise ValueError("model.cluster_heads need method 'aae', [model.label] and [model.style]")
         if settings.style is not None and settings.style.label_informed:

@@ -73,6 +73,7 @@ class Network(Baseline):
     """The dropout network of Table 2 as a recipe's method."""
 
     name = "network"
+    convolutions = frozenset({"encoder"})
     labelled_only = True
     makes_rows = False
 

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 from aae.data.anndata import labels_of
 from aae.data.labels import UNLABELLED, is_unlabelled
 from aae.errors import InputError
-from aae.estimators.labels import mark_unlabelled
+from aae.estimators.labels import mark_unlabelled, two_classes
 from aae.estimators.rows import Places
 from aae.estimators.weights import check_weights
 
@@ -74,7 +74,7 @@ class LabelledKFold(BaseCrossValidator):  # type: ignore[misc]
         if y is None:
             raise InputError("y is None; expected labels, -1 where there is none")
         labels = np.asarray(mark_unlabelled(y, self.unlabelled))
-        known = np.flatnonzero(~is_unlabelled(labels))
+        known = np.arange(len(labels)) if two_classes(y, self.unlabelled) else np.flatnonzero(~is_unlabelled(labels))
         if self.n_splits < 2:
             raise InputError(f"n_splits is {self.n_splits}; expected 2 or larger")
         _, numbers, counts = np.unique(labels[known].astype(str), return_inverse=True, return_counts=True)

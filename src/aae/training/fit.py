@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
-from aae.arrays import ArrayLike, as_labels
+from aae.arrays import ArrayLike, as_labels, as_numpy
 from aae.device import choose_device, usual_state
 from aae.errors import CallbackError, InputError
 from aae.model import AdversarialAutoencoder
@@ -75,11 +75,13 @@ def fit(
     CallbackError
         If a callback fails; the model keeps what was learnt until then.
     """
-    values = np.asarray(rows)
+    values = as_numpy(rows)
     numbers = values.dtype.kind in "biuf"
-    if values.ndim != 2 or not len(values) or not numbers or not np.isfinite(values).all():
+    with np.errstate(over="ignore"):
+        tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32)) if numbers else torch.empty(0)
+    if values.ndim != 2 or not len(values) or not numbers or not torch.isfinite(tensor).all():
         raise InputError(
-            f"rows are {values.dtype} of shape {values.shape}; expected (n, inputs), n at least 1, all values finite"
+            f"rows are {values.dtype} of shape {values.shape}; expected (n, inputs), n at least 1, all values finite in float32"
         )
     known, labelled = None, None
     if labels is not None:
@@ -118,7 +120,6 @@ def fit(
         model.float().to(torch_device)
         _try(model, values.shape[1], torch_device)
         scaling = Scaling.identity()
-        tensor = torch.tensor(values, dtype=torch.float32)
         radii = None
         if training.losses.neighbours is not None:
             radii = neighbour_radii(tensor, scaling, training.losses.neighbours)
