@@ -19,13 +19,13 @@ SMALL = {"hidden_layer_sizes": (16, 8), "discriminator_layer_sizes": (16,), "ran
 def counted(monkeypatch):
     """Count how often each row is seen in training."""
     seen = []
-    batch = Trainer._batch
+    batch = Trainer.mini_batch
 
     def note(self, indices, labelled, noise):
         seen.append(self.data.rows[indices])
         return batch(self, indices, labelled, noise)
 
-    monkeypatch.setattr(Trainer, "_batch", note)
+    monkeypatch.setattr(Trainer, "mini_batch", note)
     return seen
 
 
