@@ -140,7 +140,7 @@ class Chained(Baseline):
     """Base of the methods whose model is a `MarkovChain`: no latents, layers of their own, pixels in [0, 1]."""
 
     has_latents = False
-    convolutions = frozenset({"encoder"})
+    convolutions = frozenset({"encoder"})  # of which `check` says more
     takes = frozenset({"chain"})
 
     def check(self, settings: ModelSettings) -> None:

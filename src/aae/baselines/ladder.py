@@ -195,7 +195,7 @@ class Ladder(Baseline):
     """The ladder network as a recipe's method."""
 
     name = "ladder"
-    convolutions = frozenset({"encoder"})
+    convolutions = frozenset({"encoder"})  # of which `check` says more
     takes = frozenset({"denoising_weights"})
     needs_labels = True
     makes_rows = False

@@ -305,9 +305,8 @@ def _check_names(found: list[Any], expected: list[Any]) -> None:
     """Check that columns are called as in `fit`, where names are no text, such as wavelengths; scikit-learn checks text."""
     if found == expected or all(isinstance(name, str) for name in expected):
         return
-    unnamed = any(
-        names == list(range(len(names))) for names in (found, expected)
-    )  # as pandas calls columns without names
+    # Pandas numbers columns without names from 0.
+    unnamed = any(names == list(range(len(names))) for names in (found, expected))
     if unnamed and set(found) != set(expected):  # the same in another order are names
         return
     first, last = (", ".join(map(str, names[:3])) + (", ..." if len(names) > 3 else "") for names in (found, expected))
