@@ -1,6 +1,7 @@
 """A run from Python: trained on arrays, with settings by keyword, and used by the names that estimators have."""
 
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -94,10 +95,89 @@ def test_images_in_other_units_than_those_of_the_training_are_refused(tmp_path):
         with pytest.raises(InputError, match=f"^rows: found values from {found}; the run expects .* from 0 to 255"):
             shades.encode(wrong)
     shares = aae.train("figure2a", data=images / 255, run=tmp_path / "shares", epochs=1, device="cpu", **SMALL)
-    with pytest.raises(
-        InputError, match=r"^rows: found images of 8 bits, 0 to 255; the run expects values from 0 to 1"
-    ):
-        shares.encode(images)
+    for wrong in (images, images.astype(float), images.astype(np.int64)):
+        with pytest.raises(InputError, match=r"^rows: found values from 0 to 255; the run expects .* from 0 to 1$"):
+            shares.encode(wrong)
+    numbers = aae.train("figure2a", data=images * 1.0, run=tmp_path / "numbers", epochs=1, device="cpu", **SMALL)
+    for wrong, found in ((images / 255, "0 to 1"), (images / 127.5 - 1, "-1 to 1")):
+        with pytest.raises(InputError, match=f"^rows: found values from {found}; the run expects .* from 0 to 255$"):
+            numbers.encode(wrong)
+
+
+def test_images_with_unusual_values_are_taken_with_a_note(tmp_path):
+    images = np.random.default_rng(0).integers(0, 17, (40, 4, 5)) / 16
+    run = aae.train("figure2a", data=images, run=tmp_path / "shares", epochs=1, device="cpu", **SMALL)
+    unusual = {"-1 to 1": 2 * images - 1, "0 to 8": images * 8, "0 to 0.0625": images / 16}
+    for found, rows in unusual.items():
+        with pytest.warns(
+            InputWarning, match=f"^rows: found values from {found}, .* with values from 0 to 1; expected"
+        ):
+            run.encode(rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for usual in (images[:1], images * 0, images + 0.1, images * 0.5):
+            run.encode(usual)
+
+
+def test_masks_of_8_bits_are_those_of_any_other_type(tmp_path):
+    masks = np.random.default_rng(0).integers(0, 2, (40, 4, 5), np.uint8)
+    run = aae.train("figure2a", data=masks, run=tmp_path / "masks", epochs=1, device="cpu", **SMALL)
+    codes = run.encode(masks)["style"]
+    for kind in (bool, float, np.int64):
+        assert np.array_equal(run.encode(masks.astype(kind))["style"], codes)
+    with pytest.raises(InputError, match=r"^rows: found values from 0 to 255; the run expects .* from 0 to 1$"):
+        run.encode(masks * 255)
+    assert run.images(masks).max() == 1
+
+
+@pytest.mark.parametrize("labels", [lambda y: y, lambda y: y.astype(object), lambda y: pd.Series(y, dtype="boolean")])
+def test_true_and_false_are_classes_1_and_0_however_they_are_given(iris, tmp_path, labels):
+    truth = np.arange(150) % 3 > 0
+    run = aae.train("demo", (iris[0], labels(truth)), run=tmp_path, epochs=1, device="cpu", **SMALL)
+    assert run.class_names == ("0", "1")
+    assert set(run.predict(iris[0]).tolist()) <= {True, False}
+    assert len(run.sample(2, label=True, random_state=0)) == 2
+
+
+def test_true_false_and_none_are_labels_and_none(iris):
+    given = np.array([True, False, None] * 50, object)
+    data = aae.data.from_arrays(iris[0], given, test=0)
+    assert data.class_names == ("0", "1")
+    assert data.train.labels.tolist() == [1, 0, -1] * 50
+
+
+def test_settings_that_would_read_or_split_a_data_set_anew_are_refused(iris, tmp_path):
+    data = aae.data.from_arrays(*iris, validation=0.2)
+    changes = {
+        "test": 0.5,
+        "validation": 0.4,
+        "unlabelled": "setosa",
+        "image_size": 4,
+        "covariates": ["petal width (cm)"],
+    }
+    for key, value in changes.items():
+        with pytest.raises(
+            InputError, match=rf"^data\.{key} is .*; a Dataset is read and split already, expected no such"
+        ):
+            aae.train("demo", data, run=tmp_path, **{f"data__{key}": value})
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_value_everywhere_is_told(tmp_path, capsys):
+    aae.train("figure2a", data=np.ones((40, 4, 5)), run=tmp_path, epochs=1, device="cpu", **SMALL)
+    assert "warning: <arrays>: all values are the same; there is nothing to learn" in capsys.readouterr().err
+
+
+def test_what_is_drawn_is_checked(run, iris):
+    for draw, message in {
+        (lambda: run.sample(True)): "^n is True; expected 1 or more rows",
+        (lambda: run.sample_prior(-1)): "^n is -1; expected 1 or more rows",
+        (lambda: run.sample(1, random_state=-1)): "^random_state is -1; expected a whole number from 0",
+        (lambda: run.encode(iris[0], seed=-1)): "^seed is -1; expected a whole number from 0",
+        (lambda: run.encode(iris[0], seed=True)): "^seed is True; expected a whole number from 0",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            draw()
 
 
 def test_several_seeds_are_a_list(iris, tmp_path):
@@ -118,6 +198,11 @@ BAD = {
         {"data": (load_iris().data, np.full(150, np.datetime64("2020-01-01")))},
         r"labels: found values of type datetime64\[D\], expected whole numbers or text",
     ),
+    "the size of images": ({"data__image_size": 4}, r"data\.image_size is 4; rows from Python are taken as they are"),
+    "colours": ({"data__colour": True}, r"data\.colour is True; rows from Python are taken as they are"),
+    "no header": ({"data__header": False}, r"data\.header is False; rows from Python are taken as they are"),
+    "a fold": ({"data__fold": 2}, r"data\.fold is 2; rows from Python are taken as they are"),
+    "no labels": ({"data__labels": None}, r"data\.labels is not set; training\.classification needs labels"),
     "labels from a file": ({"data__labels_file": "y.npy"}, r"data\.labels_file is 'y\.npy'; rows from Python expect"),
 }
 

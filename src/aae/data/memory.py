@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from aae.data.columns import KindOption
 from aae.data.dataset import Dataset
 from aae.data.formats import Options, Parts, refuse
 from aae.data.frames import as_rows, is_frame, known_form
-from aae.data.labels import Names, is_unlabelled, label_values
+from aae.data.labels import UNLABELLED, Names, is_unlabelled, label_values
 from aae.data.loading import HandleUnknown, Missing, by_kind, hold_out_splits
 from aae.data.parquet import read_frame
 from aae.data.tables import DEFAULT_LABEL, finish_labels
@@ -53,7 +54,8 @@ def from_arrays(
         The columns of a data frame are read as those of a Parquet file: its index identifies rows, its column ``label``, or the
         one that `label_column` names, holds labels.
     labels : array-like, (n,), optional
-        Whole numbers or text; -1, NaN, None, NA and the empty text mark unlabelled rows (see `is_unlabelled`).
+        Whole numbers, true and false (classes 1 and 0) or text; -1, NaN, None, NA and the empty text mark unlabelled rows (see
+        `is_unlabelled`).
     name : str
         What to call it in messages.
     validation, test, label_column, id_column, ignore_columns, unlabelled, kinds, covariates, missing, handle_unknown, layer
@@ -114,6 +116,8 @@ def _labels(labels: Any) -> NDArray[Any]:
     if found.dtype.kind in "mM":
         raise InputError(f"labels: found values of type {found.dtype}, expected whole numbers or text")
     if found.dtype.kind not in "buifUS":
-        found = found.astype(object)
-        found[is_unlabelled(found)] = ""
+        found, missing = found.astype(object), is_unlabelled(found)
+        if all(isinstance(one, bool | np.bool_) for one in found[~missing]):  # 0 and 1, as without missing ones
+            return np.where(missing, UNLABELLED, found).astype(np.int64)
+        found[missing] = ""
     return found

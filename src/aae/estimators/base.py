@@ -289,10 +289,9 @@ class AdversarialEstimator(CheckedInput, PlottedModel, SavedModel):
         names = [str(name) for name in getattr(self, "feature_names_in_", ())]
         if self.verbose:
             print(f"{type(self).__name__}: scaling: {scaler.describe(names)}", file=sys.stderr)
-        concern = None
-        if self._loss_settings().corrupts:
-            concern = scaler.concern(float(self.input_noise))
-        elif self.input_noise not in (0, self._default("input_noise")):
+        corrupts = self._loss_settings().corrupts
+        concern = scaler.concern(float(self.input_noise) if corrupts else 0.0)
+        if concern is None and not corrupts and self.input_noise not in (0, self._default("input_noise")):
             concern = (
                 f"input_noise is {self.input_noise:g} and has no effect, as these losses are those of rows as they are; "
                 "losses='paper' has some of corrupted rows"

@@ -33,6 +33,11 @@ SHARED = (  # settings that rows from Python have as files do
     *("validation", "test", "label_column", "id_column", "ignore_columns", "unlabelled"),
     *("covariates", "missing", "handle_unknown", "layer"),
 )
+OF_FILES = ("header", "image_size", "fold", "colour")  # settings of files and folders alone
+OF_DATASETS = (  # settings that a Dataset leaves open, and how files are read that the run is used on
+    *("labels", "scaling", "missing"),
+    *("label_column", "id_column", "ignore_columns", "header", "layer"),
+)
 PSEUDO_ROWS = 10  # of each class, beside the labelled ones, where these say how frequent the classes are
 Source: TypeAlias = str | Path | Dataset | tuple[Any, Any] | Any
 """A name, a path, rows, (rows, labels), or a data set."""
@@ -71,6 +76,11 @@ def load_data(recipe: Recipe, source: Source | None = None) -> Dataset:
             rows, labels = source
         if d.labels_file is not None:
             raise InputError(f"data.labels_file is {d.labels_file!r}; rows from Python expect data=(rows, labels)")
+        for name in OF_FILES:
+            if getattr(d, name) not in (None, False) or (name == "header" and d.header is False):
+                raise InputError(
+                    f"data.{name} is {getattr(d, name)!r}; rows from Python are taken as they are, expected none"
+                )
         return datasets.from_arrays(rows, labels, **shared)
     labels_file = d.labels_file
     if source is not None and labels_file is not None and not Path(labels_file).exists():

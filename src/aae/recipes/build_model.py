@@ -119,6 +119,10 @@ def build_phases(recipe: Recipe, model: Model) -> list[Phase]:
         for phase in custom.phases(settings.module, settings.arguments, model):
             places = [index for index, other in enumerate(phases) if other.name == phase.name]
             phases[slice(places[0], places[0] + 1) if places else slice(len(phases), None)] = [phase]
+    name = "classification"
+    needed = name in recipe.training.named_optimizers and all(phase.name != name for phase in phases)
+    if needed and recipe.data.labels is None:
+        raise InputError("data.labels is not set; training.classification needs labels, expected a number or 'all'")
     return phases
 
 

@@ -162,7 +162,7 @@ def prepare(
         "rows": "uint8" if are_images(dataset.train.rows) else "float64" if scaling.needs_float64 else "float32",
         "scaling": scaling.record(),
         **({} if table is None else {"table": table.record()}),
-        "row_range": (low, high) if low < 0 or high > 1 else (0.0, 1.0),
+        "row_range": (low, high),
         "data": fingerprint(dataset),
         "training_rows": len(dataset.train),
         "device": describe_device(device, distributed.world_size),
@@ -214,17 +214,19 @@ def prepare(
 
     job = TrainingJob(trainer, folder, measure, *times)
     if distributed.is_main_process and not resume:
-        _report_scaling(recipe, scaling, dataset)
+        _report_scaling(recipe, scaling, dataset, constant=table is None and low == high)
     return PreparedRun(recipe, job, scaling, dataset.train.rows, metadata, torch_state(device))
 
 
-def _report_scaling(recipe: Recipe, scaling: Scaling, dataset: Dataset) -> None:
+def _report_scaling(recipe: Recipe, scaling: Scaling, dataset: Dataset, *, constant: bool) -> None:
     """Say on stderr how a table is scaled, and where nothing can be learnt from it like that."""
     if dataset.table is not None:
         print(f"note: columns: {dataset.table.describe()}", file=sys.stderr)
     if scaling.spread is not None:
         print(f"note: scaling: {scaling.describe(dataset.columns)}", file=sys.stderr)
     concern = scaling.concern(recipe.model.encoder.input_noise)
+    if constant and concern is None:
+        concern = "all values are the same; there is nothing to learn"
     if concern is not None:
         print(f"warning: {dataset.name}: {concern}", file=sys.stderr)
 

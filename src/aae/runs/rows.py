@@ -22,7 +22,7 @@ from aae.data.labels import check_labels, is_unlabelled, number_classes
 from aae.data.loading import encode_part
 from aae.data.reading import as_text
 from aae.data.values import NamedValues, for_rows, values_of
-from aae.errors import InputError, reason
+from aae.errors import InputError, note, reason
 from aae.model import Model
 from aae.recipes import Recipe
 from aae.recipes.build_data import Source, fingerprint, load_data
@@ -30,6 +30,7 @@ from aae.scaling import Scaling, last_inputs
 from aae.training.run_directory import RunDirectory
 
 BATCH = 1000  # rows pushed through the networks at once
+MANY = 10  # times larger or smaller than the training rows: images in another unit
 
 
 def read_table(metadata: Mapping[str, Any], where: str) -> Columns | None:
@@ -169,10 +170,16 @@ class StoredRows:
         return dataset
 
     @property
-    def image_range(self) -> tuple[float, float]:
-        """The stored values that are plotted black and white: the ends of those of the training rows."""
-        low, high = (0, 255) if self.metadata["rows"] == "uint8" else self.metadata.get("row_range") or (0, 1)
+    def value_range(self) -> tuple[float, float]:
+        """The lowest and highest value of the training rows; 0 and 255 of images of 8 bits."""
+        low, high = self.metadata.get("row_range") or (0, 1)
         return float(low), float(high)
+
+    @property
+    def image_range(self) -> tuple[float, float]:
+        """The stored values that are plotted black and white: 0 and 1, or the ends of `value_range` where it is beyond them."""
+        low, high = self.value_range
+        return (low, high) if low < 0 or high > 1 else (0.0, 1.0)
 
     def images(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Turn stored rows (n, *shape) into values in [0, 1] for plotting, by `image_range`."""
@@ -195,22 +202,33 @@ class StoredRows:
     def _check_range(self, rows: NDArray[Any], where: str) -> None:
         """Check that images, or numbers in their place, are in the units of those that the run was trained on.
 
+        A hundredth of the size, as 0 to 1 is of 0 to 255, is another unit, unless it is of 8 bits; so is ten times the size, and
+        for a run on images of 8 bits whatever is no such value. What is merely unusual is said.
+
         Raises
         ------
         InputError
-            If those were of 8 bits and these are not from 0 to 255, or these are of 8 bits and those were from 0 to 1.
+            If they are in other units.
         """
         if len(self.shape) < 2 or not rows.size:
             return
         low, high = (float(end) for end in (rows.min(), rows.max()))
-        if self.metadata["rows"] != "uint8":
-            if are_images(rows) and high > 1 and (self.metadata.get("row_range") or (0, high))[1] <= 1:
-                raise InputError(f"{where}: found images of 8 bits, 0 to 255; the run expects values from 0 to 1")
-        elif not are_images(rows) and low >= 0 and 0 < high <= 1:
-            raise InputError(f"{where}: found values from 0 to 1; the run expects images with values from 0 to 255")
-        elif low < 0 or high > 255:
-            found = f"values from {low:g} to {high:g}"
-            raise InputError(f"{where}: found {found}; the run expects images with values from 0 to 255")
+        start, end = self.value_range
+        size, usual = max(abs(low), abs(high)), max(abs(start), abs(end))
+        if not usual or not np.isfinite(size):
+            return
+        of_8_bits = are_images(rows)  # of which some are dark
+        beyond = self.metadata["rows"] == "uint8" and end == 255 and (low < 0 or high > 255)
+        if beyond or size >= MANY * usual or (not of_8_bits and low < high and size <= usual / MANY**2):
+            raise InputError(
+                f"{where}: found values from {low:g} to {high:g}; the run expects images with values from {start:g} to {end:g}"
+            )
+        far = max(start - low, high - end) > (end - start) / 2
+        if far or (low < high and size <= usual / (MANY**2 if of_8_bits else MANY)):
+            note(
+                f"{where}: found values from {low:g} to {high:g}, and the run was trained on images with values from "
+                f"{start:g} to {end:g}; expected the same unit"
+            )
 
     def _coded(self, rows: Any, table: Columns) -> NDArray[Any]:
         """Bring rows of a table by kind to numbers; columns are taken by name where they have names."""
@@ -340,8 +358,10 @@ class StoredRows:
     def _wanted_number(self, label: Any) -> int:
         """Number a class: by its name, or by its number where classes have names that are no numbers."""
         names = self.label_names if self.model.encodes and self.model.classifies else self.class_names
-        if isinstance(label, str) or str(label) in names or all(name.isdecimal() for name in names):
+        if isinstance(label, str) or str(label) in names:
             return self.label_index(str(label))
+        if all(name.isdecimal() for name in names):
+            return self.label_index(str(int(label) if isinstance(label, bool) else label))
         if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < len(names):
             raise InputError(f"label is {label!r}; expected one of: {', '.join(names)}, or 0 to {len(names) - 1}")
         return label

@@ -14,7 +14,7 @@ from aae.data.memory import SOURCE
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.recipes import Recipe
-from aae.recipes.build_data import Source, load_data
+from aae.recipes.build_data import OF_DATASETS, Source, load_data
 from aae.runs.recipe import read_recipe
 from aae.runs.run import Run
 from aae.runs.seeds import train_seeds
@@ -132,6 +132,12 @@ def train(
         known = isinstance(source, Dataset) and (
             isinstance(recipe, Recipe) or recipes.read(recipe).data.source == source.name
         )
+        if isinstance(source, Dataset):
+            for key, value in changes:
+                if key.startswith("data.") and value and key.split(".")[1] not in OF_DATASETS:
+                    raise InputError(
+                        f"{key} is {value!r}; a Dataset is read and split already, expected no such setting"
+                    )
         checked = read_recipe(recipe, changes, None if known else SOURCE)
         dataset = load_data(checked, source)
     runs = train_seeds(

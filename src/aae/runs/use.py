@@ -68,7 +68,7 @@ class TrainedModel(StoredRows):
             Codes (n, dim) by latent; the code of ``label`` is q(y|x).
         """
         model = self.autoencoder
-        noise = None if seed is None else Noise(seed, CODES, device=self.device)
+        noise = None if seed is None else Noise(_checked_seed(seed, "seed"), CODES, device=self.device)
         parts = [model.encode(batch, noise) for batch in self._batches(rows)]
         codes = {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in model.latents}
         return {name: finite_rows(code, "the code") for name, code in codes.items()}
@@ -271,12 +271,10 @@ class TrainedModel(StoredRows):
         Raises
         ------
         InputError
-            If the model knows no labels, `label` is out of range or `n` smaller than 1.
+            If the model knows no labels, `label` is out of range, `n` smaller than 1, or `random_state` no such thing.
         """
         model = self.generative
-        if not isinstance(n, int | np.integer) or n < 1:
-            raise InputError(f"n is {n}; expected 1 or more rows")
-        seed = _seed(random_state)
+        n, seed = _count(n), _seed(random_state)
         noise = Noise(seed, SAMPLES, device=self.device)
         labels = None if label is None else torch.from_numpy(self._wanted(label, n)).to(self.device)
         with seeded(seed, self.device):
@@ -289,6 +287,7 @@ class TrainedModel(StoredRows):
     @torch.no_grad()
     def sample_prior(self, n: int, seed: int = 0, latent: str = "style") -> NDArray[np.float32]:
         """Draw codes (n, dim) from the prior of one latent."""
+        n, seed = _count(n), _checked_seed(seed, "seed")
         noise = Noise(seed, SAMPLES, device=self.device)
         with seeded(seed, self.device):
             codes: NDArray[np.float32] = self.autoencoder.latent(latent).prior.sample(n, None, noise).cpu().numpy()
@@ -308,10 +307,24 @@ class TrainedModel(StoredRows):
         return torch.from_numpy(given).to(self.device)
 
 
+def _count(n: Any) -> int:
+    """Check how many rows are wanted."""
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise InputError(f"n is {n!r}; expected 1 or more rows")
+    return int(n)
+
+
+def _checked_seed(seed: Any, name: str) -> int:
+    """Check a seed."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError(f"{name} is {seed!r}; expected a whole number from 0")
+    return int(seed)
+
+
 def _seed(random_state: int | np.random.RandomState | None) -> int:
     """Return a seed, or draw one from what scikit-learn takes as a random state."""
-    if isinstance(random_state, int | np.integer):
-        return int(random_state)
-    from sklearn.utils import check_random_state  # slow to import, needed only here
+    if random_state is None or isinstance(random_state, np.random.RandomState):
+        from sklearn.utils import check_random_state  # slow to import, needed only here
 
-    return int(check_random_state(random_state).randint(2**31 - 1))
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    return _checked_seed(random_state, "random_state")
