@@ -298,3 +298,14 @@ def test_wide_frames_of_polars_are_looked_at_once(monkeypatch):
     monkeypatch.setattr(pl.DataFrame, "columns", property(lambda self: looks.append(1) or names.fget(self)))
     aae.AAE(2, epochs=1, hidden_layer_sizes=(4,), discriminator_layer_sizes=(4,)).fit(frame)
     assert len(looks) < 60
+
+
+@pytest.mark.parametrize("library", ["pandas", "arrow"])
+def test_a_column_that_occurs_twice_is_named(library):
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    model = aae.AAE(2, **TINY).fit(frame)
+    twice = frame.set_axis(list("aacd"), axis=1)
+    given = twice if library == "pandas" else pa.table(list(map(pa.array, X.T)), names=list("aacd"))
+    for use in (model.transform, model.score_samples, aae.AAE(2, **TINY).fit):
+        with pytest.raises(InputError, match="^X: found 2 columns called 'a', expected each name once$"):
+            use(given)

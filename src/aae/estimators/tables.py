@@ -58,8 +58,10 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
         check_form(X)
         if reset:
             self._describe(X, covariates, hint)
-        elif self._frame is not None and is_frame(X):
-            _check_names(list(X.columns), self._frame[1])
+        elif is_frame(X):
+            values_of(X, "X")  # whose columns have each name once
+            if self._frame is not None:
+                _check_names(list(X.columns), self._frame[1])
         masks = getattr(self, "missing", "error") == "mask"
         checks = {
             "dtype": DTYPES,
