@@ -51,7 +51,7 @@ def test_minutes_of_processors_are_shown_where_they_were_measured():
     assert [line.split(" | ")[column] for line in shown[2:]] == ["6.0", ""]
     gpu = timed | {"device": "NVIDIA H200", "wall_seconds": [24.0, 36.0, 30.0], "seeds": [0, 1, 2]}
     (row,) = tables.TABLES["errors"].markdown([gpu, timed]).splitlines()[2:]
-    assert row.split(" | ")[column] == "0.5 of NVIDIA H200"
+    assert row.split(" | ")[column] == "0.5 (H200)"
 
 
 def test_the_short_profile_lists_what_has_its_length_seeds_and_data():

@@ -91,7 +91,8 @@ def _core_minutes(result: dict[str, Any]) -> str:
     """Write the mean over seeds of the minutes that processors worked on a training, where it was measured, or a GPU did."""
     if " threads" not in result["device"]:
         wall = result.get("wall_seconds") or []
-        return f"{sum(wall) / len(wall) / 60:.1f} of {result['device']}" if wall else ""
+        model = re.sub(r"^NVIDIA | \d+GB.*$", "", result["device"])
+        return f"{sum(wall) / len(wall) / 60:.1f} ({model})" if wall else ""
     measured = [seconds for seconds in result.get("cpu_seconds") or [] if seconds is not None]
     return f"{sum(measured) / len(measured) / 60:.1f}" if measured else ""
 
