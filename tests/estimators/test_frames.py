@@ -307,5 +307,5 @@ def test_a_column_that_occurs_twice_is_named(library):
     twice = frame.set_axis(list("aacd"), axis=1)
     given = twice if library == "pandas" else pa.table(list(map(pa.array, X.T)), names=list("aacd"))
     for use in (model.transform, model.score_samples, aae.AAE(2, **TINY).fit):
-        with pytest.raises(InputError, match="^X: found 2 columns called 'a', expected each name once$"):
+        with pytest.raises(InputError, match=r"^X: found 2 columns called 'a', expected each name once$"):
             use(given)
