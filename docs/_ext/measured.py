@@ -32,8 +32,8 @@ RESULTS = Path(__file__).parents[2] / "results"
 
 
 def table(name: str, recipes: str | None = None, folder: Path = RESULTS) -> str:
-    """Write one of `aae.reproduction.tables.TABLES` as Markdown, of the recipes that match a regular expression."""
-    shown = tables.TABLES[name]
+    """Write one of `aae.reproduction.tables.TABLES` as Markdown, without titles, of recipes that match a regular expression."""
+    shown = dataclasses.replace(tables.TABLES[name], titled=False)
     if recipes is not None:
         shown = dataclasses.replace(shown, recipes=recipes)
     return shown.markdown(results.read(folder))
@@ -58,7 +58,9 @@ def comparison(name: str, task: str, folder: Path = RESULTS) -> str:
     made = tables.markdown(["method", *(describe(measure).heading for measure in measures)], rows)
     versions = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
     rows_of = "the 8x8 digits" if found["data"] == "digits" else found["data"]
-    seeds = f"{len(found['seeds'])} seeds, mean ± standard deviation, {found['split']} rows of {rows_of}"
+    count = len(found["seeds"])
+    seeds = "one seed" if count == 1 else f"{count} seeds, mean ± standard deviation"
+    seeds = f"{seeds}, {found['split']} rows of {rows_of}"
     return f"{made}\n\n*{seeds}; {versions}. Made by `{found['command']}`.*"
 
 
@@ -225,7 +227,10 @@ class Measured(SphinxDirective):
         """Parse the Markdown table in place."""
         for path in sorted(RESULTS.glob("*.json")):
             self.env.note_dependency(str(path))
-        return self.parse_text_to_nodes(table(self.arguments[0], self.options.get("recipes")))
+        made = self.parse_text_to_nodes(table(self.arguments[0], self.options.get("recipes")))
+        for node in (found for one in made for found in one.findall(nodes.table)):
+            node["classes"].append("measured")
+        return made
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

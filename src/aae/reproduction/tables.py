@@ -43,6 +43,8 @@ class ResultTable:
         Whether the metric ``NAME_baseline`` stands in brackets behind each value.
     epochs : int, optional
         The most that a run may have, where rows are compared that were trained equally long.
+    titled : bool
+        Whether the titles of the recipes stand beside their names.
     """
 
     recipes: str
@@ -50,12 +52,13 @@ class ResultTable:
     paper: str | None = None
     baseline: bool = False
     epochs: int | None = None
+    titled: bool = True
 
     def markdown(self, results: Sequence[dict[str, Any]]) -> str:
         """Write the table; of runs that differ in length and seeds alone the longest, of these that with most seeds."""
-        paper = ["paper"] if self.paper else []
-        headings = [describe(name).heading for name in self.columns]
-        titles = ["recipe", "what", *headings, *paper, "epochs", "seeds", "core-minutes a seed", "data"]
+        headings = self._with_paper([describe(name).heading for name in self.columns], "paper")
+        what = ["what"] if self.titled else []
+        titles = ["recipe", *what, *headings, "epochs", "seeds", "core-minutes a seed", "data"]
         longest = {
             (result["recipe"], result["data"]): result
             for result in sorted(results, key=lambda result: (result["epochs"], len(result["seeds"])))
@@ -66,6 +69,13 @@ class ResultTable:
         rows = [self._row(result) for _, result in sorted(longest.items())]
         return markdown(titles, rows) if rows else "Not measured yet."
 
+    def _with_paper(self, cells: list[str], number: str) -> list[str]:
+        """Put what belongs to the paper right behind the metric that it is beside."""
+        if self.paper is None:
+            return cells
+        place = self.columns.index(self.paper) + 1
+        return [*cells[:place], number, *cells[place:]]
+
     def _row(self, result: dict[str, Any]) -> list[str]:
         metrics = result["metrics"]
         cells = []
@@ -73,13 +83,12 @@ class ResultTable:
             text = with_std(metrics[name], describe(name).digits) if name in metrics else ""
             compared = metrics.get(f"{name}_baseline") if self.baseline else None
             cells.append(f"{text} ({describe(name).number(compared['mean'])})" if compared else text)
-        if self.paper is not None:
-            number = result["paper"].get(self.paper)
-            cells.append("" if number is None else describe(self.paper).number(number))
+        number = None if self.paper is None else result["paper"].get(self.paper)
+        shown = "" if number is None else describe(self.paper or "").number(number)
         return [
             f"`{result['recipe']}`",
-            result["title"],
-            *cells,
+            *([result["title"]] if self.titled else []),
+            *self._with_paper(cells, shown),
             str(result["epochs"]),
             str(len(result["seeds"])),
             _core_minutes(result),
