@@ -44,6 +44,17 @@ def test_of_runs_that_differ_in_length_the_longest_is_shown_for_each_data_set():
     assert [(row[2], row[5]) for row in rows] == [("5.00", "7"), ("3.00", "50")]
 
 
+def test_the_summary_has_the_paper_its_model_and_ours_in_a_line():
+    theirs = result("table2-mnist-100", 50, 3.2)
+    ours = result("table2-mnist-100-consistent", 40, 1.3, seeds=2) | {"cpu_seconds": [300.0, 420.0], "paper": {}}
+    (row,) = tables.summary([theirs, result("table2-mnist-100", 9, 8.0), ours, ours | {"data": "digits"}]).splitlines()[
+        2:
+    ]
+    cells = ["MNIST, 100 labels: test error, %", "1.90", "3.20", "50", "1.30 ± 0.00", "40", "6.0"]
+    assert row == f"| {' | '.join(cells)} | `table2-mnist-100-consistent` |"
+    assert tables.summary([theirs]) == "Not measured yet."
+
+
 def test_minutes_of_processors_are_shown_where_they_were_measured():
     timed = result("table2-mnist-100", 40, 1.4) | {"cpu_seconds": [300.0, None, 420.0]}
     shown = tables.TABLES["errors"].markdown([timed, result("table2-mnist-1000", 40, 1.2)]).splitlines()

@@ -59,14 +59,14 @@ class ResultTable:
         headings = self._with_paper([describe(name).heading for name in self.columns], "paper")
         what = ["what"] if self.titled else []
         titles = ["recipe", *what, *headings, "epochs", "seeds", "core-minutes a seed", "data"]
-        longest = {
-            (result["recipe"], result["data"]): result
-            for result in sorted(results, key=lambda result: (result["epochs"], len(result["seeds"])))
+        listed = [
+            result
+            for result in results
             if re.fullmatch(self.recipes, result["recipe"])
             and self.columns[0] in result["metrics"]
             and result["epochs"] <= (self.epochs or result["epochs"])
-        }
-        rows = [self._row(result) for _, result in sorted(longest.items())]
+        ]
+        rows = [self._row(result) for _, result in sorted(_longest(listed).items())]
         return markdown(titles, rows) if rows else "Not measured yet."
 
     def _with_paper(self, cells: list[str], number: str) -> list[str]:
@@ -94,6 +94,12 @@ class ResultTable:
             _core_minutes(result),
             result["data"],
         ]
+
+
+def _longest(results: Sequence[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Find by recipe and data set the longest run, of equally long ones that with most seeds."""
+    ordered = sorted(results, key=lambda result: (result["epochs"], len(result["seeds"])))
+    return {(result["recipe"], result["data"]): result for result in ordered}
 
 
 def _core_minutes(result: dict[str, Any]) -> str:
@@ -197,6 +203,36 @@ TABLES = {
 }
 
 
+SUMMARY = (
+    ("MNIST, 100 labels", "test_error_percent", "table2-mnist-100", "table2-mnist-100-consistent"),
+    ("MNIST, 1000 labels", "test_error_percent", "table2-mnist-1000", "table2-mnist-1000-consistent"),
+    ("MNIST, all labels", "test_error_percent", "table2-mnist-all", "table2-mnist-all-consistent"),
+    ("16 clusters of MNIST", "clustering_error_percent", "table3-16", "table3-16-consistent"),
+    ("30 clusters of MNIST", "clustering_error_percent", "table3-30", "table3-30-consistent"),
+    ("MNIST in 2 dimensions, 100 labels", "test_error_percent", "figure11b", "figure11b-consistent"),
+    ("MNIST in 2 dimensions, 1000 labels", "test_error_percent", "figure11a", "figure11a-consistent"),
+    ("MNIST in 10 dimensions, 100 labels", "test_error_percent", "figure11d", "figure11d-consistent"),
+    ("MNIST, 8-D Gaussian code", "parzen_log_likelihood_nats", "table1-mnist", "table1-mnist-tuned"),
+)
+"""What the paper measured, by which metric, and the recipes that measure it: the paper's, and ours that is the best."""
+
+
+def summary(results: Sequence[dict[str, Any]]) -> str:
+    """Write the paper's numbers beside those of its models as they are, and of ours, which have more than the paper has."""
+    longest = _longest([result for result in results if result["data"] == "mnist"])
+    rows = []
+    for what, metric, *both in SUMMARY:
+        known, (theirs, ours) = describe(metric), (longest.get((recipe, "mnist")) for recipe in both)
+        if theirs is None or ours is None:
+            continue
+        row = [f"{what}: {known.heading}", known.number(theirs["paper"][metric])]
+        for result in (theirs, ours):
+            row += [with_std(result["metrics"][metric], known.digits), str(result["epochs"])]
+        rows.append([*row, _core_minutes(ours), f"`{ours['recipe']}`"])
+    titles = ["what", "paper", "its model here", "epochs", "ours", "epochs", "core-minutes a seed", "recipe"]
+    return markdown(titles, rows) if rows else "Not measured yet."
+
+
 def short_profile(results: Sequence[dict[str, Any]]) -> str:
     """Write what ``aae reproduce all --profile short`` measured: the paper's numbers beside ours, and the minutes of training."""
     found = {(result["recipe"], result["epochs"], len(result["seeds"]), result["data"]): result for result in results}
@@ -288,7 +324,12 @@ def renew(document: str, folder: Path) -> str:
     results = read(folder)
     written = {name: table.markdown(results) for name, table in TABLES.items()}
     estimates = read(folder / "parzen", ParzenResult)
-    written |= {"short": short_profile(results), "samples": many_samples(estimates), "folds": of_folds(estimates)}
+    written |= {
+        "summary": summary(results),
+        "short": short_profile(results),
+        "samples": many_samples(estimates),
+        "folds": of_folds(estimates),
+    }
     written |= {name: claim.markdown(written[name]) for name, claim in claims.read().items()}
     written |= blocks(PICTURES)
     for name, table in written.items():
