@@ -77,7 +77,7 @@ def load_data(recipe: Recipe, source: Source | None = None) -> Dataset:
         if d.labels_file is not None:
             raise InputError(f"data.labels_file is {d.labels_file!r}; rows from Python expect data=(rows, labels)")
         for name in OF_FILES:
-            if getattr(d, name) not in (None, False) or (name == "header" and d.header is False):
+            if getattr(d, name) != type(d).model_fields[name].default:
                 raise InputError(
                     f"data.{name} is {getattr(d, name)!r}; rows from Python are taken as they are, expected none"
                 )
