@@ -52,14 +52,6 @@ from aae.reproduction.results import summarize
 
 LABELS_PER_CLASS = 5
 Array = NDArray[Any]
-PAPER: dict[str, Any] = {  # the paper's losses alone, and what suits them
-    "losses": "paper",
-    "batch_norm": "all",
-    "discriminator_layer_sizes": (200, 200),
-    "discriminator_noise": 0.0,
-    "batch_size": 50,
-    "learning_rate": 0.001,
-}
 Measured = tuple[str, str, dict[str, float]]
 """Task, method, and its measures for one seed."""
 
@@ -125,7 +117,7 @@ def classification(digits: Digits, seed: int) -> Iterator[Measured]:
 def clustering(digits: Digits, seed: int) -> Iterator[Measured]:
     """How well clusters found without labels fit the labels."""
     for clusters in (10, 16):
-        ours = aae.AAEClusterer(n_clusters=clusters, random_state=seed, **PAPER).fit(digits.train)
+        ours = aae.AAEClusterer(n_clusters=clusters, random_state=seed).fit(digits.train)
         means = KMeans(clusters, n_init=10, random_state=seed).fit(digits.train)
         mixture = best(
             [
@@ -194,10 +186,8 @@ def embedding(digits: Digits, seed: int) -> Iterator[Measured]:
         return knn_accuracy_percent(model.transform(digits.train), digits.labels, model.transform(rows), truth)
 
     methods: dict[str, list[Any]] = {
-        "AAEEmbedding": [aae.AAEEmbedding(random_state=seed, input_noise=0.1, **PAPER).fit(digits.train)],
-        "AAEEmbedding, 5 labels per class": [
-            aae.AAEEmbedding(random_state=seed, input_noise=0.1, **PAPER).fit(digits.train, few)
-        ],
+        "AAEEmbedding": [aae.AAEEmbedding(random_state=seed).fit(digits.train)],
+        "AAEEmbedding, 5 labels per class": [aae.AAEEmbedding(random_state=seed).fit(digits.train, few)],
         **neighbour_maps(digits, few, seed),
         "PCA": [PCA(2).fit(digits.train)],
         "Isomap": [Isomap(n_neighbors=k).fit(digits.train) for k in (5, 10, 20)],
