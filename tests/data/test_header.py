@@ -103,3 +103,16 @@ def test_words_are_names_even_where_the_option_says_otherwise(tmp_path):
     (tmp_path / "t.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match=r"line 1, column '0': found 'a', expected a number"):
         load(str(tmp_path / "t.csv"), header=False)
+
+
+def test_columns_without_names_are_called_by_their_numbers(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("".join(f"{k},{k * 1.5},{k % 2}\n" for k in range(20)))
+    by_number = load(path, id_column=0, label_column=2, header=False)
+    by_text = load(path, id_column="0", label_column="2", header=False)
+    assert np.array_equal(by_number.train.rows, by_text.train.rows)
+    assert by_number.shape == (1,)
+    for ignored in (0, [0, 1]):
+        left = load(path, ignore_columns=ignored, header=False)
+        assert left.shape == (2 if ignored == 0 else 1,)
+    assert np.array_equal(read_rows(path, label_column=2, header=False).labels, np.arange(20) % 2)

@@ -1,5 +1,7 @@
 """No label means the same everywhere, and no label is mistaken for another."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -7,6 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from aae.data import from_arrays, load, read_rows
 from aae.data.labels import check_labels, is_unlabelled, number_classes, read_texts
 from aae.errors import InputError, InputWarning
 
@@ -103,3 +106,17 @@ def test_missing_labels_among_floats_are_unlabelled():
     assert check_labels(np.array([1.0, np.nan, -1, 0]), 4, "y").tolist() == [1, -1, -1, 0]
     assert check_labels(np.array([b"a ", b"nan"]), 2, "y").tolist() == ["a", ""]
     assert check_labels(np.array([[3], [9]], np.uint8), 2, "y", unlabelled=9).tolist() == [3, -1]
+
+
+def test_a_name_of_no_label_that_no_label_has_is_told(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,label\n" + "".join(f"{k},{('x', 'y', 'unlabelled')[k % 3]}\n" for k in range(30)))
+    with pytest.warns(InputWarning, match=r"t\.csv: unlabelled is 'unlabeled', and no label is$"):
+        data = load(path, unlabelled="unlabeled")
+    assert data.class_names == ("unlabelled", "x", "y")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load(path, unlabelled="unlabelled").class_names == ("x", "y")
+        read_rows(path, unlabelled="never")
+    with pytest.warns(InputWarning, match=r"<arrays>: unlabelled is '9', and no label is$"):
+        from_arrays(np.eye(4), [0, 1, 0, 1], unlabelled=9)

@@ -309,3 +309,37 @@ def test_a_column_that_occurs_twice_is_named(library):
     for use in (model.transform, model.score_samples, aae.AAE(2, **TINY).fit):
         with pytest.raises(InputError, match=r"^X: found 2 columns called 'a', expected each name once$"):
             use(given)
+
+
+MIXED = [[float(a), "ab"[k % 2], float(b)] for k, (a, b) in enumerate(X[:, :2])]
+
+
+@pytest.mark.parametrize("maker", [aae.AAE, aae.SemiSupervisedAAE, aae.AAEClusterer])
+def test_lists_of_rows_with_text_have_the_columns_of_an_array_of_objects(maker):
+    labels = [HALF] if maker is aae.SemiSupervisedAAE else []
+    kinds = {"columns": {1: "categorical"}}
+    fitted = [maker(**kinds, **TINY).fit(rows, *labels) for rows in (MIXED, np.array(MIXED, object))]
+    assert [column.kind for column in fitted[0].columns_.columns] == ["numerical", "categorical", "numerical"]
+    assert np.array_equal(*(model.encode(MIXED)["style"] for model in fitted))
+
+
+def test_a_gap_in_a_list_of_rows_is_a_gap():
+    model = aae.AAE(2, columns={1: "categorical"}, missing="mask", **TINY).fit(MIXED)
+    gappy = [[1.0, float("nan"), 2.0], [float("nan"), "a", 1.0]]
+    assert np.isfinite(model.transform(gappy)).all()
+
+
+def test_tensors_of_bfloat16_are_rows():
+    rows = torch.from_numpy(X).bfloat16()
+    model = aae.AAE(2, **TINY).fit(rows)
+    assert np.array_equal(model.transform(rows), model.transform(rows.float().numpy()))
+
+
+@pytest.mark.parametrize("use", ["reconstruct", "decode", "interpolate"])
+def test_labels_that_the_decoder_does_not_see_are_refused(use):
+    model = aae.SemiSupervisedAAE(**TINY).fit(X, HALF)
+    given = {"reconstruct": (X, Y), "decode": (model.encode(X), Y), "interpolate": (X[0], X[1], 3, 1)}[use]
+    with pytest.raises(
+        InputError, match=r"^y: found labels; the decoder of this model sees codes alone, expected none$"
+    ):
+        getattr(model, use)(*given)

@@ -151,7 +151,7 @@ def test_labels_beside_missing_or_masked_ones_stay_what_they_are(labels, classes
     model = aae.SemiSupervisedAAE(2, **SMALL).fit(ROWS, labels)
     assert model.classes_.tolist() == classes
     data = aae.data.from_arrays(ROWS, labels)
-    assert list(data.class_names) == [str(one) for one in classes]
+    assert list(data.class_names) == [str(int(one) if isinstance(one, bool) else one) for one in classes]
 
 
 @pytest.mark.parametrize("form", [list, pl.Series, pd.Series, lambda values: np.array(values, object)])

@@ -16,6 +16,7 @@ from aae.anomaly_score import AnomalyScore
 from aae.cli import main
 from aae.errors import InputError, InputWarning
 from aae.priors import Gaussian, GaussianMixture
+from aae.runs.likelihood import parzen
 from aae.runs.plot import plot
 from aae.runs.run import Run
 
@@ -424,3 +425,41 @@ def test_numbers_that_are_names_of_classes_are_no_places(iris, tmp_path):
     np.testing.assert_array_equal(run.sample(3, 1, random_state=0), run.sample(3, "1", random_state=0))
     with pytest.raises(InputError, match="label is '0'; expected one of: 1, 2, 3"):
         run.sample(3, 0)
+
+
+@pytest.mark.parametrize("use", ["reconstruct", "interpolate"])
+def test_labels_that_the_decoder_does_not_see_are_refused(run, iris, use):
+    rows = iris[0].to_numpy()
+    given = {"reconstruct": (rows, ["setosa"] * 150), "interpolate": (rows[0], rows[1], 3, "setosa")}[use]
+    with pytest.raises(
+        InputError, match=r"^labels: found some; the decoder of this run sees codes alone, expected none$"
+    ):
+        getattr(run, use)(*given)
+
+
+def test_tensors_of_bfloat16_are_rows(run, iris):
+    rows = torch.from_numpy(iris[0].to_numpy()).bfloat16()
+    assert np.array_equal(run.transform(rows), run.transform(rows.float().numpy()))
+
+
+def test_a_parzen_window_is_for_rows_of_numbers(iris, tmp_path):
+    table, kinds = iris[0].assign(colour=["red", "blue", "green"] * 50), {"data__columns": {"colour": "categorical"}}
+    with pytest.raises(InputError, match=r"^evaluation\.parzen_samples is 50; a Parzen window is for rows of numbers"):
+        aae.train("generate", table, run=tmp_path / "no", evaluation__parzen_samples=50, epochs=1, **kinds, **SMALL)
+    assert not (tmp_path / "no").exists()
+    trained = aae.train("generate", table, run=tmp_path / "kinds", epochs=1, **kinds, **SMALL)
+    with pytest.raises(
+        InputError, match=r"kinds: found columns of other kinds .*; a Parzen window is for rows of numbers"
+    ):
+        parzen(trained, trained.load_data(), trained.load_data().test, 50)
+
+
+def test_settings_of_labels_that_no_loss_sees_are_told(tmp_path, capsys):
+    rows, classes = load_iris(return_X_y=True)
+    settings = {"data__labels": 30, "training__labelled_batch_size": 7, "training__losses__classification": 5}
+    aae.train("generate", (rows, classes), run=tmp_path / "some", epochs=1, **settings, **SMALL)
+    told = capsys.readouterr().err
+    for key in settings:
+        assert f"note: {key.replace('__', '.')} is not used: no loss of this model sees labels" in told
+    aae.train("classify", (rows, classes), run=tmp_path / "all", epochs=1, **settings, **SMALL)
+    assert "is not used" not in capsys.readouterr().err

@@ -43,6 +43,10 @@ def _covariates(given: list[str] | None) -> dict[str, str] | None:
     for one in given:
         if "=" not in one:
             raise InputError(f"--covariate is {one!r}; expected NAME=VALUE")
+    names = [one.split("=", 1)[0] for one in given]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"--covariate: found {names.count(twice)} values of {twice!r}, expected one")
     return dict(one.split("=", 1) for one in given)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -17,6 +17,8 @@ from aae.data.checks import Part
 from aae.data.labels import Names
 from aae.data.reading import as_text
 from aae.errors import InputError
+
+ColumnNames: TypeAlias = str | int | Sequence[str | int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +160,16 @@ def expected() -> str:
 def expected_labels() -> str:
     """Say which files of labels can be read."""
     return f"expected {_list(known.files for known in FORMATS if known.read_labels)}"
+
+
+def column_name(column: str | int | None) -> str | None:
+    """Return the name of a column that is given by its name or, in a table without names, by its number."""
+    return None if column is None else str(column)
+
+
+def column_names(columns: ColumnNames) -> str | tuple[str, ...]:
+    """Return the names of one column or of several, as `column_name`."""
+    return str(columns) if isinstance(columns, str | int) else tuple(map(str, columns))
 
 
 def refuse(source: object, options: Options, applying: Iterable[str]) -> None:

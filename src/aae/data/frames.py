@@ -23,13 +23,19 @@ def is_frame(values: Any) -> bool:
 def known_form(values: Any, where: str = "rows") -> Any:
     """Return tables of Arrow and structured arrays as data frames, sparse tensors as dense ones, and other rows as they are.
 
+    Tensors of bfloat16, which NumPy does not know, become float32, and lists of rows with text beside numbers an array of
+    objects: NumPy would make text of all.
+
     Raises
     ------
     InputError
         If they are none yet, as in a lazy frame or one of Dask, or dictionaries.
     """
-    if isinstance(values, Tensor) and values.layout != torch.strided:
-        return values.to_dense()
+    if isinstance(values, Tensor):
+        values = values.to_dense() if values.layout != torch.strided else values
+        return values.detach().float() if values.dtype == torch.bfloat16 else values
+    if _is_table_of_lists(values) and any(isinstance(value, str) for row in values for value in row):
+        return np.array(values, dtype=object)
     if is_frame(values) or hasattr(values, "toarray"):
         return values
     if hasattr(values, "collect_schema"):
@@ -45,6 +51,11 @@ def known_form(values: Any, where: str = "rows") -> Any:
 
         return pandas.DataFrame.from_records(values)
     return values
+
+
+def _is_table_of_lists(values: Any) -> bool:
+    lists = isinstance(values, list | tuple) and all(isinstance(row, list | tuple) for row in values)
+    return lists and len(set(map(len, values))) == 1
 
 
 def one_row(values: Any) -> Any:

@@ -16,7 +16,19 @@ from aae.data import readers as readers  # which register themselves
 from aae.data.checks import Part, check_parts
 from aae.data.columns import CodedRows, Columns, KindOption, named_places
 from aae.data.dataset import Dataset, Split
-from aae.data.formats import FORMATS, Options, Parts, expected, expected_labels, find, list_some, refuse
+from aae.data.formats import (
+    FORMATS,
+    ColumnNames,
+    Options,
+    Parts,
+    column_name,
+    column_names,
+    expected,
+    expected_labels,
+    find,
+    list_some,
+    refuse,
+)
 from aae.data.labels import Names
 from aae.data.reading import check_regular, damaged, local_path
 from aae.data.splits import hold_out
@@ -33,10 +45,10 @@ def load(
     *,
     validation: int | float = 0,
     test: int | float = 0.2,
-    label_column: str | None = None,
+    label_column: str | int | None = None,
     labels: str | Path | None = None,
-    id_column: str | None = None,
-    ignore_columns: str | Sequence[str] = (),
+    id_column: str | int | None = None,
+    ignore_columns: ColumnNames = (),
     header: bool | None = None,
     unlabelled: Names = None,
     image_size: int | None = None,
@@ -68,15 +80,15 @@ def load(
     test : int or float
         Held out of your own data in the same way, before `validation`; 0 for no test split. Without effect where the
         source has a test split of its own.
-    label_column : str, optional
+    label_column : str or int, optional
         The column of labels of a table: whole numbers or text. A column ``label`` is taken by itself. In a table without a line
         of names it is called by its number, counted from 0.
     labels : str or Path, optional
         A ``.npy`` file, or a table of one column, with the label of every row, for a source that has no labels of its own.
-    id_column : str, optional
+    id_column : str or int, optional
         The column of a table that identifies its rows. It is not learnt from, and is written beside results. The index of
         pandas in a Parquet file is one by itself.
-    ignore_columns : str or sequence of str
+    ignore_columns : str, int or sequence of them
         Columns of a table that are left out.
     header : bool, optional
         Whether the first line of a CSV or TSV file names its columns; by default that is found out.
@@ -120,9 +132,9 @@ def load(
         Data that could be read in more than one way, or files that are not read.
     """
     options = Options(
-        label_column=label_column,
-        id_column=id_column,
-        ignore_columns=ignore_columns,
+        label_column=column_name(label_column),
+        id_column=column_name(id_column),
+        ignore_columns=column_names(ignore_columns),
         header=header,
         unlabelled=unlabelled,
         image_size=image_size,
@@ -258,9 +270,9 @@ def hold_out_splits(
 def read_rows(
     path: str | Path,
     *,
-    label_column: str | None = None,
-    id_column: str | None = None,
-    ignore_columns: str | Sequence[str] = (),
+    label_column: str | int | None = None,
+    id_column: str | int | None = None,
+    ignore_columns: ColumnNames = (),
     header: bool | None = None,
     unlabelled: Names = None,
     shape: tuple[int, ...] | None = None,
@@ -312,9 +324,9 @@ def read_rows(
     if not path.exists():
         raise InputError(f"{path}: found no such file or folder, {expected()}")
     options = Options(
-        label_column=label_column,
-        id_column=id_column,
-        ignore_columns=ignore_columns,
+        label_column=column_name(label_column),
+        id_column=column_name(id_column),
+        ignore_columns=column_names(ignore_columns),
         header=header,
         unlabelled=unlabelled,
         image_size=image_size,

@@ -14,7 +14,7 @@ from aae.data.anndata import as_part, is_anndata
 from aae.data.checks import Part
 from aae.data.columns import KindOption
 from aae.data.dataset import Dataset
-from aae.data.formats import Options, Parts, refuse
+from aae.data.formats import ColumnNames, Options, Parts, column_name, column_names, refuse
 from aae.data.frames import as_rows, is_frame, known_form
 from aae.data.labels import UNLABELLED, Names, is_unlabelled, label_values
 from aae.data.loading import HandleUnknown, Missing, by_kind, hold_out_splits
@@ -33,9 +33,9 @@ def from_arrays(
     name: str = SOURCE,
     validation: int | float = 0,
     test: int | float = 0.2,
-    label_column: str | None = None,
-    id_column: str | None = None,
-    ignore_columns: str | Sequence[str] = (),
+    label_column: str | int | None = None,
+    id_column: str | int | None = None,
+    ignore_columns: ColumnNames = (),
     unlabelled: Names = None,
     kinds: KindOption = "auto",
     covariates: str | Sequence[str] = (),
@@ -73,9 +73,9 @@ def from_arrays(
         options that do not apply.
     """
     options = Options(
-        label_column=label_column,
-        id_column=id_column,
-        ignore_columns=ignore_columns,
+        label_column=column_name(label_column),
+        id_column=column_name(id_column),
+        ignore_columns=column_names(ignore_columns),
         unlabelled=unlabelled,
         kinds=kinds,
         covariates=(covariates,) if isinstance(covariates, str) else tuple(covariates),

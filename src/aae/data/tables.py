@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from aae.data.checks import Part
 from aae.data.formats import SPLITS, Format, Options, Parts, ends_with, list_some, visible
-from aae.data.labels import Names, is_unlabelled, read_texts
+from aae.data.labels import Names, is_unlabelled, names_of, read_texts
 from aae.data.reading import readable_name, require_memory
 from aae.errors import InputError, note, unknown
 
@@ -231,7 +231,7 @@ def table_format(
     def read_labels(path: Path, options: Options) -> NDArray[Any]:
         table = read_file(path, replace(options, labels_only=True))
         assert table.labels is not None
-        return finish_labels([table.labels], options.unlabelled, str(path))
+        return finish_labels([table.labels], options.unlabelled, str(path), training=not options.whole)
 
     return Format(
         name=f"{name} files",
@@ -309,7 +309,7 @@ def _join(path: Path, files: Sequence[Path], tables: Sequence[TableFile], option
     """Put the files of a table together."""
     first = tables[0]
     parts = [table.labels for table in tables if table.labels is not None]
-    labels = finish_labels(parts, options.unlabelled, str(path)) if parts else None
+    labels = finish_labels(parts, options.unlabelled, str(path), training=not options.whole) if parts else None
     if not path.is_dir():
         further: dict[str, Any] = {"texts": first.texts, "kinds": first.kinds, "missing": options.missing}
         return Part(str(path), first.rows, labels, first.columns, first.ids, first.id_column, **further)
@@ -340,11 +340,20 @@ def as_ids(values: NDArray[Any]) -> NDArray[Any]:
     return values if values.dtype.kind in "iu" else values.astype(np.str_)
 
 
-def finish_labels(parts: Sequence[NDArray[Any]], unlabelled: Names, where: str) -> NDArray[Any]:
-    """Put the labels of several files together: numbers if all are whole numbers, otherwise text."""
-    if all(part.dtype.kind in "buif" for part in parts):
-        return np.concatenate(parts)
-    return read_texts(np.concatenate([_as_texts(part) for part in parts]), unlabelled, where)
+def finish_labels(
+    parts: Sequence[NDArray[Any]], unlabelled: Names, where: str, *, training: bool = True
+) -> NDArray[Any]:
+    """Put the labels of several files together: numbers if all are whole numbers, otherwise text.
+
+    Of labels to train on it is said which names of "no label" none of them has.
+    """
+    numbers = all(part.dtype.kind in "buif" for part in parts)
+    together = np.concatenate(parts if numbers else [_as_texts(part) for part in parts])
+    always = is_unlabelled(together)
+    for name in names_of(unlabelled) if training else ():
+        if not (is_unlabelled(together, name) & ~always).any():
+            note(f"{where}: unlabelled is {name!r}, and no label is")
+    return together if numbers else read_texts(together, unlabelled, where)
 
 
 def _as_texts(labels: NDArray[Any]) -> NDArray[np.str_]:

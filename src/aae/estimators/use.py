@@ -169,6 +169,8 @@ class FittedModel(TableRows):
     def _decoder_labels(self, y: Any, n: int) -> Tensor | None:
         """Number the labels of `n` rows, where the decoder sees them."""
         if self.model_.decoder_classes is None:
+            if y is not None:
+                raise InputError("y: found labels; the decoder of this model sees codes alone, expected none")
             return None
         if y is None:
             raise InputError("y is None; expected labels, which the decoder of this model sees (section 4)")
@@ -247,7 +249,8 @@ class FittedModel(TableRows):
         """
         check_is_fitted(self)
         rows = self._rows(X, self._decoder_covariates(X, covariates))
-        return self._returned(self._reconstructed(rows, self._decoder_labels(labels_of(X, y), len(rows))), X)
+        labels = y if self.model_.decoder_classes is None else labels_of(X, y)
+        return self._returned(self._reconstructed(rows, self._decoder_labels(labels, len(rows))), X)
 
     def interpolate(self, first: Any, last: Any, steps: int = 8, label: Any = None, *, covariates: Any = None) -> Any:
         """Decode codes on the straight line between the codes of two rows.

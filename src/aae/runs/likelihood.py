@@ -77,7 +77,17 @@ def parzen(run: Run, dataset: Dataset, test: Split, samples: int, folder: str | 
     -------
     ParzenEstimate
         In nats, on pixels in [0, 1]; a standardization of the rows is undone first.
+
+    Raises
+    ------
+    InputError
+        If rows are not numbers alone, all there.
     """
+    if run.table is not None:
+        raise InputError(
+            f"{run.folder.path}: found columns of other kinds than numbers, covariates or missing values; a Parzen window is for "
+            "rows of numbers"
+        )
     choosers, _ = _split(run, dataset)
     draw = sampler(run)
     if samples * math.prod(test.rows.shape[1:]) <= KEPT_VALUES:  # three passes: for sigma twice, then for the test rows

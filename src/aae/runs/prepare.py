@@ -33,6 +33,7 @@ from aae.recipes.build_data import (
     with_scaling,
 )
 from aae.recipes.build_model import build_model, build_phases
+from aae.recipes.methods import METHODS
 from aae.runs.evaluate import anomaly_score, noise_variance, validate
 from aae.runs.recipe import command
 from aae.runs.resume import check_same_data, check_same_recipe, restore
@@ -132,6 +133,11 @@ def prepare(
     seed = recipe.training.seed
     labelled = labelled_rows(recipe, dataset)
     table, split = dataset.table, dataset.train
+    if recipe.evaluation.parzen_samples and table is not None:
+        raise InputError(
+            f"evaluation.parzen_samples is {recipe.evaluation.parzen_samples}; a Parzen window is for rows of numbers, expected "
+            "0 where columns are of other kinds, covariates, or with missing values"
+        )
     low, high = value_range(split.rows) if table is None else (0.0, 1.0)
     recipe, scaling = with_scaling(recipe, split.rows, table)
     partition = start_labels(recipe, split, scaling, table)
@@ -215,6 +221,7 @@ def prepare(
     job = TrainingJob(trainer, folder, measure, *times)
     if distributed.is_main_process and not resume:
         _report_scaling(recipe, scaling, dataset, constant=table is None and low == high)
+        _report_labels(recipe, trainer)
     return PreparedRun(recipe, job, scaling, dataset.train.rows, metadata, torch_state(device))
 
 
@@ -229,6 +236,22 @@ def _report_scaling(recipe: Recipe, scaling: Scaling, dataset: Dataset, *, const
         concern = "all values are the same; there is nothing to learn"
     if concern is not None:
         print(f"warning: {dataset.name}: {concern}", file=sys.stderr)
+
+
+def _report_labels(recipe: Recipe, trainer: Trainer) -> None:
+    """Say on stderr which settings of labels are without effect, where no loss sees any."""
+    style = recipe.model.style
+    conditioned = recipe.model.decoder_sees_label or (style is not None and style.label_informed)
+    if conditioned or METHODS[recipe.model.method].labelled_only or any(phase.needs_labels for phase in trainer.phases):
+        return
+    losses = recipe.training.losses
+    unused = {
+        "data.labels": recipe.data.labels is not None,
+        "training.labelled_batch_size": recipe.training.labelled_batch_size is not None,
+        "training.losses.classification": losses.classification != type(losses).model_fields["classification"].default,
+    }
+    for key in (key for key, given in unused.items() if given):
+        print(f"note: {key} is not used: no loss of this model sees labels", file=sys.stderr)
 
 
 def _read_radii(folder: RunDirectory) -> Tensor:

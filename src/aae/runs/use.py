@@ -297,6 +297,8 @@ class TrainedModel(StoredRows):
         """Check the labels (n,) of rows to decode; None where the decoder sees none."""
         classes = self.autoencoder.decoder_classes
         if classes is None:
+            if labels is not None:
+                raise InputError("labels: found some; the decoder of this run sees codes alone, expected none")
             return None
         given = np.full(n, -1) if labels is None else self._label_numbers(labels, n)
         if (given < 0).any():
