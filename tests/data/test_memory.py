@@ -58,12 +58,16 @@ def test_frames_are_read_as_their_files(tmp_path):
         ([None, -1, 2, 2, 3, pd.NA, "", 3, 2, 3], ("2", "3"), 4),
         (pd.Categorical(NAMES), ("a", "b"), 0),
         (torch.arange(10) % 2 == 0, ("0", "1"), 0),
-        (["?", "a", "a", "b", "b", "b", "?", "a", "b", "a"], ("a", "b"), 2),
     ],
 )
 def test_labels_of_any_kind(labels, classes, unlabelled):
-    found = data.from_arrays(ROWS, labels, test=0, unlabelled="?")
+    found = data.from_arrays(ROWS, labels, test=0)
     assert (found.class_names, int((found.train.labels < 0).sum())) == (classes, unlabelled)
+
+
+def test_no_label_has_a_name():
+    found = data.from_arrays(ROWS, ["?", "a", "a", "b", "b", "b", "?", "a", "b", "a"], test=0, unlabelled="?")
+    assert (found.class_names, int((found.train.labels < 0).sum())) == (("a", "b"), 2)
 
 
 def test_images_with_colours_first_are_turned_round_and_it_is_said():

@@ -34,7 +34,7 @@ def known_form(values: Any, where: str = "rows") -> Any:
     if isinstance(values, Tensor):
         values = values.to_dense() if values.layout != torch.strided else values
         return values.detach().float() if values.dtype == torch.bfloat16 else values
-    if _is_table_of_lists(values) and any(isinstance(value, str) for row in values for value in row):
+    if _is_table_of_lists(values) and len({isinstance(value, str) for row in values for value in row}) == 2:
         return np.array(values, dtype=object)
     if is_frame(values) or hasattr(values, "toarray"):
         return values
