@@ -27,7 +27,7 @@ def runs(tmp_path_factory):
 
 
 def test_a_page_is_written_into_the_run_or_where_one_says(runs, tmp_path, capsys):
-    assert command(["explore", str(runs / "codes"), "--rows", "50", "--label", "3"]) == 0
+    assert command(["explore", str(runs / "codes"), "--rows", "50"]) == 0
     assert capsys.readouterr().out == f"{runs / 'codes' / 'explorer.html'}\n"
     page = (runs / "codes" / "explorer.html").read_text("utf-8")
     assert "50 of 359 rows" in page
@@ -56,6 +56,7 @@ def test_all_rows_can_be_looked_at(runs):
     [
         ("network", "network: a supervised network has no codes; expected an autoencoder run"),
         ("table", "table.csv: has no held-out rows; expected some, or split 'train'"),
+        ("codes --label 3", "label: found one; what the decoder sees is no label, expected none"),
         ("codes --label eleven", "label is 'eleven'; expected one of: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"),
         ("codes -o table.csv/x.html", "table.csv/x.html: cannot be written (File exists)"),
         ("codes -o page.png", "page.png: found the ending '.png', expected '.html'"),

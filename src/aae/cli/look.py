@@ -47,7 +47,7 @@ def explore(
     from aae.views.page import explorer
 
     finished = Run.load(run, device.value, trust_modules=trust)
-    wanted = 0 if label is None else finished.label_index(label)
+    wanted = None if label is None else finished.label_index(label)
     page = explorer(view(finished, split.value, data), rows, wanted)
     print(shown(page.save(output or finished.folder.path / "explorer.html")))
 

@@ -81,7 +81,7 @@ class Explorer:
 
 @usual_state()
 @torch.no_grad()
-def explorer(view: View, rows: int = ROWS, label: int = 0) -> Explorer:
+def explorer(view: View, rows: int = ROWS, label: int | None = None) -> Explorer:
     """Create the page for a view.
 
     Parameters
@@ -90,8 +90,8 @@ def explorer(view: View, rows: int = ROWS, label: int = 0) -> Explorer:
         What is shown; its points have one dimension or more.
     rows : int
         At most so many of its rows are shown, chosen at random, 1 to 100,000.
-    label : int
-        The label that is decoded at first, where the decoder is given one.
+    label : int, optional
+        The label that is decoded at first, where the decoder is given one; by default the first.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def explorer(view: View, rows: int = ROWS, label: int = 0) -> Explorer:
     Raises
     ------
     InputError
-        If `rows` is out of range, or there are no rows.
+        If `rows` is out of range, there are no rows, or there is a `label` and the decoder is given none.
     """
     if not 1 <= rows <= MAX_ROWS:
         raise InputError(f"rows is {rows}; expected 1 to {MAX_ROWS}")
@@ -116,6 +116,8 @@ def explorer(view: View, rows: int = ROWS, label: int = 0) -> Explorer:
         view = view.take(np.sort(np.random.default_rng(0).permutation(total)[:rows]))
     content, arrays = _points(view), _arrays(view)
     labels = _label_codes(view)
+    if labels is None and label is not None:
+        raise InputError("label: found one; what the decoder sees is no label, expected none")
     decoder, live = _decoder(view, labels, arrays)
     if labels is not None:
         arrays["label_codes"] = labels
@@ -124,7 +126,7 @@ def explorer(view: View, rows: int = ROWS, label: int = 0) -> Explorer:
         **decoder,
         **_row_content(view, arrays),
         "label_names": list(_label_names(view, labels)),
-        "label": label,
+        "label": label or 0,
         "code_size": 0 if labels is None else labels.shape[1],
         "summary": f"{shown}, a code of {view.points.shape[1]} dimension{'s' * (view.points.shape[1] > 1)}"
         + ("" if live else "; the decoder is a network of its own, decoded here on a grid"),
