@@ -343,3 +343,12 @@ def test_labels_that_the_decoder_does_not_see_are_refused(use):
         InputError, match=r"^y: found labels; the decoder of this model sees codes alone, expected none$"
     ):
         getattr(model, use)(*given)
+
+
+@pytest.mark.parametrize("kind", ["datetime64[D]", "timedelta64[h]", "complex128"])
+def test_dates_and_complex_numbers_are_no_rows(kind):
+    rows = np.arange(40).reshape(10, 4).astype(kind)
+    model = aae.AAE(2, **TINY).fit(X)
+    for use in (aae.AAE(2, **TINY).fit, model.transform):
+        with pytest.raises(InputError, match=r"X has values of type .*; expected real numbers$"):
+            use(rows)

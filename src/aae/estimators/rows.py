@@ -30,11 +30,15 @@ ASTRAY = 0.05  # share of the values of a column that may lie far outside the ro
 
 
 def check_form(X: Any) -> None:
-    """Check that rows are flat, and that none of their values is masked; InputError otherwise."""
+    """Check that rows are flat and neither dates nor complex, and that none of their values is masked; InputError otherwise."""
     if np.ma.is_masked(X):
         raise InputError(
             f"X has {int(np.ma.getmaskarray(X).sum())} masked values; expected none: fill them or leave their rows out"
         )
+    dtype = getattr(X, "dtype", None)
+    if getattr(dtype, "kind", "") in ("m", "M", "c"):
+        what = "Complex data not supported: " if dtype.kind == "c" else ""  # as scikit-learn says it
+        raise InputError(f"{what}X has values of type {dtype}; expected real numbers")
     if getattr(X, "ndim", 2) > 2:
         raise InputError(
             f"X has shape {tuple(X.shape)}; expected (n_samples, n_features): flatten each row, X.reshape(len(X), -1)"
