@@ -36,8 +36,9 @@ def check_form(X: Any) -> None:
             f"X has {int(np.ma.getmaskarray(X).sum())} masked values; expected none: fill them or leave their rows out"
         )
     dtype = getattr(X, "dtype", None)
-    if getattr(dtype, "kind", "") in ("m", "M", "c"):
-        what = "Complex data not supported: " if dtype.kind == "c" else ""  # as scikit-learn says it
+    kind = getattr(dtype, "kind", "")
+    if kind in ("m", "M", "c"):
+        what = "Complex data not supported: " if kind == "c" else ""  # as scikit-learn says it
         raise InputError(f"{what}X has values of type {dtype}; expected real numbers")
     if getattr(X, "ndim", 2) > 2:
         raise InputError(
