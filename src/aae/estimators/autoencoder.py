@@ -71,7 +71,7 @@ class AAE(AnomalyDetector):
         Activation of the decoder's last layer. ``"auto"``: sigmoid where the scaled rows are inside [0, 1], else linear.
     epochs : int or "auto", default="auto"
         Passes over the rows that `fit` makes. ``"auto"``: at least 20, and at least 900 mini-batches; of
-        `SupervisedAAE` 950, and of others 3000 where each loss has an update of its own.
+        `SupervisedAAE` 920, and of others 3000 where each loss has an update of its own.
     batch_size : int, default=50
         Rows in a mini-batch, 2 or larger; at most all of them are used.
     learning_rate : float, default=0.002

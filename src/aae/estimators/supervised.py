@@ -53,7 +53,7 @@ class SupervisedAAE(LabelledEstimator):
     (3, 4)
     """
 
-    _least_steps: ClassVar[int] = 950
+    _least_steps: ClassVar[int] = 920
 
     def _check_labels(self, labels: NDArray[np.int64]) -> None:
         missing = int((labels == UNLABELLED).sum())
