@@ -33,9 +33,8 @@ RESULTS = Path(__file__).parents[2] / "results"
 
 def table(name: str, recipes: str | None = None, folder: Path = RESULTS) -> str:
     """Write one of `aae.reproduction.tables.TABLES` as Markdown, without titles, of recipes that match a regular expression."""
-    shown = dataclasses.replace(tables.TABLES[name], titled=False)
-    if recipes is not None:
-        shown = dataclasses.replace(shown, recipes=recipes)
+    shown = tables.TABLES[name]
+    shown = dataclasses.replace(shown, titled=False, recipes=shown.recipes if recipes is None else recipes)
     return shown.markdown(results.read(folder))
 
 

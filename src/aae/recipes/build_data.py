@@ -116,7 +116,7 @@ def labelled_rows(recipe: Recipe, dataset: Dataset) -> NDArray[np.int64] | None:
     """
     if recipe.data.labels is None:
         method = METHODS[recipe.model.method]
-        if method.labelled_only or method.needs_labels or recipe.model.decoder_sees_label or _label_informed(recipe):
+        if method.labelled_only or method.needs_labels or recipe.model.decoder_sees_label or label_informed(recipe):
             raise InputError("data.labels is not set; this model needs labels, expected a number or 'all'")
         return None
     labels, classes = dataset.train.labels, len(dataset.class_names)
@@ -160,7 +160,8 @@ def labelled_rows(recipe: Recipe, dataset: Dataset) -> NDArray[np.int64] | None:
         raise InputError(f"data.labels: {str(error).removeprefix('labelled rows: ')}") from None
 
 
-def _label_informed(recipe: Recipe) -> bool:
+def label_informed(recipe: Recipe) -> bool:
+    """Check whether the discriminator of the style sees the label (section 2.3)."""
     return recipe.model.style is not None and recipe.model.style.label_informed
 
 

@@ -25,6 +25,7 @@ from aae.noise import INIT, Noise, seeded, torch_state
 from aae.recipes import Recipe
 from aae.recipes.build_data import (
     fingerprint,
+    label_informed,
     labelled_rows,
     load_data,
     start_labels,
@@ -240,8 +241,7 @@ def _report_scaling(recipe: Recipe, scaling: Scaling, dataset: Dataset, *, const
 
 def _report_labels(recipe: Recipe, trainer: Trainer) -> None:
     """Say on stderr which settings of labels are without effect, where no loss sees any."""
-    style = recipe.model.style
-    conditioned = recipe.model.decoder_sees_label or (style is not None and style.label_informed)
+    conditioned = recipe.model.decoder_sees_label or label_informed(recipe)
     if conditioned or METHODS[recipe.model.method].labelled_only or any(phase.needs_labels for phase in trainer.phases):
         return
     losses = recipe.training.losses
