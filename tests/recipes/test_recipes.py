@@ -105,6 +105,30 @@ def test_an_own_recipe_extends_one_of_the_package_or_a_neighbour(tmp_path):
     assert recipe.training.reconstruction == base.training.reconstruction
 
 
+def test_data_that_lie_beside_a_recipe_file_are_meant_before_those_of_the_working_folder(tmp_path, monkeypatch):
+    there, here = tmp_path / "there", tmp_path / "here"
+    for folder in (there, here):
+        folder.mkdir()
+        (folder / "both.csv").touch()
+    (there / "labels.csv").touch()
+    (there / "digits").mkdir()  # a named data set stays one
+    (here / "mine.csv").touch()
+    monkeypatch.chdir(here)
+
+    def read(data, extends="demo"):
+        (there / "mine.toml").write_text(f'extends = "{extends}"\n[data]\n{data}\n')
+        return recipes.read("../there/mine.toml").data
+
+    both = read('source = "both.csv"\nlabels_file = "labels.csv"')
+    assert Path(both.source).samefile(there / "both.csv")
+    assert Path(both.labels_file).samefile(there / "labels.csv")
+    assert read('source = "mine.csv"').source == "mine.csv"
+    assert read('source = "digits"').source == "digits"
+    assert read(f'source = "{here / "both.csv"}"').source == str(here / "both.csv")
+    (there / "base.toml").write_text('extends = "demo"\ndata.source = "both.csv"\n')
+    assert Path(read("validation = 0.2", "base.toml").source).samefile(there / "both.csv")
+
+
 def test_another_weight_of_a_loss_keeps_the_optimizers_and_another_set_of_phases_does_not(tmp_path):
     def read(base, losses):
         (tmp_path / "mine.toml").write_text(f'extends = "{base}"\n[training]\nlosses = {losses}\n')

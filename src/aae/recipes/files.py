@@ -5,6 +5,7 @@ Nothing here needs torch, so that a list of recipes does not wait for it.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -57,6 +58,8 @@ def read_table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
     except (RecursionError, ValueError):  # a number of thousands of digits is one too
         raise InputError(f"recipe {source}: not valid TOML: found more than a recipe can hold") from None
     table.setdefault("name", name)
+    if path.suffix == ".toml":
+        _find_beside(path, _part(table, "data"))
     base = table.pop("extends", None)
     if base is None:
         return table
@@ -74,6 +77,17 @@ def read_table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
         for name in training.keys() - {*TrainingSettings.model_fields, "phases", "min_steps", "start_partition"}:
             del training[name]  # the optimizer of a phase that may not run
     return _merge(base_table, table)
+
+
+def _find_beside(path: Path, data: Table) -> None:
+    """Take the paths in the table of the data from beside the recipe file at `path`, where they lie there."""
+    for key in ("source", "labels_file"):
+        value = data.get(key)
+        if isinstance(value, str) and value and os.path.lexists(beside := path.parent / value):
+            from aae.data import NAMES  # which needs torch
+
+            if value not in NAMES:
+                data[key] = str(beside)
 
 
 def _has_other_phases(base: Table, over: Table) -> bool:
