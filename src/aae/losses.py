@@ -209,6 +209,7 @@ def virtual_adversarial_direction(
     start: Tensor,
     xi: float | Tensor = 10.0,
     power_iterations: int = 1,
+    follow: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Find the directions in which q(y|x) changes fastest, by the power method (Miyato et al. 2018, Algorithm 1).
 
@@ -226,6 +227,8 @@ def virtual_adversarial_direction(
         Distance at which the divergence is probed, larger than 0.
     power_iterations : int
         Steps, 1 or larger.
+    follow : callable, optional
+        What becomes of the directions (batch, inputs) after each step, such as `along_covariance`.
 
     Returns
     -------
@@ -236,10 +239,37 @@ def virtual_adversarial_direction(
     def divergence(direction: Tensor) -> Tensor:
         return len(rows) * consistency_loss(probabilities, label_logits(rows + xi * direction))  # each row by itself
 
-    direction = _unit(start)
+    def step(vectors: Tensor) -> Tensor:
+        return _unit(vectors) if follow is None else _unit(follow(_unit(vectors)))
+
+    direction = step(start)
     for _ in range(power_iterations):
-        direction = _unit(torch.func.grad(divergence)(direction))
+        direction = step(torch.func.grad(divergence)(direction))
     return direction.detach()
+
+
+def along_covariance(vectors: Tensor, sample: Tensor, share: float) -> Tensor:
+    """Compute (1 - c) v + c S v / s, with S the covariance of a sample of rows and s the mean of its diagonal.
+
+    What is left is less of the directions in which rows hardly differ.
+
+    Parameters
+    ----------
+    vectors : Tensor, (batch, inputs)
+        v.
+    sample : Tensor, (n, inputs)
+        Rows that S is of.
+    share : float
+        c, from 0 to 1.
+
+    Returns
+    -------
+    Tensor, (batch, inputs)
+    """
+    centred = (sample - sample.mean(0)).float()
+    variance = centred.square().sum() / sample.shape[1]
+    along = vectors @ centred.T @ centred / variance.clamp(min=torch.finfo(centred.dtype).tiny)
+    return (1 - share) * vectors + share * along
 
 
 def _unit(vectors: Tensor) -> Tensor:

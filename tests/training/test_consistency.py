@@ -1,6 +1,7 @@
 """Consistency, information and the joint update: their arithmetic, and that they run as every phase does."""
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,9 +24,10 @@ from aae.scaling import Scaling
 from aae.training.batched_seeds import BatchedSeeds
 from aae.training.clusters import assign_clusters, merge_clusters
 from aae.training.data import TrainingData
-from aae.training.phases import adversarial_phases
+from aae.training.phases import Batch, adversarial_phases
+from aae.training.phases.consistency import consistency_term
 from aae.training.radii import neighbour_radii
-from aae.training.settings import LossSettings, OptimizerSettings, TrainingSettings, weight_at
+from aae.training.settings import ConsistencySettings, LossSettings, OptimizerSettings, TrainingSettings, weight_at
 from aae.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -66,7 +68,7 @@ def trained(losses_settings, *, epochs=3, seed=0, model=None, labels=True, preci
 JOINT = {
     "joint": True,
     "generator": {"label": {0: 1.0, 2: 0.2}, "style": 0.1},
-    "consistency": {"radius": 0.5, "neighbours": 3},
+    "consistency": {"radius": 0.5, "neighbours": 3, "covariance": 0.3},
     "information": {"weight": 0.1},
 }
 APART = {name: value for name, value in JOINT.items() if name != "joint"}
@@ -98,6 +100,51 @@ def test_the_direction_is_the_one_in_which_a_linear_classifier_changes_most():
         lambda x: torch.zeros(len(x), 2), rows, torch.full((2, 2), 0.5), torch.randn(2, 3)
     )
     assert torch.equal(constant, torch.zeros(2, 3))
+
+
+def test_a_direction_along_the_covariance_is_the_gradient_times_it_by_hand():
+    rows = torch.randn(50, 3) * torch.tensor([5.0, 1.0, 0.1]) @ torch.linalg.qr(torch.randn(3, 3))[0] + 7
+    gradient = torch.randn(1, 3)
+    covariance = torch.cov(rows.T, correction=0)
+    for share in (0.0, 0.3, 1.0):
+        expected = (1 - share) * gradient + share * gradient @ covariance * 3 / covariance.trace()
+        torch.testing.assert_close(losses.along_covariance(gradient, rows, share), expected)
+    found = losses.virtual_adversarial_direction(
+        lambda x: torch.cat([x @ gradient.T, torch.zeros(len(x), 1)], 1),
+        rows,
+        torch.full((50, 2), 0.5),
+        torch.randn(50, 3),
+        0.01,
+        2,
+        partial(losses.along_covariance, sample=rows, share=1.0),
+    )
+    along = torch.nn.functional.normalize(gradient @ covariance)
+    torch.testing.assert_close((found @ along.T).abs(), torch.ones(50, 1), atol=1e-3, rtol=0)
+    equal = torch.ones(4, 3)
+    assert torch.equal(losses.along_covariance(equal, equal, 1.0), torch.zeros(4, 3))  # nothing to follow, and no nan
+
+
+def test_consistency_follows_the_covariance_of_rows_as_far_as_it_is_told():
+    rows = torch.randn(64, INPUTS) * torch.linspace(3, 0.1, INPUTS)
+    model = build().eval()
+    probabilities = torch.softmax(model.label_logits(rows), 1)
+
+    def moved(share):
+        seen = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(losses, "consistency_loss", lambda p, logits: seen.append(logits) or logits.sum())
+            patch.setattr(model, "label_logits", lambda x: x)
+            consistency_term(model, ConsistencySettings(radius=2.0, covariance=share))(
+                Batch(rows, Noise(0)), probabilities
+            )
+        return seen[-1] - rows
+
+    spread = rows.var(0)
+    lengths, parts = zip(
+        *[(moved(c).norm(dim=1), (moved(c).square() @ spread).mean()) for c in (0.0, 0.5, 1.0)], strict=True
+    )
+    torch.testing.assert_close(torch.stack(lengths), torch.full((3, 64), 2.0))  # the radius is the radius
+    assert parts[0] < parts[1] < parts[2]
 
 
 def test_information_is_least_where_rows_are_sure_and_labels_used_as_often_as_expected():
@@ -270,6 +317,11 @@ def test_what_does_not_fit_is_one_line():
     [
         ("training.losses.consistency={radius = -1}", "radius is -1; expected a value greater than 0"),
         ("training.losses.consistency={radius = inf}", "radius is inf; expected a finite number"),
+        (
+            "training.losses.consistency={covariance = 1.5}",
+            "covariance is 1.5; expected a value less than or equal to 1",
+        ),
+        ("training.losses.consistency={covariance = nan}", "covariance is nan; expected"),
         ("training.losses.consistency={weight = -0.1}", "weight is -0.1; expected"),
         ("training.losses.consistency={radius = 1, neighbours = 0}", "neighbours is 0; expected"),
         ("training.losses.information={marginal = nan}", "marginal is nan; expected"),

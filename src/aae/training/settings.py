@@ -117,6 +117,8 @@ class ConsistencySettings(Settings):
     """Length at which the divergence is probed for the direction in which it grows fastest, or that of the perturbation."""
     power_iterations: Count = 1
     """Steps of the power method that finds this direction."""
+    covariance: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """How much of it follows the covariance of rows, 0 (Miyato et al.) to 1: little of what hardly differs between rows."""
 
 
 class InformationSettings(Settings):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor
 
@@ -28,6 +29,9 @@ def consistency_term(model: Model, settings: ConsistencySettings) -> Callable[[B
         if settings.neighbours is not None:
             assert batch.radii is not None
             lengths = settings.radius * batch.radii[:, None]
+        follow = None
+        if settings.covariance:
+            follow = partial(losses.along_covariance, sample=batch.gather(batch.rows), share=settings.covariance)
         with frozen_statistics(norms):
             direction = losses.virtual_adversarial_direction(
                 model.label_logits,
@@ -36,6 +40,7 @@ def consistency_term(model: Model, settings: ConsistencySettings) -> Callable[[B
                 batch.noise.normal(*batch.rows.shape),
                 lengths if isinstance(settings.xi, str) else settings.xi,
                 settings.power_iterations,
+                follow,
             )
             return losses.consistency_loss(probabilities, model.label_logits(batch.rows + lengths * direction))
 
