@@ -37,6 +37,7 @@ NAMES = [
     "table1-mnist-gan",
     "table1-mnist-gmmn-ae",  # a cost that is no mean over rows
     "table2-nn-1000",
+    "table2-mnist-100-consistent",  # a joint update, and a perturbation that follows the covariance of all rows of a mini-batch
 ]
 
 
@@ -54,6 +55,11 @@ def short(name: str, **changes) -> Recipe:
     # Adam would scale up the rounding in the gradient of a bias that batch norm takes away.
     if name == "table1-mnist-gan":
         training["generator"] = OptimizerSettings(learning_rate=0.1)
+    if name == "table2-mnist-100-consistent":
+        losses = recipe.training.losses
+        consistency = losses.consistency.model_copy(update={"covariance": 0.5})
+        training["losses"] = losses.model_copy(update={"consistency": consistency})
+        training["joint"] = OptimizerSettings(optimizer="sgd", learning_rate=0.01)
     if name == "table2-svhn-1000-conv":
         descent = recipes.read("table2-svhn-1000").training
         phases = ("reconstruction", "discriminator", "generator", "classification")

@@ -122,14 +122,18 @@ class Distributed:
 
 
 class Sum(torch.autograd.Function):
-    """The sum of a tensor over the processes; the gradient is summed over them too."""
+    """The sum of a tensor over the processes; the gradient, that of `torch.func` too, is summed over them as well."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(x: Tensor) -> Tensor:
         """Sum."""
         total = x.contiguous().clone()
         dist.all_reduce(total)
         return total
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        """Keep nothing."""
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
@@ -168,7 +172,7 @@ class SynchronizedBatchNorm(nn.modules.batchnorm._BatchNorm):
         each = self.distributed.gather(torch.stack([means, variances])[None])  # (processes, 2, features)
         mean = each[:, 0].mean(0)
         variance = (each[:, 1] + (each[:, 0] - mean).square()).mean(0)
-        if self.running_mean is not None and self.running_var is not None:
+        if self.track_running_stats and self.running_mean is not None and self.running_var is not None:
             assert self.num_batches_tracked is not None
             count = self.distributed.world_size * x.numel() // x.shape[1]
             self.num_batches_tracked.add_(1)
