@@ -13,8 +13,9 @@ file                inputs                                       outputs
                     the decoder sees it (section 4); so
                     ``covariates`` (n, m)
 ``classifier.onnx`` ``rows`` (n, \*shape)                        ``probabilities`` and ``logits`` (n, classes) of q(y|x)
-``score.onnx``      ``rows`` (n, \*shape)                        ``score`` (n,), how normal a row is, and ``decision`` (n,),
-                                                                 which is below 0 for an anomaly; both float64
+``score.onnx``      ``rows`` (n, \*shape)                        ``score`` (n,), how normal a row is, and of a model with a
+                                                                 threshold ``decision`` (n,), which is below 0 for an
+                                                                 anomaly; both float64
 =================== ============================================ ====================================================
 
 Rows of a table by kind hold numbers: 1 for true, and of a category its place in the list that ``columns`` in the metadata has of
@@ -73,6 +74,8 @@ class Exported:
         Of a model that has one.
     columns : Columns, optional
         What the columns are, where they are not all numbers.
+    decides : bool
+        Whether the threshold of the score tells anomalies.
     """
 
     model: Model
@@ -83,6 +86,7 @@ class Exported:
     title: dict[str, str]
     score: AnomalyScore | None = None
     columns: Columns | None = None
+    decides: bool = True
 
 
 def write_onnx(what: Exported, folder: str | Path) -> list[Path]:
@@ -143,7 +147,8 @@ def write_onnx(what: Exported, folder: str | Path) -> list[Path]:
             write("decoder.onnx", _Decoder(model, scaling, rows["rows"]), {"codes": codes, **label}, ["rows"])
             if what.score is not None:
                 score = AnomalyScore(copy.deepcopy(model).double(), what.score.state())
-                write("score.onnx", _Score(score, scaling), rows, ["score", "decision"])
+                outputs = ["score", "decision"] if what.decides else ["score"]
+                write("score.onnx", _Score(score, scaling, what.decides), rows, outputs)
         if model.classifies:
             write("classifier.onnx", _Classifier(model, scaling), rows, ["probabilities", "logits"])
     return written
@@ -191,15 +196,15 @@ class _Decoder(nn.Module):
 
 
 class _Score(nn.Module):
-    """From stored rows to how normal they are, and by how much that is above the threshold; in float64, as in Python."""
+    """From stored rows to how normal they are, and how much above a threshold; in float64, as in Python."""
 
-    def __init__(self, score: AnomalyScore, scaling: Scaling) -> None:
+    def __init__(self, score: AnomalyScore, scaling: Scaling, decides: bool) -> None:
         super().__init__()
-        self.score, self.scaling = score.double(), scaling
+        self.score, self.scaling, self.decides = score.double(), scaling, decides
 
-    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, rows: Tensor) -> tuple[Tensor, ...]:
         scores = self.score(self.scaling(rows).double())
-        return scores, scores - self.score.offset
+        return (scores, scores - self.score.offset) if self.decides else (scores,)
 
 
 class _Classifier(nn.Module):

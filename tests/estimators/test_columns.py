@@ -157,6 +157,19 @@ def test_counts_in_arrays_sparse_matrices_and_anndata_with_covariates_beside():
     assert other.transform(cells).shape == (N, 2)
     with pytest.raises(InputError, match="unknown layer of X 'less'; expected one of: more"):
         aae.AAE(2, epochs=1, layer="less", **TINY).fit(cells)
+    cells.var_names = ["g", "g", *cells.var_names[2:]]
+    with pytest.raises(InputError, match=r"^X: found 2 variables called 'g', expected each name once"):
+        aae.AAE(2, epochs=1, **TINY).fit(cells)
+
+
+def test_anndata_that_stays_in_its_file_is_read(tmp_path):
+    counts = ss.csr_matrix(G.negative_binomial(2, 0.2, (N, 4)).astype(np.float32))
+    cells = anndata.AnnData(counts, layers={"more": counts * 2})
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    backed = anndata.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    for layer in (None, "more"):
+        model = aae.AAE(2, epochs=1, layer=layer, **TINY).fit(backed)
+        np.testing.assert_array_equal(model.transform(backed[:9]), model.transform(cells[:9]))
 
 
 def test_other_libraries_get_their_own_frames_back():

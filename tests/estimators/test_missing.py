@@ -74,3 +74,63 @@ def test_without_the_option_missing_values_are_errors():
         aae.AAE(2, epochs=1, **usual).fit(GAPPY)
     with pytest.raises(InputError, match=r"^AAE was fitted with missing='error'; expected missing='mask' to impute"):
         aae.AAE(2, epochs=1, **usual).fit(ROWS).impute(GAPPY)
+
+
+@pytest.mark.parametrize("form", ["pandas", "nullable", "arrow", "polars", "objects"])
+def test_imputing_leaves_what_is_known_as_it_was_type_and_all(form):
+    n = 40
+    large = np.arange(n, dtype=np.int64) + 2**53 + 1  # which float64 cannot tell apart
+    known = pd.DataFrame(
+        {
+            "large": large,
+            "small": np.arange(n, dtype=np.int8),
+            "float": np.linspace(0, 1, n, dtype=np.float32),
+            "kind": pd.Categorical(["a", "b"] * (n // 2), ["a", "b", "c"]),
+            "text": ["x", "y"] * (n // 2),
+            "flag": [True, False] * (n // 2),
+        }
+    )
+    if form == "nullable":
+        known = known.convert_dtypes()
+    frame = known.copy()
+    for k, name in enumerate(("float", "kind", "text")):
+        frame.loc[frame.index[3 * k : 3 * k + 4], name] = None
+    if form == "polars":
+        known, frame = (pytest.importorskip("polars").from_pandas(one) for one in (known, frame))
+    elif form == "arrow":
+        known, frame = (one.convert_dtypes(dtype_backend="pyarrow") for one in (known, frame))
+    elif form == "objects":
+        known, frame = (one.to_numpy(dtype=object) for one in (known, frame))
+    columns = {3: "categorical"} if form == "objects" else "auto"
+    model = aae.AAE(2, columns=columns, missing="mask", epochs=1, random_state=0).fit(frame)
+    made = model.impute(frame)
+    assert type(made) is type(frame)
+    if form == "objects":
+        assert not pd.isna(pd.DataFrame(made)).any(axis=None)
+        assert (made[:, [0, 1, 5]] == known[:, [0, 1, 5]]).all()
+        assert (made[12:] == known[12:]).all()
+        return
+    assert list(made.columns) == list(frame.columns)
+    assert [str(type_) for type_ in made.dtypes] == [str(type_) for type_ in frame.dtypes]
+    rows = pd.DataFrame({name: made[name].to_list() for name in made.columns})
+    expected = pd.DataFrame({name: known[name].to_list() for name in known.columns})
+    assert rows.notna().all(axis=None)
+    pd.testing.assert_frame_equal(rows[["large", "small", "flag"]], expected[["large", "small", "flag"]])
+    pd.testing.assert_frame_equal(rows[12:], expected[12:])
+
+
+def test_imputing_leaves_a_category_that_training_did_not_have():
+    frame = pd.DataFrame({"a": np.linspace(0, 1, 40), "c": ["x", "y"] * 20, "whole": pd.array(range(40), "Int64")})
+    model = aae.AAE(2, missing="mask", handle_unknown="unknown", epochs=1, random_state=0).fit(frame)
+    new = frame.head(4).assign(c=["new", None, "x", "y"], a=[0.5, None, 1.0, 1.5])
+    new.loc[1, "whole"] = pd.NA
+    made = model.impute(new)
+    assert made.c.to_list()[0] == "new"
+    assert made.c.to_list()[1] in ("x", "y")
+    assert made.a.to_list()[2:] == [1.0, 1.5]
+    assert made.whole.dtype == "float64"  # a mean is no whole number
+    assert made.whole.to_list()[2:] == [2, 3]
+    floats = np.array([[1e-30, np.nan], [2.0, 3.0]], np.float32)
+    filled = aae.AAE(2, missing="mask", epochs=1, random_state=0).fit(np.ones((20, 2)) * np.arange(20)[:, None])
+    assert filled.impute(floats).dtype == np.float32
+    assert (filled.impute(floats)[[0, 1, 1], [0, 0, 1]] == floats[[0, 1, 1], [0, 0, 1]]).all()

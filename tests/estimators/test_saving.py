@@ -161,3 +161,11 @@ def test_parameters_that_fit_takes_are_saved(given, tmp_path):
     loaded = SemiSupervisedAAE.load(tmp_path / "m")
     for name, value in given.items():
         assert sorted(getattr(loaded, name), key=repr) == sorted(value, key=repr)
+
+
+@pytest.mark.parametrize("names", [pd.date_range("2020-01-01", periods=3), pd.period_range("2020", periods=3)])
+def test_names_of_columns_that_take_code_are_one_line(names, tmp_path):
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 3)), columns=names)
+    model = AAE(2, epochs=1, random_state=0).fit(frame)
+    with pytest.raises(InputError, match=r"^the name of a column.* is of type (Timestamp|Period)"):
+        model.save(tmp_path / "saved")

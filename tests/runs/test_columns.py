@@ -123,6 +123,10 @@ def test_anndata_files(tmp_path, monkeypatch):
     assert again.table == run.table
     with pytest.raises(InputError, match="unknown column of obs 'donor'"):
         aae.train("map", cells, run="no", data__covariates="donor", **SMALL)
+    cells.var_names = ["g", "g", *cells.var_names[2:]]
+    for refused in (lambda: aae.train("map", cells, run="no", **SMALL), lambda: run.encode(cells)):
+        with pytest.raises(InputError, match="found 2 variables called 'g', expected each name once"):
+            refused()
 
 
 def test_text_is_read_as_categories_with_a_note(tmp_path):

@@ -180,6 +180,9 @@ def test_an_estimator_takes_and_gives_rows_in_their_units(tmp_path):
     np.testing.assert_allclose(codes["style"], model.transform(rows), atol=TOLERANCE)
     np.testing.assert_allclose(infer(files[1], **codes)["rows"], model.reconstruct(rows), rtol=1e-4)
     np.testing.assert_allclose(infer(files[3], rows=rows)["probabilities"], model.predict_proba(rows), atol=TOLERANCE)
+    score = infer(files[2], rows=rows)
+    assert list(score) == ["score"]  # it has no threshold
+    np.testing.assert_allclose(score["score"], model.score_samples(rows), atol=1e-6)
 
 
 # --- the files ---------------------------------------------------------------------------------------------------------

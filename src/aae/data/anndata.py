@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,20 @@ def matrix(adata: Any, layer: str | None, where: str = "X") -> Any:
         raise unknown(f"layer of {where}", layer, list(adata.layers))
     else:
         found = adata.layers[layer]
+    if hasattr(found, "to_memory"):  # sparse, in the file of a backed object
+        found = found.to_memory()
     return found if hasattr(found, "tocsr") else np.asarray(found)
+
+
+def variables(adata: Any, where: str) -> list[str]:
+    """Return the names of the variables; InputError where two have the same."""
+    names = [str(name) for name in adata.var_names]
+    if len(set(names)) < len(names):
+        name, times = Counter(names).most_common(1)[0]
+        raise InputError(
+            f"{where}: found {times} variables called {name!r}, expected each name once (var_names_make_unique())"
+        )
+    return names
 
 
 def observation(adata: Any, name: str, where: str = "obs") -> Any:
@@ -76,8 +90,9 @@ def holds_counts(found: Any) -> bool:
 def take_apart(adata: Any, layer: str | None, covariates: Any) -> tuple[Any, Any, bool]:
     """Take an AnnData object apart for an estimator: rows, covariates, and whether the rows are counts.
 
-    Covariates that are names are columns of ``obs``.
+    Covariates that are names are columns of ``obs``. InputError where one is none, or two variables have the same name.
     """
+    variables(adata, "X")
     found = matrix(adata, layer)
     if isinstance(covariates, str):
         covariates = [covariates]
@@ -121,9 +136,9 @@ def as_part(adata: Any, options: Options, where: str) -> Part:
     Raises
     ------
     InputError
-        If a layer, a covariate, the labels or a column of the training data is missing.
+        If a layer, a covariate, the labels or a column of the training data is missing, or two variables have the same name.
     """
-    found, names = matrix(adata, options.layer, where), [str(name) for name in adata.var_names]
+    found, names = matrix(adata, options.layer, where), variables(adata, where)
     counts = holds_counts(found)
     if options.columns:
         genes = {name: place for place, name in enumerate(names)}

@@ -177,6 +177,60 @@ def plain_values(values: NDArray[Any], where: str) -> list[Any]:
     return [None if is_nothing(value) else value for value in plain]
 
 
+def fill_gaps(rows: Any, found: Any) -> Any:
+    """Return rows (n, columns) with what was found in the place of missing values, and the others as they were.
+
+    Columns keep their type where it can hold what was found.
+
+    Parameters
+    ----------
+    rows : array-like or data frame, (n, columns)
+        Rows as they were given.
+    found : array or data frame, (n, columns)
+        Rows without gaps.
+    """
+    if not is_frame(found):
+        known = np.asarray(rows)
+        if known.shape != found.shape or known.dtype.kind not in "fO":
+            return found
+        gaps = [[value is None for value in plain_values(known[:, k], "rows")] for k in range(known.shape[1])]
+        return np.where(np.array(gaps, np.bool_).T, found, known).astype(known.dtype)
+    if not is_frame(rows) or list(rows.columns) != list(found.columns):
+        return found
+    _, values = values_of(rows, "rows")
+    made = rows.clone() if hasattr(rows, "clone") else rows.copy()
+    for k, name in enumerate(found.columns):
+        gaps = np.array([value is None for value in plain_values(values(k), "rows")], np.bool_)
+        if not gaps.any():
+            continue
+        if hasattr(made, "isetitem"):  # of pandas
+            made.isetitem(k, _filled_series(rows.iloc[:, k], found.iloc[:, k], gaps))
+        else:
+            made = made.with_columns(_filled_column(rows[name], found[name], gaps))
+    return made
+
+
+def _filled_series(known: Any, found: Any, gaps: NDArray[np.bool_]) -> Any:
+    """Put values into the gaps of a column of pandas."""
+    filled = known.astype(object).where(~gaps, found)
+    try:
+        typed = filled.astype(known.dtype)
+    except (TypeError, ValueError):  # whole numbers that a mean is none of
+        return filled.astype(found.dtype)
+    return filled if typed.isna().any() else typed  # a category that the type does not have
+
+
+def _filled_column(known: Any, found: Any, gaps: NDArray[np.bool_]) -> Any:
+    """Put values into the gaps of a column of polars."""
+    import polars
+
+    filled = [new if gap else old for old, new, gap in zip(known.to_list(), found.to_list(), gaps, strict=True)]
+    try:
+        return polars.Series(known.name, filled, known.dtype)
+    except (TypeError, polars.exceptions.PolarsError):
+        return polars.Series(known.name, filled, strict=False)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()

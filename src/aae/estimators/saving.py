@@ -116,7 +116,8 @@ class SavedModel(FittedModel):
         shape, scaling = (self._stored_columns,), copy.deepcopy(self.scaler_)
         if hasattr(self, "missing_fill_"):  # what stands in for a missing value is a part of the graphs
             scaling.fill = torch.from_numpy(self.missing_fill_).to(scaling.offset)
-        exported = Exported(self.model_, scaling, shape, dtype, names, title, score, self.columns_)
+        decides = hasattr(self, "decision_function")
+        exported = Exported(self.model_, scaling, shape, dtype, names, title, score, self.columns_, decides)
         return write_onnx(exported, folder)
 
 
@@ -134,7 +135,11 @@ def _save(estimator: Any, folder: Path) -> Path:
             if name not in code
         },
         "code": code,
-        "attributes": {name: packer.pack(value, name) for name, value in kept.items() if name not in (*given, *REMADE)},
+        "attributes": {
+            name: packer.pack(value, "the name of a column" if name == "_frame" else name)
+            for name, value in kept.items()
+            if name not in (*given, *REMADE)
+        },
     }
     with new_folder(folder) as draft:
         write_tensors(draft / WEIGHTS, tensors)
@@ -216,7 +221,7 @@ class _Packer:
             return {"scalar": self.pack(value.item(), name), "dtype": value.dtype.str}
         if isinstance(value, np.ndarray):
             return self._array(value, name)
-        if hasattr(value, "to_numpy") and not is_frame(value):  # a column of a data frame
+        if hasattr(value, "to_numpy") and hasattr(value, "__len__") and not is_frame(value):  # a column of a data frame
             return self._array(np.asarray(value), name)
         if isinstance(value, type) and value in FLOATS.values():
             return {"type": value.__name__}

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from aae.arrays import between, finite_rows
 from aae.data.anndata import labels_of
-from aae.data.frames import one_row
+from aae.data.frames import known_form, one_row
+from aae.data.values import fill_gaps
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.estimators.labels import wanted_labels
@@ -74,7 +75,7 @@ class FittedModel(TableRows):
         Returns
         -------
         array or data frame, (n_samples, n_features)
-            Rows without gaps; known values are as they were.
+            Rows without gaps; known values are as they were, and columns keep their type where it can hold what was missing.
 
         Raises
         ------
@@ -92,7 +93,7 @@ class FittedModel(TableRows):
         labels = self._decoder_labels(labels_of(X, y), len(rows))
         for _ in range(rounds):
             rows = np.where(observed, rows, self._reconstructed(scaled(self.scaler_, rows), labels))
-        return self._returned(rows, X)
+        return fill_gaps(known_form(X, "X"), self._returned(rows, X))
 
     @usual_state()
     @torch.no_grad()
