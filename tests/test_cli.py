@@ -636,6 +636,16 @@ def test_each_seed_is_the_run_with_that_seed(place, seeds):
     assert both[0] != both[1]
 
 
+def test_a_seed_without_some_of_its_metrics_is_named_beside_the_curves(place, seeds, capfd):
+    shutil.copytree(seeds, "copies/seeds")
+    metrics = Path("copies/seeds/seed-1/metrics.jsonl")
+    lines = metrics.read_text().splitlines(keepends=True)
+    metrics.write_text("".join(lines[:-1]))
+    assert run(["figure", "copies/seeds", "--plot", "history", "-o", "copies"]) == 0
+    told = f"seed-1/metrics.jsonl: found {len(lines) - 1} of {len(lines)} epochs; curves are made of what is there"
+    assert told in capfd.readouterr().err
+
+
 def test_training_several_seeds_reports_mean_and_deviation(place, command):
     out = command("train", *RUNS["plain"], *SMALL, "--seeds", "2", "--set", "training.seed=4", "--run", "fresh/seeds")
     header, *table, first, second = out.splitlines()
@@ -794,6 +804,11 @@ def test_columns_keep_their_names_and_labels_that_are_not_needed_do_no_harm(tmp_
     command("train", "demo", "--data", "rows.csv", *column, *SMALL, "--run", "run")
     facts = json.loads(command("data", "info", "rows.csv", "--label-column", "species", "--json"))
     assert facts["classes"] == ["m", "n"]
+    kinds = json.loads(command("data", "info", "rows.csv", "--json"))  # where the text is no label
+    assert (kinds["columns"], kinds["scaling"]) == (
+        "2 numerical; 1 categorical: species (2)",
+        "each column by its kind",
+    )
     for file in ("new.csv", "new.parquet"):
         command("sample", "run", "-n", 3, "-o", file)
         assert pa_csv.read_csv("new.csv").column_names == ["a", "b"]

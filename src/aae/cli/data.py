@@ -62,7 +62,7 @@ def data_info(
     Example: aae data info my-rows.csv --label-column species
     """
     from aae.data import load
-    from aae.scaling import choose_scaling
+    from aae.scaling import choose_column_scaling, choose_scaling
 
     dataset = load(
         source,
@@ -77,13 +77,17 @@ def data_info(
         colour=colour,
         fold=fold,
     )
+    rows, columns = dataset.train.rows, dataset.table
+    scaling = choose_scaling(rows) if columns is None else choose_column_scaling(rows, columns.kinds, columns.levels)
     splits = {name: getattr(dataset, name) for name in ("train", "validation", "test")}
     metadata: dict[str, Any] = {
         "name": dataset.name,
         "shape": list(dataset.shape),
         "classes": list(dataset.class_names),
-        "scaling": choose_scaling(dataset.train.rows).describe(dataset.columns),
+        "scaling": scaling.describe(dataset.columns),
     }
+    if columns is not None:
+        metadata["columns"] = columns.describe()
     if dataset.train.ids is not None:
         metadata["identifiers"] = dataset.train.id_column
     for name, split in splits.items():

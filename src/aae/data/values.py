@@ -193,14 +193,14 @@ def fill_gaps(rows: Any, found: Any) -> Any:
         known = np.asarray(rows)
         if known.shape != found.shape or known.dtype.kind not in "fO":
             return found
-        gaps = [[value is None for value in plain_values(known[:, k], "rows")] for k in range(known.shape[1])]
-        return np.where(np.array(gaps, np.bool_).T, found, known).astype(known.dtype)
+        gaps = np.stack([_gaps(known[:, k]) for k in range(known.shape[1])], axis=1)
+        return np.where(gaps, found, known).astype(known.dtype)
     if not is_frame(rows) or list(rows.columns) != list(found.columns):
         return found
     _, values = values_of(rows, "rows")
     made = rows.clone() if hasattr(rows, "clone") else rows.copy()
     for k, name in enumerate(found.columns):
-        gaps = np.array([value is None for value in plain_values(values(k), "rows")], np.bool_)
+        gaps = _gaps(values(k))
         if not gaps.any():
             continue
         if hasattr(made, "isetitem"):  # of pandas
@@ -208,6 +208,10 @@ def fill_gaps(rows: Any, found: Any) -> Any:
         else:
             made = made.with_columns(_filled_column(rows[name], found[name], gaps))
     return made
+
+
+def _gaps(column: NDArray[Any]) -> NDArray[np.bool_]:
+    return np.array([value is None for value in plain_values(column, "rows")], np.bool_)
 
 
 def _filled_series(known: Any, found: Any, gaps: NDArray[np.bool_]) -> Any:

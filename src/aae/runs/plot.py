@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -178,9 +179,22 @@ def _save(figures: dict[str, Figure], folder: Path, dark: bool) -> list[Path]:
     return paths
 
 
+def _histories(runs: Sequence[Run]) -> list[list[dict[str, Any]]]:
+    """Read the metrics of each seed, and say where some are missing."""
+    histories = []
+    for run in runs:
+        histories.append(run.folder.read_metrics())
+        epochs = run.folder.finished_epochs()
+        if len(histories[-1]) < epochs:
+            note(
+                f"{run.folder.metrics}: found {len(histories[-1])} of {epochs} epochs; curves are made of what is there"
+            )
+    return histories
+
+
 def curves(runs: Sequence[Run]) -> Figure:
     """Plot losses and metrics of a run by epoch, of several seeds as a band."""
-    histories = [run.folder.read_metrics() for run in runs]
+    histories = _histories(runs)
     keys = dict.fromkeys(key for history in histories for record in history for key in record)
     shown = [key for key in keys if key not in ("epoch", "seconds")]
     first = runs[0]
@@ -192,7 +206,7 @@ def curves(runs: Sequence[Run]) -> Figure:
 
 def _learning_curves(runs: Sequence[Run]) -> dict[str, Figure]:
     """Plot the error on validation rows by epoch, with what the paper says of test rows (A.2)."""
-    first, histories = runs[0], [run.folder.read_metrics() for run in runs]
+    first, histories = runs[0], _histories(runs)
     measured = {"test_error_percent": "validation_error_percent"}
     found: dict[str, Figure] = {}
     for name, points in first.recipe.paper_curves.items():
