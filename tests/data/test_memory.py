@@ -82,6 +82,7 @@ BAD = {
     "labels twice": ((FRAME.assign(label=NAMES), NAMES), {}, "found some beside a data frame with a column 'label'"),
     "labels twice by name": ((FRAME, NAMES), {"label_column": "x"}, "with a column 'x'"),
     "dates": ((FRAME.assign(v=pd.Timestamp(0)),), {}, r"data frame: column 'v': found values of type timestamp"),
+    "a column twice": ((FRAME.iloc[:, [0, 0]],), {}, "data frame: found 2 columns called"),
     "no table": ((pd.DataFrame({"a": [1, "x"] * 5}),), {}, "data frame: found what is no table \\(Could not convert"),
     "missing": ((FRAME.where(FRAME < 5),), {}, "column 'w': found a missing value in row 9"),
     "an option of tables": ((ROWS,), {"label_column": "x"}, "label_column: found this option for <arrays>"),
