@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
@@ -76,6 +76,9 @@ class LadderNetwork(Model):
         self.noise_std = noise_std
         self.up = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(nn.BatchNorm1d(units, momentum=MOMENTUM, affine=False) for units in widths[1:])
+        self.normalize = nn.ModuleList(  # by the mini-batch alone
+            nn.BatchNorm1d(units, affine=False, track_running_stats=False) for units in widths
+        )
         self.shifts = nn.ParameterList(torch.zeros(units) for units in widths[1:])
         self.scale = nn.Parameter(torch.ones(widths[-1]))
         self.activation = ACTIVATIONS[activation]()
@@ -102,19 +105,19 @@ class LadderNetwork(Model):
         h = rows + self.noise_std * noise.normal(*rows.shape)
         layers = [h]
         for k, linear in enumerate(self.up):
-            units = _normalized(linear(h).float())
+            units = self.normalize[k + 1](linear(h).float())
             layers.append(units + self.noise_std * noise.normal(*units.shape))
             h = self._activate(k, layers[-1])
         return h, layers
 
     def denoise(self, logits: Tensor, noisy: Sequence[Tensor]) -> list[Tensor]:
         """Denoise the units of every layer from the top down; returns them from the row up."""
-        above = _normalized(torch.softmax(logits.float(), 1))
+        above = self.normalize[-1](torch.softmax(logits.float(), 1))
         denoised: list[Tensor] = []
         for k in reversed(range(len(noisy))):
             denoised.append(self.combinators[k](noisy[k], above))
             if k > 0:
-                above = _normalized(self.down[k - 1](denoised[-1]).float())
+                above = self.normalize[k - 1](self.down[k - 1](denoised[-1]).float())
         return denoised[::-1]
 
     def _activate(self, k: int, units: Tensor) -> Tensor:
@@ -125,12 +128,9 @@ class LadderNetwork(Model):
         return activated
 
 
-def _normalized(units: Tensor) -> Tensor:
-    """Bring units (batch, units) to mean 0 and variance 1 over the mini-batch."""
-    return F.batch_norm(units, None, None, training=True)
-
-
-def denoising_losses(clean: Sequence[Tensor], denoised: Sequence[Tensor]) -> list[Tensor]:
+def denoising_losses(
+    clean: Sequence[Tensor], denoised: Sequence[Tensor], gather: Callable[[Tensor], Tensor] = lambda rows: rows
+) -> list[Tensor]:
     """Compute the denoising loss of every layer from the row up: the mean squared error of its normalized units.
 
     Parameters
@@ -139,10 +139,12 @@ def denoising_losses(clean: Sequence[Tensor], denoised: Sequence[Tensor]) -> lis
         Units before normalization; the first are the rows, which are compared as they are.
     denoised : sequence of Tensor, each (batch, units)
         What the decoder makes of the noisy ones; they are normalized with mean and variance of the clean ones.
+    gather : callable
+        As of `Batch`.
     """
     found = [F.mse_loss(denoised[0], clean[0])]
     for z, z_hat in zip(clean[1:], denoised[1:], strict=True):
-        variance, mean = torch.var_mean(z, 0, correction=0)
+        variance, mean = torch.var_mean(gather(z), 0, correction=0)
         std = torch.sqrt(variance + 1e-5)
         found.append(F.mse_loss((z_hat - mean) / std, (z - mean) / std))
     return found
@@ -182,7 +184,7 @@ def ladder_phases(model: LadderNetwork, weights: Sequence[float]) -> list[Phase]
         classification = losses.classification_loss(labelled.float(), batch.labelled_labels)
         logits, noisy = model.noisy(batch.rows, batch.noise)
         _, clean = model.clean(batch.rows)
-        layers = denoising_losses(clean, model.denoise(logits, noisy))
+        layers = denoising_losses(clean, model.denoise(logits, noisy), batch.gather)
         denoising = torch.stack([weight * layer for weight, layer in zip(weights, layers, strict=True)]).sum()
         batch.metrics["classification_loss"] = classification.detach()
         batch.metrics["denoising_loss"] = denoising.detach()

@@ -37,6 +37,8 @@ NAMES = [
     "table1-mnist-gan",
     "table1-mnist-gmmn-ae",  # a cost that is no mean over rows
     "table2-nn-1000",
+    "table2-ladder-100",  # normalization of its own
+    "map",  # pairs of all rows of a mini-batch
     "table2-mnist-100-consistent",  # a joint update, and a perturbation that follows the covariance of all rows of a mini-batch
 ]
 
@@ -59,7 +61,8 @@ def short(name: str, **changes) -> Recipe:
         losses = recipe.training.losses
         consistency = losses.consistency.model_copy(update={"covariance": 0.5})
         training["losses"] = losses.model_copy(update={"consistency": consistency})
-        training["joint"] = OptimizerSettings(optimizer="sgd", learning_rate=0.01)
+    if name in ("table2-mnist-100-consistent", "map"):
+        training["joint"] = OptimizerSettings(optimizer="sgd", learning_rate=0.001)
     if name == "table2-svhn-1000-conv":
         descent = recipes.read("table2-svhn-1000").training
         phases = ("reconstruction", "discriminator", "generator", "classification")

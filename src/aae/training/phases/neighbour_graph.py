@@ -24,9 +24,9 @@ def neighbour_graph_term(model: AdversarialAutoencoder, settings: NeighbourGraph
     def term(batch: Batch) -> Tensor:
         assert batch.neighbour_rows is not None
         both = torch.cat([batch.rows, batch.neighbour_rows])
-        with frozen_statistics(norms), batch.noise.drawing_for(len(both)):
+        with frozen_statistics(norms):
             places = model.representation(model.encode(both, batch.noise))
-        rows, neighbours = places[: len(batch.rows)], places[len(batch.rows) :]
+        rows, neighbours = map(batch.gather, places.chunk(2))
         return losses.neighbour_graph_loss(rows, neighbours, settings.a, settings.b, settings.negatives)
 
     return term
