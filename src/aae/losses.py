@@ -249,9 +249,10 @@ def virtual_adversarial_direction(
 
 
 def along_covariance(vectors: Tensor, sample: Tensor, share: float) -> Tensor:
-    """Compute (1 - c) v + c S v / s, with S the covariance of a sample of rows and s the mean of its diagonal.
+    """Compute (1 - w) v + w S v / s, with S the covariance of a sample of rows and s the mean of its diagonal.
 
-    What is left is less of the directions in which rows hardly differ.
+    What is left is less of the directions in which rows hardly differ. w is less than its share c where S says little: w =
+    c max(0, 1 - 5 r), with r the part of S that Ledoit and Wolf (2004) take for noise.
 
     Parameters
     ----------
@@ -265,11 +266,18 @@ def along_covariance(vectors: Tensor, sample: Tensor, share: float) -> Tensor:
     Returns
     -------
     Tensor, (batch, inputs)
+        The sum; `vectors` themselves where w is 0.
     """
+    n, dim = sample.shape
+    tiny = torch.finfo(torch.float32).tiny
     centred = (sample - sample.mean(0)).float()
-    variance = centred.square().sum() / sample.shape[1]
-    along = vectors @ centred.T @ centred / variance.clamp(min=torch.finfo(centred.dtype).tiny)
-    return (1 - share) * vectors + share * along
+    centred = centred / (centred.square().sum() / n / dim).clamp(min=tiny).sqrt()  # now s = 1
+    products = centred @ centred.T
+    squares = products.square().sum() / n**2  # the sum of the squares of S
+    noise = (products.diagonal().square().sum() / n - squares) / n
+    beyond_round = squares - dim  # 0 where all directions are equal
+    weight = share * (1 - 5 * noise / beyond_round.clamp(min=tiny)).clamp(0, 1) * (beyond_round > 0)
+    return vectors + weight * (vectors @ centred.T @ centred / n - vectors)
 
 
 def _unit(vectors: Tensor) -> Tensor:

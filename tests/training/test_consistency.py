@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import cdist
+from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import nn
 
 from aae import losses
@@ -103,25 +104,34 @@ def test_the_direction_is_the_one_in_which_a_linear_classifier_changes_most():
 
 
 def test_a_direction_along_the_covariance_is_the_gradient_times_it_by_hand():
-    rows = torch.randn(50, 3) * torch.tensor([5.0, 1.0, 0.1]) @ torch.linalg.qr(torch.randn(3, 3))[0] + 7
+    rows = torch.randn(500, 3) * torch.tensor([5.0, 1.0, 0.1]) @ torch.linalg.qr(torch.randn(3, 3))[0] + 7
     gradient = torch.randn(1, 3)
     covariance = torch.cov(rows.T, correction=0)
+    certain = 1 - 5 * ledoit_wolf_shrinkage(rows.numpy())
+    assert 0.8 < certain < 1
     for share in (0.0, 0.3, 1.0):
-        expected = (1 - share) * gradient + share * gradient @ covariance * 3 / covariance.trace()
-        torch.testing.assert_close(losses.along_covariance(gradient, rows, share), expected)
+        along = gradient @ covariance * 3 / covariance.trace()
+        expected = torch.lerp(gradient, along, share * certain)
+        torch.testing.assert_close(losses.along_covariance(gradient, rows, share), expected, rtol=1e-4, atol=1e-5)
     found = losses.virtual_adversarial_direction(
         lambda x: torch.cat([x @ gradient.T, torch.zeros(len(x), 1)], 1),
         rows,
-        torch.full((50, 2), 0.5),
-        torch.randn(50, 3),
+        torch.full((500, 2), 0.5),
+        torch.randn(500, 3),
         0.01,
         2,
         partial(losses.along_covariance, sample=rows, share=1.0),
     )
-    along = torch.nn.functional.normalize(gradient @ covariance)
-    torch.testing.assert_close((found @ along.T).abs(), torch.ones(50, 1), atol=1e-3, rtol=0)
-    equal = torch.ones(4, 3)
-    assert torch.equal(losses.along_covariance(equal, equal, 1.0), torch.zeros(4, 3))  # nothing to follow, and no nan
+    along = torch.nn.functional.normalize(torch.lerp(gradient, along, certain))
+    torch.testing.assert_close((found @ along.T).abs(), torch.ones(500, 1), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "rows", [torch.randn(20, 50), torch.ones(4, 3), torch.randn(1, 3)], ids=["round", "equal", "one"]
+)
+def test_a_covariance_that_says_nothing_is_not_followed(rows):
+    gradient = torch.randn(2, rows.shape[1])
+    torch.testing.assert_close(losses.along_covariance(gradient, rows, 1.0), gradient)
 
 
 def test_consistency_follows_the_covariance_of_rows_as_far_as_it_is_told():

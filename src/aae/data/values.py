@@ -187,7 +187,7 @@ def fill_gaps(rows: Any, found: Any) -> Any:
     rows : array-like or data frame, (n, columns)
         Rows as they were given.
     found : array or data frame, (n, columns)
-        Rows without gaps.
+        Rows without gaps, which are returned as they are if `rows` are of another form.
     """
     if not is_frame(found):
         known = np.asarray(rows)
@@ -195,7 +195,7 @@ def fill_gaps(rows: Any, found: Any) -> Any:
             return found
         gaps = np.stack([_gaps(known[:, k]) for k in range(known.shape[1])], axis=1)
         return np.where(gaps, found, known).astype(known.dtype)
-    if not is_frame(rows) or list(rows.columns) != list(found.columns):
+    if type(rows) is not type(found) or list(rows.columns) != list(found.columns):
         return found
     _, values = values_of(rows, "rows")
     made = rows.clone() if hasattr(rows, "clone") else rows.copy()
@@ -211,6 +211,8 @@ def fill_gaps(rows: Any, found: Any) -> Any:
 
 
 def _gaps(column: NDArray[Any]) -> NDArray[np.bool_]:
+    if column.dtype.kind == "f":
+        return np.isnan(column)
     return np.array([value is None for value in plain_values(column, "rows")], np.bool_)
 
 
