@@ -123,7 +123,16 @@ def test_what_is_no_saved_estimator_is_one_line(fitted, tmp_path):
         AAE.load(function)
     again = AAE.load(function, prior=ring)
     np.testing.assert_array_equal(again.transform(ROWS), fitted["AAE with a function"].transform(ROWS))
-    for changes in ({"attributes": {}}, {"parameters": {"prior": {"prior": "abc", "arguments": {}}}}, {"code": 3}):
+    attributes = json.loads((kept / "estimator.json").read_text())["attributes"]
+    without = {name: value for name, value in attributes.items() if name != "scaler_"}
+    for changes in (
+        {"attributes": {}},
+        {"attributes": without},
+        {"attributes": {**without, "scaler_": 3}},
+        {"attributes": {**attributes, "transform": "text"}},
+        {"parameters": {"prior": {"prior": "abc", "arguments": {}}}},
+        {"code": 3},
+    ):
         damaged = fitted["AAE"].save(tmp_path / str(len(list(tmp_path.iterdir()))))
         change(damaged, **changes)
         with pytest.raises(InputError, match="not an estimator of this version"):

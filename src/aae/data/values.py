@@ -212,7 +212,7 @@ def fill_gaps(rows: Any, found: Any) -> Any:
 
 def _gaps(column: NDArray[Any]) -> NDArray[np.bool_]:
     if column.dtype.kind == "f":
-        return np.isnan(column)
+        return np.asarray(np.isnan(column))
     return np.array([value is None for value in plain_values(column, "rows")], np.bool_)
 
 

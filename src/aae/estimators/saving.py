@@ -169,7 +169,11 @@ def _load(cls: type[Any], folder: Path, parameters: dict[str, Any]) -> Any:
         estimator = cls(**{**own, **parameters})
         estimator._made_with = architecture({**parameters, **own})
         for name, value in record["attributes"].items():
+            if callable(getattr(cls, name, None)):
+                raise ValueError(f"{name} is no attribute")
             setattr(estimator, name, _unpack(value, tensors))
+        if not isinstance(estimator.scaler_, Scaling):
+            raise TypeError("scaler_ is no scaling")
         settings = ModelSettings.model_validate_json(estimator._built_from)
         model = estimator._make(settings, estimator._inputs, estimator._seed)
         estimator._set_changeable(model)
