@@ -61,6 +61,7 @@ def short(name: str, **changes) -> Recipe:
         losses = recipe.training.losses
         consistency = losses.consistency.model_copy(update={"covariance": 0.5})
         training["losses"] = losses.model_copy(update={"consistency": consistency})
+        training["batch_size"] = 300  # enough for a covariance that is more than noise
     if name in ("table2-mnist-100-consistent", "map"):
         training["joint"] = OptimizerSettings(optimizer="sgd", learning_rate=0.001)
     if name == "table2-svhn-1000-conv":
