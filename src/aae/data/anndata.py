@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aae.data.checks import Part
+from aae.data.checks import Part, check_distinct
 from aae.data.formats import Format, Options, Parts, ends_with
 from aae.data.reading import damaged, require_memory
 from aae.data.values import plain_values, values_of
@@ -53,11 +52,7 @@ def matrix(adata: Any, layer: str | None, where: str = "X") -> Any:
 def variables(adata: Any, where: str) -> list[str]:
     """Return the names of the variables; InputError where two have the same."""
     names = [str(name) for name in adata.var_names]
-    if len(set(names)) < len(names):
-        name, times = Counter(names).most_common(1)[0]
-        raise InputError(
-            f"{where}: found {times} variables called {name!r}, expected each name once (var_names_make_unique())"
-        )
+    check_distinct(names, where, "variables", " (var_names_make_unique())")
     return names
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -224,3 +225,10 @@ def _not_finite(value: Any, where: str, columns: Sequence[str], row: int, place:
     if np.isnan(value) and len(place) == 1:
         expected += f"; {MISSING_HINT}"
     return InputError(f"{where}: row {row}, {name} (counted from 0): found {value}, expected {expected}")
+
+
+def check_distinct(names: Sequence[str], where: str, what: str = "columns", hint: str = "") -> None:
+    """Check that no two columns, or whatever `what` says, have the same name; InputError where some have."""
+    if len(set(names)) < len(names):
+        name, times = Counter(names).most_common(1)[0]
+        raise InputError(f"{where}: found {times} {what} called {name!r}, expected each name once{hint}")

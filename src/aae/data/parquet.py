@@ -13,12 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 from numpy.typing import NDArray
 
-from aae.data.checks import MISSING_HINT
+from aae.data.checks import MISSING_HINT, check_distinct
 from aae.data.formats import Options
 from aae.data.frames import is_frame
 from aae.data.reading import damaged, require_memory
 from aae.data.tables import HINT, TableFile, assign, table_format
-from aae.data.values import values_of
 from aae.errors import InputError, reason
 
 _INDEX = re.compile(r"__index_level_\d+__")  # names of rows that pandas writes beside the data
@@ -59,7 +58,7 @@ def read_frame(frame: Any, options: Options) -> TableFile:
     if getattr(getattr(frame, "columns", None), "nlevels", 1) > 1:  # called as `aae.data.frames` calls them
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     if is_frame(frame):
-        values_of(frame, where)  # whose columns have each name once
+        check_distinct([str(name) for name in frame.columns], where)
     try:
         if not isinstance(frame, pa.Table):
             frame = frame.to_arrow() if hasattr(frame, "to_arrow") else pa.Table.from_pandas(frame)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aae.data.checks import Part
+from aae.data.checks import Part, check_distinct
 from aae.data.formats import SPLITS, Format, Options, Parts, ends_with, list_some, visible
 from aae.data.labels import Names, is_unlabelled, names_of, read_texts
 from aae.data.reading import readable_name, require_memory
@@ -159,9 +158,7 @@ def _check_names(path: Path | str, names: Sequence[str], row_names: Sequence[int
     for place, name in enumerate(names):
         if not name and place not in row_names:
             raise InputError(f"{path}: found no name for column {place} (counted from 0), expected one")
-    if len(set(names)) < len(names):
-        name, times = Counter(names).most_common(1)[0]
-        raise InputError(f"{path}: found {times} columns called {name!r}, expected each name once")
+    check_distinct(names, str(path))
 
 
 def in_order(path: Path, table: TableFile, columns: Sequence[str]) -> TableFile:

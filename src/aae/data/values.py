@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from aae.data.checks import check_distinct
 from aae.data.formats import list_some
 from aae.data.frames import is_frame
 from aae.data.labels import MISSING_WORDS, is_nothing
@@ -58,9 +58,7 @@ def values_of(table: Any, where: str) -> tuple[list[str], Any]:
         return list(table.values), columns.__getitem__
     if is_frame(table):
         names = [str(name) for name in table.columns]
-        if len(set(names)) < len(names):
-            name, times = Counter(names).most_common(1)[0]
-            raise InputError(f"{where}: found {times} columns called {name!r}, expected each name once")
+        check_distinct(names, where)
         own = list(table.columns)  # which polars makes anew at each look
         return names, lambda k: _of_series(table.iloc[:, k] if hasattr(table, "iloc") else table[own[k]])
     if hasattr(table, "tocsc"):

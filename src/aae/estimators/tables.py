@@ -15,6 +15,7 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from aae.data.anndata import covariates_of, is_anndata, take_apart
+from aae.data.checks import check_distinct
 from aae.data.columns import Columns, frame_like, library, named_places
 from aae.data.frames import is_frame, known_form
 from aae.data.values import NamedValues, as_named, for_rows, length, values_of
@@ -59,7 +60,7 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
         if reset:
             self._describe(X, covariates, hint)
         elif is_frame(X):
-            values_of(X, "X")  # whose columns have each name once
+            check_distinct([str(name) for name in X.columns], "X")
             if self._frame is not None:
                 _check_names(list(X.columns), self._frame[1])
         masks = getattr(self, "missing", "error") == "mask"
