@@ -98,8 +98,9 @@ def plot(
 def figures(runs: Sequence[Run], data: Dataset | str | Path | None = None) -> dict[str, Figure]:
     """Create every figure that fits the first of several seeds, by name as for `plot`; the curves are those of all seeds."""
     run = runs[0]
-    made: dict[str, Figure] = {"curves": curves(runs)} if all(one.folder.read_metrics() for one in runs) else {}
-    made |= _learning_curves(runs)
+    histories = _histories(runs)
+    made: dict[str, Figure] = {"curves": _curves(runs, histories)} if all(histories) else {}
+    made |= _learning_curves(run, histories)
     if not run.model.samples and not run.model.classifies:
         return made
     if data is None and run.given is None and run.recipe.data.source == SOURCE:  # which only a program can give again
@@ -133,7 +134,10 @@ def figures(runs: Sequence[Run], data: Dataset | str | Path | None = None) -> di
 def chosen(runs: Sequence[Run], names: Sequence[str], data: Dataset | str | Path | None = None) -> dict[str, Figure]:
     """Create chosen plots of the first of several seeds; the history is that of all seeds."""
     seen = _of_seed(runs, view(runs[0], data=data, needs_codes=False)) if set(names) - {"history"} else None
-    return {name: curves(runs) if seen is None or name == "history" else PLOTS[name](runs[0], seen) for name in names}
+    return {
+        name: _curves(runs, _histories(runs)) if seen is None or name == "history" else PLOTS[name](runs[0], seen)
+        for name in names
+    }
 
 
 def _of_seed(runs: Sequence[Run], seen: View) -> View:
@@ -192,9 +196,8 @@ def _histories(runs: Sequence[Run]) -> list[list[dict[str, Any]]]:
     return histories
 
 
-def curves(runs: Sequence[Run]) -> Figure:
+def _curves(runs: Sequence[Run], histories: Sequence[list[dict[str, Any]]]) -> Figure:
     """Plot losses and metrics of a run by epoch, of several seeds as a band."""
-    histories = _histories(runs)
     keys = dict.fromkeys(key for history in histories for record in history for key in record)
     shown = [key for key in keys if key not in ("epoch", "seconds")]
     first = runs[0]
@@ -204,9 +207,8 @@ def curves(runs: Sequence[Run]) -> Figure:
     return training_curves(histories, shown, title(first) + seeds, pairs=pairs, headings=headings)
 
 
-def _learning_curves(runs: Sequence[Run]) -> dict[str, Figure]:
+def _learning_curves(first: Run, histories: Sequence[list[dict[str, Any]]]) -> dict[str, Figure]:
     """Plot the error on validation rows by epoch, with what the paper says of test rows (A.2)."""
-    first, histories = runs[0], _histories(runs)
     measured = {"test_error_percent": "validation_error_percent"}
     found: dict[str, Figure] = {}
     for name, points in first.recipe.paper_curves.items():
