@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -780,19 +781,33 @@ def test_output_that_is_closed_is_no_error(monkeypatch):
     assert run(["data", "info", "mnits"]) == 2
 
 
-def test_ctrl_c_in_any_command_is_told_and_no_success(place, capfd, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("aae.runs.evaluate.evaluate", interrupted)
-    assert run(["evaluate", "runs/demo", "--json"]) == 130
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_in_any_command_is_told_and_leaves_nothing_half_written(
+    tmp_path, place, capfd, monkeypatch, name, status
+):
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    monkeypatch.setattr("aae.files._flush", lambda path: signal.raise_signal(number))
+    out = tmp_path / "rows"
+    out.mkdir()
+    assert run(["sample", "runs/demo", "-n", "2", "-o", str(out / "new.csv")]) == status
     assert capfd.readouterr() == ("", "aae: interrupted\n")
+    assert list(out.iterdir()) == []
+    assert signal.getsignal(number) is before
 
 
 def test_what_cannot_be_recorded_is_not_measured(place, capfd, monkeypatch):
     monkeypatch.setattr("aae.runs.evaluate.evaluate", None)
-    assert run(["evaluate", "runs/demo", "--split", "validation", "--record", "results"]) == 2
-    assert capfd.readouterr().err == "aae: results are measured on the test split; found validation\n"
+    monkeypatch.setattr("aae.runs.likelihood.parzen", None)
+    for words in (["evaluate", "runs/demo"], ["parzen", "runs/demo"]):
+        assert run([*words, "--split", "validation", "--record", "results"]) == 2
+        assert capfd.readouterr().err == "aae: results are measured on the test split; found validation\n"
+    shutil.copytree("runs/demo", "apart/seed-0")
+    shutil.copytree("runs/demo", "apart/seed-2")
+    recipe = Path("apart/seed-2/recipe.toml")
+    recipe.write_text(recipe.read_text().replace("\nseed = 0", "\nseed = 2"))
+    assert run(["evaluate", "apart", "--record", "results"]) == 2
+    assert "seed is 2; expected 1, seeds in a row" in capfd.readouterr().err
 
 
 def test_columns_keep_their_names_and_labels_that_are_not_needed_do_no_harm(tmp_path, monkeypatch, command):

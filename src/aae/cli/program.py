@@ -27,6 +27,7 @@ from aae.errors import (
     printable,
     ran_out_of_memory,
 )
+from aae.training.signals import Interruption, ended_by_signals
 
 OTHERS_WAIT = 20  # seconds for which the other processes of torchrun leave it to the first to say what is wrong
 
@@ -96,10 +97,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
             elif isinstance(stream, io.TextIOWrapper):  # names of any script go to any terminal
                 stream.reconfigure(errors="backslashreplace")
         stack.enter_context(_notices())
-        return _run(given)
+        return _run(given, stack.enter_context(ended_by_signals()))
 
 
-def _run(given: Sequence[str]) -> int:
+def _run(given: Sequence[str], interruption: Interruption) -> int:
     try:
         _check_words(given)
         if app(args=list(given) or ["--help"], prog_name="aae", standalone_mode=False) == 130:
@@ -115,7 +116,7 @@ def _run(given: Sequence[str]) -> int:
     except InterruptedTrainingError as error:
         return _report_error(str(error), error.status)
     except (KeyboardInterrupt, typer.Abort):
-        return _report_error("interrupted", 130)
+        return _report_error("interrupted", interruption.status)
     except BrokenPipeError:  # whoever reads our output has seen enough
         return 1
     except OSError as error:

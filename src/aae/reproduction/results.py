@@ -101,6 +101,35 @@ def with_std(summary: Mapping[str, Any], digits: int | None) -> str:
     return f"{summary['mean']:{how}}{std}"
 
 
+def result_path(runs: Sequence[Run], split: str, folder: str | Path) -> Path:
+    """Return the file that `record` writes, having checked that it may: all that can be known before anything is measured.
+
+    Raises
+    ------
+    InputError
+        If it is not the test split, the runs differ in recipe or epochs, their seeds are not in a row, or the result of a recipe
+        with other settings is in the place of theirs.
+    """
+    _check_split(split)
+    first = runs[0]
+    for seed, run in enumerate(runs, first.recipe.training.seed):
+        for key, found, expected in (
+            ("recipe", run.recipe.name, first.recipe.name),
+            ("epochs", run.metadata["epochs"], first.metadata["epochs"]),
+        ):
+            if found != expected:
+                raise InputError(f"{run.folder.path}: {key} is {found}; the first run has {expected}")
+        if run.recipe.training.seed != seed:
+            raise InputError(f"{run.folder.path}: seed is {run.recipe.training.seed}; expected {seed}, seeds in a row")
+    path = _place(Path(folder), first, f"{first.metadata['epochs']}ep.{hardware(first.metadata['device'])}")
+    if path.exists():
+        trained = [_read(path, Result)["command"], _origin(first)["command"]]
+        before, now = (words.partition(SEEDS)[0] for words in trained)
+        if before != now:
+            raise InputError(f"{path}: is the result of '{before}'; found '{now}', expected another folder for it")
+    return path
+
+
 def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -> Path:
     """Write the result of one recipe, measured over seeds, as ``RECIPE.EPOCHSep.HARDWARE.json``.
 
@@ -123,17 +152,11 @@ def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -
     Raises
     ------
     InputError
-        If they were not measured on the test split, the runs differ in recipe or epochs, their seeds are not in a row, or the
-        result of a recipe with other settings is in the place of theirs.
+        As `result_path`.
     """
     first = runs[0]
-    check_split(reports[0]["split"])
-    for seed, (run, report) in enumerate(zip(runs, reports, strict=True), first.recipe.training.seed):
-        if run.recipe.training.seed != seed:
-            raise InputError(f"{run.folder.path}: seed is {run.recipe.training.seed}; expected {seed}, seeds in a row")
-        for key in ("recipe", "epochs", "split"):
-            if report[key] != reports[0][key]:
-                raise InputError(f"{run.folder.path}: {key} is {report[key]}; the first run has {reports[0][key]}")
+    for report in reports:
+        path = result_path(runs, report["split"], folder)
     result = {
         "recipe": first.recipe.name,
         "title": first.recipe.title,
@@ -149,12 +172,6 @@ def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -
         "cpu_seconds": [run.metadata.get("cpu_seconds") for run in runs],
         "date": datetime.now(UTC).date().isoformat(),
     }
-    path = _place(Path(folder), first, f"{result['epochs']}ep.{hardware(first.metadata['device'])}")
-    if path.exists():
-        trained = [_read(path, Result)["command"], result["command"]]
-        before, now = (words.partition(SEEDS)[0] for words in trained)
-        if before != now:
-            raise InputError(f"{path}: is the result of '{before}'; found '{now}', expected another folder for it")
     return _write(path, result)
 
 
@@ -185,6 +202,40 @@ def _origin(run: Run, more: str = "") -> dict[str, str]:
             words = [word.replace(path, Path(path).name) for word in words]
     source = data.source if data.source in NAMES else Path(data.source).name
     return {"data": source, "command": shlex.join(words) + more}
+
+
+def parzen_path(run: Run, samples: int, split: str, folder: str | Path, *, all_folds: bool) -> Path:
+    """Return the file that `record_parzen` writes, having checked that it may, before anything is measured.
+
+    Raises
+    ------
+    InputError
+        If it is not the test split, or the result of a run of another recipe, length or seed is in its place.
+    """
+    _check_split(split)
+    kind = f"{samples}{'.folds' if all_folds else ''}"
+    path = _place(Path(folder) / "parzen", run, f"{kind}.{hardware(_parzen_device(run))}")
+    if path.exists():
+        before = _read(path, ParzenResult)
+        for key, now in _parzen_origin(run, samples, all_folds=all_folds).items():
+            if before.get(key) != now:
+                raise InputError(
+                    f"{path}: is a result with {key} {before.get(key)!r}; found {now!r}, expected another folder for it"
+                )
+    return path
+
+
+def _parzen_device(run: Run) -> str:
+    return describe_device(run.device, Distributed.joined().world_size)
+
+
+def _parzen_origin(run: Run, samples: int, *, all_folds: bool) -> dict[str, Any]:
+    """Say of what run an estimate is."""
+    return {
+        "epochs": run.metadata["epochs"],
+        "seed": run.recipe.training.seed,
+        **_origin(run, f" && aae parzen RUN -n {samples}" + (" --all-folds" if all_folds else "")),
+    }
 
 
 def record_parzen(
@@ -220,37 +271,26 @@ def record_parzen(
     Raises
     ------
     InputError
-        If it was not measured on the test split, or the result of a run of another recipe, length or seed is in its place.
+        As `parzen_path`.
     """
-    check_split(split)
-    device = describe_device(run.device, Distributed.joined().world_size)
+    path = parzen_path(run, estimate.samples, split, folder, all_folds=bool(folds))
     result = {
         "recipe": run.recipe.name,
         "title": run.recipe.title,
-        "epochs": run.metadata["epochs"],
-        "seed": run.recipe.training.seed,
         "split": split,
-        **_origin(run, f" && aae parzen RUN -n {estimate.samples}" + (" --all-folds" if folds else "")),
+        **_parzen_origin(run, estimate.samples, all_folds=bool(folds)),
         **asdict(estimate),
         **({"folds": [asdict(fold) for fold in folds]} if folds else {}),
-        "device": device,
+        "device": _parzen_device(run),
         "version": __version__,
         "torch": torch.__version__,
         "seconds": seconds,
         "date": datetime.now(UTC).date().isoformat(),
     }
-    path = _place(Path(folder) / "parzen", run, f"{estimate.samples}{'.folds' if folds else ''}.{hardware(device)}")
-    if path.exists():
-        before = _read(path, ParzenResult)
-        for key in ("command", "data", "epochs", "seed"):
-            if before.get(key) != result[key]:
-                raise InputError(
-                    f"{path}: is a result with {key} {before.get(key)!r}; found {result[key]!r}, expected another folder for it"
-                )
     return _write(path, result)
 
 
-def check_split(split: str) -> None:
+def _check_split(split: str) -> None:
     """Refuse results of anything but test rows.
 
     Raises

@@ -39,9 +39,34 @@ class Interruption:
             _at_once[-1] = True
             raise StoppedError
 
+    def leave(self, number: int, frame: FrameType | None) -> None:
+        """Take note of a signal and end what is under way, as Ctrl-C does."""
+        self.note(number, frame)
+        raise StoppedError
+
     def _restore(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def ended_by_signals(names: Sequence[str] = ("SIGTERM", "SIGHUP")) -> Iterator[Interruption]:
+    """Let signals raise `StoppedError`, so that no file is left half written; for the command, in the main thread.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of `SIGNALS`. What the caller handles or ignores already stays so, and trainings take them over while they last.
+    """
+    interruption = Interruption()
+    found = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    for number in found:
+        if _in_main_thread() and signal.getsignal(number) is signal.SIG_DFL:
+            interruption._before[number] = signal.signal(number, interruption.leave)
+    try:
+        yield interruption
+    finally:
+        interruption._restore()
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
@@ -58,14 +83,16 @@ def leaves_on_request(names: Sequence[str] = ("SIGUSR1",)) -> Iterator[None]:
         Of `SIGNALS`. What the program or its caller handles or ignores already stays so.
     """
     found = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    free = [number for number in found if _in_main_thread() and signal.getsignal(number) is signal.SIG_DFL]
-    for number in free:
+    before = {
+        number: handler for number in found if _in_main_thread() and _is_free(handler := signal.getsignal(number))
+    }
+    for number in before:
         signal.signal(number, _leave)
     try:
         yield
     finally:
-        for number in free:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -88,7 +115,7 @@ def interrupts(names: Sequence[str] = tuple(SIGNALS)) -> Iterator[Interruption]:
         number: signal.Signals | None = getattr(signal, name, None)  # some systems have fewer
         handler = None if number is None else signal.getsignal(number)
         if number is not None and (
-            handler in (signal.SIG_DFL, _leave) or (name == "SIGINT" and handler not in (signal.SIG_IGN, None))
+            handler is _leave or _is_free(handler) or (name == "SIGINT" and handler not in (signal.SIG_IGN, None))
         ):
             interruption._before[number] = handler
     try:
@@ -121,6 +148,11 @@ def stopped_at_once() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if came:  # whatever was made of the error: a compiler that the same signal has ended fails too
             raise StoppedError from None
+
+
+def _is_free(handler: Any) -> bool:
+    """Check whether a signal would end the command, and nothing else was made of it."""
+    return handler is signal.SIG_DFL or getattr(handler, "__func__", None) is Interruption.leave
 
 
 def _ends_a_training(handler: Any) -> bool:
