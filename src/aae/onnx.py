@@ -50,6 +50,22 @@ from aae.scaling import Scaling
 
 OPSET = 18  # ONNX 1.13; the exporter writes no lower one by itself
 EXAMPLE = 2  # rows in the batch that the graphs are traced with
+SINGLE = {
+    *("Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Det", "Erf", "Mean", "Sinh", "Tan"),
+    *("Elu", "Gelu", "HardSigmoid", "Hardmax", "LeakyRelu", "PRelu", "Selu", "Softplus", "Softsign", "ThresholdedRelu"),
+    *("AveragePool", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "LpPool", "MaxUnpool", "Resize", "Col2Im"),
+    *(
+        "Attention",
+        "Conv",
+        "ConvTranspose",
+        "InstanceNormalization",
+        "LRN",
+        "MeanVarianceNormalization",
+        "OneHot",
+        "RNN",
+    ),
+}
+"""Operators that ONNX Runtime has in float32 and not in float64, which scores are computed in."""
 
 
 @dataclass
@@ -129,6 +145,7 @@ def write_onnx(what: Exported, folder: str | Path) -> list[Path]:
             if what.columns is not None:
                 program.model.metadata_props["columns"] = json.dumps(what.columns.record()["columns"])
             passes.ClearMetadataAndDocStringPass()(program.model)
+            _cast_single(program.model.graph)
             program.save(draft / name)
             written.append(Path(folder) / name)
 
@@ -230,6 +247,28 @@ def _trace(graph: nn.Module, inputs: dict[str, Any], outputs: Sequence[str]) -> 
         return torch.onnx.export(
             program, dynamo=True, input_names=names, output_names=outputs, opset_version=OPSET, verbose=False
         )
+
+
+def _cast_single(graph: Any) -> None:
+    """Let the operators that are there in float32 alone compute in it, in place."""
+    import onnx_ir as ir
+
+    double, single = ir.DataType.DOUBLE, ir.DataType.FLOAT
+    for node in list(graph):
+        if node.op_type not in SINGLE:
+            continue
+        for place, value in enumerate(node.inputs):
+            if value is not None and value.dtype == double:
+                cast = ir.node("Cast", [value], {"to": single})
+                graph.insert_before(node, cast)
+                node.replace_input_with(place, cast.outputs[0])
+        for value in node.outputs:
+            if value.dtype == double:
+                cast = ir.node("Cast", [value], {"to": double})
+                cast.outputs[0].dtype, cast.outputs[0].shape, value.dtype = double, value.shape, single
+                ir.convenience.replace_all_uses_with(value, cast.outputs[0], replace_graph_outputs=True)
+                cast.replace_input_with(0, value)
+                graph.insert_after(node, cast)
 
 
 @contextmanager
