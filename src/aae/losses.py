@@ -252,7 +252,8 @@ def along_covariance(vectors: Tensor, sample: Tensor, share: float) -> Tensor:
     """Compute (1 - w) v + w S v / s, with S the covariance of a sample of rows and s the mean of its diagonal.
 
     What is left is less of the directions in which rows hardly differ. w is less than its share c where S says little: w =
-    c max(0, 1 - 10 r), with r the part of S that Ledoit and Wolf (2004) take for noise.
+    c max(0, 1 - 10 r) min(1, d - 1), with r the part of S that Ledoit and Wolf (2004) take for noise, and d = (tr S)^2 / tr S^2
+    the number of directions in which rows vary: along a single one classes would be crossed.
 
     Parameters
     ----------
@@ -276,7 +277,9 @@ def along_covariance(vectors: Tensor, sample: Tensor, share: float) -> Tensor:
     squares = products.square().sum() / n**2  # the sum of the squares of S
     noise = (products.diagonal().square().sum() / n - squares) / n
     beyond_round = squares - dim  # 0 where all directions are equal
-    weight = share * (1 - 10 * noise / beyond_round.clamp(min=tiny)).clamp(0, 1) * (beyond_round > 0)
+    certain = (1 - 10 * noise / beyond_round.clamp(min=tiny)).clamp(0, 1) * (beyond_round > 0)
+    several = (dim**2 / squares.clamp(min=tiny) - 1).clamp(0, 1)
+    weight = share * certain * several
     return vectors + weight * (vectors @ centred.T @ centred / n - vectors)
 
 

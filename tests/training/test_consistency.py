@@ -104,11 +104,13 @@ def test_the_direction_is_the_one_in_which_a_linear_classifier_changes_most():
 
 
 def test_a_direction_along_the_covariance_is_the_gradient_times_it_by_hand():
-    rows = torch.randn(500, 3) * torch.tensor([5.0, 1.0, 0.1]) @ torch.linalg.qr(torch.randn(3, 3))[0] + 7
+    rows = torch.randn(500, 3) * torch.tensor([5.0, 3.0, 0.1]) @ torch.linalg.qr(torch.randn(3, 3))[0] + 7
     gradient = torch.randn(1, 3)
     covariance = torch.cov(rows.T, correction=0)
-    certain = 1 - 10 * ledoit_wolf_shrinkage(rows.numpy())
-    assert 0.6 < certain < 1
+    several = float(covariance.trace() ** 2 / covariance.square().sum()) - 1
+    certain = (1 - 10 * ledoit_wolf_shrinkage(rows.numpy())) * several
+    assert 0.4 < several < 0.8
+    assert 0.3 < certain < several
     for share in (0.0, 0.3, 1.0):
         along = gradient @ covariance * 3 / covariance.trace()
         expected = torch.lerp(gradient, along, share * certain)
@@ -127,9 +129,11 @@ def test_a_direction_along_the_covariance_is_the_gradient_times_it_by_hand():
 
 
 @pytest.mark.parametrize(
-    "rows", [torch.randn(20, 50), torch.ones(4, 3), torch.randn(1, 3)], ids=["round", "equal", "one"]
+    "rows",
+    [torch.randn(20, 50), torch.ones(4, 3), torch.randn(1, 3), torch.randn(50, 1) * torch.tensor([3.0, 2.0, 1.0])],
+    ids=["round", "equal", "one", "one direction"],
 )
-def test_a_covariance_that_says_nothing_is_not_followed(rows):
+def test_a_covariance_that_says_nothing_or_a_single_thing_is_not_followed(rows):
     gradient = torch.randn(2, rows.shape[1])
     torch.testing.assert_close(losses.along_covariance(gradient, rows, 1.0), gradient)
 
