@@ -34,6 +34,18 @@ def test_the_partition_suits_the_shape_of_the_groups():
         assert np.array_equal(found, start_partition(_tensor(rows), PLAIN, true.max() + 1, 0))
 
 
+def test_groups_are_found_below_what_columns_have_in_common():
+    found = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        true = rng.integers(8, size=600)
+        common = rng.normal(size=(2, 12))  # what two factors, which tell nothing of the groups, do to the columns
+        rows = rng.normal(size=(8, 12))[true] + rng.uniform(-4, 4, (600, 2)) @ common + 0.4 * rng.normal(size=(600, 12))
+        rows = (rows - rows.mean(0)) / rows.std(0)
+        found.append(adjusted_rand_score(true, start_partition(_tensor(rows), PLAIN, 8, 0)))
+    assert np.mean(found) > 0.5  # 0.08 by distances between the rows as they are
+
+
 def test_rows_with_many_equals_are_parted_too():
     rng = np.random.default_rng(1)
     true = rng.integers(2, size=2000)

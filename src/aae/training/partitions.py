@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import ArpackError
 from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.decomposition import PCA
 from sklearn.manifold import spectral_embedding
 from sklearn.metrics import normalized_mutual_info_score
@@ -29,13 +30,15 @@ from aae.scaling import Scaling
 ROWS, VALUES = 5000, 2**25  # of more rows so many are drawn, or of wide ones what has so many values: 256 MiB
 LEAST_ROWS = 1000
 COMPONENTS = 30  # principal ones that distances are taken in
-MIXED_COMPONENTS = (10, 20, 20)  # the same for Gaussian mixtures, which have a covariance for each cluster
+CERTAIN_ROWS, CERTAIN = 200, 0.05  # components are half-whitened if of so many rows at most this part of S were noise
+MIXED_COMPONENTS = (10, 20, 20, 20)  # the same for Gaussian mixtures, which have a covariance for each cluster
 NEIGHBOURS = 10
 MANY = 50  # clusters, beyond which only k-means and Ward's method are quick
 UNSURE = 0.75  # weight of what a neighbour's cluster leaves open, beside what it tells
 POWER, SUPPORT = 4, 6  # how strongly the agreement of neighbours, and that with other partitions, counts in a consensus
 LEAST_DOUBT = 0.02  # of the agreement of neighbours
 FLOOR = 1e-2  # variance added to the covariances of a mixture, of rows with mean square 1
+LEAST_DEVIATION = 1e-6  # of a component, relative to the first, below which it is rounding
 ALIKE = 1e-3  # how far from 1 the standard deviations of columns may be that count as standardized
 PRECISION = 1e-6  # of eigenvectors: at machine precision ARPACK may not end where a graph has several parts
 EQUALS = 0.1  # share of rows that may have more equals than neighbours for spectral clustering to be tried
@@ -50,7 +53,8 @@ def start_partition(rows: Tensor, scaling: Scaling, clusters: int, seed: int) ->
     """Find a partition of rows: the consensus of several by k-means, Ward's method, Gaussian mixtures and spectral clustering.
 
     They look at principal components of the rows, as they are and with standardized columns, because none of these methods is
-    best on all tables. Each counts by its weight (`partition_weights`), and the consensus is found by k-means on the one-hot
+    best on all tables; where columns that say nearly the same would decide all distances, these are taken between half-whitened
+    components. Each counts by its weight (`partition_weights`), and the consensus is found by k-means on the one-hot
     clusters of all (cluster ensembles: Strehl and Ghosh 2002; Topchy et al. 2005). Neighbours, by which spectral clustering and
     the weights go, are unlike rows, since equal ones always agree; and spectral clustering is left out where a tenth of the rows
     have more than ten equals, as answers to a few questions have. Of more than 5000 rows so many are drawn, of wide ones fewer.
@@ -128,10 +132,11 @@ def _consensus(rows: NDArray[np.float64], clusters: int, seed: int) -> Labels:
     if min(len(distinct), clusters) == 1:
         return np.zeros(len(rows), np.int64)
     views = _views(rows, seed)
-    graphs = [_graph(view, distinct, which) for view in views]
+    spaces = _spaces(views)
+    graphs = [_graph(space, distinct, which) for space in spaces]
     spread = (np.bincount(which)[which] > NEIGHBOURS).mean() <= EQUALS
     found: list[Labels] = []
-    for make in _partitions(views, graphs if spread else [], clusters, seed):
+    for make in _partitions(views, spaces, graphs if spread else [], clusters, seed):
         try:
             found.append(np.asarray(make(), np.int64))
         except (ArpackError, ArithmeticError, np.linalg.LinAlgError, RuntimeError, ValueError):
@@ -230,19 +235,45 @@ def _views(rows: NDArray[np.float64], seed: int) -> list[View]:
     views = []
     for values in columns:
         components = PCA(min(COMPONENTS, *values.shape), random_state=seed).fit_transform(values)
-        views.append(components / max(np.sqrt(np.square(components).sum(axis=1).mean() / values.shape[1]), 1e-300))
+        views.append(_scaled(components, values.shape[1]))
     return views
 
 
-def _partitions(views: list[View], graphs: list[Graph], clusters: int, seed: int) -> Iterator[Callable[[], Labels]]:
+def _scaled(components: View, columns: int) -> View:
+    """Scale components so that the mean square of the columns they stand for is 1."""
+    scaled: View = components / max(np.sqrt(np.square(components).sum(axis=1).mean() / columns), 1e-300)
+    return scaled
+
+
+def _spaces(views: list[View]) -> list[View]:
+    """Choose where distances are taken: between components, half-whitened where their covariance S is certain.
+
+    Half-whitened is divided by the fourth root of its variance. S is certain where little of it would be noise, by Ledoit and
+    Wolf (2004), were it that of 200 rows.
+    """
+    noise = ledoit_wolf_shrinkage(views[-1]) * len(views[-1]) / CERTAIN_ROWS
+    if noise > CERTAIN:
+        return views
+    spaces = []
+    for view in views:
+        deviations = view.std(axis=0)
+        varied = deviations > LEAST_DEVIATION * deviations.max()
+        spaces.append(_scaled(view[:, varied] / np.sqrt(deviations[varied]), int(varied.sum())))
+    return spaces
+
+
+def _partitions(
+    views: list[View], spaces: list[View], graphs: list[Graph], clusters: int, seed: int
+) -> Iterator[Callable[[], Labels]]:
     """Create what makes the partitions, the quickest first."""
-    for view in views:
-        yield partial(KMeans(clusters, n_init=10, random_state=seed).fit_predict, view)
-    for view in views:
-        yield partial(AgglomerativeClustering(clusters).fit_predict, view)
+    for space in spaces:
+        yield partial(KMeans(clusters, n_init=10, random_state=seed).fit_predict, space)
+    for space in spaces:
+        yield partial(AgglomerativeClustering(clusters).fit_predict, space)
     if clusters > MANY:
         return
-    for number, (view, components) in enumerate(zip((views[0], views[0], views[-1]), MIXED_COMPONENTS, strict=True)):
+    rest = views[-1:] if spaces is views else spaces[::-1]
+    for number, (view, components) in enumerate(zip((views[0], views[0], *rest), MIXED_COMPONENTS, strict=False)):
         mixture = GaussianMixture(clusters, reg_covar=FLOOR, random_state=seed + number)
         yield partial(mixture.fit_predict, view[:, :components])
     if clusters < len(views[0]) - 1:
