@@ -1,5 +1,6 @@
 """Taking up a run again: what is finished stays as it is, and nobody else is in the folder meanwhile."""
 
+import errno
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -283,6 +285,37 @@ def test_a_signal_leaves_a_checkpoint_and_a_status_of_its_own(tmp_path, monkeypa
     assert latest_checkpoint(tmp_path / "run/checkpoints")[1]["step"] > 0
     assert command(words(tmp_path / "run", "--resume")) == 0
     assert (tmp_path / "run/model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
+
+
+def test_nothing_is_lost_where_checkpoints_cannot_be_looked_into(tmp_path, monkeypatch, finished, capsys):
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Progress, "epoch", lambda self, metrics: signal.raise_signal(signal.SIGTERM))
+        assert command(words(tmp_path / "run")) == 143
+    before = (tmp_path / "run/metrics.jsonl").read_bytes()
+    assert before
+    look = Path.iterdir
+
+    def refuse(path):
+        if path.name == "checkpoints":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", refuse)
+        patch.setattr(Path, "glob", lambda path, pattern: iter(()))  # which is silent then
+        assert command(words(tmp_path / "run", "--resume")) == 2
+    assert "checkpoints: Permission denied" in capsys.readouterr().err
+    assert (tmp_path / "run/metrics.jsonl").read_bytes() == before
+    assert command(words(tmp_path / "run", "--resume")) == 0
+
+
+def test_what_is_shown_of_a_run_that_goes_on_is_said_to_be_of_before(tmp_path, capsys):
+    assert command(words(tmp_path / "run")) == 0
+    (tmp_path / "run/figures").mkdir()
+    (tmp_path / "run/report.html").write_text("of before")
+    capsys.readouterr()
+    assert command([*words(tmp_path / "run", "--resume"), "--set", "training.epochs=6"]) == 0
+    assert "run: figures, report.html: of the run before it went on" in capsys.readouterr().err
 
 
 def test_a_signal_while_steps_are_compiled_leaves_a_checkpoint_too(tmp_path, monkeypatch, capsys):

@@ -49,7 +49,7 @@ def explore(
     finished = Run.load(run, device.value, trust_modules=trust)
     wanted = None if label is None else finished.label_index(label)
     page = explorer(view(finished, split.value, data), rows, wanted)
-    print(shown(page.save(output or finished.folder.path / "explorer.html")))
+    print(shown(page.save(output or finished.folder.explorer)))
 
 
 def report(

@@ -64,9 +64,9 @@ def remove_older_checkpoints(folder: Path, place: Place) -> None:
 
 
 def checkpoint_places(folder: Path) -> set[Place]:
-    """List the places of the checkpoints in `folder`."""
-    found = (NAME.fullmatch(file.name) for file in folder.glob("*.json"))
-    return {(int(name[1]), int(name[2])) for name in found if name}
+    """List the places of the checkpoints in `folder`; OSError where it is there and cannot be looked into."""
+    names = (file.name for file in folder.iterdir() if file.suffix == ".json") if folder.exists() else ()
+    return {(int(found[1]), int(found[2])) for name in names if (found := NAME.fullmatch(name))}
 
 
 def latest_checkpoint(folder: Path, place: Place | None = None) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

@@ -79,6 +79,8 @@ class RunDirectory:
         self.anomaly_score = self.path / "anomaly_score.safetensors"
         self.evaluation = self.path / "evaluation.json"
         self.figures = self.path / "figures"
+        self.report = self.path / "report.html"
+        self.explorer = self.path / "explorer.html"
         self.events = self.path / "tensorboard"
 
     def is_new(self) -> bool:
