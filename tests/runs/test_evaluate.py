@@ -1,3 +1,4 @@
+import errno
 from dataclasses import replace
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 import torch
 
 from aae.data.dataset import Split
-from aae.errors import InputError
+from aae.errors import InputError, InputWarning
 from aae.evaluation import trustworthiness
 from aae.noise import Noise
 from aae.priors import GaussianMixture, SwissRoll
@@ -39,6 +40,15 @@ def test_a_run_is_measured_on_its_own_data_only(vae):
     with pytest.raises(InputError, match="not the data of"):
         evaluate(vae, data=other)
     assert "energy_distance" in evaluate(vae, data=dataset)["metrics"]
+
+
+def test_what_cannot_be_kept_is_measured_and_said(vae, monkeypatch):
+    def refuse(path, report):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("aae.runs.evaluate.write_json", refuse)
+    with pytest.warns(InputWarning, match=r"evaluation\.json: Permission denied; the numbers are not kept"):
+        assert "energy_distance" in evaluate(vae)["metrics"]
 
 
 @pytest.mark.parametrize("prior", [GaussianMixture(5), SwissRoll(num_labels=5)])

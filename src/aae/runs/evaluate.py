@@ -16,7 +16,7 @@ from aae.anomaly_score import AnomalyScore, compared_rows
 from aae.baselines.vae import importance_weighted_bound
 from aae.data import Dataset, Split
 from aae.device import usual_state
-from aae.errors import InputError
+from aae.errors import InputError, note
 from aae.files import read_object, write_json
 from aae.latents import Latent
 from aae.model import AdversarialAutoencoder, Model
@@ -232,7 +232,10 @@ def evaluate(
     for name, value in metrics.items():
         if not np.isfinite(value):
             raise InputError(f"{run.folder.path}: {name} is {value}; expected a model whose numbers are finite")
-    write_json(run.folder.evaluation, report)
+    try:
+        write_json(run.folder.evaluation, report)
+    except OSError as error:
+        note(f"{error.filename}: {error.strerror}; the numbers are not kept, expected a run folder that can be written")
     return report
 
 
