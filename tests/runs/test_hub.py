@@ -10,6 +10,7 @@ from unittest import mock
 
 import huggingface_hub
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -18,7 +19,7 @@ from safetensors.torch import load_file
 import aae
 from aae.cli import run as command_line
 from aae.data import load
-from aae.errors import InputError
+from aae.errors import InputError, InputWarning
 from aae.runs import hub
 from aae.runs.evaluate import evaluate
 from aae.runs.recipe import read_recipe
@@ -217,6 +218,15 @@ def test_the_lines_of_the_card_work(name, shape):
     assert eval(last, known).shape == shape
 
 
+def test_the_card_of_a_table_by_kind_names_its_columns(tmp_path):
+    rows = pd.DataFrame({"age": np.arange(60.0), "cell": ["T", "B", "NK"] * 20})
+    with pytest.warns(InputWarning, match="read as categories: 'cell'"):
+        run = aae.train("anomalies", data=rows, run=tmp_path / "run", model__encoder__hidden=[8], training__epochs=1)
+    aae.save_pretrained(run, tmp_path / "shared")
+    text = (tmp_path / "shared/README.md").read_text()
+    assert "# rows as stored: a data frame with the columns age (numerical), cell (categorical)\n" in text
+
+
 # --- bad input ---------------------------------------------------------------------------------------------------------
 
 
@@ -342,9 +352,11 @@ def test_a_repository_is_read_from_the_cache(tmp_path, monkeypatch):
 
 def test_a_run_is_pushed(monkeypatch):
     api = mock.create_autospec(huggingface_hub.HfApi)
-    sent = {}
+    sent, removed = {}, []
 
-    def upload(*, folder_path, **_):
+    def upload(*, folder_path, delete_patterns, **_):
+        sent.clear()
+        removed.append(delete_patterns)
         sent.update({file.name: file.read_bytes() for file in Path(folder_path).iterdir()})
         return "https://somewhere/commit/1"
 
@@ -358,6 +370,9 @@ def test_a_run_is_pushed(monkeypatch):
         assert sent.pop(name) == Path("shared-demo", name).read_bytes()
     assert b'from_pretrained("someone/demo")' in sent["README.md"]
     assert sent.keys() == {"README.md"}
+    aae.push_to_hub(aae.load("heads", "cpu"), "someone/demo")
+    assert "evaluation.json" not in sent  # and of the run that was there before nothing stays
+    assert removed == [["anomaly_score.safetensors"], ["evaluation.json", "anomaly_score.safetensors"]]
 
 
 def test_a_hub_that_refuses(monkeypatch):

@@ -23,6 +23,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, ValidationError
 
 from aae.data import NAMES
+from aae.data.formats import list_some
 from aae.errors import InputError, needs_extra, reason, unknown
 from aae.files import new_folder, read_object, write_json, write_tensors, write_text
 from aae.recipes import Recipe, custom, reader
@@ -33,6 +34,7 @@ from aae.training.settings import Count
 
 LIBRARY = "adversarial-autoencoder"
 CONFIG = "config.json"
+OPTIONAL = ("evaluation.json", "anomaly_score.safetensors")  # what not every run has
 CARD = """\
 ---
 library_name: {library}
@@ -175,7 +177,9 @@ def push_to_hub(
             api = hub.HfApi(token=token)
             api.create_repo(repo_id, private=private, exist_ok=True)
             message = f"Run of the recipe {run.recipe.name}"
-            return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message))
+            gone = [name for name in OPTIONAL if not (folder / name).exists()]  # an earlier run may have had them
+            found = api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message, delete_patterns=gone)
+            return str(found)
 
 
 def _save(run: Run, folder: Path, license: str | None, name: str) -> Path:
@@ -282,7 +286,10 @@ def _measured(report: dict[str, Any]) -> str:
 
 
 def _form(run: Run) -> str:
-    """Describe rows: shape and type."""
+    """Describe rows: shape and type, or columns by kind."""
+    if run.table is not None:
+        columns = list_some((f"{column.name} ({column.kind})" for column in run.table.columns), 20)
+        return f"a data frame with the columns {columns}"
     return f"{run.metadata['rows']} (n, {', '.join(map(str, run.shape))})"
 
 
@@ -293,7 +300,7 @@ def _download(repo_id: str, revision: str | None) -> Path:
             f"{repo_id}: no such folder; expected a shared run, or a repository of the Hub as 'name/model'"
         )
     with _hub(f"{repo_id}: no such folder; ") as hub:
-        files = [CONFIG, "model.safetensors", "evaluation.json", "anomaly_score.safetensors"]
+        files = [CONFIG, "model.safetensors", *OPTIONAL]
         return Path(hub.snapshot_download(repo_id, revision=revision, allow_patterns=files))
 
 
