@@ -56,6 +56,36 @@ def test_a_folder_appears_whole_or_not_at_all_and_a_draft_does_not_stay(tmp_path
         pass
 
 
+def test_of_two_that_fill_a_folder_at_once_the_second_is_refused(tmp_path):
+    (tmp_path / "new").mkdir()
+
+    def second():
+        with files.new_folder(tmp_path / "new") as mine:
+            (mine / "two").write_text("2")
+            with files.new_folder(tmp_path / "new") as other:
+                (other / "one").write_text("1")
+
+    with pytest.raises(InputError, match="already exists; expected a new or an empty folder"):
+        second()
+    assert [path.name for path in tmp_path.rglob("*")] == ["new", "one"]
+
+
+def test_a_link_is_written_through_and_a_protected_file_stays(tmp_path, monkeypatch):
+    real, link = tmp_path / "real.json", tmp_path / "below/link.json"
+    real.write_text("0")
+    link.parent.mkdir()
+    link.symlink_to(real)
+    files.write_json(link, 1)
+    assert link.is_symlink()
+    assert real.read_text() == "1\n"
+    assert left(tmp_path) == left(link.parent) == []
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # as it is for root too
+    with pytest.raises(PermissionError) as raised:
+        files.write_json(link, 2)
+    assert raised.value.filename == str(real)
+    assert real.read_text() == "1\n"
+
+
 def test_a_full_disk_is_said_of_the_file_that_was_to_be_written(tmp_path, monkeypatch):
     files.write_json(tmp_path / "a.json", 1)
 

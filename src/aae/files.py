@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import json
@@ -61,13 +62,16 @@ def replacing(path: Path) -> Iterator[Path]:
     """Create a file whole or not at all.
 
     Yields a path beside it to write to, which nobody else writes to. If nothing is raised, what is there is flushed to the
-    disk and takes the place of `path`; what a killed process left of an earlier attempt is removed.
+    disk and takes the place of `path`, or of what it links to; what a killed process left of an earlier attempt is removed.
 
     Raises
     ------
     OSError
-        Naming `path`.
+        Naming `path`; a file that must not be written stays too.
     """
+    path = path.resolve() if path.is_symlink() else path
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     with _draft(path) as draft:
         yield draft
         _flush(draft)
@@ -105,8 +109,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     path = expand(path)
     try:
-        if path.exists() and next(path.iterdir(), None):
-            raise InputError(f"{path}: already exists; expected a new or an empty folder")
+        if path.exists():
+            _require_empty(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with _draft(path) as draft:
             draft.mkdir()
@@ -114,6 +118,7 @@ def new_folder(path: Path) -> Iterator[Path]:
             for file in draft.iterdir():
                 _flush(file)
             if path.exists():  # it may be where somebody stands, so it stays
+                _require_empty(path)  # as it was: another process may have filled it meanwhile
                 for file in draft.iterdir():
                     file.rename(path / file.name)
                 draft.rmdir()
@@ -121,6 +126,11 @@ def new_folder(path: Path) -> Iterator[Path]:
                 draft.rename(path)
     except OSError as error:
         raise InputError(f"{path}: cannot write the folder ({error.strerror or error})") from None
+
+
+def _require_empty(path: Path) -> None:
+    if next(path.iterdir(), None):
+        raise InputError(f"{path}: already exists; expected a new or an empty folder")
 
 
 @contextmanager
@@ -354,6 +364,11 @@ def tensor_sizes(path: Path) -> Sizes:
     """
     if not path.is_file():
         read_bytes(path, 0, expected="the weights of a finished run")  # which says what is wrong
+    try:
+        with path.open("rb"):  # safetensors says of a file that must not be read that there is none
+            pass
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     try:
         with safe_open(path, "pt") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
