@@ -117,6 +117,16 @@ def test_given_covariates_stand_in_for_those_of_the_rows(table_model):
     pd.testing.assert_frame_equal(table_model.reconstruct(TABLE, covariates="b"), table_model.reconstruct(moved))
 
 
+def test_a_column_that_is_not_there_is_named(table_model):
+    unnamed = TABLE.set_axis(range(TABLE.shape[1]), axis=1)
+    for use in (table_model.transform, table_model.reconstruct, table_model.score_samples):
+        with (
+            pytest.raises(InputError, match=r"^X: found no column 'x'; expected those of fit, x, "),
+            pytest.warns(UserWarning, match="X does not have valid feature names"),
+        ):
+            use(unnamed)
+
+
 def test_training_goes_on_with_the_same_covariates():
     beside = aae.AAE(2, warm_start=True, **TINY).fit(X, covariates=K)
     for go_on in (beside.fit, beside.partial_fit):
@@ -352,3 +362,7 @@ def test_dates_and_complex_numbers_are_no_rows(kind):
     for use in (aae.AAE(2, **TINY).fit, model.transform):
         with pytest.raises(InputError, match=r"X has values of type .*; expected real numbers$"):
             use(rows)
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    model = aae.AAE(2, **TINY).fit(frame)
+    with pytest.raises(InputError, match=r"^X: column 'b' has values of type .*; expected real numbers$"):
+        model.transform(frame.assign(b=rows.astype("datetime64[s]" if kind == "datetime64[D]" else kind)[0, 0]))

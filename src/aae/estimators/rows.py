@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils import assert_all_finite, check_random_state
 from torch import Tensor
 
+from aae.data.frames import is_frame
 from aae.device import usual_state
 from aae.errors import InputError, InputWarning
 from aae.estimators.sparse import SparseRows, SparseTable
@@ -44,6 +45,13 @@ def check_form(X: Any) -> None:
         raise InputError(
             f"X has shape {tuple(X.shape)}; expected (n_samples, n_features): flatten each row, X.reshape(len(X), -1)"
         )
+
+
+def check_columns(X: Any) -> None:
+    """Check that no column of a data frame holds dates or complex numbers; InputError otherwise, naming the first."""
+    for name, dtype in zip(X.columns, X.dtypes, strict=True) if is_frame(X) else ():
+        if getattr(dtype, "kind", "") in ("m", "M", "c") or str(dtype).startswith(("Date", "Time", "Duration")):
+            raise InputError(f"X: column {str(name)!r} has values of type {dtype}; expected real numbers")
 
 
 def scale(scaler: Scaling, X: NDArray[Any]) -> NDArray[np.float32]:

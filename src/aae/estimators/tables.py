@@ -17,10 +17,11 @@ from torch import Tensor
 from aae.data.anndata import covariates_of, is_anndata, take_apart
 from aae.data.checks import check_distinct
 from aae.data.columns import Columns, frame_like, library, named_places
+from aae.data.formats import list_some
 from aae.data.frames import is_frame, known_form
 from aae.data.values import NamedValues, as_named, for_rows, length, values_of
 from aae.errors import InputError
-from aae.estimators.rows import DTYPES, Rows, batches, check_form, filled, medians
+from aae.estimators.rows import DTYPES, Rows, batches, check_columns, check_form, filled, medians
 from aae.estimators.sparse import SparseTable, as_table
 from aae.likelihoods import relative_counts
 from aae.scaling import Scaling, fillings, last_inputs
@@ -71,6 +72,7 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
             **checks,
         }
         if self.columns_ is None:
+            check_columns(X)
             if covariates is not None:
                 raise InputError(f"{type(self).__name__} was fitted without covariates; expected none")
             if named is X:
@@ -85,6 +87,11 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
         inner = self.columns_.inner
         if self._named_covariates:
             order = {name: place for place, name in enumerate(self._names_of(X))}
+            absent = [column.name for column in self.columns_.columns if column.name not in order]
+            if absent:
+                raise InputError(
+                    f"X: found no column {absent[0]!r}; expected those of fit, {list_some(self.columns_.names)}"
+                )
             places = [order[column.name] for column in self.columns_.columns]
             numbers = self.columns_.encode(_picked(X, places), missing=masks)
         else:
