@@ -7,7 +7,7 @@ import pytest
 
 from aae import recipes
 from aae.cli import run as command
-from aae.errors import InputError, TrainingError
+from aae.errors import InputError, InterruptedTrainingError, TrainingError
 from aae.reproduction import reproduce, results
 from aae.runs.run import Run
 from aae.sweeps import Execution
@@ -152,3 +152,13 @@ def test_workers_train_what_a_target_needs_and_say_what_failed(tmp_path, monkeyp
         pytest.raises(TrainingError, match=r"figure2a: .*run.json: "),
     ):
         reproduce.reproduce("two", "smoke", tmp_path, execution=dask_like, note=lambda _: None)
+
+
+def test_a_stop_says_how_to_go_on_in_the_words_of_the_command(tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise InterruptedTrainingError("stopped; --resume goes on", 143)
+
+    monkeypatch.setattr(reproduce, "train", stop)
+    with pytest.raises(InterruptedTrainingError, match=r"runs: stopped; the same command goes on with it$") as raised:
+        reproduce.reproduce("figure9", "smoke", tmp_path / "runs", seeds=1, note=lambda _: None)
+    assert raised.value.status == 143

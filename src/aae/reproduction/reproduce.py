@@ -25,6 +25,7 @@ from aae.sweeps.execution import Execution
 from aae.sweeps.queue import train_all
 from aae.sweeps.trials import Trial
 from aae.training.run_directory import RunDirectory
+from aae.training.signals import taken_up_again
 
 Profile = Literal["smoke", "short", "full"]
 
@@ -194,37 +195,49 @@ def reproduce(
     TrainingError
         Of workers, when all else is trained.
     """
-    if execution is not None and execution != Execution():
-        _train_missing(target, profile, Path(folder), seeds, device, execution)
-    outcomes = []
-    for name in names(target):
-        recipe, count = plan(name, profile, seeds)
-        place = Path(folder) / profile / name
-        runs = _finished(recipe, count, place, device)
-        reports = [_measured(run) for run in runs]
-        dataset = None
-        if not runs or None in reports or not runs[0].folder.figures.exists():  # what is done needs no data
-            try:
-                dataset = load_data(recipe)
-            except InputError as error:
-                note(f"{name}: skipped, {error}")
-                outcomes.append(Outcome(recipe, count, {}, str(error)))
-                continue
-        note(f"{name}: {recipe.training.epochs} epochs, {count} seed{'s' if count > 1 else ''}")
-        if not runs and count == 1:
-            one = place / f"seed-{recipe.training.seed}"
-            runs = [train(recipe, dataset, run=one, device=device, resume=True)]
-        elif not runs:
-            runs = train_seeds(recipe, count, run=place, device=device, resume=True)
-        if dataset is not None:
-            plot(runs[0], data=dataset)
-        done = [_measured(run) or evaluate(run, data=dataset) for run in runs]
-        if record is not None:
-            results.record(runs, done, record)
-        outcomes.append(Outcome(recipe, count, results.summarize([report["metrics"] for report in done])))
+    with taken_up_again(expand(folder)):
+        if execution is not None and execution != Execution():
+            _train_missing(target, profile, Path(folder), seeds, device, execution)
+        outcomes = [
+            _reproduce(name, *plan(name, profile, seeds), Path(folder) / profile / name, record, device, note)
+            for name in names(target)
+        ]
     if all(outcome.skipped for outcome in outcomes):
         raise InputError(outcomes[0].skipped)
     return outcomes
+
+
+def _reproduce(
+    name: str,
+    recipe: Recipe,
+    count: int,
+    place: Path,
+    record: str | Path | None,
+    device: str,
+    note: Callable[[str], None],
+) -> Outcome:
+    """Train, evaluate and plot what is missing of one recipe."""
+    runs = _finished(recipe, count, place, device)
+    reports = [_measured(run) for run in runs]
+    dataset = None
+    if not runs or None in reports or not runs[0].folder.figures.exists():  # what is done needs no data
+        try:
+            dataset = load_data(recipe)
+        except InputError as error:
+            note(f"{name}: skipped, {error}")
+            return Outcome(recipe, count, {}, str(error))
+    note(f"{name}: {recipe.training.epochs} epochs, {count} seed{'s' if count > 1 else ''}")
+    if not runs and count == 1:
+        one = place / f"seed-{recipe.training.seed}"
+        runs = [train(recipe, dataset, run=one, device=device, resume=True)]
+    elif not runs:
+        runs = train_seeds(recipe, count, run=place, device=device, resume=True)
+    if dataset is not None:
+        plot(runs[0], data=dataset)
+    done = [_measured(run) or evaluate(run, data=dataset) for run in runs]
+    if record is not None:
+        results.record(runs, done, record)
+    return Outcome(recipe, count, results.summarize([report["metrics"] for report in done]))
 
 
 def _train_missing(

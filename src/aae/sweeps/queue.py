@@ -13,7 +13,7 @@ import numpy as np
 
 from aae.data.reading import as_text
 from aae.device import choose_device
-from aae.errors import InputError, InterruptedTrainingError, TrainingError
+from aae.errors import InputError, TrainingError
 from aae.files import expand, write_json
 from aae.recipes import Recipe
 from aae.recipes.reader import read_value
@@ -36,7 +36,7 @@ from aae.sweeps.space import (
 from aae.sweeps.trials import Trial, data_is_kept, describe, is_open_elsewhere, note
 from aae.training.run_directory import RunDirectory
 from aae.training.settings import MAX_COUNT, MAX_SEEDS
-from aae.training.signals import SIGNALS
+from aae.training.signals import taken_up_again
 
 LOCK_SECONDS = 30.0  # for which a command waits for others that begin a sweep in the same folder
 PATHS = ("data.source", "data.labels_file")
@@ -151,18 +151,16 @@ def sweep(
     with lock(LOCK_SECONDS):
         replaced = definition.write(folder)
     try:
-        if definition.trials is not None:
-            return _search(definition, folder, device, execution, prune, retry)
-        return _all(definition, folder, device, execution, retry)
+        with taken_up_again(folder):
+            if definition.trials is not None:
+                return _search(definition, folder, device, execution, prune, retry)
+            return _all(definition, folder, device, execution, retry)
     except NotStartedError:
         with lock(LOCK_SECONDS):
             definition.withdraw(folder, replaced)
         with suppress(OSError):  # as it is where something else is in it
             folder.rmdir()
         raise
-    except (InterruptedTrainingError, KeyboardInterrupt) as error:
-        status = error.status if isinstance(error, InterruptedTrainingError) else SIGNALS["SIGINT"]
-        raise InterruptedTrainingError(f"{folder}: stopped; the same command goes on with it", status) from None
 
 
 def _check_type(name: str, value: Any, kinds: tuple[type, ...], expected: str) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -16,11 +17,21 @@ SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "SIGUSR1": 75}
 """Signals that stop a run after a checkpoint, with the exit status of the command: 128 + the number of the signal; of SIGUSR1,
 by which schedulers say that time is nearly up, the status for "try again later"."""
 
-_at_once: list[bool] = []  # for each `stopped_at_once` that is entered, whether a signal has come in it
+_at_once: list[int] = []  # for each `stopped_at_once` that is entered, the status of the signal that came in it, or 0
 
 
 class StoppedError(KeyboardInterrupt):
-    """A signal came within `stopped_at_once`: as Ctrl-C, no failure of what was under way."""
+    """A signal ended what was under way: as Ctrl-C, no failure of it.
+
+    Parameters
+    ----------
+    status : int
+        Exit status that says which signal.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self.status = status
 
 
 @dataclass
@@ -36,13 +47,13 @@ class Interruption:
         self.is_set, self.status = True, SIGNALS[signal.Signals(number).name]
         self._restore()
         if _at_once:
-            _at_once[-1] = True
-            raise StoppedError
+            _at_once[-1] = self.status
+            raise StoppedError(self.status)
 
     def leave(self, number: int, frame: FrameType | None) -> None:
         """Take note of a signal and end what is under way, as Ctrl-C does."""
         self.note(number, frame)
-        raise StoppedError
+        raise StoppedError(self.status)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():
@@ -140,14 +151,24 @@ def stopped_at_once() -> Iterator[None]:
     wait = [number for number in numbers if not (_in_main_thread() and _ends_a_training(signal.getsignal(number)))]
     before = signal.pthread_sigmask(signal.SIG_BLOCK, wait)
     if _in_main_thread():
-        _at_once.append(False)
+        _at_once.append(0)
     try:
         yield
     finally:
-        came = _in_main_thread() and _at_once.pop()
+        status = _at_once.pop() if _in_main_thread() else 0
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if came:  # whatever was made of the error: a compiler that the same signal has ended fails too
-            raise StoppedError from None
+        if status:  # whatever was made of the error: a compiler that the same signal has ended fails too
+            raise StoppedError(status) from None
+
+
+@contextmanager
+def taken_up_again(folder: Path) -> Iterator[None]:
+    """Say of a stop that the command by which it goes on is the same, without an option."""
+    try:
+        yield
+    except (InterruptedTrainingError, KeyboardInterrupt) as error:
+        status = getattr(error, "status", SIGNALS["SIGINT"])
+        raise InterruptedTrainingError(f"{folder}: stopped; the same command goes on with it", status) from None
 
 
 def _is_free(handler: Any) -> bool:
