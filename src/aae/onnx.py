@@ -54,16 +54,8 @@ SINGLE = {
     *("Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Det", "Erf", "Mean", "Sinh", "Tan"),
     *("Elu", "Gelu", "HardSigmoid", "Hardmax", "LeakyRelu", "PRelu", "Selu", "Softplus", "Softsign", "ThresholdedRelu"),
     *("AveragePool", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "LpPool", "MaxUnpool", "Resize", "Col2Im"),
-    *(
-        "Attention",
-        "Conv",
-        "ConvTranspose",
-        "InstanceNormalization",
-        "LRN",
-        "MeanVarianceNormalization",
-        "OneHot",
-        "RNN",
-    ),
+    *("Attention", "Conv", "ConvTranspose", "InstanceNormalization", "LRN", "MeanVarianceNormalization"),
+    *("OneHot", "RNN"),
 }
 """Operators that ONNX Runtime has in float32 and not in float64, which scores are computed in."""
 

@@ -315,7 +315,7 @@ def test_what_is_shown_of_a_run_that_goes_on_is_said_to_be_of_before(tmp_path, c
     (tmp_path / "run/report.html").write_text("of before")
     capsys.readouterr()
     assert command([*words(tmp_path / "run", "--resume"), "--set", "training.epochs=6"]) == 0
-    assert "run: figures, report.html: of the run before it went on" in capsys.readouterr().err
+    assert "run: figures, report.html still show the run before it went on" in capsys.readouterr().err
 
 
 def test_a_signal_while_steps_are_compiled_leaves_a_checkpoint_too(tmp_path, monkeypatch, capsys):

@@ -34,9 +34,11 @@ def evaluate(
     from aae.runs import evaluate as measure
     from aae.runs.seeds import load_runs
 
+    if record is not None:
+        results.check_split(split.value)
     runs = load_runs(run, device.value, trust_modules=trust)
     if record is not None:
-        results.result_path(runs, split.value, record)
+        results.result_path(runs, record)
     dataset = runs[0].load_data(data)
     reports = [measure.evaluate(r, split.value, dataset) for r in runs]
     summary = results.summarize([report["metrics"] for report in reports])
@@ -86,10 +88,12 @@ def parzen(
     from aae.runs.run import Run
     from aae.training.acceleration import distributed
 
+    if record is not None:
+        results.check_split(split.value)
     distributed.join()
     finished = Run.load(run, device.value, trust_modules=trust)
     if record is not None:
-        results.parzen_path(finished, n, split.value, record, all_folds=all_folds)
+        results.parzen_path(finished, n, record, all_folds=all_folds)
     state = folder or finished.folder.path / "parzen" / (f"{split.value}-{n}" + ("-folds" if all_folds else ""))
     begun, started = state.exists(), time.perf_counter()
     folds: list[ParzenEstimate] = []

@@ -101,16 +101,15 @@ def with_std(summary: Mapping[str, Any], digits: int | None) -> str:
     return f"{summary['mean']:{how}}{std}"
 
 
-def result_path(runs: Sequence[Run], split: str, folder: str | Path) -> Path:
-    """Return the file that `record` writes, having checked that it may: all that can be known before anything is measured.
+def result_path(runs: Sequence[Run], folder: str | Path) -> Path:
+    """Return the file that `record` writes, having checked that it may, before anything is measured.
 
     Raises
     ------
     InputError
-        If it is not the test split, the runs differ in recipe or epochs, their seeds are not in a row, or the result of a recipe
-        with other settings is in the place of theirs.
+        If the runs differ in recipe or epochs, their seeds are not in a row, or the result of a recipe with other settings is in
+        the place of theirs.
     """
-    _check_split(split)
     first = runs[0]
     for seed, run in enumerate(runs, first.recipe.training.seed):
         for key, found, expected in (
@@ -152,11 +151,12 @@ def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -
     Raises
     ------
     InputError
-        As `result_path`.
+        If they were not measured on the test split, or as `result_path`.
     """
     first = runs[0]
     for report in reports:
-        path = result_path(runs, report["split"], folder)
+        check_split(report["split"])
+    path = result_path(runs, folder)
     result = {
         "recipe": first.recipe.name,
         "title": first.recipe.title,
@@ -204,15 +204,14 @@ def _origin(run: Run, more: str = "") -> dict[str, str]:
     return {"data": source, "command": shlex.join(words) + more}
 
 
-def parzen_path(run: Run, samples: int, split: str, folder: str | Path, *, all_folds: bool) -> Path:
+def parzen_path(run: Run, samples: int, folder: str | Path, *, all_folds: bool) -> Path:
     """Return the file that `record_parzen` writes, having checked that it may, before anything is measured.
 
     Raises
     ------
     InputError
-        If it is not the test split, or the result of a run of another recipe, length or seed is in its place.
+        If the result of a run of another recipe, length or seed is in its place.
     """
-    _check_split(split)
     kind = f"{samples}{'.folds' if all_folds else ''}"
     path = _place(Path(folder) / "parzen", run, f"{kind}.{hardware(_parzen_device(run))}")
     if path.exists():
@@ -271,9 +270,10 @@ def record_parzen(
     Raises
     ------
     InputError
-        As `parzen_path`.
+        If it was not measured on the test split, or as `parzen_path`.
     """
-    path = parzen_path(run, estimate.samples, split, folder, all_folds=bool(folds))
+    check_split(split)
+    path = parzen_path(run, estimate.samples, folder, all_folds=bool(folds))
     result = {
         "recipe": run.recipe.name,
         "title": run.recipe.title,
@@ -290,7 +290,7 @@ def record_parzen(
     return _write(path, result)
 
 
-def _check_split(split: str) -> None:
+def check_split(split: str) -> None:
     """Refuse results of anything but test rows.
 
     Raises

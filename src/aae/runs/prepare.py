@@ -207,7 +207,7 @@ def prepare(
         if resume and trainer.epoch < recipe.training.epochs:
             shown = [path.name for path in (folder.figures, folder.report, folder.explorer) if path.exists()]
             if shown and folder.weights.exists():
-                print(f"note: {folder.path}: {', '.join(shown)}: of the run before it went on", file=sys.stderr)
+                print(f"note: {folder.path}: {', '.join(shown)} still show the run before it went on", file=sys.stderr)
             for result in (folder.weights, folder.evaluation):  # the run is not finished (any more)
                 result.unlink(missing_ok=True)
         if on_device.radii is not None:
