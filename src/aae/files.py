@@ -69,7 +69,7 @@ def replacing(path: Path) -> Iterator[Path]:
     OSError
         Naming `path`; a file that must not be written stays too.
     """
-    path = path.resolve() if path.is_symlink() else path
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
     if path.exists() and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     with _draft(path) as draft:
