@@ -127,6 +127,24 @@ def test_a_column_that_is_not_there_is_named(table_model):
             use(unnamed)
 
 
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            TABLE.iloc[0],
+            r"^X has shape \(\d,\); expected \(n_samples, n_features\): one row is a table too, X.iloc\[:1\]$",
+        ),
+        (None, r"^X is None; expected a data frame or an array, \(n_samples, n_features\)$"),
+        ("rows.csv", r"^X is 'rows.csv'; expected a data frame or an array, \(n_samples, n_features\)$"),
+    ],
+    ids=["a row", "nothing", "a path"],
+)
+def test_what_is_no_table_is_said_to_be_none(table_model, rows, message):
+    for use in (table_model.transform, table_model.score_samples):
+        with pytest.raises(InputError, match=message):
+            use(rows)
+
+
 def test_training_goes_on_with_the_same_covariates():
     beside = aae.AAE(2, warm_start=True, **TINY).fit(X, covariates=K)
     for go_on in (beside.fit, beside.partial_fit):

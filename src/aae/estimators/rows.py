@@ -47,6 +47,16 @@ def check_form(X: Any) -> None:
         )
 
 
+def check_table(X: Any) -> None:
+    """Check that what stands for the rows of a table has rows and columns; InputError otherwise."""
+    if X is None or isinstance(X, str):
+        raise InputError(f"X is {X!r}; expected a data frame or an array, (n_samples, n_features)")
+    if getattr(X, "ndim", 2) != 2:
+        raise InputError(
+            f"X has shape {tuple(X.shape)}; expected (n_samples, n_features): one row is a table too, X.iloc[:1]"
+        )
+
+
 def check_columns(X: Any) -> None:
     """Check that no column of a data frame holds dates or complex numbers; InputError otherwise, naming the first."""
     for name, dtype in zip(X.columns, X.dtypes, strict=True) if is_frame(X) else ():

@@ -21,7 +21,7 @@ from aae.data.formats import list_some
 from aae.data.frames import is_frame, known_form
 from aae.data.values import NamedValues, as_named, for_rows, length, values_of
 from aae.errors import InputError
-from aae.estimators.rows import DTYPES, Rows, batches, check_columns, check_form, filled, medians
+from aae.estimators.rows import DTYPES, Rows, batches, check_columns, check_form, check_table, filled, medians
 from aae.estimators.sparse import SparseTable, as_table
 from aae.likelihoods import relative_counts
 from aae.scaling import Scaling, fillings, last_inputs
@@ -83,6 +83,7 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
             rows, labels = checked if isinstance(checked, tuple) else (checked, None)
             check_finite(rows, getattr(self, "feature_names_in_", None), missing=masks)
             return checked
+        check_table(X)
         validate_data(self, named, y, reset=reset, skip_check_array=True)
         inner = self.columns_.inner
         if self._named_covariates:
