@@ -796,6 +796,18 @@ def test_a_signal_in_any_command_is_told_and_leaves_nothing_half_written(
     assert signal.getsignal(number) is before
 
 
+def test_a_process_that_leaves_it_to_the_first_is_stopped_at_once(place, capfd, monkeypatch):
+    handlers = []
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr("aae.cli.program.time.sleep", lambda _: handlers.append(signal.getsignal(signal.SIGTERM)))
+    assert run(["evaluate", "runs/none"]) == 2
+    assert handlers == [signal.SIG_DFL]  # while it waits, `torchrun` may end it
+    monkeypatch.setattr("aae.runs.evaluate.evaluate", lambda *_: signal.raise_signal(signal.SIGTERM))
+    capfd.readouterr()
+    assert run(["evaluate", "runs/demo"]) == 143
+    assert capfd.readouterr() == ("", "")
+
+
 def test_what_cannot_be_recorded_is_not_measured(place, capfd, monkeypatch):
     monkeypatch.setattr("aae.runs.evaluate.evaluate", None)
     monkeypatch.setattr("aae.runs.likelihood.parzen", None)

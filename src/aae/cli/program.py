@@ -27,7 +27,7 @@ from aae.errors import (
     printable,
     ran_out_of_memory,
 )
-from aae.training.signals import Interruption, ended_by_signals
+from aae.training.signals import StoppedError, ended_by_signals
 
 OTHERS_WAIT = 20  # seconds for which the other processes of torchrun leave it to the first to say what is wrong
 
@@ -97,14 +97,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
             elif isinstance(stream, io.TextIOWrapper):  # names of any script go to any terminal
                 stream.reconfigure(errors="backslashreplace")
         stack.enter_context(_notices())
-        return _run(given, stack.enter_context(ended_by_signals()))
+        return _run(given)
 
 
-def _run(given: Sequence[str], interruption: Interruption) -> int:
+def _run(given: Sequence[str]) -> int:
     try:
         _check_words(given)
-        if app(args=list(given) or ["--help"], prog_name="aae", standalone_mode=False) == 130:
-            raise KeyboardInterrupt  # which typer makes an exit status of, and returns it
+        with ended_by_signals() as interruption:
+            if app(args=list(given) or ["--help"], prog_name="aae", standalone_mode=False) == 130:
+                raise StoppedError(interruption.status)  # which typer makes an exit status of, and returns it
     except typer.TyperException as error:
         return _report_error(_usage(error), error.exit_code)
     except InputError as error:
@@ -115,8 +116,9 @@ def _run(given: Sequence[str], interruption: Interruption) -> int:
         return _report_error(str(error), 3)
     except InterruptedTrainingError as error:
         return _report_error(str(error), error.status)
-    except (KeyboardInterrupt, typer.Abort):
-        return _report_error("interrupted", interruption.status)
+    except (KeyboardInterrupt, typer.Abort) as error:
+        status: int = getattr(error, "status", 130)
+        return _report_error("interrupted", status) if _is_first() else status  # whoever stops one stops all
     except BrokenPipeError:  # whoever reads our output has seen enough
         return 1
     except OSError as error:
@@ -149,7 +151,7 @@ def _notices() -> Iterator[None]:
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if not issubclass(category, InputWarning):
             usual(message, category, *where, **more)
-        elif str(message) not in said and os.environ.get("LOCAL_RANK", "0") == "0":
+        elif str(message) not in said and _is_first():
             said.add(str(message))
             print(f"aae: {message}", file=sys.stderr)
 
@@ -157,6 +159,11 @@ def _notices() -> Iterator[None]:
         warnings.simplefilter("always", InputWarning)
         warnings.showwarning = show
         yield
+
+
+def _is_first() -> bool:
+    """Check whether this is the first of the processes of ``torchrun`` on a machine, or the only one."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def _usage(error: typer.TyperException) -> str:
@@ -171,7 +178,7 @@ def _report_error(message: str, status: int) -> int:
 
     The others wait for it: as soon as one ends, ``torchrun`` stops all. What the first one did not find they say themselves.
     """
-    if os.environ.get("LOCAL_RANK", "0") != "0":
+    if not _is_first():
         time.sleep(OTHERS_WAIT)
     with suppress(OSError):  # the present folder may be gone
         message = message.replace(f"{Path.cwd()}{os.sep}", "")
