@@ -207,6 +207,12 @@ def test_seeds_whose_checkpoints_a_crash_parted_meet_again(recipe, whole, tmp_pa
     assert outcomes(tmp_path / "runs", (0, 1)) == outcomes(whole, (0, 1))
 
 
+def test_seeds_that_end_where_each_is_best_are_trained_in_turn_which_is_said(recipe, tmp_path, capsys):
+    patient = recipe.model_copy(update={"training": recipe.training.model_copy(update={"patience": 3})})
+    train_seeds(patient, 2, run=tmp_path / "runs", device="cpu", batched=True)
+    assert "one after another, not together: each ends where it is best (training.patience)" in capsys.readouterr().err
+
+
 class Unbatchable(nn.Module):
     """Looks at a number, which cannot be done for all replicas at once."""
 

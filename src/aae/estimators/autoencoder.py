@@ -37,7 +37,8 @@ class AAE(AnomalyDetector):
     contamination : float or "auto", default="auto"
         Fraction of anomalies among the training rows, larger than 0 and at most 0.5. `offset_` is then that quantile of their
         scores, and as many of them, those furthest from the rest, are not compared with. Of 30 to 1000 rows, which the model
-        fits better than new ones, these are scores as of new rows, by three further trainings on two thirds each.
+        fits better than new ones, these are scores as of new rows, by three further trainings on two thirds each (not of rows
+        with weights, columns by kind or covariates).
         ``"auto"``: all are taken for normal, and `offset_` lies 1.5 interquartile ranges below the lower quartile of their
         scores, whether they are few or not.
     label_informed : bool, default=False
@@ -75,8 +76,8 @@ class AAE(AnomalyDetector):
     batch_size : int, default=50
         Rows in a mini-batch, 2 or larger; at most all of them are used.
     learning_rate : float, default=0.002
-        Rate of the optimizers of all phases, larger than 0. They are Adam, with betas (0.5, 0.999) in the adversarial
-        phases.
+        Rate of the optimizers of all phases, larger than 0; beside a joint update, which other estimators have, the
+        discriminator's is half of it. They are Adam, with betas (0.5, 0.999) in the adversarial phases.
     optimizers : dict, optional
         Changes for single phases (``"reconstruction"``, ``"discriminator"``, ``"generator"``), in the words of a recipe:
         ``{"generator": {"learning_rate": 0.0005}, "reconstruction": {"optimizer": "sgd", "momentum": 0.9}}``.
@@ -103,9 +104,9 @@ class AAE(AnomalyDetector):
     layer : str, optional
         Layer of an AnnData object that is read in place of its ``X``.
     learning_rate_decay : {"auto", "none", "linear", "cosine"}, default="linear"
-        How the rates fall to 0 in the course of `fit`, evenly or along half a cosine. ``"auto"``, the default of the other
-        estimators: not at all, but evenly in the second half where one joint update lowers all losses. Training that goes on has
-        no end, and its rates stay.
+        How the rates fall to 0 in the course of `fit`, evenly or along half a cosine. ``"auto"``, the default of
+        `SemiSupervisedAAE`, `AAEClusterer` and `AAEEmbedding`: not at all, but evenly in the second half where one joint update
+        lowers all losses. Training that goes on has no end, and its rates stay.
     early_stopping : bool, default=False
         Whether training ends when validation rows are no longer reconstructed (or classified) better, and the weights of the best
         epoch come back. The rows are those of `validation_data`, or a part of the rows is held out.
@@ -250,8 +251,8 @@ class AAE(AnomalyDetector):
             With `label_informed` labels: whole numbers or strings. -1, NaN, None and empty text mark unlabelled rows. Otherwise
             ignored.
         sample_weight : array-like, (n_samples,), optional
-            How much each row counts, 0 or larger. Whole numbers (of a mean up to 10) do what as many equal rows would; other
-            weights say how often a row is drawn, relative to the others.
+            How much each row counts, 0 or larger. Whole numbers (of a mean up to 10 over the rows that count) do what as
+            many equal rows would; other weights say how often a row is drawn, relative to the others.
         validation_data : array-like, (n_validation, n_features), optional
             Rows that are only measured, after every epoch: what `early_stopping` goes by, in place of a part of the rows.
         covariates : str, sequence of str, data frame, mapping or array-like, (n_samples, m), optional

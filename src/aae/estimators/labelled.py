@@ -88,8 +88,8 @@ class LabelledEstimator(ScoringEstimator):
         y : array-like, (n_samples,)
             Labels: whole numbers or strings. -1, NaN, None and empty text mark unlabelled rows.
         sample_weight : array-like, (n_samples,), optional
-            How much each row counts, 0 or larger. Whole numbers (of a mean up to 10) do what as many equal rows would; other
-            weights say how often a row is drawn, relative to the others.
+            How much each row counts, 0 or larger. Whole numbers (of a mean up to 10 over the rows that count) do what as
+            many equal rows would; other weights say how often a row is drawn, relative to the others.
         validation_data : pair of array-like, optional
             Rows that are only measured, after every epoch: what `early_stopping` goes by, in place of a part of the rows.
         covariates : str, sequence of str, data frame, mapping or array-like, (n_samples, m), optional

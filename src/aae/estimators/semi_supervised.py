@@ -51,8 +51,8 @@ class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[mis
         slice of the Gaussian, or what a `prior` with as many `num_labels` as there are classes gives it.
     prior, posterior, hidden_layer_sizes, discriminator_layer_sizes, batch_norm, input_noise, discriminator_noise
         As for `AAE`; `prior` is that of the style, and by default `discriminator_layer_sizes` is (100, 100), `batch_norm`
-        ``"hidden"`` and `discriminator_noise` 0.3. `input_noise` has an effect with ``losses="paper"`` alone: the other losses
-        are those of rows as they are.
+        ``"hidden"``, `input_noise` 0.5 and `discriminator_noise` 0.3. `input_noise` has an effect with ``losses="paper"`` alone:
+        the other losses are those of rows as they are.
     encoder, decoder, discriminator, image_shape, missing, columns, handle_unknown, layer, learning_rate_decay
         As for `AAE`.
     early_stopping, validation_fraction, n_iter_no_change, tol, callbacks

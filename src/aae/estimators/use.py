@@ -327,8 +327,9 @@ class FittedModel(TableRows):
             How many, 1 or larger.
         label : label or array-like of them, (n,), optional
             Class of all rows, or of each: one of `classes_`, or the number of a cluster where there are no classes. Without it
-            they are drawn, all of them equally likely, or as `class_prior` or `cluster_prior` says. Of an `AAE` it is the class
-            whose part of the prior is drawn from, with `label_informed`.
+            they are drawn from p(y): what `class_prior` or `cluster_prior` says, or else the frequencies that `SemiSupervisedAAE`
+            took from its labels and `AAEClusterer` from its partition, or all equally likely. Of an `AAE` it is the class whose
+            part of the prior is drawn from, with `label_informed`.
         random_state : int, RandomState or None
             Decides the draw.
         covariates

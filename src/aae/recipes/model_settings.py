@@ -167,7 +167,8 @@ class ModelSettings(Settings):
     init_std: Positive = 0.01
     """For "normal"."""
     likelihood: Likelihood = "bernoulli"
-    """Reconstruction term of the VAE; the adversarial autoencoder always uses half the squared error."""
+    """Reconstruction term of the VAE, M2 and M1+TSVM; the adversarial autoencoder uses half the squared error, or for columns by
+    kind their likelihoods."""
     perplexity: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 30.0
     """Of parametric t-SNE: how many neighbours a row has in its mini-batch, which has to be larger."""
     denoising_weights: list[NonNegative] = []

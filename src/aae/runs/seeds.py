@@ -204,13 +204,14 @@ def train_together(prepared: Sequence[PreparedRun], callbacks: Sequence[AnyCallb
         jobs = [one.job for one in group]
         settings = group[0].recipe.training
         several = len(group) > 1 and epoch < settings.epochs
-        several = several and settings.patience_epochs is None  # each seed ends where it is best
+        reason = "each ends where it is best (training.patience)" if settings.patience_epochs is not None else ""
+        replicas = None
         try:
-            replicas = BatchedSeeds([job.trainer for job in jobs]) if several else None
+            replicas = BatchedSeeds([job.trainer for job in jobs]) if several and not reason else None
         except (RuntimeError, NotImplementedError) as error:
             reason = str(error).strip().partition("\n")[0]
+        if several and reason:
             print(f"note: {name}: the seeds are trained one after another, not together: {reason}", file=sys.stderr)
-            replicas = None
         if replicas is not None:
             interruption = run_to_end(jobs, f"{name}, {len(group)} seeds", replicas.run_epoch, callbacks)
         for one in group:

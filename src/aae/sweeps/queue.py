@@ -90,7 +90,7 @@ def sweep(
     metric : str
         By default ``validation_error_percent``, without labels ``validation_reconstruction``.
     device : {"auto", "cpu", "cuda"}
-        Where to train. On a GPU the seeds of a setting are one batched program, unless a search may prune.
+        Where to train. On a GPU the seeds of a setting of a grid are one batched program; a search trains them in turn.
     execution : Execution, optional
         How many workers, and where; by default one, in this process.
     retry : bool

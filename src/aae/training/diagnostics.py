@@ -21,11 +21,11 @@ REMEDIES: dict[Door, dict[str, str]] = {
     "recipe": {
         "discriminator": "model.discriminator.input_noise=0.3, training.moment_matching_epochs=1 or a lower "
         "training.discriminator.learning_rate",
-        "labels": "encoder.batch_norm='all', model.discriminator.input_noise=0.3 or training.moment_matching_epochs=1",
+        "labels": "model.encoder.batch_norm='all', model.discriminator.input_noise=0.3 or training.moment_matching_epochs=1",
     },
     "baseline": {
         "discriminator": "a lower training.discriminator.learning_rate",
-        "labels": "encoder.batch_norm='hidden', more epochs or another learning rate",
+        "labels": "model.encoder.batch_norm='hidden', more epochs or another learning rate",
     },
     "estimator": {
         "discriminator": "discriminator_noise=0.3 or optimizers={'discriminator': {'learning_rate': 0.0003}}",

@@ -301,7 +301,8 @@ class TrainingSettings(Settings):
     reduction: Literal["sum", "mean"] = "sum"
     """How the reconstruction error is taken over the dimensions of a row; "sum" is what the paper's learning rates are for."""
     pretraining: Epoch = 0
-    """Epochs in which GMMN+AE trains the autoencoder, before the generator of codes."""
+    """Epochs of what comes first: the autoencoder of GMMN+AE, M1 of M1+M2 and M1+TSVM, and every layer but the uppermost of a
+    deep belief network or a stacked contractive autoencoder."""
     moment_matching_epochs: Epoch = 0
     """Epochs of moment matching before the adversarial training begins; not in the paper."""
     average_from: Epoch | None = None
