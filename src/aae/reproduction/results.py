@@ -154,7 +154,7 @@ def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -
         If they were not measured on the test split, or as `result_path`.
     """
     first = runs[0]
-    for report in reports:
+    for _, report in zip(runs, reports, strict=True):
         check_split(report["split"])
     path = result_path(runs, folder)
     result = {

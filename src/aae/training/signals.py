@@ -61,19 +61,13 @@ class Interruption:
 
 
 @contextmanager
-def ended_by_signals(names: Sequence[str] = ("SIGTERM", "SIGHUP")) -> Iterator[Interruption]:
-    """Let signals raise `StoppedError`, so that no file is left half written; for the command, in the main thread.
+def ended_by_signals() -> Iterator[Interruption]:
+    """Let SIGTERM and SIGHUP raise `StoppedError`, so that no file is left half written; for the command, in the main thread.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Of `SIGNALS`. What the caller handles or ignores already stays so, and trainings take them over while they last.
+    What the caller handles or ignores already stays so, and trainings take them over while they last.
     """
     interruption = Interruption()
-    found = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    for number in found:
-        if _in_main_thread() and signal.getsignal(number) is signal.SIG_DFL:
-            interruption._before[number] = signal.signal(number, interruption.leave)
+    interruption._before |= _take_over(("SIGTERM", "SIGHUP"), interruption.leave)
     try:
         yield interruption
     finally:
@@ -93,12 +87,7 @@ def leaves_on_request(names: Sequence[str] = ("SIGUSR1",)) -> Iterator[None]:
     names : sequence of str
         Of `SIGNALS`. What the program or its caller handles or ignores already stays so.
     """
-    found = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    before = {
-        number: handler for number in found if _in_main_thread() and _is_free(handler := signal.getsignal(number))
-    }
-    for number in before:
-        signal.signal(number, _leave)
+    before = _take_over(names, _leave)
     try:
         yield
     finally:
@@ -169,6 +158,13 @@ def taken_up_again(folder: Path) -> Iterator[None]:
     except (InterruptedTrainingError, KeyboardInterrupt) as error:
         status = getattr(error, "status", SIGNALS["SIGINT"])
         raise InterruptedTrainingError(f"{folder}: stopped; the same command goes on with it", status) from None
+
+
+def _take_over(names: Sequence[str], handler: Any) -> dict[int, Any]:
+    """Handle those signals that would end the command; returns what they did before. Other threads are told of none."""
+    found = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    free = [number for number in found if _in_main_thread() and _is_free(signal.getsignal(number))]
+    return {number: signal.signal(number, handler) for number in free}
 
 
 def _is_free(handler: Any) -> bool:
