@@ -79,6 +79,14 @@ def replacing(path: Path) -> Iterator[Path]:
         _flush(path.parent)
 
 
+def check_ending(path: str | os.PathLike[str], *endings: str) -> Path:
+    """Check that a file that is to be written has one of the `endings`, and return its absolute path; InputError if not."""
+    target = expand(Path(path))
+    if target.suffix.lower() not in endings:
+        raise InputError(f"{target}: found the ending {target.suffix!r}, expected {endings[0]!r}")
+    return target
+
+
 @contextmanager
 def output_file(path: str | os.PathLike[str], *endings: str) -> Iterator[Path]:
     """Check the ending of a file that is to be written, create its folder, and yield its absolute path.
@@ -88,9 +96,7 @@ def output_file(path: str | os.PathLike[str], *endings: str) -> Iterator[Path]:
     InputError
         If it has none of the `endings`, or cannot be written.
     """
-    target = expand(Path(path))
-    if target.suffix.lower() not in endings:
-        raise InputError(f"{target}: found the ending {target.suffix!r}, expected {endings[0]!r}")
+    target = check_ending(path, *endings)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield target

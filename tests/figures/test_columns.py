@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from aae.errors import InputError
 from aae.figures import (
@@ -12,15 +13,19 @@ from aae.figures import (
     column_walk,
     confusion,
     image_grid,
+    precision_recall,
+    roc,
     training_curves,
 )
+from aae.figures.canvas import save
 
 CLASSES = ("a", "b", "c")
 
 
 def test_confusion_counts_rows_by_class():
     figure = confusion([0, 0, 0, 1, -1, 2], [0, 1, 0, 1, 0, 1], CLASSES, title="$x$")
-    axes, bar = figure.axes
+    (axes,) = figure.axes
+    (bar,) = axes.child_axes
     np.testing.assert_allclose(axes.images[0].get_array(), [[2 / 3, 1 / 3, 0], [0, 1, 0], [0, 1, 0]])
     assert sorted(text.get_text() for text in axes.texts) == ["1", "1", "1", "2"]
     assert [text.get_text() for text in axes.get_xticklabels()] == list(CLASSES)
@@ -34,6 +39,72 @@ def test_clusters_are_sorted_by_their_class_and_empty_ones_come_last():
     assert axes.get_xlabel() == "cluster"
     with pytest.raises(InputError, match="predicted: found 0 to 3, expected 0 to 2"):
         confusion([0, 0, 1, 2], [3, 3, 0, 2], CLASSES)
+
+
+LONG = ("a class whose name is far longer than any picture is wide", "_hidden", "drive to $work$")
+SHOWN = ["a class whose name is far longe…", "_hidden", r"drive to \$work\$"]
+TITLE = "semi-supervised adversarial autoencoder, with 3 other settings of the model: trained on a-file.csv, 1,234 rows, 9 epochs"
+
+
+def legend_names(figure):
+    return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+
+
+def test_names_of_classes_are_shown_whatever_they_are():
+    labels = [0, 1, 2, 0, 1, 2]
+    line = code_line(np.arange(6.0)[:, None], labels, class_names=LONG)
+    assert legend_names(line) == SHOWN
+    assert legend_names(cluster_sizes(labels, labels, LONG, LONG)) == SHOWN
+    curves = {name: (np.array(labels) == k, np.arange(6.0)) for k, name in enumerate(LONG)}
+    for figure in (roc(curves), precision_recall(curves)):
+        assert [name.rpartition(":")[0] for name in legend_names(figure)] == SHOWN
+    axes = confusion(labels, labels, LONG).axes[0]
+    assert [text.get_text() for text in axes.get_xticklabels()] == SHOWN
+
+
+def test_a_line_shows_all_of_the_prior_beside_collapsed_codes():
+    codes, prior = np.random.default_rng(0).normal(size=(2, 500, 1))
+    figure = code_line(1e-3 * codes, prior_samples=5 * prior)
+    low, high = figure.axes[0].get_xlim()
+    assert low < np.quantile(5 * prior, 0.01)
+    assert high > np.quantile(5 * prior, 0.99)
+    assert legend_names(figure) == ["prior"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: code_line(np.arange(400.0)[:, None], np.arange(400) % 40, title=TITLE),
+        lambda: cluster_sizes(np.arange(400) % 40, np.arange(400) % 40, title=TITLE),
+        lambda: confusion([0, 1, 2], [0, 1, 1], LONG, title=TITLE),
+        lambda: roc({str(k): ([0, 1], [0.0, 1.0]) for k in range(40)}, TITLE),
+        lambda: column_histograms(np.zeros((5, 1)), np.ones((5, 1)), title=TITLE),
+        lambda: column_scatter(np.zeros((5, 1)), np.ones((5, 1)), title=TITLE),
+        lambda: training_curves([{"epoch": 1, "loss": 1.0}], title=TITLE),
+        lambda: image_grid(np.zeros((4, 20, 4)), 2, 2, TITLE),
+    ],
+)
+def test_nothing_is_cut_off_or_lies_on_the_panels(make):
+    figure = make()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    width, height = figure.get_size_inches()
+    box = figure.get_tightbbox()
+    assert min(box.x0, box.y0) >= -0.02
+    assert box.x1 <= width + 0.02
+    assert box.y1 <= height + 0.02
+    renderer = canvas.get_renderer()
+    if figure.get_suptitle():
+        tops = [axes.get_window_extent(renderer).y1 for axes in figure.axes]
+        assert figure._suptitle.get_window_extent(renderer).y0 >= max(tops)
+    assert all(axes.get_window_extent(renderer).width > 30 for axes in figure.axes)
+
+
+def test_letters_that_the_font_does_not_have_are_said_once(tmp_path, recwarn):
+    save(confusion([0, 1], [0, 1], ["漢字", "仮名"]), tmp_path / "some.png")
+    assert [str(one.message) for one in recwarn] == [
+        "a figure shows boxes in place of letters that its font, DejaVu Sans, does not have"
+    ]
 
 
 def test_cluster_sizes_are_split_by_class():

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.image import imread
 
 from aae.errors import InputError
-from aae.figures.canvas import GAP, save
+from aae.figures.canvas import DPI, GAP, MARGIN, save
 from aae.figures.figure5 import GAP_TO_NEIGHBOURS, samples_and_neighbours
 
 SIZE = 80  # 8 x 8 images are magnified ten times
@@ -36,7 +36,7 @@ def test_samples_stand_in_a_grid_and_neighbours_in_a_column_apart(tmp_path):
     )
     assert ticks == {"samples": (3 * SIZE + 2 * GAP) / 2 - 0.5, "nearest\ntraining\nimage": start + SIZE / 2 - 0.5}
     pixels = imread(save(figure, tmp_path / "figure5.png"))[..., :3]
-    left, bottom = (pixels.shape[1] - image.shape[1]) // 2, pixels.shape[0] - (pixels.shape[1] - image.shape[1]) // 2
+    left, bottom = (pixels.shape[1] - image.shape[1]) // 2, pixels.shape[0] - round(MARGIN * DPI)
     drawn = pixels[bottom - image.shape[0] : bottom, left : left + image.shape[1]]
     assert np.abs(drawn - image[..., :3]).max() <= 1 / 255  # every image pixel is drawn without resampling
 

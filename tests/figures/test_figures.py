@@ -113,7 +113,7 @@ def test_a_dark_figure_has_light_letters_and_the_same_images(tmp_path):
     assert dark[0, 0].max() < 0.15  # the ground
     assert dark[: dark.shape[0] // 6].max() > 0.8  # the title
     shown_light = imread(tmp_path / "light.png")[..., :3]
-    inside = np.s_[-20 - 82 - 60 : -20 - 82 - 20, 30:90]  # of an image
+    inside = np.s_[-20 - 82 - 60 : -20 - 82 - 20, 210:270]  # of an image
     assert (dark[inside] == shown_light[inside]).all()
     scatter = code_scatter(np.eye(4)[:, :2], labels, np.zeros((3, 2)), "codes", heads=[[0.5, 0.5]])
     save(scatter, tmp_path / "scatter.png", dark=True)

@@ -11,6 +11,7 @@ from PIL import Image
 from aae import recipes
 from aae.data import load
 from aae.errors import InputError, InputWarning
+from aae.recipes.methods import METHODS
 from aae.reproduction.reproduce import plan
 from aae.runs.evaluate import evaluate
 from aae.runs.plot import plot
@@ -149,6 +150,8 @@ def test_other_data_keeps_the_settings_and_drops_what_is_true_of_its_own_alone()
     assert (moved.data.source, moved.data.validation, moved.paper) == ("rows 🌸.csv", 0.15, {})
     assert moved.title == "rows 🌸.csv, as in: Semi-supervised MNIST, 100 labels"
     overridden = read_recipe("table2-mnist-100", ["data.source=digits"])
+    assert own.paper_curves
+    assert (moved.paper_curves, overridden.paper_curves) == ({}, {})
     assert (overridden.paper, overridden.title) == ({}, "digits, as in: Semi-supervised MNIST, 100 labels")
     assert (moved.model, moved.training) == (own.model, own.training)
     assert read_recipe("table2-mnist-100", [], "mnist") == own
@@ -419,7 +422,7 @@ def test_every_recipe_trains_and_is_evaluated_and_plotted(name, tmp_path, monkey
     drawn, model = {path.stem for path in figures}, recipe.model
     assert ("embedding" in drawn) == (model.cluster_heads is not None)
     assert ("codes" in drawn) == (model.style is not None and model.style.dim == 2 and model.cluster_heads is None)
-    assert ("samples" in drawn) == run.model.samples
+    assert ("samples" in drawn) == (run.model.samples and not METHODS[model.method].maps)
     assert ("clusters" in drawn) == (model.label is not None and model.method == "aae" and recipe.data.labels is None)
     for path in figures:
         with Image.open(path) as image:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from helpers import small_networks
 
 from aae.cli import run as command
-from aae.reproduction.report import report
+from aae.errors import InputError
+from aae.reproduction.report import RunReport, report
 from aae.runs.recipe import read_recipe
 from aae.runs.seeds import load_runs, train_seeds
 
@@ -47,7 +49,7 @@ def test_a_report_is_one_page_and_tables(runs, monkeypatch, capsys):
         "complete settings",
     ):
         assert text in page
-    assert "http" not in page
+    assert "http" not in re.sub('base64,[^"]*', "", page)
     assert r"\mathbf" not in page
     written = list(csv.DictReader(Path("demo.csv").read_text().splitlines()))
     values = [json.loads(Path(f"seeds/seed-{k}/evaluation.json").read_text())["metrics"] for k in (0, 1)]
@@ -76,6 +78,43 @@ def test_classes_that_are_never_predicted_or_mostly_mistaken_are_said(runs):
     assert "class 4 is never predicted; it is 30 of the held-out rows" in concerns
     assert "class 4 is taken for another in 100% of its rows, mostly for 9" in concerns
     assert "class 7 is taken for another in 67% of its rows, mostly for 1" in concerns
+
+
+def measured(folder, split="test", rows=60, confusion=((30, 0), (0, 30))):
+    found = {"split": split, "rows": rows, "epochs": 1, "metrics": {"test_error_percent": 1.0}, "paper": {}}
+    (folder / "evaluation.json").write_text(json.dumps({**found, "confusion": confusion}))
+
+
+def test_a_class_that_one_seed_never_predicts_is_said_of_that_seed(runs):
+    shutil.copytree(runs / "seeds", runs / "uneven")
+    measured(runs / "uneven/seed-0")
+    measured(runs / "uneven/seed-1", confusion=((30, 0), (30, 0)))
+    concerns = report(load_runs(runs / "uneven")).concerns()
+    assert "seed 1: class 1 is never predicted; it is 30 of the held-out rows" in concerns
+    assert not any(text.startswith("seed 0: class") for text in concerns)
+
+
+def test_seeds_that_were_measured_on_different_rows_are_refused(runs):
+    shutil.copytree(runs / "seeds", runs / "mixed")
+    measured(runs / "mixed/seed-0", "validation", 36)
+    measured(runs / "mixed/seed-1")
+    with pytest.raises(InputError, match="mixed/seed-0 was measured on 36 validation rows and "):
+        report(load_runs(runs / "mixed"))
+
+
+def test_settings_are_written_as_they_are(runs, monkeypatch):
+    changed = ["data.label_column=$a_b$", "data.columns.count='numerical'", "training.epochs=1"]
+    (run,) = load_runs(runs / "seeds" / "seed-0")
+    monkeypatch.setattr(run, "recipe", read_recipe("demo", changed))
+    settings = report([run]).settings()
+    assert {setting[:2] for setting in settings} == {
+        ("data.label_column", "$a_b$"),
+        ("training.epochs", "1"),
+        ("data.columns.count", "numerical"),
+    }
+    monkeypatch.undo()
+    monkeypatch.setattr(RunReport, "settings", lambda _: settings)
+    assert "<td>$a_b$</td>" in report([run]).page()
 
 
 @pytest.mark.parametrize(

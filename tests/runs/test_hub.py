@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from helpers import small_networks
 from safetensors.torch import load_file
 
 import aae
@@ -186,10 +187,23 @@ def card(folder):
 def test_the_card_has_the_numbers_of_the_evaluation():
     _, text = card("shared-demo")
     report = json.loads(Path("demo/evaluation.json").read_text())
-    assert f"On the {report['rows']} rows of the test split, after 1 epochs:" in text
+    assert f"On {report['rows']} test rows, after 1 epoch:" in text
     for name, value in report["metrics"].items():
         assert f"| {name} | {value:.4g} |  |" in text
     assert "This run was not measured." in card("shared-plain")[1]
+
+
+def test_the_card_shows_names_as_they_are(tmp_path):
+    names = ["$a_b$", "<b>x</b>", "back`tick"]
+    numbers = np.random.default_rng(0).normal(size=(2, 40))
+    table = pd.DataFrame({names[0]: numbers[0], names[1]: ["u", "v"] * 20, names[2]: numbers[1]})
+    table.to_csv(tmp_path / "rows.csv", index=False)
+    settings = [*small_networks(), "training.epochs=1"]
+    with pytest.warns(InputWarning, match="read as categories"):
+        train(read_recipe("cluster", settings, str(tmp_path / "rows.csv")), run=tmp_path / "run")
+    aae.save_pretrained(aae.load(tmp_path / "run", "cpu"), tmp_path / "shared")
+    text = card(tmp_path / "shared")[1]
+    assert "columns `$a_b$` (numerical), `<b>x</b>` (categorical), `` back`tick `` (numerical)" in text
 
 
 def test_the_card_puts_the_number_of_the_paper_beside_ours(tmp_path):
@@ -197,7 +211,7 @@ def test_the_card_puts_the_number_of_the_paper_beside_ours(tmp_path):
     report = {"rows": 9, "split": "validation", "epochs": 1, "metrics": {"error": 12.345}, "paper": {"error": 25.8}}
     (tmp_path / "network/evaluation.json").write_text(json.dumps(report))
     aae.save_pretrained(aae.load(tmp_path / "network", "cpu"), tmp_path / "shared")
-    assert "rows of the validation split" in card(tmp_path / "shared")[1]
+    assert "On 9 validation rows, after 1 epoch:" in card(tmp_path / "shared")[1]
     assert "| error | 12.35 | 25.8 |" in card(tmp_path / "shared")[1]
 
 

@@ -1,5 +1,7 @@
 """Plots as methods of runs and estimators."""
 
+from shutil import copytree
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,11 +10,13 @@ from scipy.sparse import csr_array
 from sklearn.datasets import load_digits, load_iris
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from aae import load
 from aae.errors import InputError
 from aae.estimators import AAE, AAEClusterer, AAEEmbedding, SemiSupervisedAAE, SupervisedAAE
 from aae.runs.plot import chosen, figures, plot
 from aae.runs.recipe import read_recipe
 from aae.runs.train import train
+from aae.runs.view import title
 
 SMALL = {"hidden_layer_sizes": (8,), "discriminator_layer_sizes": (8,), "epochs": 1, "random_state": 0}
 IRIS = load_iris()
@@ -89,8 +93,8 @@ def test_figures_of_several_seeds_say_which_is_shown(run, tmp_path):
     names = [path.name for path in plot([run, run], tmp_path, names=["precision-recall"], dark=True)]
     assert names == ["precision-recall.png", "precision-recall-dark.png"]
     seen = chosen([run, run], ["history", "confusion"])
-    titles = [seen[name].get_suptitle().rpartition(", ")[2] for name in ("history", "confusion")]
-    assert titles == ["2 seeds", "seed 0 of 2 seeds"]
+    titles = [seen["history"].get_suptitle(), seen["confusion"].axes[0].get_title()]
+    assert [title.replace("\n", " ").rpartition(", ")[2] for title in titles] == ["2 seeds", "seed 0 of 2 seeds"]
     with pytest.raises(InputError, match="plot 'rok'"):
         plot(run, tmp_path, names=["rok"])
 
@@ -100,8 +104,10 @@ def test_a_network_without_codes_has_a_confusion_matrix(tmp_path):
     recipe = read_recipe("table2-nn-100", small, None)
     network = train(recipe, run=tmp_path / "network")
     assert list(figures([network])) == ["curves", "confusion"]
-    title = network.plot_confusion().get_suptitle()
-    assert title.startswith("table2-nn-100, supervised network, with encoder.hidden = [8]: trained on digits")
+    title = network.plot_confusion().axes[0].get_title()
+    assert title.replace("\n", " ").startswith(
+        "table2-nn-100, supervised network, with encoder.hidden = [8]: trained on digits"
+    )
     assert len(network.plot_roc().axes[0].lines) == 11
     with pytest.raises(InputError, match="a supervised network has no codes; expected an autoencoder"):
         network.plot_map()
@@ -120,14 +126,16 @@ def test_roc_of_classes_and_of_anomalies():
     scorer = AAE(2, **SMALL).fit(IRIS.data[:50])
     scores, strange = -scorer.score_samples(IRIS.data), IRIS.target > 0
     (text,) = scorer.plot_roc(IRIS.data, strange, scores=scores).axes[0].get_legend().get_texts()
-    assert text.get_text() == f"anomalies: {roc_auc_score(strange, scores):.3f}"
+    assert text.get_text() == f"anomalies (all but False): {roc_auc_score(strange, scores):.3f}"
     axes = scorer.plot_precision_recall(IRIS.data, strange, scores=scores).axes[0]
     (text,) = axes.get_legend().get_texts()
-    assert text.get_text() == f"anomalies: {average_precision_score(strange, scores):.3f}"
+    assert text.get_text() == f"anomalies (all but False): {average_precision_score(strange, scores):.3f}"
     assert axes.lines[0].get_ydata()[0] == pytest.approx(100 / 150)  # the fraction of anomalies
     with pytest.raises(InputError, match="the model finds no classes; expected scores, larger for anomalies"):
         scorer.plot_roc(IRIS.data, strange)
-    with pytest.raises(InputError, match=r"anomalies: found \[0\], expected rows of both kinds, 0 and 1"):
+    with pytest.raises(
+        InputError, match="all labelled rows are of one class; expected two or more to tell apart, and -1"
+    ):
         scorer.plot_roc(IRIS.data[50:], np.ones(100), scores=scores[50:])
 
 
@@ -166,3 +174,62 @@ def test_what_cannot_be_plotted_is_said():
         model.plot_map()
     with pytest.raises(InputError, match=r"y has shape \(3,\); expected \(150,\)"):
         model.plot_map(IRIS.data, NAMES[:3])
+
+
+def test_settings_that_were_chosen_by_the_data_are_in_no_title(tmp_path):
+    pd.DataFrame(IRIS.data).assign(species=NAMES).to_csv(tmp_path / "iris.csv", index=False)
+    small = [*small_networks(), "training.epochs=1", "data.label_column=species"]
+    trained = train(read_recipe("classify", small, str(tmp_path / "iris.csv")), run=tmp_path / "run")
+    assert "auto" not in (trained.recipe.model.output, trained.recipe.model.label.probabilities)
+    assert "output" not in title(trained)
+    assert "probabilities" not in title(trained)
+
+
+def test_a_walk_between_rows_names_both_whatever_they_are_called():
+    names = np.where(IRIS.target == 0, "way to school", "way to work")
+    model = SemiSupervisedAAE(**SMALL).fit(IRIS.data, names)
+    shown = model.plot_interpolation(IRIS.data, names).get_suptitle().replace("\n", " ")
+    assert shown.startswith("from row A (way to school) to row B (way to work), ")
+    supervised = SupervisedAAE(**SMALL).fit(IRIS.data, names)
+    shown = supervised.plot_interpolation(IRIS.data, names).get_suptitle().replace("\n", " ")
+    assert "with the label of row A" in shown
+
+
+def test_covariates_are_not_shown_as_if_they_were_made():
+    frame = pd.DataFrame({"width": IRIS.data[:, 0], "length": IRIS.data[:, 2], "age": IRIS.data[:, 1]})
+    model = AAE(2, columns={"age": "numerical"}, **SMALL).fit(frame, covariates="age")
+    for figure in (model.plot_samples(frame), model.plot_reconstructions(frame), model.plot_interpolation(frame)):
+        assert [axes.get_title("left") for axes in figure.axes] == ["width", "length"]
+
+
+def test_one_row_has_a_map_and_none_is_said(run):
+    model = AAE(3, **SMALL).fit(IRIS.data)
+    assert len(model.plot_map(IRIS.data[:1]).axes[0].collections) == 2
+    for draw in (run.plot_map, run.plot_reconstructions):
+        with pytest.raises(InputError, match="found no rows; expected at least one to show"):
+            draw(run.load_data().test.rows[:0])
+    with pytest.raises(InputError, match="n is 0; expected 1 or more"):
+        model.plot_reconstructions(IRIS.data, n=0)
+    with pytest.raises(InputError, match=r"pairs of rows are \[\(0, 1, 2\)\]; expected two numbers in each"):
+        model.plot_interpolation(IRIS.data, pairs=[(0, 1, 2)])
+
+
+def test_of_large_images_fewer_are_shown(tmp_path):
+    np.save(tmp_path / "large.npy", np.random.default_rng(0).integers(0, 256, (12, 700, 600), np.uint8))
+    small = [*small_networks(), "training.epochs=1", "data.test=0.3", "data.validation=0", "model.encoder.hidden=[4]"]
+    trained = train(read_recipe("figure2a", small, str(tmp_path / "large.npy")), run=tmp_path / "run")
+    made = figures([trained])
+    for name in ("samples", "grid"):
+        assert 2**24 < np.prod(made[name].axes[0].images[0].get_array().shape[:2]) <= 2**25
+
+
+def test_curves_are_made_of_the_seeds_that_have_some(run, tmp_path, recwarn):
+    copytree(run.folder.path, tmp_path / "bare")
+    (tmp_path / "bare" / "metrics.jsonl").unlink()
+    assert "curves" in figures([load(tmp_path / "bare"), run])
+    assert "found 0 of 2 epochs; curves are made of what is there" in str(recwarn[0].message)
+
+
+def test_a_figure_is_no_folder(run, tmp_path):
+    with pytest.raises(InputError, match=r"one\.png: found a file, expected a folder"):
+        plot(run, tmp_path / "one.png")

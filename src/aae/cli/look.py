@@ -71,11 +71,14 @@ def report(
 
     Example: aae report runs/demo --latex demo.tex
     """
+    from aae.files import check_ending
     from aae.reproduction import report as reporting
     from aae.runs.seeds import load_runs
 
     runs = load_runs(run, device.value, trust_modules=trust)
-    for path in (output, latex, csv):
+    for path, ending in ((output, ".html"), (latex, ".tex"), (csv, ".csv")):
+        if path is not None:
+            check_ending(path, ending)
         check_output(path, data or runs[0].recipe.data.source)
     found = reporting.report(runs, data)
     tables = [(latex, ".tex", found.latex), (csv, ".csv", found.csv)]

@@ -64,8 +64,8 @@ METRICS: dict[str, Metric] = {
     # Logged in training
     "reconstruction_loss": _loss(
         "reconstruction loss",
-        "half the squared error of scaled rows, summed over the dimensions of a row (`training.reduction`); falls, "
-        "then levels off",
+        "half the squared error of scaled rows, of columns by kind -log p(x|z), summed over the dimensions of a row "
+        "(`training.reduction`); falls, then levels off",
     ),
     "discriminator_loss": _loss(
         "discriminator loss",
@@ -173,7 +173,7 @@ METRICS: dict[str, Metric] = {
     ),
     "reconstruction": Metric(
         "reconstruction error",
-        "half the squared error of scaled rows, summed over the dimensions of a row",
+        "half the squared error of scaled rows, of columns by kind -log p(x|z), summed over the dimensions of a row",
         direction="lower",
         validated=True,
     ),

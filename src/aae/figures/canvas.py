@@ -6,7 +6,9 @@ import base64
 import io
 import math
 import os
+import re
 import textwrap
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,10 +16,11 @@ from typing import IO
 
 import numpy as np
 from matplotlib import figure as matplotlib_figure
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from aae.arrays import Array, ArrayLike, as_numpy
-from aae.errors import InputError
+from aae.errors import InputError, note
 from aae.figures.dark import darkened
 from aae.files import output_file, replacing
 
@@ -27,11 +30,18 @@ CELL = 84  # pixels that a small image is magnified to, about: 28 x 28 becomes e
 GAP = 2  # pixels between images
 MOST_PIXELS = 2**25  # of a sheet, each of which takes 135 bytes while it is drawn
 MARGIN = 0.1  # inches of white around a sheet
+NARROWEST = 2.6  # inches of a sheet with a title
 WIDE = 6.5  # inches of a sheet beyond which letters grow with it
 LARGEST_LETTERS = 2.2  # times their usual size, on the widest sheets
 INK, FAINT, CLOUD = "#262626", "#8a8a8a", "#dcdcdc"
 TITLE_SIZE, LABEL_SIZE = 10, 8
+MISSING_GLYPH = "Glyph .* missing"  # begins what matplotlib warns of for each letter
 GLYPH = 0.6  # mean width of a letter of a title, in units of its size
+TITLE_LINE = 0.17  # inches
+PER_INCH = 14.3  # letters of a title above axes
+FEWEST = 32  # of them in a line, however narrow the axes are
+NAME = 32  # letters of the name of a class, at most
+LEGEND_ROWS = 20
 PALETTE = (
     "#1f77b4",
     "#ff7f0e",
@@ -63,6 +73,11 @@ def data_uri(figure: matplotlib_figure.Figure, dpi: float, dark: bool = False) -
 def plain(text: str) -> str:
     """Return text in which a `$` is printed as it is, and not as the beginning of a formula."""
     return text.replace("$", r"\$")
+
+
+def shortened(name: str, letters: int = NAME) -> str:
+    """Return a name of at most so many letters, with the end cut off, to be printed as it is."""
+    return plain(name if len(name) <= letters else f"{name[: letters - 1]}…")
 
 
 def as_images(rows: ArrayLike, name: str = "rows") -> Array:
@@ -198,8 +213,9 @@ def sheet(
     between = 0.22 * scale
     caption = 0.24 * scale if any(titles) else 0.0
     left, top = scale * (left + 0.2 * bool(down)), scale * (top + 0.2 * bool(across))
-    width = 2 * MARGIN + left + sum(widths) + between * (len(images) - 1)
-    lines = textwrap.wrap(title or "", max(10, int((width - MARGIN) * 72 / (GLYPH * TITLE_SIZE * scale))))
+    content = left + sum(widths) + between * (len(images) - 1)
+    width = 2 * MARGIN + max(content, NARROWEST if title else 0.0)
+    lines = textwrap.wrap(title or "", int((width - MARGIN) * 72 / (GLYPH * TITLE_SIZE * scale)))
     heading = scale * (0.1 + 0.2 * len(lines)) if lines else 0.0
     height = 2 * MARGIN + heading + caption + top + max(heights)
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
@@ -207,7 +223,7 @@ def sheet(
         top_edge = 1 - (MARGIN + 0.02) / height
         size = TITLE_SIZE * scale
         figure.text(0.5, top_edge, plain("\n".join(lines)), size=size, color=INK, ha="center", va="top")
-    axes, start = [], MARGIN + left
+    axes, start = [], round(DPI * (width - content) / 2) / DPI + left  # on whole pixels
     for place, image in enumerate(images):
         bottom = height - MARGIN - heading - caption - top - heights[place]
         panel = figure.add_axes(
@@ -228,14 +244,46 @@ def sheet(
     return figure, axes
 
 
-def fit(figure: Figure, axes: Axes, side: float) -> None:
-    """Create `axes` a square of `side` inches, and the figure just large enough for all that is written around it."""
-    figure.set_size_inches(side, side)
-    axes.set_position((0, 0, 1, 1))
-    box = figure.get_tightbbox()
-    width, height = box.width + 2 * MARGIN, box.height + 2 * MARGIN
+def legend(axes: Axes, keys: Sequence[Artist], title: str = "") -> None:
+    """Create a legend on the right of `axes`, in as many columns as it takes. Keys are named by their labels."""
+    axes.legend(
+        handles=keys,
+        loc="center left",
+        bbox_to_anchor=(1.01, 0.5),
+        ncols=-(-len(keys) // LEGEND_ROWS),
+        frameon=False,
+        fontsize=LABEL_SIZE,
+        labelcolor=INK,
+        handletextpad=0.4,
+        columnspacing=0.8,
+        title=title or None,
+        title_fontsize=LABEL_SIZE,
+    )
+
+
+def fit(figure: Figure, axes: Axes, width: float, height: float, title: str | None = None) -> None:
+    """Create `axes` of so many inches with a title, and the figure just large enough for all that is written around them."""
+    if title:
+        lines = textwrap.wrap(title, max(FEWEST, int(PER_INCH * width)))
+        axes.set_title(plain("\n".join(lines)), size=TITLE_SIZE, color=INK)
     figure.set_size_inches(width, height)
-    axes.set_position(((MARGIN - box.x0) / width, (MARGIN - box.y0) / height, side / width, side / height))
+    axes.set_position((0, 0, 1, 1))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", MISSING_GLYPH)  # as is said when the figure is written
+        box = figure.get_tightbbox()
+    whole = box.width + 2 * MARGIN, box.height + 2 * MARGIN
+    figure.set_size_inches(*whole)
+    corner = (MARGIN - box.x0) / whole[0], (MARGIN - box.y0) / whole[1]
+    axes.set_position((*corner, width / whole[0], height / whole[1]))
+
+
+def headline(figure: matplotlib_figure.Figure, title: str | None) -> None:
+    """Create the title above several axes, in as many lines as it takes; the figure grows by those beyond the first."""
+    if title:
+        width, height = figure.get_size_inches()
+        lines = textwrap.wrap(title, max(FEWEST, int((width - 2 * MARGIN) * 72 / (GLYPH * TITLE_SIZE))))
+        figure.set_size_inches(width, height + TITLE_LINE * (len(lines) - 1))
+        figure.suptitle(plain("\n".join(lines)), size=TITLE_SIZE, color=INK)
 
 
 def save(figure: matplotlib_figure.Figure, path: str | os.PathLike[str], dark: bool = False) -> Path:
@@ -267,5 +315,12 @@ def save(figure: matplotlib_figure.Figure, path: str | os.PathLike[str], dark: b
 
 def write_png(figure: matplotlib_figure.Figure, file: IO[bytes], dpi: float, dark: bool = False) -> None:
     """Write a figure into an open file, with `dpi` dots per inch, for light or dark pages."""
-    with darkened(figure) if dark else nullcontext():
+    with darkened(figure) if dark else nullcontext(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
+    said = [str(warning.message) for warning in caught]
+    if any(re.match(MISSING_GLYPH, text) for text in said):
+        note("a figure shows boxes in place of letters that its font, DejaVu Sans, does not have")
+    for warning, text in zip(caught, said, strict=True):
+        if not re.match(MISSING_GLYPH, text):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

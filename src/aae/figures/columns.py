@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Patch
 
 from aae.arrays import Array, ArrayLike, as_labels, as_matrix, as_numpy, same_length
 from aae.errors import InputError
-from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, PALETTE, TITLE_SIZE, Figure, plain
+from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, PALETTE, Figure, fit, headline, legend, shortened
 from aae.figures.figure2 import label_style
 
 SHOWN = 12  # columns, at most
-NAME = 26  # letters of the name of a column, at most
+COLUMN = 26  # letters of the name of a column, at most
+PANEL, NARROWEST = 1.9, 3.4  # inches of a panel, and of all of them at least
+BARS, BAR = 3.4, 0.24  # inches of the bars of clusters along, and of one across
 BINS = 30
 SCATTERED = 2000  # rows in a panel
 CATEGORIES = 6  # of a column in a panel, at most: the most frequent ones
@@ -113,8 +114,7 @@ def _frequent(values: Array, categories: Sequence[str]) -> Array:
 
 
 def _short(categories: Sequence[str], places: Array) -> list[str]:
-    names = [categories[place] for place in places]
-    return [plain(name if len(name) <= CATEGORY else f"{name[: CATEGORY - 1]}…") for name in names]
+    return [shortened(categories[place], CATEGORY) for place in places]
 
 
 def column_scatter(
@@ -259,24 +259,24 @@ def cluster_sizes(
     every = list(names) or [str(k) for k in range(int(assigned.max(initial=0)) + 1)]
     if assigned.min(initial=0) < 0 or assigned.max(initial=0) >= len(every):
         raise InputError(f"clusters: found {assigned.min()} to {assigned.max()}, expected 0 to {len(every) - 1}")
-    figure = Figure(figsize=(5.2, 0.24 * len(every) + 1.3), dpi=DPI, layout="constrained", facecolor="white")
-    axes = figure.subplots()
-    left = np.zeros(len(every))
+    figure = Figure(dpi=DPI, facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1))
+    left, keys = np.zeros(len(every)), []
     for label in sorted(np.unique(true).tolist(), key=lambda value: (value < 0, value)):
         counts = np.bincount(assigned[true == label], minlength=len(every))
         name = "no label" if label < 0 else class_names[label] if label < len(class_names) else str(label)
-        axes.barh(range(len(every)), counts, left=left, color=label_style(label)[0], height=0.75, label=plain(name))
+        colour = label_style(label)[0]
+        axes.barh(range(len(every)), counts, left=left, color=colour, height=0.75)
+        keys.append(Patch(color=colour, label=shortened(name)))
         left += counts
-    axes.set_yticks(range(len(every)), [plain(name) for name in every])
+    axes.set_yticks(range(len(every)), [shortened(name) for name in every])
     axes.invert_yaxis()
     _dress(axes)
     axes.set_xlabel("rows", size=LABEL_SIZE, color=INK)
     axes.set_ylabel(kind, size=LABEL_SIZE, color=INK)
     if labels is not None:
-        legend = axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=LABEL_SIZE)
-        legend.set_title("true class", prop=FontProperties(size=LABEL_SIZE))
-    if title:
-        figure.suptitle(plain(title), size=TITLE_SIZE, color=INK, wrap=True)
+        legend(axes, keys, "true class")
+    fit(figure, axes, BARS, BAR * len(every) + 0.1, title)
     return figure
 
 
@@ -300,7 +300,12 @@ def _panels(count: int, columns: Sequence[str], title: str | None) -> tuple[Figu
     shown = min(count, SHOWN)
     cols = min(4, shown)
     lines = math.ceil(shown / cols)
-    figure = Figure(figsize=(1.9 * cols + 0.3, 1.6 * lines + 0.5), dpi=DPI, layout="constrained", facecolor="white")
+    figure = Figure(
+        figsize=(max(PANEL * cols + 0.3, NARROWEST), 1.6 * lines + 0.5),
+        dpi=DPI,
+        layout="constrained",
+        facecolor="white",
+    )
     panels = list(figure.subplots(lines, cols, squeeze=False).ravel())
     for panel in panels[shown:]:
         panel.remove()
@@ -310,9 +315,9 @@ def _panels(count: int, columns: Sequence[str], title: str | None) -> tuple[Figu
         panel.locator_params(axis="y", nbins=4)
     note = f" (first {shown} of {count} columns)" if count > shown else ""
     if title or note:
-        figure.suptitle(plain((title or "") + note), size=TITLE_SIZE, color=INK, wrap=True)
+        headline(figure, (title or "") + note)
     names = list(columns) if len(columns) == count else [f"column {k + 1}" for k in range(count)]
-    return figure, panels[:shown], [plain(name if len(name) <= NAME else f"{name[: NAME - 1]}…") for name in names]
+    return figure, panels[:shown], [shortened(name, COLUMN) for name in names]
 
 
 def _dress(axes: Axes) -> None:

@@ -8,12 +8,13 @@ import numpy as np
 
 from aae.arrays import Array, ArrayLike, as_labels, labelled_rows, same_length
 from aae.errors import InputError
-from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, TITLE_SIZE, Figure, plain
+from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, Figure, fit, shortened
 
 CELL = 0.34  # inches
 SMALLEST = 1.8  # inches of the matrix, at least
 LETTER = 0.075  # inches of a letter below the matrix
 LARGEST = 9.0  # inches of the matrix, at most
+BAR = 0.12, 2.4  # inches of the scale of colours across, and along at most
 NUMBERS = 30  # classes or clusters up to which numbers are written into the cells
 
 
@@ -72,14 +73,14 @@ def confusion(
 def _matrix(counts: Array, names: Sequence[str], columns: Sequence[str], title: str | None, clusters: bool) -> Figure:
     side = min(max(CELL, SMALLEST / max(counts.shape)), LARGEST / max(counts.shape))
     height, width = side * len(names), side * len(columns)
-    figure = Figure(figsize=(max(width + 2.2, 4.5), height + 1.5), dpi=DPI, layout="constrained", facecolor="white")
-    axes = figure.subplots()
+    figure = Figure(dpi=DPI, facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1))
     parts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    image = axes.imshow(parts, cmap="Blues", vmin=0, vmax=1, aspect="equal")
+    image = axes.imshow(parts, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     small = LABEL_SIZE if side > 0.2 else 4
-    upright = max(map(len, columns)) * LETTER > side
-    axes.set_xticks(range(len(columns)), [plain(c) for c in columns], size=small, rotation=90 * upright)
-    axes.set_yticks(range(len(names)), [plain(name) for name in names], size=small)
+    below = [shortened(name) for name in columns]
+    axes.set_xticks(range(len(columns)), below, size=small, rotation=90 * (max(map(len, below)) * LETTER > side))
+    axes.set_yticks(range(len(names)), [shortened(name) for name in names], size=small)
     axes.tick_params(length=2, width=0.6, color=FAINT, labelcolor=INK)
     axes.set_xlabel("cluster" if clusters else "predicted class", size=LABEL_SIZE + 1, color=INK)
     axes.set_ylabel("true class", size=LABEL_SIZE + 1, color=INK)
@@ -91,10 +92,11 @@ def _matrix(counts: Array, names: Sequence[str], columns: Sequence[str], title: 
             if count:
                 colour = "white" if parts[row, col] > 0.55 else INK
                 axes.text(col, row, str(count), size=size, color=colour, ha="center", va="center")
-    bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 2.4 / max(height, 2.4)), pad=0.02)
+    tall = min(1.0, BAR[1] / height)
+    place = axes.inset_axes((1 + BAR[0] / width, (1 - tall) / 2, BAR[0] / width, tall))
+    bar = figure.colorbar(image, cax=place)
     bar.set_label("fraction of the true class", size=LABEL_SIZE, color=INK)
     bar.ax.tick_params(labelsize=LABEL_SIZE - 1, labelcolor=INK, length=2, width=0.6)
     bar.outline.set_linewidth(0.4)
-    if title:
-        figure.suptitle(plain(title), size=TITLE_SIZE, color=INK, wrap=True)
+    fit(figure, axes, width, height, title)
     return figure

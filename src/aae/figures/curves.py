@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 
 from aae.arrays import Array
 from aae.errors import InputError
-from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, PALETTE, TITLE_SIZE, Figure, plain
+from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, PALETTE, Figure, headline, plain
 
 History = Sequence[Mapping[str, Any]]
 PAIRS: Mapping[str, str] = {"reconstruction_loss": "validation_reconstruction"}
@@ -85,13 +85,13 @@ def training_curves(
             epochs,
             both,
         )
+        panel.xaxis.get_major_locator().set_params(integer=True)
         if place + cols >= len(panels_of):
             panel.set_xlabel("epoch", size=LABEL_SIZE, color=INK)
             panel.tick_params(labelbottom=True)
     for panel in panels[len(panels_of) :]:
         panel.remove()
-    if title:
-        figure.suptitle(plain(title), size=TITLE_SIZE, color=INK, wrap=True)
+    headline(figure, title)
     return figure
 
 
@@ -158,8 +158,7 @@ def learning_curve(
     panel.margins(0.08, 0.12)
     panel.set_xlabel("epoch", size=LABEL_SIZE, color=INK)
     panel.legend(frameon=False, fontsize=LABEL_SIZE, labelcolor=INK)
-    if title:
-        figure.suptitle(plain(title), size=TITLE_SIZE, color=INK, wrap=True)
+    headline(figure, title)
     return figure
 
 

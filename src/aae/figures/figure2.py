@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from scipy.stats import norm
 
 from aae.arrays import UNLABELLED, Array, ArrayLike, as_labels, as_matrix, same_length
@@ -25,15 +26,17 @@ from aae.figures.canvas import (
     cell_scale,
     centres,
     fit,
+    legend,
     mosaic,
     plain,
     sheet,
+    shortened,
 )
 
 MARKERS = "o^sDv"  # each goes through the palette once, from light to dark shades
 SHADES = (1.0, 0.7, 0.5, 0.85, 0.35)
-LEGEND_ROWS = 20
 SIDE = 4.2  # inches
+LINE_SIZE = 4.6, 2.4  # inches
 STRAY = 1.5  # how far beyond the rest the outermost 0.1 % of the codes may lie and still be shown
 
 
@@ -93,7 +96,7 @@ def code_scatter(
     far = np.abs(points).max(axis=1)
     reach = float(np.quantile(far, 0.999, method="lower"))
     size = float(np.clip(12_000 / len(points), 1.2, 14))
-    keys = []
+    keys: list[Artist] = []
     if prior is not None:
         reach = max(reach, float(np.abs(prior).max()))
         axes.scatter(prior[:, 0], prior[:, 1], s=5, color=CLOUD, linewidths=0, zorder=1)
@@ -125,26 +128,14 @@ def code_scatter(
     axes.locator_params(nbins=7)
     axes.tick_params(length=3, width=0.6, color=FAINT, labelsize=LABEL_SIZE, labelcolor=INK)
     axes.spines[:].set(color=FAINT, linewidth=0.6)
-    if title:
-        axes.set_title(plain("\n".join(textwrap.wrap(title, 60))), size=TITLE_SIZE, color=INK)
     if outside:
         note = f"{outside} code{'s' if outside > 1 else ''} outside"
         axes.text(
             0.985, 0.015, note, size=LABEL_SIZE - 1, color=FAINT, ha="right", va="bottom", transform=axes.transAxes
         )
     if keys:
-        axes.legend(
-            handles=keys,
-            loc="center left",
-            bbox_to_anchor=(1.01, 0.5),
-            ncols=-(-len(keys) // LEGEND_ROWS),
-            frameon=False,
-            fontsize=LABEL_SIZE,
-            labelcolor=INK,
-            handletextpad=0.2,
-            columnspacing=0.8,
-        )
-    fit(figure, axes, SIDE)
+        legend(axes, keys)
+    fit(figure, axes, SIDE, SIDE, title)
     return figure
 
 
@@ -173,6 +164,7 @@ def code_line(
     Returns
     -------
     Figure
+        It shows all of the prior and the codes, but for the outermost 0.1 % of each.
 
     Raises
     ------
@@ -184,28 +176,32 @@ def code_line(
         raise InputError(f"codes: found {points.shape[1]} dimensions, expected 1")
     names = as_labels(labels, "labels") if labels is not None else np.zeros(len(points), dtype=np.int64)
     same_length(codes=points, labels=names)
-    figure = Figure(figsize=(6, 3), dpi=DPI, layout="constrained", facecolor="white")
-    axes = figure.subplots()
-    low, high = np.quantile(points, [0.0005, 0.9995])
+    figure = Figure(dpi=DPI, facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1))
+    drawn = None if prior_samples is None else as_matrix(prior_samples, "prior_samples")[:, 0]
+    ends = [np.quantile(some, [0.0005, 0.9995]) for some in (points, drawn) if some is not None]
+    low, high = np.min(ends), np.max(ends)
     bins = int(np.clip(2 * np.sqrt(len(points)), 20, 80))
     edges = np.linspace(low, high if high > low else low + 1, bins + 1).tolist()
     kinds = sorted(np.unique(names).tolist(), key=lambda label: (label == UNLABELLED, label))
-    called = ["no label" if k == UNLABELLED else class_names[k] if class_names else str(k) for k in kinds]
-    parts = [points[names == k, 0] for k in kinds]
-    axes.hist(parts, edges, stacked=True, color=[label_style(k)[0] for k in kinds], label=[plain(c) for c in called])
-    if prior_samples is not None:
-        drawn = as_matrix(prior_samples, "prior_samples")[:, 0]
+    colours = [label_style(k)[0] for k in kinds]
+    axes.hist([points[names == k, 0] for k in kinds], edges, stacked=True, color=colours)
+    keys: list[Artist] = []
+    if labels is not None:
+        called = ["no label" if k == UNLABELLED else class_names[k] if class_names else str(k) for k in kinds]
+        keys += [Patch(color=colour, label=shortened(name)) for colour, name in zip(colours, called, strict=True)]
+    if drawn is not None:
         weights = np.full(len(drawn), len(points) / len(drawn))
-        axes.hist(drawn, edges, weights=weights, histtype="step", color=FAINT, label="prior")
+        axes.hist(drawn, edges, weights=weights, histtype="step", color=FAINT)
+        keys.append(Patch(fill=False, edgecolor=FAINT, label="prior"))
     axes.set_xlabel("$z$", size=TITLE_SIZE, color=INK)
     axes.set_ylabel("rows", size=LABEL_SIZE, color=INK)
     axes.tick_params(length=3, width=0.6, color=FAINT, labelsize=LABEL_SIZE, labelcolor=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set(color=FAINT, linewidth=0.6)
-    if labels is not None or prior_samples is not None:
-        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=LABEL_SIZE, labelcolor=INK)
-    if title:
-        figure.suptitle(plain(title), size=TITLE_SIZE, color=INK, wrap=True)
+    if keys:
+        legend(axes, keys)
+    fit(figure, axes, *LINE_SIZE, title)
     return figure
 
 
@@ -327,5 +323,5 @@ def _key(colour: str, marker: str, name: str) -> Line2D:
         markersize=5,
         color=colour,
         markeredgewidth=marker == "x",
-        label=plain(name),
+        label=shortened(name),
     )

@@ -10,9 +10,10 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from aae.arrays import Array, ArrayLike, as_labels, as_numpy, same_length
 from aae.errors import InputError
-from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, TITLE_SIZE, Figure, plain
+from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, Figure, fit, legend, shortened
 from aae.figures.figure2 import label_style
 
+SIDE = 3.2  # inches
 Curves = Mapping[str, tuple[ArrayLike, ArrayLike]]
 
 
@@ -36,16 +37,17 @@ def roc(curves: Curves, title: str | None = None) -> Figure:
     InputError
         If there is no curve, truth and scores do not fit, or all rows are of one kind.
     """
-    figure, axes = _square(
-        "false positives, fraction of the negatives", "true positives, fraction of the positives", title
-    )
+    figure, axes = _square("false positives, fraction of the negatives", "true positives, fraction of the positives")
+    keys = []
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)))
     for k, (name, true, scores) in enumerate(_checked(curves)):
         false_positives, true_positives, _ = roc_curve(true, scores)
         area = float(roc_auc_score(true, scores))
         colour = label_style(k)[0]
-        axes.plot(false_positives, true_positives, color=colour, linewidth=1.3, label=f"{plain(name)}: {area:.3f}")
-    _legend(axes, "area under the curve")
+        name = f"{shortened(name)}: {area:.3f}"
+        keys += axes.plot(false_positives, true_positives, color=colour, linewidth=1.3, label=name)
+    legend(axes, keys, "area under the curve")
+    fit(figure, axes, SIDE, SIDE, title)
     return figure
 
 
@@ -70,22 +72,17 @@ def precision_recall(curves: Curves, title: str | None = None) -> Figure:
     InputError
         As `roc` does.
     """
-    figure, axes = _square(
-        "recall: fraction of the positives that are found", "precision: fraction of what is found", title
-    )
+    figure, axes = _square("recall: fraction of the positives that are found", "precision: fraction of what is found")
+    keys = []
     for k, (name, true, scores) in enumerate(_checked(curves)):
         precision, recall, _ = precision_recall_curve(true, scores)
         average = float(average_precision_score(true, scores))
         colour = label_style(k)[0]
         axes.axhline(float(true.mean()), color=colour, linewidth=0.7, linestyle=(0, (4, 3)), alpha=0.6)
-        axes.plot(
-            *(recall, precision),
-            color=colour,
-            linewidth=1.3,
-            drawstyle="steps-post",
-            label=f"{plain(name)}: {average:.3f}",
-        )
-    _legend(axes, "average precision")
+        name = f"{shortened(name)}: {average:.3f}"
+        keys += axes.plot(recall, precision, color=colour, linewidth=1.3, drawstyle="steps-post", label=name)
+    legend(axes, keys, "average precision")
+    fit(figure, axes, SIDE, SIDE, title)
     return figure
 
 
@@ -102,25 +99,12 @@ def _checked(curves: Curves) -> Iterator[tuple[str, Array, Array]]:
         yield name, true, given
 
 
-def _square(across: str, up: str, title: str | None) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(5.6, 3.9), dpi=DPI, layout="constrained", facecolor="white")
-    axes = figure.subplots()
-    axes.set(aspect="equal", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+def _square(across: str, up: str) -> tuple[Figure, Axes]:
+    figure = Figure(dpi=DPI, facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     axes.set_xlabel(across, size=LABEL_SIZE, color=INK)
     axes.set_ylabel(up, size=LABEL_SIZE, color=INK)
     axes.tick_params(length=2.5, width=0.6, color=FAINT, labelsize=LABEL_SIZE - 1, labelcolor=INK)
     axes.spines[:].set(color=FAINT, linewidth=0.6)
-    if title:
-        figure.suptitle(plain(title), size=TITLE_SIZE, color=INK, wrap=True)
     return figure, axes
-
-
-def _legend(axes: Axes, title: str) -> None:
-    axes.legend(
-        loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
-        frameon=False,
-        fontsize=LABEL_SIZE,
-        title=title,
-        title_fontsize=LABEL_SIZE,
-    )

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from aae.errors import InputError
-from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, PALETTE, TITLE_SIZE, plain
+from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, PALETTE, headline, plain
 
 FEW = 5  # numbers of a key that are written out below its panel
 LETTERS = 36  # that have room in a line above or below a panel
@@ -84,8 +84,7 @@ def plot_settings(
             panel.set_ylabel(metric, size=LABEL_SIZE, color=INK)
     for panel in panels[len(keys) :]:
         panel.remove()
-    if title:
-        figure.suptitle(plain(title), size=TITLE_SIZE, color=INK, wrap=True)
+    headline(figure, title)
     return figure
 
 

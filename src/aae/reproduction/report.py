@@ -6,7 +6,7 @@ import csv
 import html
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -23,7 +23,7 @@ from aae.evaluation.metrics import describe
 from aae.figures.canvas import data_uri
 from aae.files import output_file, write_text
 from aae.reproduction.results import Summary, summarize, with_std
-from aae.runs.evaluate import Report, evaluate, read_report
+from aae.runs.evaluate import Report, evaluate, measured_rows, read_report
 from aae.runs.plot import figures
 from aae.runs.run import Run
 from aae.runs.view import title
@@ -47,6 +47,7 @@ CAPTIONS = {
     "manifold": "What the decoder makes across three components of the prior.",
     "walk": "What the decoder makes along the roll.",
 }
+OF_ALL_SEEDS = ("curves", "learning-curve")  # other figures are those of the first seed
 
 
 @dataclass(frozen=True)
@@ -81,22 +82,28 @@ class RunReport:
         return lines
 
     def settings(self) -> list[tuple[str, str, str]]:
-        """Return the settings that differ from the recipe of that name: key, here, there."""
+        """Return the settings that differ from the recipe of that name: key, here, there; empty where there is none."""
         changed = recipes.differences(self.runs[0].recipe)
-        return [(key, _said(here), _said(there)) for key, (here, there) in changed.items()]
+        said = [(key, _said(here), _said(there)) for key, (here, there) in changed.items()]
+        tables = {key.rpartition(".")[0] for key in changed}  # where one stands for a word, or the other way round
+        return [(key, here, there) for key, here, there in said if (here or there) and key not in tables]
 
     def concerns(self) -> list[str]:
         """Return what looks wrong: collapsed parts, classes that are never predicted or mostly taken for others."""
         found: dict[str, None] = {}
-        for run in self.runs:
+        for run, measured in zip(self.runs, self.reports, strict=True):
+            seed = f"seed {run.recipe.training.seed}: " if len(self.runs) > 1 else ""
             history = run.folder.read_metrics()
             for _, advice in diagnose(history[-1], final=True) if history else ():
-                found[f"seed {run.recipe.training.seed}: {advice}" if len(self.runs) > 1 else advice] = None
+                found[seed + advice] = None
+            if self.confusion is not None:
+                own = np.array(measured["confusion"])
+                counts = own.sum(axis=1)
+                for k in np.flatnonzero((own.sum(axis=0) == 0) & (counts > 0)):
+                    name = run.class_names[k]
+                    found[f"{seed}class {name} is never predicted; it is {counts[k]} of the held-out rows"] = None
         if self.confusion is not None:
-            names = self.runs[0].class_names
-            counts = self.confusion.sum(axis=1)
-            for k in np.flatnonzero((self.confusion.sum(axis=0) == 0) & (counts > 0)):
-                found[f"class {names[k]} is never predicted; it is {counts[k]} of the held-out rows"] = None
+            names, counts = self.runs[0].class_names, self.confusion.sum(axis=1)
             for k in np.flatnonzero(counts):
                 right, others = self.confusion[k, k], self.confusion[k].copy()
                 others[k] = 0
@@ -114,7 +121,11 @@ class RunReport:
         changed = self.settings()
         if first.recipe.name in recipes.names():
             heading = f"recipe {first.recipe.name}"
-            table = _table(("setting", "here", heading), changed) if changed else f"<p>the {heading} as it is</p>"
+            table = (
+                _table(("setting", "here", heading), changed, write=html.escape)
+                if changed
+                else f"<p>the {heading} as it is</p>"
+            )
             parts.append(_section("Settings that differ from the recipe", table))
         concerns = "".join(f"<li>{html.escape(text)}</li>" for text in self.concerns())
         parts.insert(0, _section("Look at this first", f'<ul class="concern">{concerns}</ul>') if concerns else "")
@@ -123,13 +134,12 @@ class RunReport:
         if not self.reports[0]["paper"]:
             columns.remove(3)
         lines = [line[1:] for line in self.rows()]
-        split, rows = self.reports[0]["split"], self.reports[0]["rows"]
         table = _table([head[k] for k in columns], [[line[k] for k in columns] for line in lines], explained=True)
-        parts.append(_section(f"Measured on {rows:,} {split} rows", table))
+        parts.append(_section(f"Measured on {measured_rows(self.reports[0])}", table))
         pictures = figures(self.runs, data)
         for name, figure in pictures.items():
             caption = html.escape(CAPTIONS.get(name, ""))
-            of = f" (of seed {seeds[0]})" if len(seeds) > 1 and name != "curves" else ""
+            of = f" (of seed {seeds[0]})" if len(seeds) > 1 and name not in OF_ALL_SEEDS else ""
             dark = f'<source media="(prefers-color-scheme: dark)" srcset="{data_uri(figure, DOTS, dark=True)}">'
             image = f'<picture>{dark}<img alt="{name}" src="{data_uri(figure, DOTS)}"></picture>'
             heading = name.replace("-", " ").capitalize() + of
@@ -176,7 +186,7 @@ def report(runs: Sequence[Run], data: Dataset | str | Path | None = None) -> Run
     Raises
     ------
     InputError
-        If the data cannot be loaded or has no held-out rows.
+        If the data cannot be loaded or has no held-out rows, or seeds were measured on different rows.
     """
     reports = []
     for run in runs:
@@ -187,6 +197,13 @@ def report(runs: Sequence[Run], data: Dataset | str | Path | None = None) -> Run
         if dataset.test is None and dataset.validation is None:
             raise InputError(f"{dataset.name}: has no held-out rows to report on; expected data.test larger than 0")
         reports.append(evaluate(run, "test" if dataset.test is not None else "validation", dataset))
+    rows = {measured_rows(found): run for run, found in zip(runs, reports, strict=True)}
+    if len(rows) > 1:
+        (these, one), (those, other) = list(rows.items())[:2]
+        raise InputError(
+            f"{one.folder.path} was measured on {these} and {other.folder.path} on {those}; expected the same rows: "
+            "aae evaluate of the folder that holds the seeds measures all of them on one split"
+        )
     matrices = [np.array(found["confusion"]) for found in reports if "confusion" in found]
     same = len(matrices) == len(reports) and len({matrix.shape for matrix in matrices}) == 1
     metrics = [found["metrics"] for found in reports]
@@ -249,10 +266,16 @@ def _list(heading: str, entries: Sequence[tuple[str, str]]) -> str:
     return _section(heading, f"<dl>{lines}</dl>")
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]], explained: bool = False) -> str:
+def _table(
+    head: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    explained: bool = False,
+    write: Callable[[str], str] | None = None,
+) -> str:
     """Write a table; one that is `explained` has sentences in its last column, which go below the rest on a phone."""
+    write = write or _text
     first = "".join(f"<th>{html.escape(name)}</th>" for name in head)
-    rest = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in line) + "</tr>" for line in lines)
+    rest = "".join("<tr>" + "".join(f"<td>{write(cell)}</td>" for cell in line) + "</tr>" for line in lines)
     kind = f' class="explained" style="--numbers: {len(head) - 2}"' if explained else ""
     return f'<div class="wide"><table{kind}><thead><tr>{first}</tr></thead><tbody>{rest}</tbody></table></div>'
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from aae import evaluation
 from aae.anomaly_score import AnomalyScore, compared_rows
@@ -50,6 +50,15 @@ class _Report(BaseModel):
     seed: int | None = None
     metrics: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
     paper: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
+    labelled: Count | None = None
+    confusion: list[list[int]] = []
+
+    @field_validator("confusion")
+    @classmethod
+    def _check_square(cls, matrix: list[list[int]]) -> list[list[int]]:
+        if any(len(line) != len(matrix) for line in matrix):
+            raise ValueError("expected as many numbers in each line as there are lines")
+        return matrix
 
 
 def read_report(path: Path) -> Report:
@@ -66,6 +75,12 @@ def read_report(path: Path) -> Report:
     except ValidationError as error:
         raise InputError(f"{path}: not the report of an evaluation; {validation_message(error)}") from None
     return report
+
+
+def measured_rows(report: Report) -> str:
+    """Return which rows a report is about, in words."""
+    labelled = f", {report['labelled']:,} of them with a label" if "labelled" in report else ""
+    return f"{report['rows']:,} {report['split']} rows{labelled}"
 
 
 @torch.no_grad()
@@ -181,7 +196,8 @@ def evaluate(
     -------
     dict
         ``metrics`` (name to number), ``paper`` (the paper's numbers by the same names), what was measured (``recipe``,
-        ``split``, ``rows``, ``epochs``, ``seed``) and, for a classifier, the ``confusion`` matrix (rows are true classes).
+        ``split``, ``rows``, how many of them are ``labelled`` if not all, ``epochs``, ``seed``) and, for a classifier, the
+        ``confusion`` matrix (rows are true classes).
 
     Raises
     ------
@@ -207,7 +223,9 @@ def evaluate(
         held_out = held_out.take(_known(held_out))  # the decoder needs the label
         if not len(held_out):
             raise InputError(f"{dataset.name}: no {split} row has a label; the decoder of this run expects some")
-    labelled = len(_known(held_out)) > 0
+    labelled = len(_known(held_out))
+    if 0 < labelled < report["rows"]:
+        report["labelled"] = labelled
     if run.model.classifies and run.recipe.data.labels is not None and labelled:
         classified = evaluation.classification_report(held_out.labels, run.predict_proba(held_out.rows))
         report["confusion"] = classified.pop("confusion")

@@ -14,7 +14,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
 from types import ModuleType
@@ -27,7 +27,7 @@ from aae.data.formats import list_some
 from aae.errors import InputError, needs_extra, reason, unknown
 from aae.files import new_folder, read_object, write_json, write_tensors, write_text
 from aae.recipes import Recipe, custom, reader
-from aae.runs.evaluate import read_report
+from aae.runs.evaluate import measured_rows, read_report
 from aae.runs.run import Run
 from aae.training.run_directory import Metadata, RunDirectory
 from aae.training.settings import Count
@@ -242,13 +242,13 @@ def _card(run: Run, recipe: Recipe, report: dict[str, Any] | None, license: str 
     made = {
         "Recipe": f"`{recipe.name}`" + (f" ({recipe.reference} of the paper)" if recipe.reference else ""),
         "Method": f"`{recipe.model.method}`",
-        "Data": f"{recipe.data.source}, {metadata['training_rows']} training rows of {_form(run)}",
+        "Data": f"{recipe.data.source}, {metadata['training_rows']} training rows of {_form(run, _code)}",
         "Labels": "not used in training"
         if labels is None
         else "all there are"
         if labels == "all"
         else f"those of {labels} rows",
-        "Classes": ", ".join(run.class_names) or "unknown",
+        "Classes": ", ".join(map(_code, run.class_names)) or "unknown",
         "Epochs": metadata["epochs"],
         "Seed": recipe.training.seed,
         "Trained on": f"{metadata['device']}, in {metadata['seconds']:g} s",
@@ -279,16 +279,24 @@ def _card(run: Run, recipe: Recipe, report: dict[str, Any] | None, license: str 
 
 def _measured(report: dict[str, Any]) -> str:
     """Create a table of the numbers of ``evaluation.json``, with the paper's beside them where there are any."""
-    head = f"On the {report['rows']} rows of the {report['split']} split, after {report['epochs']} epochs:"
+    epochs = report["epochs"]
+    head = f"On {measured_rows(report)}, after {epochs} epoch{'s' * (epochs != 1)}:"
     paper = {key: f"{value:g}" for key, value in report["paper"].items()}
     rows = [f"| {key} | {value:.4g} | {paper.get(key, '')} |" for key, value in report["metrics"].items()]
     return "\n".join([head, "", "| metric | this run | paper |", "| --- | --- | --- |", *rows])
 
 
-def _form(run: Run) -> str:
+def _code(name: str) -> str:
+    """Write a name as code in Markdown, which shows it as it is."""
+    text = " ".join(name.split())
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}" if "`" in text else f"{fence}{text}{fence}"
+
+
+def _form(run: Run, write: Callable[[str], str] = lambda name: " ".join(name.split())) -> str:
     """Describe rows: shape and type, or columns by kind."""
     if run.table is not None:
-        columns = list_some((f"{column.name} ({column.kind})" for column in run.table.columns), 20)
+        columns = list_some((f"{write(column.name)} ({column.kind})" for column in run.table.columns), 20)
         return f"a data frame with the columns {columns}"
     return f"{run.metadata['rows']} (n, {', '.join(map(str, run.shape))})"
 

@@ -17,7 +17,7 @@ from aae.device import usual_state
 from aae.errors import InputError, note, unknown
 from aae.evaluation.metrics import describe
 from aae.evaluation.neighbours import nearest_rows
-from aae.figures.canvas import save
+from aae.figures.canvas import GAP, MOST_PIXELS, save
 from aae.figures.curves import PAIRS, learning_curve, training_curves
 from aae.figures.figure2 import code_scatter, gaussian_percentile_grid, image_grid
 from aae.figures.figure4 import axis_walk, manifold_panels
@@ -26,6 +26,7 @@ from aae.figures.figure7 import style_and_content
 from aae.files import expand
 from aae.model import AdversarialAutoencoder
 from aae.priors import Gaussian, GaussianMixture, SwissRoll
+from aae.recipes.methods import METHODS
 from aae.runs.run import Run
 from aae.runs.view import title, view, view_without_rows
 from aae.views.plots import (
@@ -90,6 +91,8 @@ def plot(
         if name not in PLOTS and name != "history":
             raise unknown("plot", name, ["history", *PLOTS])
     out = expand(folder) if folder is not None else _folder(seeds)
+    if out.suffix.lower() == ".png" and not out.is_dir():
+        raise InputError(f"{out}: found a file, expected a folder: each figure is a file in it")
     _make(out)
     return _save(chosen(seeds, names, data) if names else figures(seeds, data), out, dark)
 
@@ -99,8 +102,8 @@ def figures(runs: Sequence[Run], data: Dataset | str | Path | None = None) -> di
     """Create every figure that fits the first of several seeds, by name as for `plot`; the curves are those of all seeds."""
     run = runs[0]
     histories = _histories(runs)
-    made: dict[str, Figure] = {"curves": _curves(runs, histories)} if all(histories) else {}
-    made |= _learning_curves(run, histories)
+    made: dict[str, Figure] = {"curves": _curves(runs, histories)} if any(histories) else {}
+    made |= _learning_curves(runs, histories)
     if not run.model.samples and not run.model.classifies:
         return made
     if data is None and run.given is None and run.recipe.data.source == SOURCE:  # which only a program can give again
@@ -111,7 +114,8 @@ def figures(runs: Sequence[Run], data: Dataset | str | Path | None = None) -> di
     dataset = run.load_data(data)
     held_out = dataset.test or dataset.validation or dataset.train
     seen = _of_seed(runs, view(run, rows=held_out, needs_codes=False))
-    if run.model.samples and seen.image_shape:
+    follows_prior = not METHODS[run.recipe.model.method].maps  # of a map alone it is not known where codes lie
+    if run.model.samples and seen.image_shape and follows_prior:
         made["samples"] = _samples(run, dataset.train, seen.title)
     if seen.has_style:
         model = run.autoencoder
@@ -125,7 +129,7 @@ def figures(runs: Sequence[Run], data: Dataset | str | Path | None = None) -> di
             made |= _columns(run, seen)
     if seen.labelled and seen.predicted is not None:
         made["confusion"] = confusion_figure(seen)
-    if run.model.encodes and seen.image_shape:
+    if run.model.encodes and seen.image_shape and follows_prior:
         made |= _images(run, run.autoencoder, seen)
     return made
 
@@ -203,19 +207,24 @@ def _curves(runs: Sequence[Run], histories: Sequence[list[dict[str, Any]]]) -> F
     first = runs[0]
     pairs = PAIRS if first.recipe.training.reduction == "sum" else {}  # otherwise they are in other units
     headings = {key: describe(key).heading for key in shown}
-    seeds = f", {len(runs)} seeds" if len(runs) > 1 else ""
-    return training_curves(histories, shown, title(first) + seeds, pairs=pairs, headings=headings)
+    return training_curves(histories, shown, _of_all(runs), pairs=pairs, headings=headings)
 
 
-def _learning_curves(first: Run, histories: Sequence[list[dict[str, Any]]]) -> dict[str, Figure]:
+def _of_all(runs: Sequence[Run]) -> str:
+    """Return the title of what shows all seeds."""
+    return title(runs[0]) + (f", {len(runs)} seeds" if len(runs) > 1 else "")
+
+
+def _learning_curves(runs: Sequence[Run], histories: Sequence[list[dict[str, Any]]]) -> dict[str, Figure]:
     """Plot the error on validation rows by epoch, with what the paper says of test rows (A.2)."""
+    first, heading = runs[0], _of_all(runs)
     measured = {"test_error_percent": "validation_error_percent"}
     found: dict[str, Figure] = {}
     for name, points in first.recipe.paper_curves.items():
         key = measured.get(name, name)
         if any(key in record for history in histories for record in history):
             found["learning-curve"] = learning_curve(
-                histories, key, points, describe(key).heading, title(first), f"paper, {describe(name).heading}"
+                histories, key, points, describe(key).heading, heading, f"paper, {describe(name).heading}"
             )
     return found
 
@@ -241,9 +250,18 @@ def _embedding(model: AdversarialAutoencoder, seen: View) -> Figure:
 
 def _samples(run: Run, train: Split, name: str) -> Figure:
     """Plot samples, and beside the last of each row the training image nearest to it (figure 5)."""
-    samples = run.sample(SAMPLES * SAMPLES, random_state=0)
-    nearest, _ = nearest_rows(samples[SAMPLES - 1 :: SAMPLES], train.rows)
-    return samples_and_neighbours(run.images(samples), run.images(train.rows[nearest]), SAMPLES, SAMPLES, name)
+    count = _fitting(SAMPLES, run, 1)
+    samples = run.sample(count * count, random_state=0)
+    nearest, _ = nearest_rows(samples[count - 1 :: count], train.rows)
+    return samples_and_neighbours(run.images(samples), run.images(train.rows[nearest]), count, count, name)
+
+
+def _fitting(side: int, run: Run, further: int = 0) -> int:
+    """Return how many images fit along each side of a sheet, with `further` ones in each row: `side`, or fewer large ones."""
+    height, width = run.shape[:2]
+    while side > 1 and side * (side + further) * (height + GAP) * (width + GAP) > MOST_PIXELS:
+        side -= 1
+    return side
 
 
 def _images(run: Run, model: AdversarialAutoencoder, seen: View) -> dict[str, Figure]:
@@ -251,10 +269,11 @@ def _images(run: Run, model: AdversarialAutoencoder, seen: View) -> dict[str, Fi
     if list(model.latents) == ["style"] and model.decoder_classes is None:
         prior = model.latent("style").prior
         if isinstance(prior, Gaussian) and prior.dim == 2:
-            codes = gaussian_percentile_grid(GRID, prior.std)
-            across = [f"{value:.1f}".replace("-", "−") if k % 2 else "" for k, value in enumerate(codes[:GRID, 0])]
-            down = [f"{value:.1f}".replace("-", "−") if k % 2 == 0 else "" for k, value in enumerate(codes[::GRID, 1])]
-            figures["grid"] = image_grid(_decode(run, codes), GRID, GRID, seen.title, across, down, CODE_AXES)
+            side = _fitting(GRID, run)
+            codes = gaussian_percentile_grid(side, prior.std)
+            across = [f"{value:.1f}".replace("-", "−") if k % 2 else "" for k, value in enumerate(codes[:side, 0])]
+            down = [f"{value:.1f}".replace("-", "−") if k % 2 == 0 else "" for k, value in enumerate(codes[::side, 1])]
+            figures["grid"] = image_grid(_decode(run, codes), side, side, seen.title, across, down, CODE_AXES)
         elif isinstance(prior, GaussianMixture):
             figures["manifold"] = _manifold(run, prior, seen)
         elif isinstance(prior, SwissRoll):
@@ -280,10 +299,11 @@ def _columns(run: Run, seen: View) -> dict[str, Figure]:
 def _manifold(run: Run, prior: GaussianMixture, seen: View) -> Figure:
     """Plot the first three components over their own percentiles (figure 4b)."""
     assert prior.num_labels is not None
-    local = torch.from_numpy(np.asarray(gaussian_percentile_grid(PANEL), np.float32))
+    side = _fitting(PANEL, run)
+    local = torch.from_numpy(np.asarray(gaussian_percentile_grid(side), np.float32))
     components = range(min(3, prior.num_labels))
     panels = [_decode(run, prior.place(torch.full((len(local),), k), local).numpy()) for k in components]
-    percentiles = [f"{100 * (k + 0.5) / PANEL:.0f} %" if k % 3 == 1 else "" for k in range(PANEL)]
+    percentiles = [f"{100 * (k + 0.5) / side:.0f} %" if k % 3 == 1 else "" for k in range(side)]
     names = [f"component {k + 1}" for k in components]
     if run.autoencoder.latent("style").label_informed:
         names = [f"component of {seen.class_names[k]}" for k in components]
@@ -294,7 +314,7 @@ def _manifold(run: Run, prior: GaussianMixture, seen: View) -> Figure:
 def _style_and_content(run: Run, model: AdversarialAutoencoder, seen: View) -> Figure:
     """Plot every label (columns) in the styles of ten held-out images (rows)."""
     labels = model.decoder_classes or model.label_head.num_labels
-    sources = seen.rows[seen.spread(STYLES)]
+    sources = seen.rows[seen.spread(_fitting(STYLES, run, max(0, 1 + labels - STYLES)))]
     styles = np.repeat(run.encode(sources)["style"], labels, axis=0)
     wanted = np.tile(np.arange(labels), len(sources))
     codes = {"style": styles}

@@ -58,7 +58,7 @@ def read_recipe(
     found = reader.change(recipe, changes) if isinstance(recipe, Recipe) else recipes.read(recipe, changes)
     if found.data.source != own.data.source:
         name = "rows from Python" if found.data.source == SOURCE else Path(found.data.source).name
-        found = found.model_copy(update={"title": f"{name}, as in: {own.title}", "paper": {}})
+        found = found.model_copy(update={"title": f"{name}, as in: {own.title}", "paper": {}, "paper_curves": {}})
     for key in ("model.encoder.input_noise", "model.encoder.input_dropout"):
         if key in keys and not found.training.losses.corrupts and getattr(found.model.encoder, key.rpartition(".")[2]):
             note(

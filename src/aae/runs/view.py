@@ -15,6 +15,7 @@ from aae.runs.run import Run
 from aae.views.view import View
 
 NAMED = 2  # settings that differ from the recipe's, in a title
+LETTERS = 40  # of the value of one, at most
 PRIOR = 2000  # samples of p(z) under the codes
 SplitChoice = Literal["auto", "train", "validation", "test", "all"]
 
@@ -26,8 +27,8 @@ def title(run: Run) -> str:
     name = f"{recipe.name}, {kind(run)}" if "data.source" in changed else recipe.title
     others = [
         f"{key.removeprefix('model.')} = {_short(here)}"
-        for key, (here, _) in changed.items()
-        if key.startswith("model.")
+        for key, (here, there) in changed.items()
+        if key.startswith("model.") and there != "auto"  # of which this is what it came to
     ]
     if others:
         name += (
@@ -60,7 +61,8 @@ def kind(run: Run) -> str:
 
 
 def _short(value: object) -> str:
-    return "none" if value is None else str(value)
+    text = "none" if value is None else str(value)
+    return text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…"
 
 
 def held_out(run: Run, dataset: Dataset, split: str = "auto") -> Split:
@@ -85,7 +87,7 @@ def held_out(run: Run, dataset: Dataset, split: str = "auto") -> Split:
     found = dataset.test or dataset.validation if split == "auto" else getattr(dataset, split)
     if found is None or not len(found):
         kind = "held-out" if split == "auto" else split
-        raise InputError(f"{dataset.name}: has no {kind} rows; expected some, or split 'train'")
+        raise InputError(f"{dataset.name}: has no {kind} rows; expected some")
     rows: Split = found
     return rows
 

@@ -122,7 +122,7 @@ class Plots:
         """Plot true beside false positives for every threshold.
 
         Of a classifier each class beside the others, by q(y|x). With `scores` (n,), larger for anomalies such as
-        ``-model.score_samples(X)``, how well they find the rows whose label comes after the first class: 1 beside 0.
+        ``-model.score_samples(X)``, how well they find the rows whose label is not the first class in order: 1 beside 0.
         Parameters otherwise as for `plot_map`.
         """
         import numpy as np

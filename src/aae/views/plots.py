@@ -29,6 +29,8 @@ def map_figure(view: View) -> Figure:
     each label has a place on a circle, and a row lies at y W_C + z, as in section 7.
     """
     model = view.require_style()
+    if not len(view.rows):
+        raise InputError(f"{view.title}: found no rows; expected at least one to show")
     points, heads, prior = view.points.astype(np.float64), view.heads, view.prior
     head_name = "cluster head"
     names = ("$z_1$", "$z_2$") if heads is None else ("dimension 1", "dimension 2")
@@ -41,8 +43,7 @@ def map_figure(view: View) -> Figure:
             names = (names[0].replace("label", "cluster"), names[1].replace("label", "cluster"))
     elif points.shape[1] > 2:
         mean = points.mean(axis=0)
-        spread, axes = np.linalg.eigh(np.cov((points - mean).T))
-        plane, part = axes[:, ::-1][:, :2], spread[::-1][:2] / max(spread.sum(), 1e-12)
+        plane, part = _principal_axes(points)
         points = (points - mean) @ plane
         heads, prior = (None if some is None else (some - mean) @ plane for some in (heads, prior))
         names = tuple(f"principal axis {k + 1} ({part[k]:.0%} of the variance)" for k in range(2))  # type: ignore[assignment]
@@ -50,6 +51,12 @@ def map_figure(view: View) -> Figure:
     if points.shape[1] == 1:
         return code_line(points, labels, prior, view.title, classes)
     return code_scatter(points, labels, prior, view.title, classes, heads, names, head_name)
+
+
+def _principal_axes(points: Array) -> tuple[Array, Array]:
+    """Return the two principal axes of points (n, dim), as columns (dim, 2), and which part of the variance each has."""
+    spread, axes = np.linalg.eigh(np.atleast_2d(np.cov(points.T, bias=True)))
+    return axes[:, ::-1][:, :2], spread[::-1][:2] / max(spread.sum(), 1e-12)
 
 
 def _groups(view: View) -> tuple[Array | None, Sequence[str] | None]:
@@ -69,7 +76,7 @@ def _on_circle(points: Array, probabilities: Array, view: View) -> tuple[Array, 
         members = view.autoencoder.label_head.label_probabilities(torch.eye(probabilities.shape[1])).T.numpy()
     centred = points - points.mean(axis=0)
     if centred.shape[1] > 2:
-        centred = centred @ np.linalg.eigh(np.cov(centred.T))[1][:, ::-1][:, :2]
+        centred = centred @ _principal_axes(points)[0]
     elif centred.shape[1] == 1:
         centred = np.concatenate([centred, np.zeros_like(centred)], axis=1)
     radius = max(3.0, 2.2 / math.sin(math.pi / max(labels, 2))) * float(centred.std() or 1)
@@ -114,20 +121,36 @@ def samples_figure(view: View, samples: Array) -> Figure:
     if view.image_shape:
         cols = math.ceil(math.sqrt(len(samples)))
         return image_grid(view.images(samples), math.ceil(len(samples) / cols), cols, title)
-    rows = view.rows.reshape(len(view.rows), -1) if len(view.rows) else None
-    return column_histograms(rows, samples.reshape(len(samples), -1), view.columns, title, view.categories)
+    drawn = _made(view, samples)
+    rows = _made(view, view.rows) if len(view.rows) else None
+    return column_histograms(rows, drawn, *_columns(view, drawn.shape[1], title))
 
 
 def reconstructions_figure(view: View, count: int = SHOWN) -> Figure:
     """Plot rows and their reconstructions: images, spread over the classes, or the columns of a table."""
+    if not len(view.rows):
+        raise InputError(f"{view.title}: found no rows; expected at least one to show")
+    if count < 1:
+        raise InputError(f"n is {count}; expected 1 or more")
     title = f"reconstructions, {view.title}"
     if not view.image_shape:
-        made, flat = view.reconstruct(), view.rows.reshape(len(view.rows), -1)
-        return column_scatter(flat, made.reshape(flat.shape), view.columns, title, view.categories)
+        rows, made = _made(view, view.rows), _made(view, view.reconstruct())
+        return column_scatter(rows, made, *_columns(view, made.shape[1], title))
     some = view.take(view.spread(count))
     both = np.concatenate([view.images(some.rows), view.images(some.reconstruct())])
     names = _names(some)
     return image_grid(both, 2, len(some.rows), title, names, ("row", "reconstruction"))
+
+
+def _made(view: View, rows: Array) -> Array:
+    """Return rows of a table flat, (n, columns), without covariates, which a model is given and does not make."""
+    flat = rows.reshape(len(rows), -1)
+    return flat[:, : flat.shape[1] - (view.table.covariates if view.table is not None else 0)]
+
+
+def _columns(view: View, count: int, title: str) -> tuple[Sequence[str], str, Sequence[Sequence[str]]]:
+    """Return the names of the first columns of a view, the title of a plot of them, and their categories."""
+    return view.columns[:count], title, view.categories[:count]
 
 
 def interpolation_figure(view: View, pairs: Sequence[tuple[int, int]] | None = None, steps: int = STEPS) -> Figure:
@@ -147,6 +170,8 @@ def interpolation_figure(view: View, pairs: Sequence[tuple[int, int]] | None = N
     InputError
         If there is no such row or there are too few steps.
     """
+    if pairs is not None and any(len(pair) != 2 for pair in pairs):
+        raise InputError(f"pairs of rows are {list(pairs)}; expected two numbers in each")
     if steps < 2:
         raise InputError(f"steps is {steps}; expected 2 or more")
     if len(view.rows) < 2:
@@ -173,15 +198,16 @@ def interpolation_figure(view: View, pairs: Sequence[tuple[int, int]] | None = N
         None if outer is None else outer[::2].repeat_interleave(steps, 0),
     )
     groups, names = _groups(ends)
-    ways = (
-        []
-        if groups is None
-        else [f"{_name(a, names)} to {_name(b, names)}" for a, b in zip(groups[::2], groups[1::2], strict=True)]
-    )
+    called = [] if groups is None else [_name(group, names) for group in groups]
+    ways = [f"{a} to {b}" for a, b in zip(called[::2], called[1::2], strict=True)]
     title = f"from row A to row B, {view.title}"
+    if labels is not None:
+        title = f"from row A to row B, with the label of row A, {view.title}"
     if not view.image_shape:
-        title = f"from row A ({ways[0].replace(' to ', ') to row B (')}), {view.title}" if ways else title
-        return column_walk(made[:steps].reshape(steps, -1), view.columns, title, view.categories)
+        if called:
+            title = title.replace("row A to row B", f"row A ({called[0]}) to row B ({called[1]})", 1)
+        walk = _made(view, made[:steps])
+        return column_walk(walk, *_columns(view, walk.shape[1], title))
     across = ["A", *[""] * (steps - 2), "B"]
     return image_grid(
         view.images(made), len(pairs), steps, title, across, ways if max(map(len, ways), default=99) < 30 else ()
@@ -212,7 +238,12 @@ def _rankings(view: View, scores: Array | None) -> dict[str, tuple[Array, Array]
     if scores is not None:
         if scores.shape != known.shape:
             raise InputError(f"scores have shape {scores.shape}; expected {known.shape}, one for each row")
-        return {"anomalies": (view.labels[known] > 0, scores[known])}
+        if len(np.unique(view.labels[known] > 0)) < 2:
+            raise InputError(
+                f"{view.title}: all labelled rows are of one class; expected two or more to tell apart, and -1 for no label alone"
+            )
+        which = f" (all but {view.class_names[0]})" if view.class_names else ""
+        return {f"anomalies{which}": (view.labels[known] > 0, scores[known])}
     if view.predicted is None or view.clusters:
         raise InputError(f"{view.title}: the model finds no classes; expected scores, larger for anomalies")
     probabilities, true = view.probabilities()[known], view.labels[known]
