@@ -101,7 +101,7 @@ def test_nothing_is_cut_off_or_lies_on_the_panels(make):
 
 
 def test_letters_that_the_font_does_not_have_are_said_once(tmp_path, recwarn):
-    save(confusion([0, 1], [0, 1], ["漢字", "仮名"]), tmp_path / "some.png")
+    save(confusion([0, 1], [0, 1], ["漢字", "仮名"]), tmp_path / "some.png", dark=True)
     assert [str(one.message) for one in recwarn] == [
         "a figure shows boxes in place of letters that its font, DejaVu Sans, does not have"
     ]

@@ -315,9 +315,10 @@ def save(figure: matplotlib_figure.Figure, path: str | os.PathLike[str], dark: b
 
 def write_png(figure: matplotlib_figure.Figure, file: IO[bytes], dpi: float, dark: bool = False) -> None:
     """Write a figure into an open file, with `dpi` dots per inch, for light or dark pages."""
-    with darkened(figure) if dark else nullcontext(), warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
+        with darkened(figure) if dark else nullcontext():
+            figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
     said = [str(warning.message) for warning in caught]
     if any(re.match(MISSING_GLYPH, text) for text in said):
         note("a figure shows boxes in place of letters that its font, DejaVu Sans, does not have")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, ScalarFormatter
 
 from aae.arrays import Array
 from aae.errors import InputError
 from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, PALETTE, Figure, headline, plain
 
+LETTERS = 32  # of the title of a panel, in a line
 History = Sequence[Mapping[str, Any]]
 PAIRS: Mapping[str, str] = {"reconstruction_loss": "validation_reconstruction"}
 
@@ -85,7 +87,6 @@ def training_curves(
             epochs,
             both,
         )
-        panel.xaxis.get_major_locator().set_params(integer=True)
         if place + cols >= len(panels_of):
             panel.set_xlabel("epoch", size=LABEL_SIZE, color=INK)
             panel.tick_params(labelbottom=True)
@@ -222,8 +223,8 @@ def _plot(panel: Axes, heading: str, is_accuracy: bool, epochs: Array, series: M
         panel.plot(epochs[seen], mean, color=colour, linewidth=1.3, marker=marker, markersize=3, label=name)
     if len(series) > 1:
         panel.legend(frameon=False, fontsize=LABEL_SIZE - 1, labelcolor=INK, handlelength=1.2)
-    panel.set_title(plain(heading), size=LABEL_SIZE + 1, color=INK, loc="left")
+    panel.set_title(plain("\n".join(textwrap.wrap(heading, LETTERS))), size=LABEL_SIZE + 1, color=INK, loc="left")
     panel.spines[["top", "right"]].set_visible(False)
     panel.spines[["left", "bottom"]].set(color=FAINT, linewidth=0.6)
     panel.tick_params(which="both", length=2.5, width=0.6, color=FAINT, labelsize=LABEL_SIZE - 1, labelcolor=INK)
-    panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    panel.xaxis.set_major_locator(MaxNLocator(5, integer=True) if len(epochs) > 1 else FixedLocator(epochs))

@@ -76,7 +76,7 @@ def diagnose(metrics: Mapping[str, float], door: Door = "recipe", *, final: bool
         if name == "validation_classes_never_predicted" and value > 0:
             yield (
                 name,
-                f"no validation row gets the label of {value:.0f} classes that are there; {helps['labels']} may help",
+                f"no validation row gets the label of {value:.0f} of the classes; {helps['labels']} may help",
             )
 
 
