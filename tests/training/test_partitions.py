@@ -153,7 +153,7 @@ def test_training_begins_without_a_partition_where_none_is_asked_for(monkeypatch
 
 
 def test_clusters_are_found_chunk_by_chunk(monkeypatch):
-    monkeypatch.setattr("aae.estimators.clustering.LEARNT", 60)
+    monkeypatch.setattr("aae.estimators.clustering.STEPS", 200)
     rows, groups = make_blobs([250, 150, 100], 8, random_state=4)
     model = aae.AAEClusterer(3, **SMALL)
     for _ in range(6):
@@ -165,3 +165,15 @@ def test_clusters_are_found_chunk_by_chunk(monkeypatch):
     with pytest.raises(InputError):
         model.set_params(n_clusters=4).partial_fit(rows)
     assert model.labels_ is before
+
+
+def test_many_clusters_are_learnt_before_the_partition_counts_no_more():
+    random = np.random.default_rng(2)
+    centres = []
+    for place in random.uniform(0, 10, (400, 2)):
+        if len(centres) < 40 and all(np.linalg.norm(place - other) > 1.1 for other in centres):
+            centres.append(place)
+    true = np.repeat(np.arange(len(centres)), 30)
+    rows = np.array(centres)[true] + 0.16 * random.normal(size=(len(true), 2))
+    found = aae.AAEClusterer(len(centres), random_state=0).fit(rows).labels_
+    assert adjusted_rand_score(true, found) > 0.99

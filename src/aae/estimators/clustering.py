@@ -26,11 +26,9 @@ from aae.priors import Categorical
 from aae.recipes.model_settings import LabelSettings
 from aae.scaling import Scaling, ScalingKind
 from aae.training.partitions import fit_to_shares, partition_shares, start_partition
-from aae.training.settings import LossSettings, Precision, TrainingSettings, fading
+from aae.training.settings import LossSettings, Precision, TrainingSettings, fading, learnt_part
 
-FADED = 0.3  # part of the epochs after which the partition that training starts from counts no more
 STEPS = 400  # mini-batches that epochs="auto" makes at least
-LEARNT = round(FADED * STEPS)  # those after which `partial_fit` no longer learns the partition
 KEPT_ROWS = 1000  # of those that `partial_fit` saw first, at most, by which it knows the partition
 
 
@@ -49,9 +47,9 @@ class AAEClusterer(ClusterMixin, ScoringEstimator):  # type: ignore[misc]
         cuts a large group into several clusters.
     init : {"auto", "random"} or array-like of int, (n_samples,), default="auto"
         Partition that training starts from: q(y|x) learns it as labels are learnt in section 5, with a weight that falls to 0
-        over the first 30 % of the epochs. ``"auto"``: the consensus of several quick ones (k-means, Ward's method, Gaussian
-        mixtures, spectral clustering); its clusters are numbered by size. ``"random"``: none. An array has the cluster of each
-        row, 0 to n_clusters - 1, or -1 where that is open.
+        over the first 30 % of the epochs, or 2 % for each cluster, at most 80 %. ``"auto"``: the consensus of several quick ones
+        (k-means, Ward's method, Gaussian mixtures, spectral clustering); its clusters are numbered by size. ``"random"``: none.
+        An array has the cluster of each row, 0 to n_clusters - 1, or -1 where that is open.
     losses : {"consistent", "paper"} or dict, default="consistent"
         What is lowered. ``"consistent"``: one joint update with virtual adversarial consistency and the information of q(y|x)
         beside the losses of the paper. ``"paper"``: the phases of section 6 alone, and no partition to start from. A dictionary
@@ -236,9 +234,9 @@ class AAEClusterer(ClusterMixin, ScoringEstimator):  # type: ignore[misc]
         settings = super()._training_settings(epochs, seed, incremental=incremental)
         if "classification" in settings.losses.model_fields_set:
             return settings
-        weight: float | dict[int, float] = fading(FADED, epochs)
+        weight: float | dict[int, float] = fading(learnt_part(int(self.n_clusters)), epochs)
         if incremental:
-            weight = max(0.0, 1 - getattr(self, "_steps", 0) / LEARNT)
+            weight = max(0.0, 1 - getattr(self, "_steps", 0) / self._learnt_steps)
         return settings.model_copy(update={"losses": settings.losses.model_copy(update={"classification": weight})})
 
     def _learnt_labels(
@@ -254,7 +252,7 @@ class AAEClusterer(ClusterMixin, ScoringEstimator):  # type: ignore[misc]
     ) -> Labels | None:
         """Find the partition of rows that training starts from; later rows of `partial_fit` have that of the nearest."""
         if incremental:
-            if self._first is None or self._steps >= LEARNT:
+            if self._first is None or self._steps >= self._learnt_steps:
                 self._first = None
                 return None
             nearest = KNeighborsClassifier(1).fit(*self._first)
@@ -267,6 +265,11 @@ class AAEClusterer(ClusterMixin, ScoringEstimator):  # type: ignore[misc]
             kept = known[Noise(seed).permutation(len(known))[:KEPT_ROWS].numpy()]
             self._first = np.asarray(rows[kept]), partition[kept]
         return partition
+
+    @property
+    def _learnt_steps(self) -> int:
+        """Mini-batches after which `partial_fit` no longer learns the partition."""
+        return round(learnt_part(int(self.n_clusters)) * STEPS)
 
     def _start(self, rows: Tensor, index: NDArray[np.int64], n: int, seed: int) -> Labels | None:
         """Find the partition of scaled rows that training starts from, if there is to be one, and the shares of its clusters.

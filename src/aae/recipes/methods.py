@@ -25,7 +25,7 @@ from aae.baselines import (
 from aae.baselines.method import Method
 from aae.model import AdversarialAutoencoder, Model
 from aae.training.phases import Phase, adversarial_phases
-from aae.training.settings import LossSettings, fading
+from aae.training.settings import LossSettings, fading, learnt_part
 
 if TYPE_CHECKING:
     from aae.recipes.build_model import Networks
@@ -60,13 +60,16 @@ class Adversarial(Method):
     def phases(self, recipe: Recipe, model: Model) -> list[Phase]:
         """Create the phases in the paper's order; with labels, or clusters to start from, the classification phase too."""
         training, losses = recipe.training, recipe.training.losses
-        if training.start_partition:
-            weight = fading(training.start_partition, training.epochs)
+        part, label = training.start_partition, recipe.model.label
+        if part == "auto" and label is not None and label.categories is not None:
+            part = learnt_part(label.categories)
+        if part:
+            weight = fading(float(part), training.epochs)
             losses = losses.model_copy(update={"classification": weight})
         return adversarial_phases(
             cast(AdversarialAutoencoder, model),
             training.reduction,
-            classify=recipe.data.labels is not None or training.start_partition > 0,
+            classify=recipe.data.labels is not None or bool(part),
             moment_matching_epochs=training.moment_matching_epochs,
             losses=losses,
         )

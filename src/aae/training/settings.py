@@ -266,6 +266,11 @@ def weight_at(weight: float | dict[int, float], epoch: int) -> float:
     return float(np.interp(epoch, epochs, [weight[e] for e in epochs]))
 
 
+def learnt_part(clusters: int) -> float:
+    """Return the part of the epochs in which a partition is learnt: 0.3, or 0.02 for each cluster, at most 0.8."""
+    return min(max(0.3, 0.02 * clusters), 0.8)
+
+
 def fading(part: float, epochs: int) -> dict[int, float]:
     """Return the weight, by epoch, with which a partition is learnt: it falls from 1 to 0 over a part of the epochs."""
     return {0: 1.0, max(1, round(part * epochs)): 0.0}
