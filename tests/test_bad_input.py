@@ -604,7 +604,7 @@ COMMANDS = {
     "images of plain columns": ("sample runs/table -o x.png", r"found rows of 4 plain columns, .*; expected shape"),
     "output suffix": (
         "sample runs/demo -o x.jpg",
-        r"x\.jpg: found the suffix '\.jpg', expected one of \.npy, \.npz, \.csv",
+        r"x\.jpg: found the suffix '\.jpg', expected one of \.png, \.npy, .*, or a folder",
     ),
     "no suffix": (
         "encode runs/demo images.npy -o codes",

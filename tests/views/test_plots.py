@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from aae import load
-from aae.errors import InputError
+from aae.errors import InputError, InputWarning
 from aae.estimators import AAE, AAEClusterer, AAEEmbedding, SemiSupervisedAAE, SupervisedAAE
 from aae.runs.plot import chosen, figures, plot
 from aae.runs.recipe import read_recipe
@@ -233,3 +233,12 @@ def test_curves_are_made_of_the_seeds_that_have_some(run, tmp_path, recwarn):
 def test_a_figure_is_no_folder(run, tmp_path):
     with pytest.raises(InputError, match=r"one\.png: found a file, expected a folder"):
         plot(run, tmp_path / "one.png")
+
+
+def test_training_rows_are_shown_where_there_are_no_others_and_it_is_said(tmp_path):
+    np.savetxt(tmp_path / "rows.csv", IRIS.data, delimiter=",", header="a,b,c,d", comments="")
+    alone = [*small_networks(), "training.epochs=1", "data.test=0.0", "data.validation=0", "model.output=linear"]
+    trained = train(read_recipe("figure2a", alone, str(tmp_path / "rows.csv")), run=tmp_path / "run")
+    with pytest.warns(InputWarning, match="has no held-out rows; figures show training rows"):
+        shown = figures([trained])["codes"]
+    assert len(shown.axes[0].collections[1].get_offsets()) == len(IRIS.data)

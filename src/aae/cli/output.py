@@ -116,9 +116,15 @@ def write_model_rows(
     others, each after its own. Walks, each `cols` rows, can become an animation (``.gif`` or ``.webp``). InputError
     where the file or folder does not fit the rows.
     """
+    from aae.data.output import SUFFIXES
     from aae.figures.animation import FORMATS, animate
 
-    images = len(run.shape) > 1
+    images, suffix = len(run.shape) > 1, path.suffix.lower()
+    shown_by = [".png", *(FORMATS if cols is not None else ())]
+    if images and suffix and suffix not in {*SUFFIXES, *shown_by} and not path.is_dir():
+        raise InputError(
+            f"{path}: found the suffix {path.suffix!r}, expected one of {', '.join([*shown_by, *SUFFIXES])}, or a folder"
+        )
     if path.is_dir() or (images and not path.suffix):
         _write_image_files(run, rows, path, split)
     elif path.suffix.lower() == ".png":

@@ -112,7 +112,10 @@ def figures(runs: Sequence[Run], data: Dataset | str | Path | None = None) -> di
             made["samples"] = PLOTS["samples"](run, _of_seed(runs, view_without_rows(run)))
         return made
     dataset = run.load_data(data)
-    held_out = dataset.test or dataset.validation or dataset.train
+    held_out = dataset.test or dataset.validation
+    if held_out is None or not len(held_out):
+        note(f"{dataset.name}: has no held-out rows; figures show training rows")
+        held_out = dataset.train
     seen = _of_seed(runs, view(run, rows=held_out, needs_codes=False))
     follows_prior = not METHODS[run.recipe.model.method].maps  # of a map alone it is not known where codes lie
     if run.model.samples and seen.image_shape and follows_prior:
