@@ -54,7 +54,7 @@ def test_a_run_keeps_what_columns_are(tmp_path, capsys):
     assert set(run.reconstruct(FRAME, covariates={"batch": "x"}).batch) == {"x"}
     metrics = run.evaluate(FRAME)["metrics"]
     assert np.isfinite(metrics["test_reconstruction"])
-    assert [axes.get_title(loc="left") for axes in run.plot_samples(FRAME).axes] == ["age", "cell", "reads", "batch"]
+    assert [axes.get_title(loc="left") for axes in run.plot_samples(FRAME).axes] == ["age", "cell", "reads"]
     cell = run.plot_reconstructions(FRAME).axes[1]
     assert [text.get_text() for text in cell.get_yticklabels()] == ["a", "b"]
     assert run.plot_interpolation(FRAME).axes[3].get_yticklabels()[0].get_text() in {"x", "y"}  # one of the rows

@@ -339,7 +339,7 @@ def test_labels_are_shown_by_a_run_that_knows_none(detector, iris):
     odd, scores = load_iris().target == 2, -detector.score_samples(rows)
     for labels in (odd.astype(int), odd):
         (text,) = detector.plot_roc(rows, labels, scores=scores).axes[0].get_legend().get_texts()
-        assert text.get_text() == f"anomalies: {roc_auc_score(odd, scores):.3f}"
+        assert text.get_text() == f"anomalies (all but 0): {roc_auc_score(odd, scores):.3f}"
     assert detector.plot_precision_recall(rows, odd, scores=scores).axes[0].lines
     for labels in (species, iris[1]):
         drawn = detector.plot_map(rows, labels).axes[0].get_legend().get_texts()

@@ -87,7 +87,7 @@ def held_out(run: Run, dataset: Dataset, split: str = "auto") -> Split:
     found = dataset.test or dataset.validation if split == "auto" else getattr(dataset, split)
     if found is None or not len(found):
         kind = "held-out" if split == "auto" else split
-        raise InputError(f"{dataset.name}: has no {kind} rows; expected some")
+        raise InputError(f"{dataset.name}: has no {kind} rows; expected some, or split 'train'")
     rows: Split = found
     return rows
 
