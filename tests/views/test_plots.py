@@ -198,8 +198,10 @@ def test_a_walk_between_rows_names_both_whatever_they_are_called():
 def test_covariates_are_not_shown_as_if_they_were_made():
     frame = pd.DataFrame({"width": IRIS.data[:, 0], "length": IRIS.data[:, 2], "age": IRIS.data[:, 1]})
     model = AAE(2, columns={"age": "numerical"}, **SMALL).fit(frame, covariates="age")
-    for figure in (model.plot_samples(frame), model.plot_reconstructions(frame), model.plot_interpolation(frame)):
+    for figure in (model.plot_samples(frame), model.plot_reconstructions(frame)):
         assert [axes.get_title("left") for axes in figure.axes] == ["width", "length"]
+    walk = model.plot_interpolation(frame).axes  # which shows the covariate that it was made at
+    assert [axes.get_title("left") for axes in walk] == ["width", "length", "age"]
 
 
 def test_one_row_has_a_map_and_none_is_said(run):

@@ -206,8 +206,7 @@ def interpolation_figure(view: View, pairs: Sequence[tuple[int, int]] | None = N
     if not view.image_shape:
         if called:
             title = title.replace("row A to row B", f"row A ({called[0]}) to row B ({called[1]})", 1)
-        walk = _made(view, made[:steps])
-        return column_walk(walk, *_columns(view, walk.shape[1], title))
+        return column_walk(made[:steps].reshape(steps, -1), view.columns, title, view.categories)
     across = ["A", *[""] * (steps - 2), "B"]
     return image_grid(
         view.images(made), len(pairs), steps, title, across, ways if max(map(len, ways), default=99) < 30 else ()
