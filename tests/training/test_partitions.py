@@ -177,3 +177,11 @@ def test_many_clusters_are_learnt_before_the_partition_counts_no_more():
     rows = np.array(centres)[true] + 0.16 * random.normal(size=(len(true), 2))
     found = aae.AAEClusterer(len(centres), random_state=0).fit(rows).labels_
     assert adjusted_rand_score(true, found) > 0.99
+
+
+def test_groups_that_are_set_apart_are_found_whatever_their_sizes():
+    random = np.random.default_rng(0)
+    true = np.repeat(np.arange(8), [500, 500, 500, 25, 25, 25, 25, 25])
+    centres = np.array([[0, 0], [0, 9], [0, 18], [30, 0], [36, 4], [30, 9], [36, 14], [30, 18]])
+    rows = centres[true] + random.normal(size=(len(true), 2))
+    assert adjusted_rand_score(true, start_partition(_tensor(rows), PLAIN, 8, 0)) == 1

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import ArpackError
+from scipy.stats import entropy
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.decomposition import PCA
@@ -37,6 +38,7 @@ MANY = 50  # clusters, beyond which only k-means and Ward's method are quick
 UNSURE = 0.75  # weight of what a neighbour's cluster leaves open, beside what it tells
 POWER, SUPPORT = 4, 6  # how strongly the agreement of neighbours, and that with other partitions, counts in a consensus
 LEAST_DOUBT = 0.02  # of the agreement of neighbours
+APART = 0.99  # of the largest agreement that clusters of their sizes can have, from which they are set apart
 FLOOR = 1e-2  # variance added to the covariances of a mixture, of rows with mean square 1
 LEAST_DEVIATION = 1e-6  # of a component, relative to the first, below which it is rounding
 ALIKE = 1e-3  # how far from 1 the standard deviations of columns may be that count as standardized
@@ -156,7 +158,8 @@ def partition_weights(partitions: Labels, graphs: list[NDArray[np.integer]], clu
     The weight is (1 - a)^-4 exp(6 b). In it a is the `agreement` of neighbours relative to its largest value, a mean over
     graphs, of which no more than 0.98 counts, and b the mean normalized mutual information with the other partitions. A group
     of any shape that is set apart is found by few methods and has a near 1; where groups overlap, a is not sure, and methods that
-    err in different ways agree on what they have in common.
+    err in different ways agree on what they have in common. The largest value is that of clusters of one size; where all clusters
+    of a partition are set apart, so that the agreement is 0.99 of what clusters of their sizes can have, 0.98 counts for it too.
 
     Parameters
     ----------
@@ -172,8 +175,10 @@ def partition_weights(partitions: Labels, graphs: list[NDArray[np.integer]], clu
     array, (p,)
         Above 0, with mean 1.
     """
-    agreements = [np.mean([agreement(found, graph, clusters) for graph in graphs]) for found in partitions]
-    doubts = np.maximum(1 - np.array(agreements) / np.log(clusters), LEAST_DOUBT)
+    agreements = np.array([np.mean([agreement(found, graph, clusters) for graph in graphs]) for found in partitions])
+    sizes = np.array([np.bincount(found, minlength=clusters) for found in partitions])
+    apart = (sizes > 0).all(axis=1) & (agreements >= APART * entropy(sizes, axis=1))
+    doubts = np.where(apart, LEAST_DOUBT, np.maximum(1 - agreements / np.log(clusters), LEAST_DOUBT))
     support = np.zeros(len(partitions))
     for one, other in combinations(range(len(partitions)), 2):
         support[[one, other]] += normalized_mutual_info_score(partitions[one], partitions[other])
