@@ -224,11 +224,9 @@ def agreement(partition: Labels, neighbours: NDArray[np.integer], clusters: int)
     pairs = np.zeros((clusters, clusters))
     np.add.at(pairs, (np.repeat(partition, neighbours.shape[1]), partition[neighbours].ravel()), 1)
     joint = (pairs + pairs.T) / (2 * pairs.sum())
-    marginal = joint.sum(axis=1)
-    entropy = -float((marginal * np.log(marginal, where=marginal > 0, out=np.zeros_like(marginal))).sum())
-    both = -float((joint * np.log(joint, where=joint > 0, out=np.zeros_like(joint))).sum())
-    information = 2 * entropy - both
-    return information - UNSURE * (entropy - information)
+    alone, both = float(entropy(joint.sum(axis=1))), float(entropy(joint, axis=None))
+    information = 2 * alone - both
+    return information - UNSURE * (alone - information)
 
 
 def _views(rows: NDArray[np.float64], seed: int) -> list[View]:

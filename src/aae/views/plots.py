@@ -29,8 +29,7 @@ def map_figure(view: View) -> Figure:
     each label has a place on a circle, and a row lies at y W_C + z, as in section 7.
     """
     model = view.require_style()
-    if not len(view.rows):
-        raise InputError(f"{view.title}: found no rows; expected at least one to show")
+    _require_rows(view)
     points, heads, prior = view.points.astype(np.float64), view.heads, view.prior
     head_name = "cluster head"
     names = ("$z_1$", "$z_2$") if heads is None else ("dimension 1", "dimension 2")
@@ -51,6 +50,12 @@ def map_figure(view: View) -> Figure:
     if points.shape[1] == 1:
         return code_line(points, labels, prior, view.title, classes)
     return code_scatter(points, labels, prior, view.title, classes, heads, names, head_name)
+
+
+def _require_rows(view: View) -> None:
+    """Check that there are rows to show."""
+    if not len(view.rows):
+        raise InputError(f"{view.title}: found no rows; expected at least one to show")
 
 
 def _principal_axes(points: Array) -> tuple[Array, Array]:
@@ -128,8 +133,7 @@ def samples_figure(view: View, samples: Array) -> Figure:
 
 def reconstructions_figure(view: View, count: int = SHOWN) -> Figure:
     """Plot rows and their reconstructions: images, spread over the classes, or the columns of a table."""
-    if not len(view.rows):
-        raise InputError(f"{view.title}: found no rows; expected at least one to show")
+    _require_rows(view)
     if count < 1:
         raise InputError(f"n is {count}; expected 1 or more")
     title = f"reconstructions, {view.title}"
