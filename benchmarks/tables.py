@@ -145,7 +145,7 @@ def start(rows: np.ndarray, classes: np.ndarray, seed: int) -> np.ndarray:
     found = np.empty(len(rows), np.int64)
     found[order] = start_partition(
         torch.from_numpy(scaled[order]), Scaling.identity(), len(np.unique(classes)), draw_seed(seed)
-    )
+    ).labels
     return found
 
 

@@ -1,6 +1,7 @@
 """Recipes that are named after a task train as the estimator for it does by default."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from aae.data import from_arrays
 from aae.errors import CallbackError, InputError
 from aae.estimators.weights import row_order
 from aae.recipes import read
-from aae.runs.seeds import with_least_steps
+from aae.recipes.build_data import with_learnt_part
+from aae.runs.seeds import load_runs, with_least_steps
 
 ROWS, SPECIES = load_iris(return_X_y=True)
 FEW = np.where(np.arange(150) % 5 == 0, SPECIES, -1)
@@ -87,8 +89,10 @@ def test_a_task_does_with_images_what_its_estimator_does_with_their_pixels(task,
     assert all(tensor.equal(same.tensors()[name]) for name, tensor in run.tensors().items())
 
 
-def test_a_run_from_a_partition_goes_on_to_the_same_bits(tmp_path):
-    rows, changes = ROWS[:60], {**AS_GIVEN, "model__label__categories": 3, "training__checkpoint_every": 1}
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_run_from_a_partition_goes_on_to_the_same_bits(apart, tmp_path):
+    rows = ROWS[:60] + 9 * np.repeat(np.eye(4)[:3], [25, 20, 15], axis=0) if apart else ROWS[:60]
+    changes = {**AS_GIVEN, "model__label__categories": 3, "training__checkpoint_every": 1}
 
     def stop(training):
         if training.epoch == 2:
@@ -99,7 +103,9 @@ def test_a_run_from_a_partition_goes_on_to_the_same_bits(tmp_path):
         aae.train("cluster", rows, run=tmp_path / "parts", callbacks=[stop], **changes)
     parts = aae.train("cluster", rows, run=tmp_path / "parts", resume=True, **changes)
     again = aae.train(whole.folder.recipe, rows, run=tmp_path / "again")  # its own recipe, with p(y) in numbers
+    assert whole.recipe.training.start_partition == (1 if apart else "auto")
     for run in (parts, again):
+        assert run.recipe.training.start_partition == whole.recipe.training.start_partition
         assert run.recipe.model.label.probabilities == whole.recipe.model.label.probabilities
         for name, tensor in whole.model.state_dict().items():
             assert run.model.state_dict()[name].equal(tensor), name
@@ -109,6 +115,21 @@ def test_a_run_from_a_partition_goes_on_to_the_same_bits(tmp_path):
     assert (np.diff(shares) <= 0).all()  # the largest cluster first
     seeds = aae.train("cluster", rows, run=tmp_path / "seeds", seeds=2, batched=True, **changes)
     assert seeds[0].recipe.model.label.probabilities == whole.recipe.model.label.probabilities
+
+
+def test_seeds_whose_partitions_are_not_learnt_alike_are_trained_in_turn(monkeypatch, tmp_path):
+    def apart_for_one(recipe, start):
+        return with_learnt_part(recipe, replace(start, apart=recipe.training.seed == 1))
+
+    changes = {**AS_GIVEN, "seeds": 2, "model__label__categories": 2}
+    monkeypatch.setattr("aae.runs.prepare.with_learnt_part", apart_for_one)
+    in_turn = aae.train("cluster", ROWS, run=tmp_path / "in turn", **changes)
+    together = aae.train("cluster", ROWS, run=tmp_path / "together", batched=True, **changes)
+    assert [run.recipe.training.start_partition for run in together] == ["auto", 1]
+    for one, other in zip(in_turn, together, strict=True):
+        for name, tensor in one.model.state_dict().items():
+            assert other.model.state_dict()[name].allclose(tensor, atol=1e-4), name
+    assert len(load_runs(tmp_path / "together")) == 2  # they are seeds of one run
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,10 @@ def test_the_partition_suits_the_shape_of_the_groups():
     stretched = stretched @ np.array([[0.6, -0.64], [-0.41, 0.85]])
     moons, halves = make_moons(500, noise=0.06, random_state=0)
     for rows, true in ((UNEVEN, SIZES), (stretched, groups), (moons, halves)):
-        found = start_partition(_tensor(rows), PLAIN, true.max() + 1, 0)
+        found = start_partition(_tensor(rows), PLAIN, true.max() + 1, 0).labels
         assert adjusted_rand_score(true, found) > 0.95
         assert (np.diff(np.bincount(found)) <= 0).all()  # the largest first
-        assert np.array_equal(found, start_partition(_tensor(rows), PLAIN, true.max() + 1, 0))
+        assert np.array_equal(found, start_partition(_tensor(rows), PLAIN, true.max() + 1, 0).labels)
 
 
 def test_groups_are_found_below_what_columns_have_in_common():
@@ -42,7 +42,7 @@ def test_groups_are_found_below_what_columns_have_in_common():
         common = rng.normal(size=(2, 12))  # what two factors, which tell nothing of the groups, do to the columns
         rows = rng.normal(size=(8, 12))[true] + rng.uniform(-4, 4, (600, 2)) @ common + 0.4 * rng.normal(size=(600, 12))
         rows = (rows - rows.mean(0)) / rows.std(0)
-        found.append(adjusted_rand_score(true, start_partition(_tensor(rows), PLAIN, 8, 0)))
+        found.append(adjusted_rand_score(true, start_partition(_tensor(rows), PLAIN, 8, 0).labels))
     assert np.mean(found) > 0.5  # 0.08 by distances between the rows as they are
 
 
@@ -50,7 +50,7 @@ def test_rows_with_many_equals_are_parted_too():
     rng = np.random.default_rng(1)
     true = rng.integers(2, size=2000)
     answers = np.abs(true[:, None] - (rng.random((2000, 5)) < 0.1))  # five questions: 32 rows that differ
-    assert adjusted_rand_score(true, start_partition(_tensor(answers), PLAIN, 2, 0)) > 0.9
+    assert adjusted_rand_score(true, start_partition(_tensor(answers), PLAIN, 2, 0).labels) > 0.9
 
 
 def test_agreement_is_the_information_of_neighbours():
@@ -69,7 +69,7 @@ def test_partitions_that_err_in_different_ways_agree_on_the_groups():
         usual = rng.integers(4, size=(3, 6))[true]  # of the first six letters
         letters[:, :6] = np.where(rng.random((600, 6)) < 0.6, usual, letters[:, :6])
         rows = np.eye(4)[letters].reshape(600, -1)
-        found.append(adjusted_rand_score(true, start_partition(_tensor(rows), PLAIN, 3, 0)))
+        found.append(adjusted_rand_score(true, start_partition(_tensor(rows), PLAIN, 3, 0).labels))
     assert np.mean(found) > 0.65  # 0.61 by the one partition in which neighbours agree most
 
 
@@ -102,7 +102,7 @@ def test_a_partition_counts_by_its_neighbours_and_by_the_others():
 
 def test_some_rows_stand_for_many(monkeypatch):
     monkeypatch.setattr(partitions, "ROWS", 300)
-    found = start_partition(_tensor(UNEVEN), PLAIN, 3, 0)
+    found = start_partition(_tensor(UNEVEN), PLAIN, 3, 0).labels
     assert (found >= 0).sum() == 300
     assert adjusted_rand_score(SIZES[found >= 0], found[found >= 0]) > 0.95
     model = aae.AAEClusterer(3, epochs=60, **SMALL).fit(UNEVEN)
@@ -111,7 +111,7 @@ def test_some_rows_stand_for_many(monkeypatch):
 
 @pytest.mark.parametrize(("rows", "clusters"), [(np.ones((20, 3)), 4), (np.eye(6), 6), (np.arange(5.0)[:, None], 2)])
 def test_rows_without_groups_have_a_partition_too(rows, clusters):
-    found = start_partition(_tensor(rows), PLAIN, clusters, 0)
+    found = start_partition(_tensor(rows), PLAIN, clusters, 0).labels
     assert found.min() == 0
     assert found.max() < clusters
 
@@ -154,7 +154,7 @@ def test_training_begins_without_a_partition_where_none_is_asked_for(monkeypatch
 
 def test_clusters_are_found_chunk_by_chunk(monkeypatch):
     monkeypatch.setattr("aae.estimators.clustering.STEPS", 200)
-    rows, groups = make_blobs([250, 150, 100], 8, random_state=4)
+    rows, groups = make_blobs([250, 150, 100], 8, cluster_std=4.0, random_state=4)  # they overlap
     model = aae.AAEClusterer(3, **SMALL)
     for _ in range(6):
         for chunk in (rows[:300], rows[200:]):
@@ -184,4 +184,35 @@ def test_groups_that_are_set_apart_are_found_whatever_their_sizes():
     true = np.repeat(np.arange(8), [500, 500, 500, 25, 25, 25, 25, 25])
     centres = np.array([[0, 0], [0, 9], [0, 18], [30, 0], [36, 4], [30, 9], [36, 14], [30, 18]])
     rows = centres[true] + random.normal(size=(len(true), 2))
-    assert adjusted_rand_score(true, start_partition(_tensor(rows), PLAIN, 8, 0)) == 1
+    assert adjusted_rand_score(true, start_partition(_tensor(rows), PLAIN, 8, 0).labels) == 1
+
+
+def test_clusters_of_fine_shape_that_are_set_apart_are_found_and_kept():
+    random = np.random.default_rng(0)
+    true = np.repeat([0, 1, 2], 200)
+    turn = random.uniform(0.5, 2.5, 600) * np.pi
+    angle = turn + 2 * np.pi / 3 * true  # three spirals within each other
+    rows = turn[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1) + 0.1 * random.normal(size=(600, 2))
+    stray = random.permutation(600)[:6]
+    rows[stray] = random.uniform(-6, 6, (6, 2))
+    start, within = start_partition(_tensor(rows), PLAIN, 3, 0), np.setdiff1d(np.arange(600), stray)
+    assert start.apart
+    assert adjusted_rand_score(true[within], start.labels[within]) > 0.9
+    found = aae.AAEClusterer(3, random_state=0).fit(rows).labels_
+    assert adjusted_rand_score(true[within], found[within]) > 0.85
+
+
+@pytest.mark.parametrize("outliers", [15, 40])
+def test_outliers_are_no_cluster_that_is_set_apart(outliers):
+    random = np.random.default_rng(1)
+    true = np.repeat([0, 1], 500)
+    rows = 2.6 * true[:, None] + random.normal(size=(1000, 2))
+    far = 40 + random.normal(size=(outliers, 2))
+    start = start_partition(_tensor(np.concatenate([rows, far])), PLAIN, 2, 0)
+    assert not start.apart
+
+
+def test_groups_that_overlap_are_not_set_apart():
+    random = np.random.default_rng(2)
+    rows = 3.0 * np.repeat(np.eye(3), 200, axis=0) + random.normal(size=(600, 3))
+    assert not start_partition(_tensor(rows), PLAIN, 3, 0).apart

@@ -120,7 +120,6 @@ class AdversarialEstimator(CheckedInput, PlottedModel, SavedModel):
         history = list(self.history_) if incremental else []
         before = len(history)
         epochs = 1 if partial else self._epochs(len(index))
-        settings = self._training_settings(epochs, seed, incremental=incremental or partial)
         device = choose_device(self.device)
         rows = scaled(scaler, X)
         measured = None
@@ -131,6 +130,7 @@ class AdversarialEstimator(CheckedInput, PlottedModel, SavedModel):
         used, ordered = take(rows, index), None if labels is None else labels[index]
         seen = self._encoded_part(used, scaler)
         learnt = self._learnt_labels(seen, ordered, index, len(rows), seed, incremental=incremental, partial=partial)
+        settings = self._training_settings(epochs, seed, incremental=incremental or partial)
         data = training_data(used, learnt, drawn, class_weights)
         observed, self._observed = self._observed, None
         if observed is not None and not observed.all():

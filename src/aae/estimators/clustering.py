@@ -47,9 +47,10 @@ class AAEClusterer(ClusterMixin, ScoringEstimator):  # type: ignore[misc]
         cuts a large group into several clusters.
     init : {"auto", "random"} or array-like of int, (n_samples,), default="auto"
         Partition that training starts from: q(y|x) learns it as labels are learnt in section 5, with a weight that falls to 0
-        over the first 30 % of the epochs, or 2 % for each cluster, at most 80 %. ``"auto"``: the consensus of several quick ones
-        (k-means, Ward's method, Gaussian mixtures, spectral clustering); its clusters are numbered by size. ``"random"``: none.
-        An array has the cluster of each row, 0 to n_clusters - 1, or -1 where that is open.
+        over the first 30 % of the epochs, or 2 % for each cluster, at most 80 %. ``"auto"``: clusters that are set apart, where
+        at some density so many hold nearly all rows, and they are learnt over all epochs; else the consensus of several quick
+        partitions (k-means, Ward's method, Gaussian mixtures, spectral clustering). Clusters are numbered by size.
+        ``"random"``: none. An array has the cluster of each row, 0 to n_clusters - 1, or -1 where that is open.
     losses : {"consistent", "paper"} or dict, default="consistent"
         What is lowered. ``"consistent"``: one joint update with virtual adversarial consistency and the information of q(y|x)
         beside the losses of the paper. ``"paper"``: the phases of section 6 alone, and no partition to start from. A dictionary
@@ -99,6 +100,7 @@ class AAEClusterer(ClusterMixin, ScoringEstimator):  # type: ignore[misc]
     }
     _joint_steps: ClassVar[int] = STEPS
     _shares: list[float] | None  # of the partition that training started from
+    _apart: bool = False  # whether its clusters are set apart
     _first: tuple[Rows, Labels] | None  # some of its rows and their clusters, while `partial_fit` learns it
     n_clusters: int
     cluster_prior: Sequence[float] | None
@@ -195,8 +197,8 @@ class AAEClusterer(ClusterMixin, ScoringEstimator):  # type: ignore[misc]
 
         Scaling and networks are those of an earlier `fit`, or else set up by the first call, whose rows should then be like all
         that are to come; a warning says where later ones are not. It also finds the partition to start from, which the first
-        120 mini-batches learn: rows of later calls have the cluster of the nearest row of the first. Optimizers go on as the
-        last call left them; `labels_` are those of these rows. Raises as `fit` does.
+        120 mini-batches learn, or more (`init`): rows of later calls have the cluster of the nearest row of the first. Optimizers
+        go on as the last call left them; `labels_` are those of these rows. Raises as `fit` does.
         """
         return self._fit(X, sample_weight, None, partial=True, covariates=covariates)
 
@@ -234,7 +236,7 @@ class AAEClusterer(ClusterMixin, ScoringEstimator):  # type: ignore[misc]
         settings = super()._training_settings(epochs, seed, incremental=incremental)
         if "classification" in settings.losses.model_fields_set:
             return settings
-        weight: float | dict[int, float] = fading(learnt_part(int(self.n_clusters)), epochs)
+        weight: float | dict[int, float] = fading(self._learnt_part, epochs)
         if incremental:
             weight = max(0.0, 1 - getattr(self, "_steps", 0) / self._learnt_steps)
         return settings.model_copy(update={"losses": settings.losses.model_copy(update={"classification": weight})})
@@ -269,14 +271,19 @@ class AAEClusterer(ClusterMixin, ScoringEstimator):  # type: ignore[misc]
     @property
     def _learnt_steps(self) -> int:
         """Mini-batches after which `partial_fit` no longer learns the partition."""
-        return round(learnt_part(int(self.n_clusters)) * STEPS)
+        return round(self._learnt_part * STEPS)
+
+    @property
+    def _learnt_part(self) -> float:
+        """Part of the epochs in which the partition is learnt: all, where its clusters are set apart."""
+        return 1.0 if self._apart else learnt_part(int(self.n_clusters))
 
     def _start(self, rows: Tensor, index: NDArray[np.int64], n: int, seed: int) -> Labels | None:
         """Find the partition of scaled rows that training starts from, if there is to be one, and the shares of its clusters.
 
         The rows are those of an index into the `n` that were given.
         """
-        self._shares = None
+        self._shares, self._apart = None, False
         given = not isinstance(self.init, str)
         if self.n_clusters == 1 or self.losses == "paper" or (not given and self.init == "random"):
             return None
@@ -284,7 +291,8 @@ class AAEClusterer(ClusterMixin, ScoringEstimator):  # type: ignore[misc]
         if given:
             partition = self._given_partition(n)[index]
         else:
-            partition = start_partition(rows, Scaling.identity(), clusters, seed)
+            start = start_partition(rows, Scaling.identity(), clusters, seed)
+            partition, self._apart = start.labels, start.apart
             shares = self._label_prior(clusters).probabilities
             partition = partition if shares is None else fit_to_shares(partition, shares)
         self._shares = partition_shares(partition, clusters)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ from aae.recipes.schema import Recipe
 from aae.scaling import Scaling, choose_column_scaling, choose_scaling
 from aae.training.data import TrainingData
 from aae.training.radii import neighbour_links, neighbour_radii
+
+if TYPE_CHECKING:  # it needs scikit-learn
+    from aae.training.partitions import StartPartition
 
 SHARED = (  # settings that rows from Python have as files do
     *("validation", "test", "label_column", "id_column", "ignore_columns", "unlabelled"),
@@ -165,10 +168,8 @@ def label_informed(recipe: Recipe) -> bool:
     return recipe.model.style is not None and recipe.model.style.label_informed
 
 
-def start_labels(
-    recipe: Recipe, split: Split, scaling: Scaling, table: Columns | None = None
-) -> NDArray[np.int64] | None:
-    """Find the partition of rows that training starts from, -1 for rows outside it, or None where there is to be none.
+def find_start(recipe: Recipe, split: Split, scaling: Scaling, table: Columns | None = None) -> StartPartition | None:
+    """Find the partition of rows that training starts from, or None where there is to be none.
 
     Raises
     ------
@@ -182,13 +183,20 @@ def start_labels(
         raise InputError(
             f"model.label.categories is {label.categories}; found {len(split)} rows, expected no more clusters than rows"
         )
-    from aae.training.partitions import fit_to_shares, start_partition  # which need scikit-learn
+    from aae.training.partitions import fit_to_shares, start_partition
 
     rows = _tensor(split.rows)
     if table is not None:
         rows, scaling = _inner(_scaled(split, scaling), table), Scaling.identity()
-    partition = start_partition(rows, scaling, label.categories, recipe.training.seed)
-    return partition if label.shares is None else fit_to_shares(partition, label.shares)
+    start = start_partition(rows, scaling, label.categories, recipe.training.seed)
+    return start if label.shares is None else replace(start, labels=fit_to_shares(start.labels, label.shares))
+
+
+def with_learnt_part(recipe: Recipe, start: StartPartition) -> Recipe:
+    """Copy a recipe so that clusters that are set apart are learnt over all epochs if ``training.start_partition`` is "auto"."""
+    if recipe.training.start_partition != "auto" or not start.apart:
+        return recipe
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"start_partition": 1.0})})
 
 
 def class_counts(counts: NDArray[Any]) -> NDArray[np.float64]:

@@ -114,10 +114,11 @@ class RecipeTrainingSettings(TrainingSettings):
 
     min_steps: Annotated[int, Field(ge=0, le=MAX_COUNT, strict=True)] = 0
     """Mini-batches that are made at least: of few rows there are more epochs than `epochs`, unless that is set for a run."""
-    start_partition: Fraction | Literal["auto"] = 0.0
-    """Fraction of the epochs in which the label learns, as it does labels, the clusters of a partition found before: the
-    consensus of several by k-means, Ward's method, Gaussian mixtures and spectral clustering. The weight falls from 1 to 0. Not
-    in the paper; 0: there is none. "auto": 0.3, or 0.02 for each cluster, at most 0.8."""
+    start_partition: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = 0.0
+    """Fraction of the epochs in which the label learns, as it does labels, the clusters of a partition found before:
+    clusters that are set apart, or the consensus of several partitions by k-means, Ward's method, Gaussian mixtures and spectral
+    clustering. The weight falls from 1 to 0. Not in the paper; 0: there is none. "auto": 1 for clusters that are set apart; else
+    0.3, or 0.02 for each cluster, at most 0.8."""
     phases: list[Annotated[CustomPhaseSettings, BeforeValidator(_module_alone)]] = []
     """Phases of your own, each a table or just "module:attribute"; they run after those of the method, and one that has the
     name of another takes its place."""

@@ -24,13 +24,14 @@ from aae.model import Model
 from aae.noise import INIT, Noise, seeded, torch_state
 from aae.recipes import Recipe
 from aae.recipes.build_data import (
+    find_start,
     fingerprint,
     label_informed,
     labelled_rows,
     load_data,
-    start_labels,
     training_data,
     with_label_shares,
+    with_learnt_part,
     with_scaling,
 )
 from aae.recipes.build_model import build_model, build_phases
@@ -141,10 +142,11 @@ def prepare(
         )
     low, high = value_range(split.rows) if table is None else (0.0, 1.0)
     recipe, scaling = with_scaling(recipe, split.rows, table)
-    partition = start_labels(recipe, split, scaling, table)
-    recipe = with_label_shares(recipe, dataset, labelled, partition)
-    if partition is not None:  # it is learnt as labels are
-        split, labelled = replace(split, labels=partition), np.flatnonzero(partition >= 0)
+    start = find_start(recipe, split, scaling, table)
+    recipe = with_label_shares(recipe, dataset, labelled, None if start is None else start.labels)
+    if start is not None:  # it is learnt as labels are
+        recipe = with_learnt_part(recipe, start)
+        split, labelled = replace(split, labels=start.labels), np.flatnonzero(start.labels >= 0)
     model = build_model(recipe.model, dataset.shape, len(dataset.class_names), Noise(seed, INIT), table=table)
     model.to(device)
     synchronize(model, distributed)

@@ -22,7 +22,10 @@ FREE = {"training.epochs", "training.min_steps", "training.validate_every", "tra
 # Learning rates of phases, and how long to wait for an improvement where training waits at all, may change, which is noted.
 CHANGEABLE = re.compile(r"training\.(\w+\.learning_rate|patience|tolerance)")
 # "auto" until the data and the device are there to find them by.
-FOUND = {"model.label.probabilities", "model.output", "model.style.dim", "training.precision"}
+FOUND = {
+    *("model.label.probabilities", "model.output", "model.style.dim"),
+    *("training.precision", "training.start_partition"),
+}
 WHERE = ("data.source", "data.labels_file")  # data can lie elsewhere; its fingerprint says whether it is the same
 
 

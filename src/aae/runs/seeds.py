@@ -28,7 +28,10 @@ from aae.training.run_directory import RunDirectory
 from aae.training.settings import MAX_SEED
 from aae.training.signals import Interruption
 
-MAY_DIFFER = {"training.seed", "training.validate_every", "training.checkpoint_every"}  # in seeds of a run
+MAY_DIFFER = {  # in seeds of a run
+    *("training.seed", "training.validate_every", "training.checkpoint_every"),
+    "training.start_partition",  # where "auto" found clusters that are set apart for some of them
+}
 
 
 @usual_state()
@@ -186,7 +189,7 @@ def _train(
 
 
 def train_together(prepared: Sequence[PreparedRun], callbacks: Sequence[AnyCallback] = ()) -> Interruption:
-    """Train runs of one recipe with different seeds to the end: batched those that are equally far and have one p(y).
+    """Train runs of one recipe with different seeds to the end: batched those that are equally far, with the same p(y) and start.
 
     Returns
     -------
@@ -194,11 +197,12 @@ def train_together(prepared: Sequence[PreparedRun], callbacks: Sequence[AnyCallb
         Whether a signal came when there was nothing to stop any more.
     """
     interruption = Interruption()
-    places: dict[tuple[int, int, object], list[PreparedRun]] = {}
+    places: dict[tuple[int, int, object, object], list[PreparedRun]] = {}
     for one in prepared:
         trainer, label = one.job.trainer, one.recipe.model.label
         shares = None if label is None else label.probabilities  # p(y), which is no part of the weights
-        places.setdefault((trainer.epoch, trainer.step, shares), []).append(one)
+        start = one.recipe.training.start_partition  # the weights of losses by epoch, which those of a batch share
+        places.setdefault((trainer.epoch, trainer.step, shares, start), []).append(one)
     for (epoch, *_), group in places.items():
         name = group[0].recipe.name
         jobs = [one.job for one in group]

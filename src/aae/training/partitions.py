@@ -1,12 +1,13 @@
-"""A partition for clusters to start from: the consensus of several quick ones. Not in the paper.
+"""A partition for clusters to start from: what is set apart, or the consensus of several quick ones. Not in the paper.
 
-q(y|x) learns it as labels are learnt in section 5, with a weight that falls to 0 early in training.
+q(y|x) learns it as labels are learnt in section 5, with a weight that falls to 0 in training.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from scipy.sparse.linalg import ArpackError
 from scipy.stats import entropy
 from sklearn.cluster import AgglomerativeClustering, KMeans
@@ -22,7 +24,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import spectral_embedding
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.mixture import GaussianMixture
-from sklearn.neighbors import NearestNeighbors
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from torch import Tensor
 
 from aae.noise import Noise
@@ -39,6 +41,10 @@ UNSURE = 0.75  # weight of what a neighbour's cluster leaves open, beside what i
 POWER, SUPPORT = 4, 6  # how strongly the agreement of neighbours, and that with other partitions, counts in a consensus
 LEAST_DOUBT = 0.02  # of the agreement of neighbours
 APART = 0.99  # of the largest agreement that clusters of their sizes can have, from which they are set apart
+CORE = 5  # neighbours that tell the density around a row
+HELD = 0.95  # of the rows that clusters are to hold, at least, at a density at which they are set apart
+LEAST_PART = 0.1  # of an even share, that each of these is to hold, at least
+EVENNESS = 0.65  # of the entropy of even shares, that theirs are to have, at least
 FLOOR = 1e-2  # variance added to the covariances of a mixture, of rows with mean square 1
 LEAST_DEVIATION = 1e-6  # of a component, relative to the first, below which it is rounding
 ALIKE = 1e-3  # how far from 1 the standard deviations of columns may be that count as standardized
@@ -51,15 +57,32 @@ View = NDArray[np.float64]  # (n, components)
 Graph = tuple[NDArray[np.float64], NDArray[np.integer]]  # distances and indices of neighbours, (n, k)
 
 
-def start_partition(rows: Tensor, scaling: Scaling, clusters: int, seed: int) -> Labels:
-    """Find a partition of rows: the consensus of several by k-means, Ward's method, Gaussian mixtures and spectral clustering.
+@dataclass(frozen=True)
+class StartPartition:
+    """A partition that training starts from.
 
-    They look at principal components of the rows, as they are and with standardized columns, because none of these methods is
-    best on all tables; where columns that say nearly the same would decide all distances, these are taken between half-whitened
-    components. Each counts by its weight (`partition_weights`), and the consensus is found by k-means on the one-hot
-    clusters of all (cluster ensembles: Strehl and Ghosh 2002; Topchy et al. 2005). Neighbours, by which spectral clustering and
-    the weights go, are unlike rows, since equal ones always agree; and spectral clustering is left out where a tenth of the rows
-    have more than ten equals, as answers to a few questions have. Of more than 5000 rows so many are drawn, of wide ones fewer.
+    Attributes
+    ----------
+    labels : array of int64, (n,)
+        Cluster of each row, the largest first; -1 where that is open. Where many rows are equal there may be fewer clusters.
+    apart : bool
+        Whether they are set apart (`clusters_apart`), so that they are to stay as they are.
+    """
+
+    labels: Labels
+    apart: bool
+
+
+def start_partition(rows: Tensor, scaling: Scaling, clusters: int, seed: int) -> StartPartition:
+    """Find a partition of rows: clusters that are set apart, if there are such, or the consensus of several partitions.
+
+    The several are by k-means, Ward's method, Gaussian mixtures and spectral clustering, because none of these is best on all
+    tables. All look at principal components of the rows, as they are and with standardized columns; where columns that say
+    nearly the same would decide all distances, these are taken between half-whitened components. Each partition counts by its
+    weight (`partition_weights`), and the consensus is found by k-means on the one-hot clusters of all (cluster ensembles: Strehl
+    and Ghosh 2002; Topchy et al. 2005). Neighbours are unlike rows, since equal ones always agree; and spectral clustering is
+    left out where a tenth of the rows have more than ten equals, as answers to a few questions have. Of more than 5000 rows so
+    many are drawn, of wide ones fewer.
 
     Parameters
     ----------
@@ -74,8 +97,8 @@ def start_partition(rows: Tensor, scaling: Scaling, clusters: int, seed: int) ->
 
     Returns
     -------
-    array of int64, (n,)
-        Cluster of each row, the largest first; -1 for those that were not drawn. Where many rows are equal there may be fewer.
+    StartPartition
+        With -1 for rows that were not drawn.
     """
     drawn, size = torch.arange(len(rows)), max(clusters, min(ROWS, max(LEAST_ROWS, VALUES // rows[0].numel())))
     if len(rows) > size:
@@ -83,12 +106,12 @@ def start_partition(rows: Tensor, scaling: Scaling, clusters: int, seed: int) ->
     threads = torch.get_num_threads()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # equal rows and parts without a link are no concern of the user
-        found = _consensus(scaling(rows[drawn]).numpy().astype(np.float64), clusters, seed)
+        found, apart = _find(scaling(rows[drawn]).numpy().astype(np.float64), clusters, seed)
     torch.set_num_threads(threads)  # searches for neighbours set those of torch's products too
     order = np.argsort(-np.bincount(found, minlength=clusters), kind="stable")
     labels = np.full(len(rows), -1, np.int64)
     labels[drawn.numpy()] = np.argsort(order)[found]
-    return labels
+    return StartPartition(labels, apart)
 
 
 def fit_to_shares(partition: Labels, shares: ArrayLike) -> Labels:
@@ -128,14 +151,17 @@ def partition_shares(partition: Labels, clusters: int) -> list[float] | None:
     return found
 
 
-def _consensus(rows: NDArray[np.float64], clusters: int, seed: int) -> Labels:
-    """Find the partition that several agree on."""
+def _find(rows: NDArray[np.float64], clusters: int, seed: int) -> tuple[Labels, bool]:
+    """Find clusters that are set apart, or else the partition that several agree on; and whether they are set apart."""
     distinct, which = _distinct(rows)
     if min(len(distinct), clusters) == 1:
-        return np.zeros(len(rows), np.int64)
+        return np.zeros(len(rows), np.int64), False
     views = _views(rows, seed)
     spaces = _spaces(views)
     graphs = [_graph(space, distinct, which) for space in spaces]
+    apart = [part for part in map(partial(clusters_apart, clusters=clusters), spaces, graphs) if part is not None]
+    if apart:
+        return max(apart, key=lambda part: part[0])[1], True
     spread = (np.bincount(which)[which] > NEIGHBOURS).mean() <= EQUALS
     found: list[Labels] = []
     for make in _partitions(views, spaces, graphs if spread else [], clusters, seed):
@@ -149,7 +175,55 @@ def _consensus(rows: NDArray[np.float64], clusters: int, seed: int) -> Labels:
     starts = np.arange(0, places.size + 1, len(partitions))
     one_hot = csr_matrix((np.tile(np.sqrt(weights), len(rows)), places.ravel(), starts))
     consensus: Labels = KMeans(clusters, n_init=10, random_state=seed).fit_predict(one_hot).astype(np.int64)
-    return consensus
+    return consensus, False
+
+
+def clusters_apart(view: View, graph: Graph, clusters: int) -> tuple[float, Labels] | None:
+    """Find clusters of any shape that are set apart: a density at which they hold nineteen of twenty rows.
+
+    At a density, rows are linked whose mutual reachability distance, with five neighbours, is below a threshold, and clusters are
+    what hangs together (DBSCAN*: Campello, Moulavi and Sander 2013). All but a twentieth of the rows are to lie in clusters, as
+    many as asked for; none may hold less than a tenth of an even share, and together they are not too uneven, since outliers are
+    set apart too. Other rows are in the cluster of the nearest of these. Distances are those to neighbours alone.
+
+    Parameters
+    ----------
+    view : array, (n, components)
+        Where rows lie.
+    graph : (array, (n, k), array of int, (n, k))
+        Distances and indices of the neighbours of each row.
+    clusters : int
+        Number of clusters, 2 or larger.
+
+    Returns
+    -------
+    (float, array of int64, (n,)), or None
+        Share of the rows that are in clusters at that density, and the cluster of each row; None where there is no such density.
+    """
+    distances, neighbours = graph
+    n, k = distances.shape
+    cores = distances[:, min(CORE, k) - 1]
+    reach = np.maximum(np.maximum(distances, np.maximum(cores[:, None], cores[neighbours])), np.finfo(np.float64).tiny)
+    tree = minimum_spanning_tree(
+        csr_matrix((reach.ravel(), neighbours.ravel(), np.arange(0, n * k + 1, k)), (n, n))
+    ).tocoo()
+    longest = np.unique(tree.data)[::-1][: round((1 - HELD) * n) + clusters]
+    for threshold in (np.inf, *longest):
+        near = tree.data < threshold
+        links = csr_matrix((tree.data[near], (tree.row[near], tree.col[near])), (n, n))
+        _, parts = connected_components(links, directed=False)
+        sizes = np.bincount(parts)
+        large = sizes >= max(NEIGHBOURS, LEAST_PART * n / clusters)
+        inside = large[parts]
+        if inside.mean() < HELD:
+            break
+        if large.sum() == clusters and entropy(sizes[large]) >= EVENNESS * np.log(clusters):
+            found = (np.cumsum(large) - 1)[parts]
+            if not inside.all():
+                nearest = KNeighborsClassifier(1).fit(view[inside], found[inside])
+                found[~inside] = nearest.predict(view[~inside])
+            return float(inside.mean()), found
+    return None
 
 
 def partition_weights(partitions: Labels, graphs: list[NDArray[np.integer]], clusters: int) -> NDArray[np.float64]:
