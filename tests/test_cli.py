@@ -202,6 +202,16 @@ def test_a_shell_completes_commands_and_recipes(shell):
     assert "table2-mnist-100" in complete("aae train table2-m")
 
 
+def test_an_interruption_while_libraries_load_is_one_line():
+    program = (
+        "import builtins, sys; load = builtins.__import__\n"
+        "def interrupted(name, *more):\n    if name == 'typer': raise KeyboardInterrupt\n    return load(name, *more)\n"
+        "builtins.__import__ = interrupted; import aae.cli"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "aae: interrupted\n")
+
+
 def test_data_is_listed_and_described(place, command):
     listed = json.loads(command("data", "list", "--json"))
     svhn = ["svhn", "svhn-extra", "svhn-train", "svhn-10k"]

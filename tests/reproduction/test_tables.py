@@ -7,6 +7,7 @@ import pytest
 from aae import recipes
 from aae.errors import InputError
 from aae.reproduction import reproduce, results, tables
+from aae.reproduction.results import over_seeds, with_std
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,3 +102,20 @@ def test_rows_to_be_compared_are_no_longer_than_asked():
     found = [result("table2-mnist-100", epochs, error) for epochs, error in ((50, 3.0), (9, 8.0))]
     shown = tables.ResultTable("table2-.*", ("test_error_percent",), epochs=20).markdown(found)
     assert [line.split(" | ")[2] for line in shown.splitlines()[2:]] == ["8.00"]
+
+
+@pytest.mark.parametrize(
+    ("values", "digits", "written"),
+    [
+        ([6.1, 6.182], None, "6.141 ± 0.058"),
+        ([5000.4, 5003.1], None, "5002 ± 2"),
+        ([0.5], None, "0.5000"),
+        ([97.1, 97.3], 1, "97.2 ± 0.1"),
+    ],
+)
+def test_a_deviation_has_as_many_places_as_its_mean(values, digits, written):
+    assert with_std(over_seeds(values), digits) == written
+
+
+def test_what_is_written_into_a_table_stays_in_its_column():
+    assert tables.markdown(["data"], [["a|b.csv"]]).splitlines()[-1] == r"| a\|b.csv |"

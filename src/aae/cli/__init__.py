@@ -1,5 +1,11 @@
 """The `aae` command: parses, calls, prints. Each module holds a group of commands; `program` lists them."""
 
-from aae.cli.program import app, main, run
+import sys
+
+try:
+    from aae.cli.program import app, main, run
+except KeyboardInterrupt:  # libraries take a moment to load
+    print("aae: interrupted", file=sys.stderr)
+    sys.exit(130)
 
 __all__ = ["app", "main", "run"]

@@ -96,9 +96,9 @@ def over_seeds(values: Sequence[float]) -> dict[str, Any]:
 
 def with_std(summary: Mapping[str, Any], digits: int | None) -> str:
     """Write the summary of a metric as ``mean ± std``; of a single seed the mean alone."""
-    how = ".4g" if digits is None else f".{digits}f"
-    std = f" ± {summary['sd']:{how}}" if len(summary["values"]) > 1 else ""
-    return f"{summary['mean']:{how}}{std}"
+    mean = f"{summary['mean']:#.4g}" if digits is None else f"{summary['mean']:.{digits}f}"
+    how = ".4g" if "e" in mean else f".{len(mean.partition('.')[2])}f"  # as many places as the mean has
+    return f"{mean.rstrip('.')} ± {summary['sd']:{how}}" if len(summary["values"]) > 1 else mean.rstrip(".")
 
 
 def result_path(runs: Sequence[Run], folder: str | Path) -> Path:
