@@ -177,6 +177,25 @@ def sliced_wasserstein_loss(x: Tensor, y: Tensor, directions: Tensor) -> Tensor:
     return gaps.square().mean()
 
 
+def start_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Compute the cross-entropy of q(y|x) with labels of some of the rows, a mean over all; not in the paper.
+
+    Parameters
+    ----------
+    probabilities : Tensor, (batch, labels)
+        q(y|x).
+    labels : Tensor of int64, (batch,)
+        -1 where there is none.
+
+    Returns
+    -------
+    Tensor, ()
+        In nats.
+    """
+    own = probabilities.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    return -torch.where(labels >= 0, own.clamp(min=torch.finfo(own.dtype).tiny).log(), 0).mean()
+
+
 def classification_loss(label_logits: Tensor, labels: Tensor) -> Tensor:
     """Compute the cross-entropy of q(y|x) from its logits (batch, classes) and labels (batch,) (section 5)."""
     return F.cross_entropy(label_logits, labels)

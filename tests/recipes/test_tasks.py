@@ -132,6 +132,15 @@ def test_seeds_whose_partitions_are_not_learnt_alike_are_trained_in_turn(monkeyp
     assert len(load_runs(tmp_path / "together")) == 2  # they are seeds of one run
 
 
+def test_seeds_that_start_from_labels_learn_the_same_together(tmp_path):
+    changes = {**AS_GIVEN, "seeds": 2}
+    in_turn = aae.train("classify", (ROWS, FEW), run=tmp_path / "in turn", **changes)
+    together = aae.train("classify", (ROWS, FEW), run=tmp_path / "together", batched=True, **changes)
+    for one, other in zip(in_turn, together, strict=True):
+        assert "start_loss" in other.folder.read_metrics()[0]
+        np.testing.assert_allclose(other.encode(ROWS)["label"], one.encode(ROWS)["label"], atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("changes", "found"),
     [

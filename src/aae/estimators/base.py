@@ -49,7 +49,7 @@ from aae.training.callbacks import AnyCallback, Training, call, check_callbacks
 from aae.training.diagnostics import diagnose, diagnose_codes, diagnose_labels
 from aae.training.phases import Phase, adversarial_phases
 from aae.training.progress import Progress
-from aae.training.settings import LossSettings, TrainingSettings
+from aae.training.settings import LossSettings, TrainingSettings, Weight, fading
 from aae.training.signals import Interruption
 from aae.training.trainer import Trainer
 
@@ -58,6 +58,7 @@ DIAGNOSED_STEPS = 300  # after fewer nothing has collapsed: it has hardly begun
 LEAST_STEPS, LEAST_EPOCHS = 3000, 20  # epochs="auto": at least so many mini-batches, and so many passes over the rows
 JOINT_STEPS, JOINT_EPOCHS = 400, 10  # the same where one joint update lowers all losses
 LABELLED_BATCH = 100  # labelled rows in a joint update, at most
+START_LABELS = 0.5  # part of the epochs in which labels to start from are learnt
 JOINT_EMA = 0.99  # decay of the moving average of weights, then
 
 
@@ -132,6 +133,9 @@ class AdversarialEstimator(CheckedInput, PlottedModel, SavedModel):
         learnt = self._learnt_labels(seen, ordered, index, len(rows), seed, incremental=incremental, partial=partial)
         settings = self._training_settings(epochs, seed, incremental=incremental or partial)
         data = training_data(used, learnt, drawn, class_weights)
+        start = None if incremental or partial else self._start_labels(seen, ordered, seed)
+        if start is not None:
+            data = replace(data, start=torch.from_numpy(start))
         observed, self._observed = self._observed, None
         if observed is not None and not observed.all():
             data = replace(data, observed=torch.from_numpy(observed[index]))
@@ -149,7 +153,9 @@ class AdversarialEstimator(CheckedInput, PlottedModel, SavedModel):
             self._set_changeable(model)
             model.to(device)
             classify = data.labelled is not None and len(data.labelled) > 0
-            trainer = Trainer(model, self._phases(model, classify, settings), data, settings, device)
+            start_weight = 0.0 if start is None else fading(START_LABELS, epochs)
+            phases = self._phases(model, classify, settings, start_weight)
+            trainer = Trainer(model, phases, data, settings, device)
             if incremental:
                 self._go_on(trainer)
             for losses in self._run(trainer, epochs, callbacks, measured):
@@ -189,6 +195,10 @@ class AdversarialEstimator(CheckedInput, PlottedModel, SavedModel):
     ) -> Labels | None:
         """Choose the labels that training learns on scaled rows, those of an index into the `n` given: the labels they have."""
         return labels
+
+    def _start_labels(self, rows: Tensor, labels: Labels | None, seed: int) -> Labels | None:
+        """Find labels (n,) of scaled rows that q(y|x) starts from beside those that are known, -1 where there is none."""
+        return None
 
     def _go_on(self, trainer: Trainer) -> None:
         """Let a trainer go on where the last one stopped; on another kind of device its random numbers are new ones."""
@@ -326,11 +336,16 @@ class AdversarialEstimator(CheckedInput, PlottedModel, SavedModel):
         classes = list(getattr(self, "classes_", ()))
         return classes or list(range(self.model_.latent("label").prior.dim))
 
-    def _phases(self, model: AdversarialAutoencoder, classify: bool, settings: TrainingSettings) -> list[Phase]:
+    def _phases(
+        self, model: AdversarialAutoencoder, classify: bool, settings: TrainingSettings, start_weight: Weight
+    ) -> list[Phase]:
         """Create the phases, with the optimizers that estimators use and the changes that `optimizers` names."""
-        phases = adversarial_phases(model, settings.reduction, classify=classify, losses=settings.losses)
+        losses = settings.losses
+        phases = adversarial_phases(
+            model, settings.reduction, classify=classify, start_weight=start_weight, losses=losses
+        )
         # A call without labels has no classification, which another has.
-        every = adversarial_phases(model, classify=bool(self._num_classes), losses=settings.losses)
+        every = adversarial_phases(model, classify=bool(self._num_classes), losses=losses)
         usual = usual_optimizers(self._learning_rate, self.learning_rate_decay, settings)
         return with_optimizers(phases, usual, self.optimizers, [phase.name for phase in every])
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import StrOptions
+from torch import Tensor
 
 from aae.errors import InputError
 from aae.estimators.labelled import LabelledEstimator
@@ -21,6 +22,7 @@ from aae.recipes.build_data import class_counts
 from aae.recipes.model_settings import LabelSettings
 from aae.scaling import Scaling, ScalingKind
 from aae.training.settings import LossSettings, Precision
+from aae.training.start_labels import start_labels
 
 
 class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[misc]
@@ -37,6 +39,11 @@ class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[mis
     class_prior : sequence or mapping of float, optional
         Fraction of all rows in each class, in the order of `classes_` or by class, with sum 1. By default that of the labelled
         rows with ten more of each class: a few labels say little about it, and all classes then count the same.
+    init : {"auto", "random"}, default="auto"
+        Labels of the unlabelled rows that training starts from, beside those that are given: q(y|x) learns them with a weight
+        that falls to 0 over the first half of the epochs. ``"auto"``: what two random forests agree on, of which one sees the
+        columns and the other in which clusters of several quick partitions a row is. ``"random"``: none. `partial_fit` and
+        ``losses="paper"`` have none.
     losses : {"consistent", "paper"} or dict, default="consistent"
         What is lowered. ``"consistent"``: one joint update with virtual adversarial consistency and the information of q(y|x)
         beside the losses of the paper, which finds better classes in a sixth of the steps. ``"paper"``: the phases of section 5
@@ -91,6 +98,7 @@ class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[mis
         **LabelledEstimator._parameter_constraints,
         "class_prior": [object],
         "unlabelled": [object],
+        "init": [StrOptions({"auto", "random"})],
         "class_weight": [StrOptions({"balanced"}), dict, None],
         "losses": [StrOptions({"consistent", "paper"}), dict],
     }
@@ -98,6 +106,7 @@ class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[mis
     class_prior: Sequence[float] | Mapping[Any, float] | None
     unlabelled: Any
     class_weight: Literal["balanced"] | dict[Any, float] | None
+    init: Literal["auto", "random"]
     losses: Literal["consistent", "paper"] | dict[str, Any]
 
     def __init__(
@@ -107,6 +116,7 @@ class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[mis
         class_prior: Sequence[float] | Mapping[Any, float] | None = None,
         unlabelled: Any = None,
         class_weight: Literal["balanced"] | dict[Any, float] | None = None,
+        init: Literal["auto", "random"] = "auto",
         losses: Literal["consistent", "paper"] | dict[str, Any] = "consistent",
         label_informed: bool = False,
         prior: Any = "gaussian",
@@ -192,6 +202,12 @@ class SemiSupervisedAAE(ClassifierMixin, LabelledEstimator):  # type: ignore[mis
         balanced = isinstance(self.class_weight, str)
         self._class_shares = np.ones(len(counts)) if balanced else class_counts(counts) * class_weights
         return class_weights
+
+    def _start_labels(self, rows: Tensor, labels: Labels | None, seed: int) -> Labels | None:
+        assert labels is not None
+        if self.init == "random" or not self._loss_settings().joint:
+            return None
+        return start_labels(rows, Scaling.identity(), labels, seed)
 
     def _parts(self) -> dict[str, Any]:
         scale = 0.1 if self._loss_settings().joint else 1.0

@@ -80,6 +80,10 @@ METRICS: dict[str, Metric] = {
         "classification loss",
         r"cross-entropy of $q(\mathbf y\mid\mathbf x)$ on labelled rows; falls, with few labels to nearly 0",
     ),
+    "start_loss": _loss(
+        "loss on labels to start from",
+        r"cross-entropy of $q(\mathbf y\mid\mathbf x)$ with labels that training starts from, on rows without a label",
+    ),
     "consistency_loss": _loss(
         "consistency loss",
         r"how much $q(\mathbf y\mid\mathbf x)$ changes under the worst small change of a row (virtual adversarial); falls",

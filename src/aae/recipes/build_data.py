@@ -192,6 +192,23 @@ def find_start(recipe: Recipe, split: Split, scaling: Scaling, table: Columns | 
     return start if label.shares is None else replace(start, labels=fit_to_shares(start.labels, label.shares))
 
 
+def find_start_labels(
+    recipe: Recipe, split: Split, scaling: Scaling, labelled: NDArray[np.int64] | None, table: Columns | None = None
+) -> NDArray[np.int64] | None:
+    """Find labels (n,) of rows without one that training starts from, or None where there are to be none or all have one."""
+    if not recipe.training.start_labels or labelled is None:
+        return None
+    from aae.training.start_labels import start_labels
+
+    assert split.labels is not None
+    known = np.full(len(split), -1, np.int64)
+    known[labelled] = split.labels[labelled]
+    rows = _tensor(split.rows)
+    if table is not None:
+        rows, scaling = _inner(_scaled(split, scaling), table), Scaling.identity()
+    return start_labels(rows, scaling, known, recipe.training.seed)
+
+
 def with_learnt_part(recipe: Recipe, start: StartPartition) -> Recipe:
     """Copy a recipe so that clusters that are set apart are learnt over all epochs if ``training.start_partition`` is "auto"."""
     if recipe.training.start_partition != "auto" or not start.apart:

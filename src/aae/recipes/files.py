@@ -74,7 +74,13 @@ def read_table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
         base_table.pop(numbers, None)
     if _has_other_phases(base_table, table):
         training = _part(base_table, "training")
-        for name in training.keys() - {*TrainingSettings.model_fields, "phases", "min_steps", "start_partition"}:
+        for name in training.keys() - {
+            *TrainingSettings.model_fields,
+            "phases",
+            "min_steps",
+            "start_labels",
+            "start_partition",
+        }:
             del training[name]  # the optimizer of a phase that may not run
     return _merge(base_table, table)
 

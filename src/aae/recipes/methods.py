@@ -66,9 +66,11 @@ class Adversarial(Method):
         if part:
             weight = fading(float(part), training.epochs)
             losses = losses.model_copy(update={"classification": weight})
+        begun = training.start_labels
         return adversarial_phases(
             cast(AdversarialAutoencoder, model),
             training.reduction,
+            start_weight=fading(begun, training.epochs) if begun else 0.0,
             classify=recipe.data.labels is not None or bool(part),
             moment_matching_epochs=training.moment_matching_epochs,
             losses=losses,

@@ -119,6 +119,10 @@ class RecipeTrainingSettings(TrainingSettings):
     clusters that are set apart, or the consensus of several partitions by k-means, Ward's method, Gaussian mixtures and spectral
     clustering. The weight falls from 1 to 0. Not in the paper; 0: there is none. "auto": 1 for clusters that are set apart; else
     0.3, or 0.02 for each cluster, at most 0.8."""
+    start_labels: Fraction = 0.0
+    """Fraction of the epochs in which q(y|x) learns, beside the labels that are known, what two random forests agree on for rows
+    without one, of which one sees the columns and the other in which clusters of several quick partitions a row is. The weight
+    falls from 1 to 0. Not in the paper; 0: there are none."""
     phases: list[Annotated[CustomPhaseSettings, BeforeValidator(_module_alone)]] = []
     """Phases of your own, each a table or just "module:attribute"; they run after those of the method, and one that has the
     name of another takes its place."""
@@ -169,7 +173,9 @@ class Recipe(Settings):
                 "expected 0"
             )
         if self.training.start_partition:
-            self._check_start()
+            self._check_start_partition()
+        if self.training.start_labels:
+            self._check_start_labels()
         default = LossSettings()
         for name in LossSettings.model_fields.keys() - method.losses:
             if getattr(self.training.losses, name) != getattr(default, name):
@@ -212,7 +218,20 @@ class Recipe(Settings):
             )
         return self
 
-    def _check_start(self) -> None:
+    def _check_start_labels(self) -> None:
+        """Check that there are labels to predict others from, and a joint update that learns these."""
+        losses, label = self.training.losses, self.model.label
+        needed = {
+            "model.method": (self.model.method == "aae", "'aae'"),
+            "data.labels": (self.data.labels is not None, "labelled rows"),
+            "model.label": (label is not None and label.clusters is None, "a latent without clusters"),
+            "training.losses.joint": (losses.joint and losses.clustering is None, "true, and no clustering"),
+        }
+        for key, (fits, expected) in needed.items():
+            if not fits:
+                raise ValueError(f"training.start_labels does not fit {key}; expected {expected}")
+
+    def _check_start_partition(self) -> None:
         """Check that a partition to start from can be learnt: by a label that nothing else tells of."""
         label, losses = self.model.label, self.training.losses
         needed = {

@@ -41,6 +41,8 @@ class TrainingData:
         Which values of the rows are known, where some are missing and something stands in for them.
     read : callable, optional
         Reads rows of given indices, an int64 array (n,), from the file that `rows` are a memory map of, for `Prefetch`.
+    start : Tensor of int64, (n,), optional
+        Labels that q(y|x) starts from, -1 where there is none.
     """
 
     rows: Tensor
@@ -53,6 +55,7 @@ class TrainingData:
     labelled_weights: Tensor | None = None
     observed: Tensor | None = None
     read: Callable[[NDArray[np.int64]], object] | None = None
+    start: Tensor | None = None
 
     def to(self, device: torch.device) -> TrainingData:
         """Move everything to `device`."""
@@ -69,6 +72,7 @@ class TrainingData:
             scaling=self.scaling.to(device),
             labels=labels,
             labelled=labelled,
+            start=move(self.start),
             radii=radii,
             links=links,
             observed=move(self.observed),

@@ -37,6 +37,7 @@ def mini_batch(
     batch = Batch(
         rows=rows(indices),
         labels=None if data.labels is None else data.labels[indices],
+        start=None if data.start is None else data.start[indices],
         radii=None if data.radii is None else data.radii[indices],
         observed=None if data.observed is None else data.observed[indices],
         noise=noise,
@@ -80,6 +81,7 @@ def mini_batches(
     batch = Batch(
         rows=rows(indices),
         labels=each("labels", indices),
+        start=each("start", indices),
         radii=each("radii", indices),
         observed=each("observed", indices),
         noise=streams[0],

@@ -6,7 +6,8 @@ q(y|x) learns it as labels are learnt in section 5, with a weight that falls to 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -100,18 +101,33 @@ def start_partition(rows: Tensor, scaling: Scaling, clusters: int, seed: int) ->
     StartPartition
         With -1 for rows that were not drawn.
     """
-    drawn, size = torch.arange(len(rows)), max(clusters, min(ROWS, max(LEAST_ROWS, VALUES // rows[0].numel())))
+    drawn, size = torch.arange(len(rows)), max(clusters, most_rows(rows))
     if len(rows) > size:
         drawn = Noise(seed).permutation(len(rows))[:size].sort().values
-    threads = torch.get_num_threads()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # equal rows and parts without a link are no concern of the user
+    with undisturbed():
         found, apart = _find(scaling(rows[drawn]).numpy().astype(np.float64), clusters, seed)
-    torch.set_num_threads(threads)  # searches for neighbours set those of torch's products too
     order = np.argsort(-np.bincount(found, minlength=clusters), kind="stable")
     labels = np.full(len(rows), -1, np.int64)
     labels[drawn.numpy()] = np.argsort(order)[found]
     return StartPartition(labels, apart)
+
+
+def most_rows(rows: Tensor) -> int:
+    """Return how many of the rows (n, ...) are looked at, at most: 5000, or fewer of wide ones."""
+    return min(ROWS, max(LEAST_ROWS, VALUES // rows[0].numel()))
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Create a context without warnings, after which torch computes with as many threads as before.
+
+    Equal rows and parts without a link are no concern of the user; searches for neighbours change the threads.
+    """
+    threads = torch.get_num_threads()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    torch.set_num_threads(threads)
 
 
 def fit_to_shares(partition: Labels, shares: ArrayLike) -> Labels:
@@ -156,26 +172,44 @@ def _find(rows: NDArray[np.float64], clusters: int, seed: int) -> tuple[Labels, 
     distinct, which = _distinct(rows)
     if min(len(distinct), clusters) == 1:
         return np.zeros(len(rows), np.int64), False
-    views = _views(rows, seed)
-    spaces = _spaces(views)
-    graphs = [_graph(space, distinct, which) for space in spaces]
-    apart = [part for part in map(partial(clusters_apart, clusters=clusters), spaces, graphs) if part is not None]
+    looks = _look(rows, distinct, which, seed)
+    apart = [
+        part for part in map(partial(clusters_apart, clusters=clusters), looks.spaces, looks.graphs) if part is not None
+    ]
     if apart:
         return max(apart, key=lambda part: part[0])[1], True
-    spread = (np.bincount(which)[which] > NEIGHBOURS).mean() <= EQUALS
-    found: list[Labels] = []
-    for make in _partitions(views, spaces, graphs if spread else [], clusters, seed):
-        try:
-            found.append(np.asarray(make(), np.int64))
-        except (ArpackError, ArithmeticError, np.linalg.LinAlgError, RuntimeError, ValueError):
-            continue  # a degenerate graph or covariance: the others remain
-    partitions = np.array(found)
-    weights = partition_weights(partitions, [neighbours for _, neighbours in graphs], clusters)
+    partitions = _quick_partitions(looks, clusters, seed)
+    weights = partition_weights(partitions, [neighbours for _, neighbours in looks.graphs], clusters)
     places = partitions.T + clusters * np.arange(len(partitions))  # of the one-hot clusters beside each other
     starts = np.arange(0, places.size + 1, len(partitions))
     one_hot = csr_matrix((np.tile(np.sqrt(weights), len(rows)), places.ravel(), starts))
     consensus: Labels = KMeans(clusters, n_init=10, random_state=seed).fit_predict(one_hot).astype(np.int64)
     return consensus, False
+
+
+def one_hot_clusters(rows: NDArray[np.float64], numbers: Sequence[int], seed: int) -> NDArray[np.float64]:
+    """Compute the one-hot clusters of rows in the quick partitions of `start_partition`, with several numbers of clusters.
+
+    Parameters
+    ----------
+    rows : array, (n, columns)
+        Scaled rows.
+    numbers : sequence of int
+        Of clusters in a partition, each 2 or larger.
+    seed : int
+        Decides where k-means and mixtures start.
+
+    Returns
+    -------
+    array, (n, clusters of all partitions)
+        0 or 1; one column of 1 where all rows are equal.
+    """
+    distinct, which = _distinct(rows)
+    if len(distinct) == 1:
+        return np.ones((len(rows), 1))
+    looks = _look(rows, distinct, which, seed)
+    found = [np.eye(number)[part] for number in numbers for part in _quick_partitions(looks, number, seed)]
+    return np.concatenate(found, axis=1)
 
 
 def clusters_apart(view: View, graph: Graph, clusters: int) -> tuple[float, Labels] | None:
@@ -261,6 +295,38 @@ def partition_weights(partitions: Labels, graphs: list[NDArray[np.integer]], clu
     weights: NDArray[np.float64] = np.exp(logarithms - logarithms.max())
     weights /= weights.mean()
     return weights
+
+
+@dataclass(frozen=True)
+class _Looks:
+    """What partitions look at: principal components, where distances are taken, the graphs of neighbours there.
+
+    Spectral clustering looks at no graph where many rows have more equals than neighbours.
+    """
+
+    views: list[View]
+    spaces: list[View]
+    graphs: list[Graph]
+    spread: bool
+
+
+def _look(rows: NDArray[np.float64], distinct: Labels, which: Labels, seed: int) -> _Looks:
+    """Compute what partitions look at; which rows are unlike each other `_distinct` tells."""
+    views = _views(rows, seed)
+    spaces = _spaces(views)
+    graphs = [_graph(space, distinct, which) for space in spaces]
+    return _Looks(views, spaces, graphs, bool((np.bincount(which)[which] > NEIGHBOURS).mean() <= EQUALS))
+
+
+def _quick_partitions(looks: _Looks, clusters: int, seed: int) -> Labels:
+    """Find the clusters of rows by several methods, (partitions, n)."""
+    found: list[Labels] = []
+    for make in _partitions(looks.views, looks.spaces, looks.graphs if looks.spread else [], clusters, seed):
+        try:
+            found.append(np.asarray(make(), np.int64))
+        except (ArpackError, ArithmeticError, np.linalg.LinAlgError, RuntimeError, ValueError):
+            continue  # a degenerate graph or covariance: the others remain
+    return np.array(found)
 
 
 def _distinct(rows: NDArray[np.float64]) -> tuple[Labels, Labels]:

@@ -18,7 +18,7 @@ from aae.training.phases.phase import Batch, Phase
 from aae.training.phases.reconstruction import reconstruction_phase
 from aae.training.phases.regularization import discriminator_phase, generator_phase
 from aae.training.phases.repulsion import repulsion_phase
-from aae.training.settings import LossSettings, TrainingSettings
+from aae.training.settings import LossSettings, TrainingSettings, Weight
 
 __all__ = [
     "Batch",
@@ -42,6 +42,7 @@ def adversarial_phases(
     reduction: Reduction = "sum",
     *,
     classify: bool = False,
+    start_weight: Weight = 0.0,
     moment_matching_epochs: int = 0,
     losses: LossSettings | None = None,
 ) -> list[Phase]:
@@ -56,6 +57,8 @@ def adversarial_phases(
     classify : bool
         Whether q(y|x), where the model has it, is also trained on labelled mini-batches (section 5); without labels it
         finds clusters (section 6).
+    start_weight : float or dict
+        Weight of the cross-entropy of q(y|x) with labels to start from in a joint update, a number or by epoch. Not in the paper.
     moment_matching_epochs : int
         Epochs at the beginning in which mean and covariance of the codes are matched to those of the prior in place of
         the adversarial training. Not in the paper: for runs whose discriminators win from the start.
@@ -92,7 +95,10 @@ def adversarial_phases(
         phases.append(joint_phase(model, first, reduction, name="clustering", start=start, stop=first.epochs))
         return [*phases, joint_phase(model, losses, reduction, classify=classify, start=first.epochs, begin=begin)]
     if losses.joint:
-        return [*phases, joint_phase(model, losses, reduction, classify=classify, start=start)]
+        return [
+            *phases,
+            joint_phase(model, losses, reduction, classify=classify, start_weight=start_weight, start=start),
+        ]
     phases.append(generator_phase(model, start, losses.generator, matching))
     if classify:
         phases.append(classification_phase(model, losses.classification))

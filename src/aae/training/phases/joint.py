@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from aae.losses import Reduction
+from aae.losses import Reduction, start_loss
 from aae.model import AdversarialAutoencoder
 from aae.networks import batch_norms, frozen_statistics
 from aae.training.data import TrainingData
@@ -28,6 +28,7 @@ def joint_phase(
     *,
     name: str = "joint",
     classify: bool = False,
+    start_weight: Weight = 0.0,
     start: int = 0,
     stop: int | None = None,
     begin: Callable[[TrainingData], None] | None = None,
@@ -50,6 +51,8 @@ def joint_phase(
         Of the phase.
     classify : bool
         Whether classification on labelled rows is one of them.
+    start_weight : float or dict
+        Weight of the cross-entropy with the labels that q(y|x) starts from, if the rows have such.
     start, stop, begin
         As for every `Phase`.
 
@@ -74,6 +77,8 @@ def joint_phase(
         weights["neighbour_graph"] = settings.neighbour_graph.weight
     if classify:
         weights["classification"] = settings.classification
+    if start_weight:
+        weights["start"] = start_weight
     if settings.reconstruction is not None:
         weights["reconstruction"] = settings.reconstruction
     norms = batch_norms(model)
@@ -90,7 +95,7 @@ def joint_phase(
         assert batch.codes is not None
         total = generator(batch)
         batch.metrics["generator_loss"] = total.detach()
-        if terms:
+        if terms or start_weight:
             probabilities = model.label_head.label_probabilities(batch.codes["label"])
         for term_name, term in terms.items():
             total = total + log(batch, term_name, term(batch, probabilities))
@@ -98,6 +103,8 @@ def joint_phase(
             total = total + log(batch, "neighbour_graph", graph(batch))
         if classify:
             total = total + log(batch, "classification", labelled(batch))
+        if start_weight and batch.start is not None:
+            total = total + log(batch, "start", start_loss(probabilities, batch.start))
         if settings.reconstruction is not None:
             reconstruction = model.reconstruction_loss(
                 batch.codes, batch.rows, reduction, batch.labels, batch.noise, batch.observed

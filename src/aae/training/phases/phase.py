@@ -47,6 +47,8 @@ class Batch:
         Scalars to log beside the losses; a loss may add some, detached, the same ones in every step.
     gather : callable
         Puts the rows that several processes have of something into one tensor, for what is no mean over rows.
+    start : Tensor of int64, (batch,), optional
+        Labels that q(y|x) starts from, -1 where there is none.
     """
 
     rows: Tensor
@@ -61,6 +63,7 @@ class Batch:
     weights: Mapping[str, float | Tensor] = field(default_factory=dict)
     metrics: dict[str, Tensor] = field(default_factory=dict)
     gather: Callable[[Tensor], Tensor] = lambda rows: rows
+    start: Tensor | None = None
 
     def weighted(self, name: str, loss: Tensor) -> Tensor:
         """Multiply a loss with the weight of this name, if it has one."""
