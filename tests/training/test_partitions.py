@@ -11,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 import aae
 from aae.errors import InputError
 from aae.scaling import Scaling
-from aae.training import partitions
+from aae.training import quick_partitions
 from aae.training.partitions import agreement, partition_weights, start_partition
 
 SMALL = {"hidden_layer_sizes": (32,), "discriminator_layer_sizes": (16,), "batch_size": 50, "random_state": 0}
@@ -101,7 +101,7 @@ def test_a_partition_counts_by_its_neighbours_and_by_the_others():
 
 
 def test_some_rows_stand_for_many(monkeypatch):
-    monkeypatch.setattr(partitions, "ROWS", 300)
+    monkeypatch.setattr(quick_partitions, "ROWS", 300)
     found = start_partition(_tensor(UNEVEN), PLAIN, 3, 0).labels
     assert (found >= 0).sum() == 300
     assert adjusted_rand_score(SIZES[found >= 0], found[found >= 0]) > 0.95

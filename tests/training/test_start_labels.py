@@ -11,7 +11,7 @@ from aae.errors import InputError
 from aae.losses import classification_loss, start_loss
 from aae.recipes import read
 from aae.scaling import Scaling
-from aae.training import partitions
+from aae.training import quick_partitions
 from aae.training.start_labels import start_labels
 
 PLAIN = Scaling.identity()
@@ -56,8 +56,8 @@ def test_equal_rows_are_no_failure():
 
 
 def test_of_many_rows_some_are_drawn_with_labels_and_without(monkeypatch):
-    monkeypatch.setattr(partitions, "ROWS", 300)
-    monkeypatch.setattr(partitions, "LEAST_ROWS", 300)
+    monkeypatch.setattr(quick_partitions, "ROWS", 300)
+    monkeypatch.setattr(quick_partitions, "LEAST_ROWS", 300)
     rows, true = load_digits(return_X_y=True)
     found = start_labels(torch.from_numpy(rows / 16), PLAIN, _few(true, 100, 0), 0)
     assert 100 < (found >= 0).sum() <= 150  # half of the 300: there are a thousand labels

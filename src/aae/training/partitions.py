@@ -5,9 +5,6 @@ q(y|x) learns it as labels are learnt in section 5, with a weight that falls to 
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -17,27 +14,26 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
-from scipy.sparse.linalg import ArpackError
 from scipy.stats import entropy
-from sklearn.cluster import AgglomerativeClustering, KMeans
-from sklearn.covariance import ledoit_wolf_shrinkage
-from sklearn.decomposition import PCA
-from sklearn.manifold import spectral_embedding
+from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
-from sklearn.mixture import GaussianMixture
-from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
 from aae.noise import Noise
 from aae.scaling import Scaling
+from aae.training.quick_partitions import (
+    NEIGHBOURS,
+    Graph,
+    Labels,
+    View,
+    distinct_rows,
+    look,
+    most_rows,
+    quick_partitions,
+    undisturbed,
+)
 
-ROWS, VALUES = 5000, 2**25  # of more rows so many are drawn, or of wide ones what has so many values: 256 MiB
-LEAST_ROWS = 1000
-COMPONENTS = 30  # principal ones that distances are taken in
-CERTAIN_ROWS, CERTAIN = 200, 0.05  # components are half-whitened if of so many rows at most this part of S were noise
-MIXED_COMPONENTS = (10, 20, 20, 20)  # the same for Gaussian mixtures, which have a covariance for each cluster
-NEIGHBOURS = 10
-MANY = 50  # clusters, beyond which only k-means and Ward's method are quick
 UNSURE = 0.75  # weight of what a neighbour's cluster leaves open, beside what it tells
 POWER, SUPPORT = 4, 6  # how strongly the agreement of neighbours, and that with other partitions, counts in a consensus
 LEAST_DOUBT = 0.02  # of the agreement of neighbours
@@ -46,16 +42,7 @@ CORE = 5  # neighbours that tell the density around a row
 HELD = 0.95  # of the rows that clusters are to hold, at least, at a density at which they are set apart
 LEAST_PART = 0.1  # of an even share, that each of these is to hold, at least
 EVENNESS = 0.65  # of the entropy of even shares, that theirs are to have, at least
-FLOOR = 1e-2  # variance added to the covariances of a mixture, of rows with mean square 1
-LEAST_DEVIATION = 1e-6  # of a component, relative to the first, below which it is rounding
-ALIKE = 1e-3  # how far from 1 the standard deviations of columns may be that count as standardized
-PRECISION = 1e-6  # of eigenvectors: at machine precision ARPACK may not end where a graph has several parts
-EQUALS = 0.1  # share of rows that may have more equals than neighbours for spectral clustering to be tried
 LEAST = 0.2  # of an even share, that a cluster is expected to have at least, however few rows it starts with
-
-Labels = NDArray[np.int64]
-View = NDArray[np.float64]  # (n, components)
-Graph = tuple[NDArray[np.float64], NDArray[np.integer]]  # distances and indices of neighbours, (n, k)
 
 
 @dataclass(frozen=True)
@@ -112,24 +99,6 @@ def start_partition(rows: Tensor, scaling: Scaling, clusters: int, seed: int) ->
     return StartPartition(labels, apart)
 
 
-def most_rows(rows: Tensor) -> int:
-    """Return how many of the rows (n, ...) are looked at, at most: 5000, or fewer of wide ones."""
-    return min(ROWS, max(LEAST_ROWS, VALUES // rows[0].numel()))
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Create a context without warnings, after which torch computes with as many threads as before.
-
-    Equal rows and parts without a link are no concern of the user; searches for neighbours change the threads.
-    """
-    threads = torch.get_num_threads()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-    torch.set_num_threads(threads)
-
-
 def fit_to_shares(partition: Labels, shares: ArrayLike) -> Labels:
     """Number the clusters of a partition, the largest first, so that the k-th largest is that of the k-th largest share.
 
@@ -169,47 +138,22 @@ def partition_shares(partition: Labels, clusters: int) -> list[float] | None:
 
 def _find(rows: NDArray[np.float64], clusters: int, seed: int) -> tuple[Labels, bool]:
     """Find clusters that are set apart, or else the partition that several agree on; and whether they are set apart."""
-    distinct, which = _distinct(rows)
+    distinct, which = distinct_rows(rows)
     if min(len(distinct), clusters) == 1:
         return np.zeros(len(rows), np.int64), False
-    looks = _look(rows, distinct, which, seed)
+    looks = look(rows, distinct, which, seed)
     apart = [
         part for part in map(partial(clusters_apart, clusters=clusters), looks.spaces, looks.graphs) if part is not None
     ]
     if apart:
         return max(apart, key=lambda part: part[0])[1], True
-    partitions = _quick_partitions(looks, clusters, seed)
+    partitions = quick_partitions(looks, clusters, seed)
     weights = partition_weights(partitions, [neighbours for _, neighbours in looks.graphs], clusters)
     places = partitions.T + clusters * np.arange(len(partitions))  # of the one-hot clusters beside each other
     starts = np.arange(0, places.size + 1, len(partitions))
     one_hot = csr_matrix((np.tile(np.sqrt(weights), len(rows)), places.ravel(), starts))
     consensus: Labels = KMeans(clusters, n_init=10, random_state=seed).fit_predict(one_hot).astype(np.int64)
     return consensus, False
-
-
-def one_hot_clusters(rows: NDArray[np.float64], numbers: Sequence[int], seed: int) -> NDArray[np.float64]:
-    """Compute the one-hot clusters of rows in the quick partitions of `start_partition`, with several numbers of clusters.
-
-    Parameters
-    ----------
-    rows : array, (n, columns)
-        Scaled rows.
-    numbers : sequence of int
-        Of clusters in a partition, each 2 or larger.
-    seed : int
-        Decides where k-means and mixtures start.
-
-    Returns
-    -------
-    array, (n, clusters of all partitions)
-        0 or 1; one column of 1 where all rows are equal.
-    """
-    distinct, which = _distinct(rows)
-    if len(distinct) == 1:
-        return np.ones((len(rows), 1))
-    looks = _look(rows, distinct, which, seed)
-    found = [np.eye(number)[part] for number in numbers for part in _quick_partitions(looks, number, seed)]
-    return np.concatenate(found, axis=1)
 
 
 def clusters_apart(view: View, graph: Graph, clusters: int) -> tuple[float, Labels] | None:
@@ -297,52 +241,6 @@ def partition_weights(partitions: Labels, graphs: list[NDArray[np.integer]], clu
     return weights
 
 
-@dataclass(frozen=True)
-class _Looks:
-    """What partitions look at: principal components, where distances are taken, the graphs of neighbours there.
-
-    Spectral clustering looks at no graph where many rows have more equals than neighbours.
-    """
-
-    views: list[View]
-    spaces: list[View]
-    graphs: list[Graph]
-    spread: bool
-
-
-def _look(rows: NDArray[np.float64], distinct: Labels, which: Labels, seed: int) -> _Looks:
-    """Compute what partitions look at; which rows are unlike each other `_distinct` tells."""
-    views = _views(rows, seed)
-    spaces = _spaces(views)
-    graphs = [_graph(space, distinct, which) for space in spaces]
-    return _Looks(views, spaces, graphs, bool((np.bincount(which)[which] > NEIGHBOURS).mean() <= EQUALS))
-
-
-def _quick_partitions(looks: _Looks, clusters: int, seed: int) -> Labels:
-    """Find the clusters of rows by several methods, (partitions, n)."""
-    found: list[Labels] = []
-    for make in _partitions(looks.views, looks.spaces, looks.graphs if looks.spread else [], clusters, seed):
-        try:
-            found.append(np.asarray(make(), np.int64))
-        except (ArpackError, ArithmeticError, np.linalg.LinAlgError, RuntimeError, ValueError):
-            continue  # a degenerate graph or covariance: the others remain
-    return np.array(found)
-
-
-def _distinct(rows: NDArray[np.float64]) -> tuple[Labels, Labels]:
-    """Find the first of equal rows, in their order, and for each row which of these it equals."""
-    _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    return first[order], np.argsort(order)[inverse.reshape(-1)]
-
-
-def _graph(view: View, distinct: Labels, which: Labels) -> Graph:
-    """Find the neighbours of each row among the rows unlike it, each of which is the first of its equals."""
-    k = min(NEIGHBOURS, len(distinct) - 1)
-    distances, neighbours = NearestNeighbors(n_neighbors=k).fit(view[distinct]).kneighbors()
-    return distances[which], distinct[neighbours][which]
-
-
 def agreement(partition: Labels, neighbours: NDArray[np.integer], clusters: int) -> float:
     """Compute how much the clusters A and B of neighbouring rows tell about each other, I(A; B) - 0.75 H(A|B), in nats.
 
@@ -367,71 +265,3 @@ def agreement(partition: Labels, neighbours: NDArray[np.integer], clusters: int)
     alone, both = float(entropy(joint.sum(axis=1))), float(entropy(joint, axis=None))
     information = 2 * alone - both
     return information - UNSURE * (alone - information)
-
-
-def _views(rows: NDArray[np.float64], seed: int) -> list[View]:
-    """Compute principal components of rows as they are, and with standardized columns where that is something else."""
-    deviations = rows.std(axis=0)
-    varied = rows[:, deviations > 0] if (deviations > 0).any() else rows[:, :1]
-    deviations = varied.std(axis=0)
-    columns = [varied] if np.ptp(deviations) <= ALIKE * deviations.max() else [varied, varied / deviations]
-    views = []
-    for values in columns:
-        components = PCA(min(COMPONENTS, *values.shape), random_state=seed).fit_transform(values)
-        views.append(_scaled(components, values.shape[1]))
-    return views
-
-
-def _scaled(components: View, columns: int) -> View:
-    """Scale components so that the mean square of the columns they stand for is 1."""
-    scaled: View = components / max(np.sqrt(np.square(components).sum(axis=1).mean() / columns), 1e-300)
-    return scaled
-
-
-def _spaces(views: list[View]) -> list[View]:
-    """Choose where distances are taken: between components, half-whitened where their covariance S is certain.
-
-    Half-whitened is divided by the fourth root of its variance. S is certain where little of it would be noise, by Ledoit and
-    Wolf (2004), were it that of 200 rows.
-    """
-    noise = ledoit_wolf_shrinkage(views[-1]) * len(views[-1]) / CERTAIN_ROWS
-    if noise > CERTAIN:
-        return views
-    spaces = []
-    for view in views:
-        deviations = view.std(axis=0)
-        varied = deviations > LEAST_DEVIATION * deviations.max()
-        spaces.append(_scaled(view[:, varied] / np.sqrt(deviations[varied]), int(varied.sum())))
-    return spaces
-
-
-def _partitions(
-    views: list[View], spaces: list[View], graphs: list[Graph], clusters: int, seed: int
-) -> Iterator[Callable[[], Labels]]:
-    """Create what makes the partitions, the quickest first."""
-    for space in spaces:
-        yield partial(KMeans(clusters, n_init=10, random_state=seed).fit_predict, space)
-    for space in spaces:
-        yield partial(AgglomerativeClustering(clusters).fit_predict, space)
-    if clusters > MANY:
-        return
-    rest = views[-1:] if spaces is views else spaces[::-1]
-    for number, (view, components) in enumerate(zip((views[0], views[0], *rest), MIXED_COMPONENTS, strict=False)):
-        mixture = GaussianMixture(clusters, reg_covar=FLOOR, random_state=seed + number)
-        yield partial(mixture.fit_predict, view[:, :components])
-    if clusters < len(views[0]) - 1:
-        for distances, neighbours in graphs:
-            yield partial(_spectral, distances, neighbours, clusters, seed)
-
-
-def _spectral(distances: NDArray[np.float64], neighbours: NDArray[np.integer], clusters: int, seed: int) -> Labels:
-    """Cut the graph of neighbours (Ng, Jordan and Weiss 2001), each row with its own scale (Zelnik-Manor and Perona 2004)."""
-    n, k = distances.shape
-    scale = np.maximum(distances[:, -1], np.finfo(np.float64).tiny ** 0.25)
-    weights = np.exp(-np.square(distances) / (scale[:, None] * scale[neighbours]))
-    graph = csr_matrix((weights.ravel(), neighbours.ravel(), np.arange(0, n * k + 1, k)), shape=(n, n))
-    graph = 0.5 * (graph + graph.T)
-    places = spectral_embedding(graph, n_components=clusters, random_state=seed, eigen_tol=PRECISION, drop_first=False)
-    places /= np.maximum(np.linalg.norm(places, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-    partition: Labels = KMeans(clusters, n_init=10, random_state=seed).fit_predict(places)
-    return partition

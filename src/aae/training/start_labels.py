@@ -13,7 +13,7 @@ from torch import Tensor
 
 from aae.noise import Noise
 from aae.scaling import Scaling
-from aae.training.partitions import most_rows, one_hot_clusters, undisturbed
+from aae.training.quick_partitions import most_rows, one_hot_clusters, undisturbed
 
 TIMES = (1, 2)  # as many clusters as classes
 MOST_CLUSTERS = 100  # in a partition: more take long to find
@@ -29,7 +29,7 @@ def start_labels(rows: Tensor, scaling: Scaling, labels: Labels, seed: int) -> L
     Two random forests (Breiman 2001) learn the labels, and a row gets the one that both predict, as two views agree in
     co-training (Blum and Mitchell 1998). One forest sees the columns of a row. The other sees the clusters that it is in, of
     several quick partitions of all rows by k-means, Ward's method, Gaussian mixtures and spectral clustering, with as many
-    clusters as classes and twice as many (`aae.training.partitions`). Of more than 5000 rows so many are drawn, of
+    clusters as classes and twice as many (`aae.training.quick_partitions`). Of more than 5000 rows so many are drawn, of
     wide ones fewer, up to half of them with a label.
 
     Parameters
