@@ -192,23 +192,6 @@ def find_start(recipe: Recipe, split: Split, scaling: Scaling, table: Columns | 
     return start if label.shares is None else replace(start, labels=fit_to_shares(start.labels, label.shares))
 
 
-def find_start_labels(
-    recipe: Recipe, split: Split, scaling: Scaling, labelled: NDArray[np.int64] | None, table: Columns | None = None
-) -> NDArray[np.int64] | None:
-    """Find labels (n,) of rows without one that training starts from, or None where there are to be none or all have one."""
-    if not recipe.training.start_labels or labelled is None:
-        return None
-    from aae.training.start_labels import start_labels
-
-    assert split.labels is not None
-    known = np.full(len(split), -1, np.int64)
-    known[labelled] = split.labels[labelled]
-    rows = _tensor(split.rows)
-    if table is not None:
-        rows, scaling = _inner(_scaled(split, scaling), table), Scaling.identity()
-    return start_labels(rows, scaling, known, recipe.training.seed)
-
-
 def with_learnt_part(recipe: Recipe, start: StartPartition) -> Recipe:
     """Copy a recipe so that clusters that are set apart are learnt over all epochs if ``training.start_partition`` is "auto"."""
     if recipe.training.start_partition != "auto" or not start.apart:
@@ -271,8 +254,8 @@ def training_data(
     """Collect what a run trains on: labels outside the labelled subset are hidden from it.
 
     Where consistency takes its radii from neighbours these are computed, unless given as `radii` (n,); so are the links of rows,
-    unless given as `links`, where the graph of neighbours is one of the losses. Covariates are no part of what makes rows
-    neighbours.
+    unless given as `links`, where the graph of neighbours is one of the losses, and labels that training starts from, where it
+    does. Covariates are no part of what makes rows neighbours.
     """
     stored, losses = split.rows, recipe.training.losses
     if labelled is not None and METHODS[recipe.model.method].labelled_only:
@@ -299,7 +282,13 @@ def training_data(
     assert split.labels is not None
     labels = np.full(len(stored), -1, dtype=np.int64)
     labels[labelled] = split.labels[labelled]
-    return replace(data, labels=torch.from_numpy(labels), labelled=torch.from_numpy(labelled))
+    data = replace(data, labels=torch.from_numpy(labels), labelled=torch.from_numpy(labelled))
+    if not recipe.training.start_labels:
+        return data
+    from aae.training.start_labels import start_labels  # which needs scikit-learn
+
+    start = start_labels(inner, scaling, labels, recipe.training.seed)
+    return data if start is None else replace(data, start=torch.from_numpy(start))
 
 
 def _scaled(split: Split, scaling: Scaling) -> torch.Tensor:

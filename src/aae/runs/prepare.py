@@ -25,7 +25,6 @@ from aae.noise import INIT, Noise, seeded, torch_state
 from aae.recipes import Recipe
 from aae.recipes.build_data import (
     find_start,
-    find_start_labels,
     fingerprint,
     label_informed,
     labelled_rows,
@@ -154,11 +153,7 @@ def prepare(
     torch.manual_seed(seed)  # for modules and samplers of the user that draw from torch itself
     kept = _read_radii(folder) if resume and folder.radii.exists() else None
     radii, links = (kept, None) if like is None else (like.radii if kept is None else kept, like.links)
-    on_device = training_data(recipe, split, scaling, labelled, radii, links, table)
-    begun = find_start_labels(recipe, split, scaling, labelled, table)
-    if begun is not None:
-        on_device = replace(on_device, start=torch.from_numpy(begun))
-    on_device = on_device.to(device)
+    on_device = training_data(recipe, split, scaling, labelled, radii, links, table).to(device)
     model.measure(scaling, [on_device.rows])
     settings = recipe.training
     if resume and settings.precision == "auto":  # as it was begun, wherever it goes on
