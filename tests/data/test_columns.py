@@ -1,14 +1,16 @@
 """Columns by their kinds: what is chosen, what becomes numbers and values again, and the line that wrong values get."""
 
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 
+from aae import train
 from aae.data import from_arrays, load, read_rows
-from aae.data.columns import Columns
+from aae.data.columns import Column, Columns
 from aae.data.values import NamedValues, for_rows
 from aae.errors import InputError, InputWarning
 
@@ -186,3 +188,84 @@ def test_a_column_with_nothing_in_the_first_lines_is_what_comes_later(tmp_path, 
     rows = np.asarray(data.train.rows)
     assert np.isnan(rows[:121, 1:]).all()
     assert len(np.unique(rows[121:, 1])) == 2
+
+
+def test_words_for_a_missing_value_are_names_of_rows_and_labels(tmp_path):
+    (tmp_path / "t.csv").write_text("cc,a,label\nNA,1,x\nDE,,?\nNone,3,x\nFR,4,?\n")
+    data = load(str(tmp_path / "t.csv"), test=0, id_column="cc", missing="mask")
+    assert data.train.ids.tolist() == ["NA", "DE", "None", "FR"]
+    assert data.class_names == ("?", "x")
+
+
+def test_a_word_for_a_missing_value_that_is_a_category_stays_one(tmp_path):
+    frame = pd.DataFrame({"cont": ["NA", "EU", "AS"] * 4, "a": np.arange(12.0)})
+    frame.to_parquet(tmp_path / "t.parquet")
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.warns(InputWarning, match="'NA' is read as a category"), pytest.warns(InputWarning, match="categories"):
+        data = load(str(tmp_path / "t.parquet"), test=0, missing="mask")
+    new = read_rows(tmp_path / "t.csv", columns=data.columns, table=data.table, missing="mask")
+    np.testing.assert_array_equal(new.rows, data.train.rows)
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_numbers_that_a_data_frame_calls_categories(tmp_path, text):
+    frame = pd.DataFrame({"pain": pd.Categorical([10, 20, 30] * 4), "age": np.arange(12.0)})
+    if text:
+        frame["sex"] = ["m", "f"] * 6
+    frame.to_parquet(tmp_path / "t.parquet")
+    with pytest.warns(InputWarning, match=r"read as categories: 'pain' \(3\)"):
+        known = load(str(tmp_path / "t.parquet"), test=0)
+    with pytest.warns(InputWarning, match="read as categories"):
+        given = from_arrays(frame, test=0)
+    for data in (known, given):
+        assert data.table.columns[0] == Column("pain", "categorical", (10, 20, 30))
+        np.testing.assert_array_equal(data.train.rows[:, 0], [0, 1, 2] * 4)
+
+
+def test_parts_of_a_table_without_a_value_of_a_column(tmp_path):
+    (tmp_path / "1.csv").write_text("a,c,d\n1,u,\n2,v,\n")
+    (tmp_path / "2.csv").write_text("a,c,d\n1,,true\n3,,false\n")
+    with pytest.warns(InputWarning, match=r"'c' \(2\)"):
+        data = load(str(tmp_path), test=0, missing="mask")
+    assert data.table.kinds == ("numerical", "categorical", "boolean")
+    np.testing.assert_array_equal(data.train.rows[:, 1:], [[0, np.nan], [1, np.nan], [np.nan, 1], [np.nan, 0]])
+
+
+def test_lists_of_new_rows_are_as_long_as_those_of_training(tmp_path):
+    pd.DataFrame({"emb": [[1.0, 2.0], [3.0, 4.0]]}).to_parquet(tmp_path / "t.parquet")
+    pd.DataFrame({"emb": [[1.0, 2.0, 3.0]]}).to_parquet(tmp_path / "new.parquet")
+    with pytest.raises(InputError, match=r"new\.parquet: column 'emb': found lists of 3 values, expected 2"):
+        read_rows(tmp_path / "new.parquet", columns=load(str(tmp_path / "t.parquet"), test=0).columns)
+
+
+def test_a_range_with_a_name_identifies_rows(tmp_path):
+    pd.DataFrame({"a": [1.0, 2.0]}, index=pd.RangeIndex(1000, 1002, name="patient")).to_parquet(tmp_path / "t.parquet")
+    data = load(str(tmp_path / "t.parquet"), test=0, id_column="patient")
+    assert (data.train.id_column, data.train.ids.tolist()) == ("patient", [1000, 1001])
+    assert read_rows(tmp_path / "t.parquet").ids.tolist() == [1000, 1001]
+
+
+def test_periods_are_no_numbers(tmp_path):
+    pd.DataFrame({"a": [1.0, 2.0], "t": pd.period_range("2024", periods=2, freq="M")}).to_parquet(
+        tmp_path / "t.parquet"
+    )
+    with pytest.raises(InputError, match=r"column 't': found values of type pandas\.period, expected numbers"):
+        load(str(tmp_path / "t.parquet"))
+
+
+def test_a_column_of_numbers_that_is_called_label_can_be_left_out(tmp_path):
+    (tmp_path / "t.csv").write_text("a,label\n1,0.5\n2,0.1\n")
+    data = load(str(tmp_path / "t.csv"), test=0, ignore_columns="label")
+    assert (data.columns, data.train.labels) == (("a",), None)
+
+
+def test_a_data_frame_that_trains_can_be_predicted(tmp_path):
+    lists = pd.DataFrame({"emb": [[float(k), k + 1.0] for k in range(20)], " b": np.arange(20.0)})
+    with_text = lists.assign(kind=["u", "v"] * 10)
+    for frame, columns in ((lists, ["emb", " b"]), (with_text, ["emb", " b", "kind"])):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InputWarning)
+            made = train("generate", data=frame[columns], run=tmp_path / str(len(columns)), epochs=1)
+        assert made.encode(frame)["style"].shape[0] == 20
+    with pytest.raises(InputError, match=r"column 'emb': found lists of 3 values, expected 2"):
+        made.encode(with_text.assign(emb=[[1.0, 2.0, 3.0]] * 20))

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
+from aae import train
 from aae.data import load, read_rows
 from aae.errors import InputError, InputWarning
 
@@ -116,3 +117,64 @@ def test_columns_without_names_are_called_by_their_numbers(tmp_path):
         left = load(path, ignore_columns=ignored, header=False)
         assert left.shape == (2 if ignored == 0 else 1,)
     assert np.array_equal(read_rows(path, label_column=2, header=False).labels, np.arange(20) % 2)
+
+
+VALUES_THAT_ARE_PLACES = {
+    "labels": ("5,3,1,4,0", {"label_column": 4}),
+    "identifiers": ("0,0.126,-0.132", {"id_column": 0}),
+    "labels first": ("0,0.126,-0.132", {"label_column": "0"}),
+    "images": ("1,0,0,0,0", {"label_column": 0}),
+    "left out": ("2,7,1.5", {"ignore_columns": [2]}),
+}
+
+
+@pytest.mark.parametrize("case", VALUES_THAT_ARE_PLACES)
+def test_a_value_is_no_name_of_the_column_that_is_given_by_its_number(tmp_path, case):
+    first, options = VALUES_THAT_ARE_PLACES[case]
+    rows = [",".join([str(k % 3), *(f"{k}.5" for _ in first.split(",")[2:]), str(k % 2)]) for k in range(12)]
+    (tmp_path / "t.csv").write_text("\n".join([first, *rows]) + "\n")
+    assert len(load(str(tmp_path / "t.csv"), test=0, **options).train) == 13
+
+
+@pytest.mark.parametrize("first", ["0,1,2,3,4", "4,0,1,2,3"])
+def test_places_are_names_where_no_row_below_holds_them(tmp_path, first):
+    (tmp_path / "t.csv").write_text(first + "\n" + "7,1,2,5,6\n2,2,2,2,2\n" * 6)
+    with pytest.warns(InputWarning, match="is read as names of columns"):
+        data = load(str(tmp_path / "t.csv"), test=0, label_column="4")
+    assert (len(data.train), len(data.class_names)) == (12, 2)
+    (tmp_path / "t.csv").write_text("4,0,1,2,3\n0,1,3,2,4\n1,2,0,3,4\n")  # rankings
+    with pytest.warns(InputWarning, match="is read as a row"):
+        assert len(load(str(tmp_path / "t.csv"), test=0).train) == 3
+
+
+def test_new_rows_and_parts_of_a_table_without_names_may_hold_places(tmp_path):
+    new = tmp_path / "new.csv"
+    new.write_text("1,0\n2,0\n2,0\n")
+    with pytest.warns(InputWarning, match="is read as a row"):
+        rows = read_rows(new, columns=("0", "1"), named=False).rows
+    assert rows.tolist() == [[1, 0], [2, 0], [2, 0]]
+    assert read_rows(new, columns=("0", "1"), named=True).rows.tolist() == [[0, 2], [0, 2]]
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    (parts / "1.csv").write_text("2,2\n0,1\n1,2\n")
+    (parts / "2.csv").write_text(new.read_text())
+    with pytest.warns(InputWarning, match="is read as a row"):
+        assert len(load(str(parts), test=0).train) == 6
+    (tmp_path / "0.csv").write_text("0,1\n1,1\n1,0\n")
+    with pytest.warns(InputWarning, match="is read as a row"):
+        assert len(load(str(tmp_path / "0.csv"), test=0).train) == 3
+
+
+def test_a_run_knows_whether_its_table_had_names(tmp_path):
+    (tmp_path / "train.csv").write_text("2,2\n" + "0,1\n1,2\n2,0\n" * 4)
+    (tmp_path / "new.csv").write_text("1,0\n2,0\n2,0\n")
+    with pytest.warns(InputWarning, match="is read as a row"):
+        made = train("generate", data=tmp_path / "train.csv", run=tmp_path / "run", epochs=1)
+    with pytest.warns(InputWarning, match="is read as a row"):
+        rows = made.read(tmp_path / "new.csv").rows
+    assert rows.tolist() == [[1, 0], [2, 0], [2, 0]]
+
+
+def test_one_row_of_numbers(tmp_path):
+    (tmp_path / "one.csv").write_text("0.5,1,2\n")
+    assert read_rows(tmp_path / "one.csv").rows.tolist() == [[0.5, 1, 2]]

@@ -123,7 +123,8 @@ def test_tables_with_a_plot_among_them_are_no_images(tmp_path):
 def test_folders_for_no_label(tmp_path):
     for folder in ("cat", "unlabeled", "NA", "later"):
         write(tmp_path / folder / "a.png")
-    data = load(str(tmp_path), test=0, unlabelled="later")
+    with pytest.warns(InputWarning, match="the images of the folder 'NA' are read as images without a label"):
+        data = load(str(tmp_path), test=0, unlabelled="later")
     assert (data.class_names, sorted(data.train.labels.tolist())) == (("cat",), [-1, -1, -1, 0])
 
 

@@ -118,13 +118,30 @@ def test_labels_from_a_file_of_their_own(tmp_path, suffix):
     if suffix == "npy":
         np.save(file, names)
     elif suffix == "csv":
-        file.write_text("kind\n" + "\n".join(["", *names[1:]]))  # the first is unlabelled
+        file.write_text("Class\n" + "\n".join(["", *names[1:]]))  # the first is unlabelled
         names[0] = ""
     else:
         pa.parquet.write_table(pa.table({"kind": names}), file)
     data = load(str(tmp_path / "x.npy"), labels=str(file), test=0)
     assert data.class_names == ("cat", "dog")
     np.testing.assert_array_equal(data.train.labels, np.where(names == "", -1, np.arange(20) % 2))
+
+
+def test_a_first_label_that_is_read_as_a_name_is_said(tmp_path):
+    np.save(tmp_path / "x.npy", COLUMNS)
+    (tmp_path / "y.csv").write_text("bird\n" + "cat\n" * 10 + "dog\n" * 9)
+    with (
+        pytest.warns(InputWarning, match=r"y\.csv: the first line, 'bird', is read as the name of the column, and not"),
+        pytest.raises(InputError, match=r"y\.csv: found labels of shape \(19,\), expected one for each of 20 rows"),
+    ):
+        load(str(tmp_path / "x.npy"), labels=str(tmp_path / "y.csv"))
+
+
+def test_a_folder_that_is_called_like_a_data_set_is_named(tmp_path, monkeypatch):
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(InputWarning, match=r"the data set of this name is read, and not the .*\./digits reads that"):
+        assert load("digits").shape == (8, 8)
 
 
 # --- tables ---
@@ -520,6 +537,8 @@ def test_columns_of_new_rows_are_found_by_name(tmp_path):
     known = load(str(tmp_path / "old.csv"), test=0)
     assert known.columns == ("a", "b")
     for file in ("new.csv", "new.parquet"):
-        assert read_rows(tmp_path / file, shape=known.shape, columns=known.columns).rows.tolist() == [[10, 20]]
+        with pytest.warns(InputWarning, match=r"not read, being no columns of the training data: 'note'"):
+            rows = read_rows(tmp_path / file, shape=known.shape, columns=known.columns).rows
+        assert rows.tolist() == [[10, 20]]
     with pytest.raises(InputError, match="found no column 'a'"):
         read_rows(tmp_path / "short.csv", shape=known.shape, columns=known.columns)

@@ -170,7 +170,7 @@ def test_new_rows_without_their_identifiers(tmp_path):
         ({"ignore_columns": ["a,who"]}, r"unknown column 'a,who'; expected a list of several: \[\"a\", \"who\"\]"),
         ({"ignore_columns": ["b"]}, "unknown column 'b'; expected one of: a, label, who"),
         ({"id_column": "who", "label_column": "who"}, "'who' named for both labels and identifiers"),
-        ({"id_column": "who", "ignore_columns": ["label"]}, "column of labels 'label' in data.ignore_columns"),
+        ({"label_column": "label", "ignore_columns": ["label"]}, "column of labels 'label' in data.ignore_columns"),
     ],
 )
 def test_columns_that_cannot_be_what_they_are_named_for(tmp_path, options, message):

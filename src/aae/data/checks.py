@@ -46,6 +46,8 @@ class Part:
         What the format knows of its columns.
     missing : bool
         Whether values may be missing.
+    named : bool, optional
+        Whether a text file has a line of names.
     """
 
     where: str
@@ -58,6 +60,7 @@ class Part:
     texts: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=dict)
     missing: bool = False
+    named: bool | None = None
 
 
 def check_parts(

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from aae.data.checks import MISSING_HINT
 from aae.data.formats import list_some
 from aae.data.frames import is_frame
 from aae.data.values import (
@@ -230,9 +231,10 @@ class Columns:
             numbers = self._encode(column, values(k), f"{where}: column {column.name!r}", strict=outer)
             if not missing and np.isnan(numbers).any():
                 row = int(np.isnan(numbers).argmax())
+                hint = "missing values need missing='mask'" if where in ("X", "covariates") else MISSING_HINT
                 raise InputError(
                     f"{where}: column {column.name!r}: found a missing value in row {row} (counted from 0), "
-                    "expected none (missing values need missing='mask')"
+                    f"expected none ({hint})"
                 )
             if rows is not None:
                 rows[:, k] = numbers

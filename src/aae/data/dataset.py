@@ -83,6 +83,8 @@ class Dataset:
     table : Columns or None
         What the columns are, where not all of them are numbers, or some are covariates, which are the last ones then. Rows hold
         numbers all the same: those of categories, and 1 for true.
+    named : bool or None
+        Whether the text file that it is of has a line of names.
     """
 
     name: str
@@ -93,3 +95,4 @@ class Dataset:
     class_names: tuple[str, ...]
     columns: tuple[str, ...] = ()
     table: Columns | None = None
+    named: bool | None = None

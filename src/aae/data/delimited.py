@@ -62,6 +62,8 @@ class Layout:
         The column of names of rows, if there is one.
     longest : int
         Bytes of the longest line that was looked at.
+    named : bool
+        Whether the first row holds the names.
     truth, words : frozenset of int
         The columns of true and false, and of text.
     codes : dict of int to str
@@ -75,6 +77,7 @@ class Layout:
     names: tuple[str, ...]
     row_names: tuple[int, ...]
     longest: int
+    named: bool = True
     truth: frozenset[int] = frozenset()
     words: frozenset[int] = frozenset()
     codes: dict[int, str] = field(default_factory=dict)
@@ -123,7 +126,10 @@ def read_file(path: Path, options: Options) -> TableFile:
             column = table.column(index)
             if place in told:
                 block[:, index] = np.nan
+                kept = options.categories.get(layout.names[place], ()) if place in words else ()
+                absent = {"", *(MISSING if options.missing else ())}.difference(kept)
                 cells = [one.strip() if isinstance(one, str) else one for one in column.to_pylist()]
+                cells = [None if one in absent else one for one in cells]
                 found_words[place].append(np.array(cells, dtype=object))
                 continue
             if column.null_count and not options.missing:
@@ -135,7 +141,7 @@ def read_file(path: Path, options: Options) -> TableFile:
             block[:, index] = column.to_numpy()
         blocks.append(block)
         for index, place in enumerate(texts, len(roles.features)):
-            found_texts[place].append(np.array(table.column(index).fill_null("").to_pylist(), np.str_))
+            found_texts[place].append(np.array(table.column(index).to_pylist(), np.str_))
         start += len(table)
     require_memory(sum(block.nbytes for block in blocks), str(path))
     rows = np.concatenate([np.empty((0, len(roles.features))), *blocks])
@@ -144,7 +150,9 @@ def read_file(path: Path, options: Options) -> TableFile:
     id_column = "id" if roles.ids is None or roles.ids in layout.row_names else layout.names[roles.ids]
     columns = tuple(layout.names[place] for place in roles.features)
     values = {layout.names[place]: np.concatenate(parts) for place, parts in found_words.items() if parts}
-    return TableFile(rows, columns, labels, None if ids is None else _numbered(ids), id_column, values)
+    return TableFile(
+        rows, columns, labels, None if ids is None else _numbered(ids), id_column, values, named=layout.named
+    )
 
 
 def _parse(
@@ -165,7 +173,7 @@ def _parse(
             include_columns=[names[place] for place in used],
             column_types=types,
             null_values=[*_BLANK, *MISSING] if missing else [*_BLANK],
-            strings_can_be_null=True,
+            strings_can_be_null=False,  # names of rows and labels may be words for a missing value
             decimal_point=layout.decimal,
         ),
     )
@@ -244,7 +252,7 @@ def find_layout(path: Path, options: Options) -> Layout:
         rest = cells[named:]
         skipped = before + (first_lines if named else 0)
         seen = [{row[place].strip() for row in rest if len(row) > place} - {""} for place in range(len(names))]
-        layout = Layout(encoding, separator, decimal, skipped, tuple(names), row_names, longest)
+        layout = Layout(encoding, separator, decimal, skipped, tuple(names), row_names, longest, named)
         later = [place for place, values in enumerate(seen) if values <= {*MISSING} and place not in row_names]
         for place, values in _later_values(path, layout, later).items():
             seen[place] |= values
@@ -279,7 +287,7 @@ def _later_values(path: Path, layout: Layout, places: Sequence[int]) -> dict[int
             table = _parse(content, layout, places, places, missing=True)
         for index, place in enumerate(places):
             found[place] = found[place] or {
-                value.strip() for value in table.column(index).unique().to_pylist() if value
+                value.strip() for value in table.column(index).unique().to_pylist() if value.strip() not in MISSING
             }
         if all(found.values()):
             break

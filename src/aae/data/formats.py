@@ -33,12 +33,16 @@ class Options:
         What stands for "no label", beside what always does; applies to every format.
     columns : tuple of str
         The columns of the table a model was trained on: these are read, in this order, and no others.
+    named : bool, optional
+        Whether the file that they are of has a line of names; without one they are called 0, 1, ...
     whole : bool
         Read all rows as one part, to apply a model to, and leave options that do not fit aside.
     labels_only : bool
         Read a file as one column of labels.
     kinds : str or mapping
         What columns of a table are, ``"auto"`` or as for `aae.data.columns.Columns.choose`.
+    categories : dict of str to tuple
+        The values that columns had in training, by name, so that a word among them is no missing value.
     covariates : tuple of str
         Columns that the decoder sees beside the code.
     missing : bool
@@ -56,9 +60,11 @@ class Options:
     fold: int | None = None
     unlabelled: Names = None
     columns: tuple[str, ...] = ()
+    named: bool | None = None
     whole: bool = False
     labels_only: bool = False
     kinds: str | Mapping[Any, str] = "auto"
+    categories: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     covariates: tuple[str, ...] = ()
     missing: bool = False
     layer: str | None = None
@@ -174,7 +180,18 @@ def column_names(columns: ColumnNames) -> str | tuple[str, ...]:
 
 def refuse(source: object, options: Options, applying: Iterable[str]) -> None:
     """Check that no option is given but the `applying` ones; InputError for the first that is."""
-    allowed = {*applying, "columns", "whole", "labels_only", "unlabelled", "kinds", "covariates", "missing"}
+    everywhere = {
+        "columns",
+        "named",
+        "whole",
+        "labels_only",
+        "unlabelled",
+        "kinds",
+        "categories",
+        "covariates",
+        "missing",
+    }
+    allowed = everywhere | {*applying}
     for option in fields(Options):
         value = getattr(options, option.name)
         if option.name not in allowed and not (value is None or value is False or value == ()):
@@ -201,6 +218,12 @@ SPLITS = {
     **{"val": "validation", "valid": "validation", "validation": "validation"},
 }
 """What people call the files and folders of a split, in any case."""
+
+LIKELY = {
+    "label_column": frozenset({"label", "labels", "class", "classes", "target", "targets"}),
+    "id_column": frozenset({"id", "ids", "index", "row_id", "rowid", "unnamed: 0"}),
+}
+"""Names, in small letters, of columns of numbers that are often something else."""
 
 _LEFT_BEHIND = frozenset({"Thumbs.db", "desktop.ini", "Icon\r", "_SUCCESS"})
 

@@ -65,6 +65,37 @@ def one_row(values: Any) -> Any:
     return values
 
 
+def lists_of(name: str, columns: Sequence[str]) -> int:
+    """Count the `columns` that are values of the lists of a column."""
+    return sum(column.rpartition("_")[0] == name and column.rpartition("_")[2].isdigit() for column in columns)
+
+
+def with_lists(frame: Any, columns: Sequence[str]) -> Any:
+    """Return a data frame whose lists of numbers are columns, called as the list is and 0, 1, ..., where `columns` has these.
+
+    Raises
+    ------
+    InputError
+        If the lists are not as long as `columns` has values of them.
+    """
+    known = {*columns}
+    wanted = [name for name in frame.columns if str(name).strip() not in known and f"{str(name).strip()}_0" in known]
+    if not wanted:
+        return frame
+    import pandas
+
+    parts = {str(name).strip(): frame[name] for name in frame.columns if name not in wanted}
+    for name in wanted:
+        own = str(name).strip()
+        width = lists_of(own, columns)
+        lists = frame[name].to_list()
+        found = next((len(one) for one in lists if len(one) != width), width)
+        if found != width:
+            raise InputError(f"rows: column {own!r}: found lists of {found} values, expected {width}")
+        parts |= {f"{own}_{k}": np.array([one[k] for one in lists]) for k in range(width)}
+    return pandas.DataFrame({name: np.asarray(values) for name, values in parts.items()})
+
+
 def as_rows(values: Any, columns: Sequence[str] = (), where: str = "rows") -> NDArray[Any]:
     """Bring rows to an array of numbers.
 
@@ -103,6 +134,7 @@ def as_rows(values: Any, columns: Sequence[str] = (), where: str = "rows") -> ND
 
 
 def _from_frame(frame: Any, columns: Sequence[str], where: str) -> NDArray[Any]:
+    frame = with_lists(frame, columns)
     names = [str(name).strip() for name in frame.columns]
     places = {name: place for place, name in enumerate(names)}
     if columns:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aae.data.formats import Options
+from aae.data.formats import LIKELY, Options
 from aae.data.labels import is_unlabelled
 from aae.errors import note
 
@@ -18,9 +18,10 @@ def has_names(path: Path, cells: Sequence[Sequence[str]], options: Options) -> b
     """Decide from the first lines of a table whether the first one names the columns.
 
     What is named decides: ``options.header``; the columns of the training data; a column of labels or identifiers that the
-    first line names, or one that is named by its number. Otherwise words are names, unless none stands above numbers and
-    each occurs again below it, and numbers are a row, unless they are a scale: 0, 1, 2, ..., or numbers that only rise or only
-    fall and that the rows below do not continue. Where numbers had to be judged a line says how.
+    first line names, or one that is named by its number (which among numbers may be a value, and decides nothing). Otherwise
+    words are names, unless none stands above numbers and each occurs again below it, and numbers are a row, unless they are the
+    places of the columns, 0, 1, 2, ..., or a scale: numbers that only rise or only fall and that the rows below do not continue.
+    Where numbers had to be judged a line says how.
 
     Parameters
     ----------
@@ -34,29 +35,45 @@ def has_names(path: Path, cells: Sequence[Sequence[str]], options: Options) -> b
     first, rest = [cell.strip() for cell in cells[0]], [row for row in cells[1:] if len(row) == len(cells[0])]
     if options.header is not None:
         return options.header
-    counted = {str(place) for place in range(len(first))}
+    counted = [str(place) for place in range(len(first))]
+    places = {*counted}
+    by_number = False
     if options.columns:
-        if set(options.columns) <= set(first):
+        by_number = set(options.columns) <= places
+        there = set(options.columns) <= set(first)
+        if there and (not by_number or options.named):
             return True
-        if set(options.columns) <= counted:
+        if by_number and not there:
             return False
     named = [name for name in (options.label_column, options.id_column, *options.ignore_columns) if name is not None]
     numeric = [is_number(cell) for cell in first]
-    if any(name in first for name in named) and not (options.whole and any(numeric)):
-        return True
     words = [place for place, number in enumerate(numeric) if not number]
-    if any(name in counted for name in named) and all(first[place] != "" and str(place) in named for place in words):
+    said = [name for name in named if words or name not in places]  # among numbers a place may be a value
+    if any(name in first for name in said) and not (options.whole and any(numeric)):
+        return True
+    by_number = by_number or any(name in places for name in named)
+    if words and by_number and all(first[place] != "" and str(place) in named for place in words):
         return False
     if words:
-        return _are_names(path, first, rest, words)
-    if len(first) == 1:
+        names = _are_names(path, first, rest, words)
+        if names and options.labels_only and len(first) == 1 and first[0].casefold() not in LIKELY["label_column"]:
+            note(f"{path}: the first line, {first[0]!r}, is read as the name of the column, and not as a label")
+        return names
+    if len(first) == 1 or len(cells) == 1:
         return False
-    names = _is_scale(np.array(first, float), _numbers(rest)) or first == [str(place) for place in range(len(first))]
-    said = "names of columns (data.header=false reads it as a row)"
-    said = (
-        said if names else "a row, and the columns are called 0, 1, ... (data.header=true reads it as a line of names)"
+    below = _numbers(rest, len(first))
+    if sorted(first) == sorted(counted):
+        in_order = first == counted
+        names = _are_places(in_order, below) if options.named is not False else in_order and len(first) >= _MANY
+    elif by_number:
+        return False
+    else:
+        names = _is_scale(np.array(first, float), below)
+    told = "names of columns (data.header=false reads it as a row)"
+    told = (
+        told if names else "a row, and the columns are called 0, 1, ... (data.header=true reads it as a line of names)"
     )
-    note(f"{path}: the first line, {', '.join(first[:3])}{', ...' if len(first) > 3 else ''}, is read as {said}")
+    note(f"{path}: the first line, {', '.join(first[:3])}{', ...' if len(first) > 3 else ''}, is read as {told}")
     return names
 
 
@@ -87,10 +104,20 @@ def _are_names(path: Path, first: Sequence[str], rest: Sequence[Sequence[str]], 
     return not again
 
 
-def _numbers(rest: Sequence[Sequence[str]]) -> np.ndarray:
+def _numbers(rest: Sequence[Sequence[str]], width: int) -> np.ndarray:
     """Collect the rows that are all numbers."""
     rows = [[float(cell) for cell in row] for row in rest if all(is_number(cell) for cell in row)]
-    return np.array(rows, float).reshape(len(rows), -1)
+    return np.array(rows, float).reshape(len(rows), width)
+
+
+def _are_places(in_order: bool, below: np.ndarray) -> bool:
+    """Check whether 0, 1, 2, ..., in some order, are names of columns and no row like those below."""
+    width = below.shape[1]
+    if in_order:
+        return width >= _MANY or not np.isin(below, np.arange(width)).all(1).any()
+    whole = bool((below == np.floor(below)).all())
+    again = (np.sort(below, axis=1) == np.arange(width)).all(1).any()
+    return not again and (width > _MANY or not whole)
 
 
 def _is_scale(first: np.ndarray, rest: np.ndarray) -> bool:

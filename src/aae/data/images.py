@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from aae.data import formats
 from aae.data.checks import Part
 from aae.data.formats import SPLITS, Format, Options, Parts, ends_with, list_some, visible
-from aae.data.labels import is_unlabelled, names_of
+from aae.data.labels import MISSING_WORDS, is_unlabelled, names_of
 from aae.data.reading import damaged, readable_name, require_memory
 from aae.errors import InputError, note
 
@@ -65,7 +65,8 @@ def read_images(path: Path, options: Options) -> Parts:
     if size is not None and size < 1:
         raise InputError(f"image_size: found {size}, expected at least 1")
     if path.is_file():
-        return Parts(Part(str(path), _read_files([path], options), ids=_names([path], path.parent), id_column="file"))
+        rows = _read_files([path], options, path.parent)
+        return Parts(Part(str(path), rows, ids=_names([path], path.parent), id_column="file"))
     inner = _subfolders(path)
     if "train" not in [SPLITS.get(folder.name.lower()) for folder in inner]:
         return Parts(_read_folder(path, options))
@@ -89,6 +90,8 @@ def _read_folder(path: Path, options: Options) -> Part:
     unlabelled = (*_UNLABELLED, *names_of(options.unlabelled))
     for folder in classes:
         members, more = _split(sorted(_below(folder, set())))
+        if folder.name.strip() in MISSING_WORDS:
+            note(f"{path}: the images of the folder {folder.name!r} are read as images without a label")
         if not members:
             raise InputError(f"{folder}: found no images, expected {', '.join(SUFFIXES)}")
         files += members
@@ -111,7 +114,7 @@ def _read_folder(path: Path, options: Options) -> Part:
             f"{path}: not read, being no files of images: {len(others)} ({list_some(kinds, 5)}), such as "
             f"{list_some(_names(others, path).tolist())}"
         )
-    rows = _read_files(files, options)
+    rows = _read_files(files, options, path)
     return Part(str(path), rows, np.array(labels, np.str_) if classes else None, (), _names(files, path), "file")
 
 
@@ -147,7 +150,7 @@ def has_images(path: Path) -> bool:
     return any(is_image(file) for file in _below(path, set()))
 
 
-def _read_files(files: list[Path], options: Options) -> NDArray[np.uint8]:
+def _read_files(files: list[Path], options: Options, folder: Path) -> NDArray[np.uint8]:
     first, frames, coloured = _read_file(files[0], options)
     require_memory(len(files) * first.size, f"{files[0].parent}: {len(files)} images of {_size(first)}")
     rows = np.empty((len(files), *first.shape), np.uint8)
@@ -165,14 +168,14 @@ def _read_files(files: list[Path], options: Options) -> NDArray[np.uint8]:
         colours += [file] if coloured else []
     if colours:
         note(
-            f"{files[0].parent}: images with colours are read as grayscale: {len(colours)}, such as "
-            f"{list_some(file.name for file in colours)}"
+            f"{folder}: images with colours are read as grayscale: {len(colours)}, such as "
+            f"{list_some(_names(colours, folder).tolist())}"
             + ("" if options.whole else "; data.colour=true keeps colours")
         )
     if several:
         note(
-            f"{files[0].parent}: holding several images, of which the first is read: {len(several)}, such as "
-            f"{list_some(file.name for file in several)}"
+            f"{folder}: holding several images, of which the first is read: {len(several)}, such as "
+            f"{list_some(_names(several, folder).tolist())}"
         )
     return rows
 

@@ -146,6 +146,8 @@ def load(
         layer=layer,
     )
     if isinstance(source, str) and source in catalogue.NAMES:
+        if Path(source).exists():
+            note(f"{source}: the data set of this name is read, and not the file or folder; ./{source} reads that")
         has_folds = source in [entry.name for entry in tfd.ENTRIES]
         refuse(source, options, {"fold"} if has_folds else ())
         if labels is not None or unlabelled is not None:
@@ -162,7 +164,7 @@ def load(
             raise InputError(
                 f"labels: found {labels!r} for {path}, expected none, as that has its own labels or test rows"
             )
-        train = replace(train, labels=_read_labels(local_path(labels), options))
+        train = replace(train, labels=_read_labels(local_path(labels), options), labels_where=str(labels))
     parts, table = by_kind(replace(parts, train=train), options, handle_unknown)
     return hold_out_splits(name, parts, table, validation=validation, test=test, unlabelled=unlabelled)
 
@@ -264,7 +266,9 @@ def hold_out_splits(
         kept, test_split = hold_out(kept, test, option="test", where=name, last=parts.last)
     if held is None:
         kept, held = hold_out(kept, validation, option="validation", where=name, last=parts.last)
-    return Dataset(name, kept, held, test_split, kept.rows.shape[1:], class_names, parts.train.columns, table)
+    return Dataset(
+        name, kept, held, test_split, kept.rows.shape[1:], class_names, parts.train.columns, table, parts.train.named
+    )
 
 
 def read_rows(
@@ -280,6 +284,7 @@ def read_rows(
     colour: bool = False,
     class_names: tuple[str, ...] | None = None,
     columns: tuple[str, ...] = (),
+    named: bool | None = None,
     labels: bool = True,
     table: Columns | None = None,
     missing: Missing = "error",
@@ -302,6 +307,8 @@ def read_rows(
     columns : tuple of str, optional
         The columns of the table a model was trained on. Columns of another table are brought into that order by name;
         columns beyond those are not read, but for those of labels and identifiers.
+    named : bool, optional
+        Whether that table had a line of names, so that 0, 1, ... in a first line are known to be names or values.
     labels : bool
         Whether labels are of interest; otherwise there are none in what is returned, and any will do.
     table : Columns, optional
@@ -332,8 +339,10 @@ def read_rows(
         image_size=image_size,
         colour=colour,
         columns=columns,
+        named=named,
         whole=True,
         kinds="auto" if table is None else dict(zip(table.names, table.kinds, strict=True)),
+        categories={} if table is None else {column.name: column.categories for column in table.columns},
         covariates=() if table is None else table.outer.names,
         missing=missing == "mask",
         layer=layer,

@@ -95,7 +95,9 @@ def from_arrays(
             raise InputError(
                 f"labels: found some beside a data frame with a column {column!r} of labels, expected one of both"
             )
-        part = Part(name, table.rows, None, table.columns, table.ids, table.id_column, texts=table.texts)
+        part = Part(
+            name, table.rows, None, table.columns, table.ids, table.id_column, texts=table.texts, kinds=table.kinds
+        )
         found = table.labels
     else:
         refuse(name, options, ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from aae.data.checks import MISSING_HINT, check_distinct
 from aae.data.formats import Options
-from aae.data.frames import is_frame
+from aae.data.frames import is_frame, lists_of
 from aae.data.reading import damaged, require_memory
 from aae.data.tables import HINT, TableFile, assign, table_format
 from aae.errors import InputError, reason
@@ -82,6 +83,11 @@ def _read(
     own_names = schema.names
     names = [name.strip() for name in own_names]
     row_names = _row_names(schema)
+    named_range = _named_range(schema, num_rows)
+    if named_range is not None and options.id_column in (None, named_range[0]):
+        options = replace(options, id_column=None)
+    else:
+        named_range = None
     roles = assign(where, names, options, row_names)
     used = [*roles.features, *(place for place in (roles.label, roles.ids) if place is not None)]
     require_memory(4 * num_rows * max(1, len(roles.features)), str(where))
@@ -89,22 +95,33 @@ def _read(
     step = max(1, _BLOCK // max(1, len(used)))
     blocks, label_parts, id_parts, start = [], [], [], 0
     text_parts: dict[str, list[NDArray[Any]]] = {}
+    kinds: dict[str, str] = {}
     about = (schema.pandas_metadata or {}).get("columns", [])
     categories = {str(one.get("field_name")).strip() for one in about if one.get("pandas_type") == "categorical"}
     columns = tuple(names[place] for place in roles.features)
     for batch in batches(wanted, step):
         column_of = dict(zip(batch.schema.names, batch.columns, strict=True))
         parts = {place: column_of[own_names[place]] for place in used}
-        found = []
+        found: list[NDArray[Any]] = []
         for place in roles.features:
             name, column = names[place], parts[place]
-            if _is_told(column, options.is_text(name) or name in categories):
+            if not start and (name in categories or pa.types.is_dictionary(column.type)) and not _is_text(column):
+                kinds[name] = "categorical"
+            if options.is_text(name) or name in kinds or _is_text(column):
                 text_parts.setdefault(name, []).append(np.array(_plain(column).to_pylist(), dtype=object))
                 found.append(np.full(len(batch), np.nan, np.float32))
             else:
                 found.append(_numbers(column, f"{where}: column {name!r}", start, missing=options.missing))
         if not start:
             columns = tuple(_expand([names[place] for place in roles.features], found))
+            for place, values in zip(roles.features, found, strict=True):
+                if values.ndim == 1 or not options.columns:
+                    continue
+                known = lists_of(names[place], options.columns)
+                if values.shape[1] != known:
+                    raise InputError(
+                        f"{where}: column {names[place]!r}: found lists of {values.shape[1]} values, expected {known}"
+                    )
         blocks.append(_join(found, len(batch)))
         if blocks[-1].shape[1] != len(columns):
             raise InputError(f"{where}: found lists of several lengths, expected one length")
@@ -120,7 +137,17 @@ def _read(
     ids = None if roles.ids is None else np.concatenate(id_parts or [np.empty(0, np.str_)])
     name = "id" if roles.ids is None or _INDEX.fullmatch(names[roles.ids]) else names[roles.ids]
     texts = {name: np.concatenate(found) for name, found in text_parts.items()}
-    return TableFile(rows, columns, labels, ids, name, texts)
+    if ids is None and named_range is not None:
+        name, ids = named_range
+    return TableFile(rows, columns, labels, ids, name, texts, kinds)
+
+
+def _named_range(schema: pa.Schema, num_rows: int) -> tuple[str, NDArray[Any]] | None:
+    """Find the index of pandas that is a range with a name, which it writes beside the columns: its name and values."""
+    for index in (schema.pandas_metadata or {}).get("index_columns", []):
+        if isinstance(index, dict) and index.get("kind") == "range" and index.get("name") is not None:
+            return str(index["name"]).strip(), index["start"] + index["step"] * np.arange(num_rows)
+    return None
 
 
 def _row_names(schema: pa.Schema) -> list[int]:
@@ -154,17 +181,19 @@ def _join(found: Sequence[NDArray[Any]], total: int) -> NDArray[Any]:
     return block
 
 
-def _is_told(column: Any, said: bool) -> bool:
-    """Check whether a column holds categories, or true and false."""
+def _is_text(column: Any) -> bool:
+    """Check whether a column holds text, or true and false."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    return said or text or pa.types.is_boolean(kind)
+    return bool(text or pa.types.is_boolean(kind))
 
 
 def _numbers(column: Any, where: str, start: int, *, missing: bool = False) -> NDArray[Any]:
     """Read a column (n,), or lists of numbers (n, k)."""
+    if isinstance(column, pa.ExtensionArray) and "period" in column.type.extension_name:
+        raise InputError(f"{where}: found values of type {column.type.extension_name}, expected numbers; {HINT}")
     column = _plain(column)
     kind = column.type
     listed = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)

@@ -12,16 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae.data.checks import Part, check_distinct
-from aae.data.formats import SPLITS, Format, Options, Parts, ends_with, list_some, visible
+from aae.data.formats import LIKELY, SPLITS, Format, Options, Parts, ends_with, list_some, visible
 from aae.data.labels import Names, is_unlabelled, names_of, read_texts
 from aae.data.reading import readable_name, require_memory
 from aae.errors import InputError, note, unknown
 
 DEFAULT_LABEL = "label"
-LIKELY = {  # columns of numbers that are often something else, in small letters
-    "label_column": frozenset({"label", "labels", "class", "classes", "target", "targets"}),
-    "id_column": frozenset({"id", "ids", "index", "row_id", "rowid"}),
-}
 OPTIONS = frozenset({"label_column", "id_column", "ignore_columns"})
 _WORD = re.compile("[a-z]+")  # the first one of train-00000-of-00002.parquet
 HINT = "data.label_column names a column of labels, data.ignore_columns leaves columns out"
@@ -62,6 +58,8 @@ class TableFile:
         The columns whose values are no numbers, by name, None for a missing one; in `rows` there is NaN in their place.
     kinds : dict of str to str
         What the format knows of its columns.
+    named : bool, optional
+        Whether the file has a line of names, where that is a question.
     """
 
     rows: NDArray[Any]
@@ -71,6 +69,7 @@ class TableFile:
     id_column: str
     texts: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=dict)
+    named: bool | None = None
 
 
 def assign(path: Path | str, names: Sequence[str], options: Options, row_names: Sequence[int] = ()) -> Roles:
@@ -110,7 +109,7 @@ def assign(path: Path | str, names: Sequence[str], options: Options, row_names: 
     label, ids = find(options.label_column), find(options.id_column)
     if label is None and options.label_column is None and DEFAULT_LABEL not in options.columns:
         label = places.get(DEFAULT_LABEL)
-        label = None if label in (ids, *row_names) else label
+        label = None if label in (ids, *row_names) or DEFAULT_LABEL in options.ignore_columns else label
     if label is not None and label == ids:
         raise InputError(
             f"{path}: found column {names[label]!r} named for both labels and identifiers, expected two columns"
@@ -131,8 +130,9 @@ def assign(path: Path | str, names: Sequence[str], options: Options, row_names: 
         return Roles(tuple(place for place in range(len(names)) if place not in left_out), label, ids)
     wanted = {*options.columns, *_lists(options.columns)}
     more = [name for place, name in enumerate(names) if name not in wanted and place not in left_out]
-    if more and not options.whole and set(options.columns) <= set(names):
-        note(f"{path}: not read, being no columns of the first file: {list_some(map(repr, more))}")
+    if more and set(options.columns) <= set(names):
+        known = "the training data" if options.whole else "the first file"
+        note(f"{path}: not read, being no columns of {known}: {list_some(map(repr, more))}")
     if label is not None and names[label] in wanted:
         label = None
     return Roles(tuple(place for place, name in enumerate(names) if name in wanted), label, ids)
@@ -205,7 +205,7 @@ def table_format(
             return Parts(read_part(path, [path], options))
         splits = _by_split(path, _parts(path, is_file))
         train = read_part(path, splits["train"], options)
-        known = replace(options, columns=train.columns)
+        known = replace(options, columns=train.columns, named=train.named)
         held = {split: read_part(path, files, known) for split, files in splits.items() if split != "train"}
         kind = np.result_type(train.rows, *(part.rows for part in held.values()))
         train, *others = (replace(part, rows=part.rows.astype(kind, copy=False)) for part in (train, *held.values()))
@@ -218,7 +218,8 @@ def table_format(
             _note_likely(path, first, options)
         columns = options.columns or first.columns
         tables = [in_order(files[0], first, columns)]
-        known = replace(options, columns=columns)  # which the other files have to have
+        # Which the other files have to have.
+        known = replace(options, columns=columns, named=first.named if options.named is None else options.named)
         for file in files[1:]:
             table = in_order(file, read_file(file, known), columns)
             _check_like(file, table, first, files[0])
@@ -248,9 +249,10 @@ def _note_likely(path: Path, table: TableFile, options: Options) -> None:
         there = table.labels if option == "label_column" else table.ids
         names = [name for name in table.columns if name.casefold() in likely]
         if names and there is None and getattr(options, option) is None:
+            quoted = f"'{names[0]}'" if " " in names[0] else names[0]
             what = "labels" if option == "label_column" else "identifiers"
             note(
-                f"{path}: column {names[0]!r} is read as numbers to learn from; data.{option}={names[0]} reads it as {what}"
+                f"{path}: column {names[0]!r} is read as numbers to learn from; data.{option}={quoted} reads it as {what}"
             )
 
 
@@ -308,10 +310,18 @@ def _join(path: Path, files: Sequence[Path], tables: Sequence[TableFile], option
     parts = [table.labels for table in tables if table.labels is not None]
     labels = finish_labels(parts, options.unlabelled, str(path), training=not options.whole) if parts else None
     if not path.is_dir():
-        further: dict[str, Any] = {"texts": first.texts, "kinds": first.kinds, "missing": options.missing}
+        further: dict[str, Any] = {
+            "texts": first.texts,
+            "kinds": first.kinds,
+            "missing": options.missing,
+            "named": first.named,
+        }
         return Part(str(path), first.rows, labels, first.columns, first.ids, first.id_column, **further)
     require_memory(sum(table.rows.nbytes for table in tables), str(path))
     rows = np.concatenate([table.rows for table in tables])
+    if options.missing:
+        tables = _without_values(tables)
+        first = tables[0]
     for file, table in zip(files, tables, strict=True):
         if table.texts.keys() != first.texts.keys():
             name = min(table.texts.keys() ^ first.texts.keys())
@@ -322,6 +332,7 @@ def _join(path: Path, files: Sequence[Path], tables: Sequence[TableFile], option
         "texts": {name: np.concatenate([table.texts[name] for table in tables]) for name in first.texts},
         "kinds": first.kinds,
         "missing": options.missing,
+        "named": first.named,
     }
     found = [as_ids(table.ids) for table in tables if table.ids is not None]
     if found:
@@ -330,6 +341,21 @@ def _join(path: Path, files: Sequence[Path], tables: Sequence[TableFile], option
     # Its file, and its place in it from 0.
     ids = [f"{name}:{row}" for name, table in zip(names, tables, strict=True) for row in range(len(table.rows))]
     return Part(str(path), rows, labels, first.columns, np.array(ids, np.str_), "row", **further)
+
+
+def _without_values(tables: Sequence[TableFile]) -> list[TableFile]:
+    """Make text of the columns of files in which all values are missing, where another file has text there."""
+    texts = {name for table in tables for name in table.texts}
+    found = []
+    for table in tables:
+        empty = [
+            name
+            for name in texts - table.texts.keys()
+            if name in table.columns and np.isnan(table.rows[:, table.columns.index(name)]).all()
+        ]
+        nothing = {name: np.full(len(table.rows), None, dtype=object) for name in empty}
+        found.append(replace(table, texts={**table.texts, **nothing}))
+    return found
 
 
 def as_ids(values: NDArray[Any]) -> NDArray[Any]:

@@ -168,6 +168,7 @@ def prepare(
         "shape": list(dataset.shape),
         "class_names": list(dataset.class_names),
         "columns": list(dataset.columns),
+        "named": dataset.named,
         "rows": "uint8" if are_images(dataset.train.rows) else "float64" if scaling.needs_float64 else "float32",
         "scaling": scaling.record(),
         **({} if table is None else {"table": table.record()}),

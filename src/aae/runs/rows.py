@@ -17,7 +17,7 @@ from aae.data.anndata import as_part, is_anndata
 from aae.data.checks import are_images, check_finite, colours_last
 from aae.data.columns import CodedRows, Columns, frame_like
 from aae.data.formats import Options
-from aae.data.frames import as_rows, is_frame, known_form
+from aae.data.frames import as_rows, is_frame, known_form, with_lists
 from aae.data.labels import check_labels, is_unlabelled, number_classes
 from aae.data.loading import encode_part
 from aae.data.reading import as_text
@@ -127,6 +127,7 @@ class StoredRows:
                 colour=len(self.shape) == 3,
                 class_names=self.class_names or None,
                 columns=tuple(self.metadata.get("columns", ())),
+                named=self.metadata.get("named"),
                 labels=labels,
                 table=self.table,
                 missing=data.missing,
@@ -243,7 +244,10 @@ class StoredRows:
             return encode_part(as_part(rows, options, "rows"), table, missing=missing).rows
         if hasattr(rows, "toarray"):
             rows = rows.toarray()
+        if is_frame(rows):
+            rows = with_lists(rows, table.names)
         names, values = values_of(rows, "rows")
+        names = [name.strip() for name in names]
         named = bool(self.metadata.get("columns")) and is_frame(rows)
         if not named and len(names) != len(table):
             raise InputError(f"rows have {len(names)} columns; the run expects {len(table)}")
