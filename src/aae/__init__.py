@@ -61,7 +61,10 @@ _HOMES = {
     "sweep": "aae.sweeps.queue",
     "train": "aae.runs.train",
 }
-_MODULES = ("callbacks", "data", "estimators", "evaluation", "losses", "posteriors", "priors", "recipes", "sweeps")
+_MODULES = (
+    *("callbacks", "data", "errors", "estimators", "evaluation", "figures", "losses", "networks", "noise"),
+    *("posteriors", "priors", "recipes", "scaling", "sweeps"),
+)
 
 __all__ = [
     "AAE",

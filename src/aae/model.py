@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -98,7 +98,8 @@ class AdversarialAutoencoder(Model):
     Raises
     ------
     InputError
-        If there is no latent, or `cluster_heads` do not fit the latents.
+        If there is no latent, ``label`` has no `Softmax` posterior, `output` is none of these, or `cluster_heads` do not fit the
+        latents.
     """
 
     description = "autoencoder"
@@ -121,6 +122,11 @@ class AdversarialAutoencoder(Model):
         super().__init__()
         if not latents:
             raise InputError("latents is empty; expected at least one latent")
+        if output not in get_args(Output):
+            raise InputError(f"output is {output!r}; expected one of: {', '.join(get_args(Output))}")
+        if "label" in latents and not isinstance(latents["label"].posterior, Softmax):
+            found = type(latents["label"].posterior).__name__
+            raise InputError(f"the latent 'label' has the posterior {found}; expected Softmax, or another name for it")
         if cluster_heads is not None:
             expected = tuple(latents[name].width for name in ("label", "style") if name in latents)
             if tuple(cluster_heads.weight.shape) != expected or len(latents) != 2:

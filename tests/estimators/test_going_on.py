@@ -82,6 +82,8 @@ REFUSED = [
     ("AAEClusterer", {"n_clusters": 5}),
     ("AAEEmbedding", {"n_components": 3}),
     ("AAEEmbedding", {"n_clusters": 3}),
+    ("AAEEmbedding", {"head_distance": 20.0}),
+    ("AAEClusterer", {"init": "random"}),
 ]
 
 
@@ -97,6 +99,18 @@ def test_what_a_model_is_made_of_cannot_change(name, change):
         model.fit(ROWS)
     assert all(torch.equal(before[key], value) for key, value in model.model_.state_dict().items())
     model.set_params(warm_start=False).fit(ROWS)
+
+
+def test_a_scaling_of_ones_own_cannot_change_and_chunks_hold_no_rows_out():
+    scalings = [aae.AAE(2, **SMALL).fit(rows).scaler_ for rows in (ROWS, ROWS * 10 + 5)]
+    model = aae.AAE(2, **{**SMALL, "scaling": scalings[0]}, warm_start=True).fit(ROWS).fit(ROWS)
+    with pytest.raises(InputError, match=r"^scaling is another one than the model that training goes on with has"):
+        model.set_params(scaling=scalings[1]).fit(ROWS)
+    for options in ({"early_stopping": True}, {"validation_fraction": 0.2}):
+        with pytest.raises(InputError, match=rf"^{min(options)} is .*; partial_fit measures no rows, and expects none"):
+            aae.AAE(2, **SMALL, **options).partial_fit(ROWS)
+    model = aae.AAE(2, **SMALL, early_stopping=True).fit(ROWS)
+    assert not hasattr(model.set_params(early_stopping=False).fit(ROWS), "best_epoch_")
 
 
 def test_the_same_in_other_words_is_no_change():

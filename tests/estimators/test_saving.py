@@ -172,6 +172,14 @@ def test_parameters_that_fit_takes_are_saved(given, tmp_path):
         assert sorted(getattr(loaded, name), key=repr) == sorted(value, key=repr)
 
 
+@pytest.mark.parametrize("change", [{"latent_dim": 5}, {"posterior": "bogus"}])
+def test_a_saved_model_keeps_what_it_is_made_of(change, tmp_path):
+    AAE(2, epochs=1, random_state=0).fit(np.eye(6)).save(tmp_path / "a")
+    with pytest.raises(InputError, match=f"{min(change)} is .*; the saved model has .*, expected the same"):
+        AAE.load(tmp_path / "a", **change)
+    assert AAE.load(tmp_path / "a", latent_dim=2, verbose=1).verbose == 1
+
+
 @pytest.mark.parametrize("names", [pd.date_range("2020-01-01", periods=3), pd.period_range("2020", periods=3)])
 def test_names_of_columns_that_take_code_are_one_line(names, tmp_path):
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 3)), columns=names)

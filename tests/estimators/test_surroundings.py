@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import sklearn
 import torch
 from joblib import Parallel, delayed
 from sklearn.datasets import load_iris
@@ -42,7 +43,7 @@ def expected():
 
 
 @pytest.mark.parametrize("name", MAKERS)
-@pytest.mark.parametrize("kind", ["no_grad", "inference_mode", "set_grad_enabled", "float64", "errstate"])
+@pytest.mark.parametrize("kind", ["no_grad", "inference_mode", "set_grad_enabled", "float64", "errstate", "pandas"])
 def test_the_state_of_the_interpreter_changes_no_bit(name, kind, expected):
     if kind == "float64":
         torch.set_default_dtype(torch.float64)
@@ -52,6 +53,7 @@ def test_the_state_of_the_interpreter_changes_no_bit(name, kind, expected):
         "set_grad_enabled": lambda: torch.set_grad_enabled(False),
         "float64": torch.enable_grad,
         "errstate": lambda: np.errstate(all="raise"),
+        "pandas": lambda: sklearn.config_context(transform_output="pandas"),
     }
     try:
         with surroundings[kind]():

@@ -463,3 +463,34 @@ def test_settings_of_labels_that_no_loss_sees_are_told(tmp_path, capsys):
         assert f"note: {key.replace('__', '.')} is not used: no loss of this model sees labels" in told
     aae.train("classify", (rows, classes), run=tmp_path / "all", epochs=1, **settings, **SMALL)
     assert "is not used" not in capsys.readouterr().err
+
+
+def test_places_and_styles_are_decoded_as_by_estimators(run, iris, tmp_path):
+    styles, codes = run.transform(iris[0]), run.encode(iris[0])
+    codes["label"] = np.eye(3, dtype=np.float32)[np.full(len(styles), 1)]
+    for labels in ("versicolor", 1, 1.0, np.full((len(styles)), "versicolor")):
+        np.testing.assert_array_equal(run.decode(styles, labels), run.decode(codes))
+    with pytest.raises(InputError, match="codes are of style; the run expects label, style"):
+        run.decode(styles)
+    places = aae.train("map", iris[0], run=tmp_path / "map", epochs=1, **SMALL)
+    np.testing.assert_allclose(
+        places.decode(places.transform(iris[0])), places.reconstruct(iris[0]), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_gaps_are_filled_as_by_estimators(run, iris, tmp_path):
+    frame = iris[0].assign(kind=np.array(["u", "v"])[np.arange(150) % 2])
+    frame.loc[::5, "a"], frame.loc[1::5, "kind"] = np.nan, None
+    with pytest.warns(InputWarning, match="read as categories: 'kind'"):
+        made = aae.train("generate", frame, run=tmp_path / "gaps", epochs=60, data__missing="mask")
+    filled = made.impute(frame)
+    assert list(filled.columns) == list(frame.columns)
+    assert not filled.isna().any().any()
+    pd.testing.assert_frame_equal(filled.where(frame.notna()), frame.where(frame.notna()), check_dtype=False)
+    assert np.abs(filled.a[::5] - iris[0].a[::5]).mean() < np.abs(iris[0].a.median() - iris[0].a[::5]).mean()
+    with pytest.raises(
+        InputError, match=r"was trained with data\.missing=error; expected data\.missing=mask to impute"
+    ):
+        run.impute(iris[0])
+    with pytest.raises(InputError, match=r"^rounds is 0; expected 1 or more"):
+        made.impute(frame, rounds=0)

@@ -11,7 +11,7 @@ from sklearn.datasets import load_iris
 
 import aae
 from aae.callbacks import Callback, Checkpoint, MLflow, TensorBoardImages, WandB
-from aae.errors import CallbackError, InputError
+from aae.errors import CallbackError, InputError, InputWarning
 from aae.estimators.validation import Validation, measure
 from aae.training.settings import TrainingSettings
 from aae.training.stopping import BestEpoch
@@ -75,6 +75,49 @@ def test_what_is_no_callback_is_refused(callbacks):
         ValueError, match=r"^(callbacks has .*; expected functions, or objects with one of|The 'callbacks')"
     ):
         semi(callbacks=callbacks).fit(ROWS, SPECIES)
+
+
+@pytest.mark.parametrize("value", [None, "x"])
+def test_a_metric_that_is_no_number_is_named(value, tmp_path):
+    adds = lambda training: training.metrics.update(auc=value)  # noqa: E731
+    with pytest.raises(CallbackError, match=rf"metrics\['auc'\] is {value!r}; expected a number"):
+        semi(callbacks=[adds]).fit(ROWS, SPECIES)
+    with pytest.raises(CallbackError, match="auc"):
+        aae.train(recipe(), run=tmp_path / "run", callbacks=[adds])
+    assert list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_a_metric_that_is_not_finite_is_left_out_and_said(tmp_path):
+    values = {1: 0.5, 2: float("nan"), 3: torch.tensor(0.25)}
+
+    def adds(training):
+        training.metrics["auc"] = values[training.epoch]
+
+    with pytest.warns(InputWarning, match=r"callback adds: metrics\['auc'\] is nan in epoch 2, and is not recorded"):
+        model = semi(callbacks=[adds], epochs=3).fit(ROWS, SPECIES)
+    with pytest.warns(InputWarning, match="is not recorded"):
+        made = aae.train(recipe("training.epochs=3"), run=tmp_path / "run", callbacks=[adds])
+    for history in (model.history_, made.history):
+        assert [epoch.get("auc") for epoch in history] == [0.5, None, 0.25]
+
+
+def test_the_epochs_of_a_training_that_goes_on():
+    seen = []
+    watch = lambda training: seen.append((training.epoch, training.epochs, training.settings["epochs"]))  # noqa: E731
+    semi(epochs=2, warm_start=True, callbacks=[watch]).fit(ROWS, SPECIES).fit(ROWS, SPECIES)
+    assert seen == [(1, 2, 2), (2, 2, 2), (3, 4, 4), (4, 4, 4)]
+
+
+def test_validation_rows_count_by_their_weights():
+    rows, labels = np.concatenate([ROWS[:100]] * 2), np.concatenate([SPECIES[:100], 1 - SPECIES[:100]])
+    weights = np.repeat([1.9, 0.1], 100)
+    model = semi(epochs=30, validation_fraction=0.5).fit(rows, labels, sample_weight=weights)
+    assert model.history_[-1]["validation_error_percent"] == pytest.approx(5, abs=3)  # 50 if they all counted the same
+    same = [
+        aae.AAE(2, validation_fraction=0.5, epochs=1, **TINY).fit(ROWS, sample_weight=w) for w in (None, np.ones(150))
+    ]
+    for name, found in same[0].history_[-1].items():
+        assert found == pytest.approx(same[1].history_[-1][name], rel=1e-5), name
 
 
 def test_fit_calls_back():

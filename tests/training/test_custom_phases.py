@@ -312,3 +312,32 @@ def test_an_optimizer_of_a_phase_that_is_not_there_is_an_error(place, capsys):
     ]
     assert command(["train", "figure2a-digits", *words, "--run", "run", "--device", "cpu"]) == 2
     assert "unknown phase in training 'gradient_penalty'" in capsys.readouterr().err
+
+
+def own_phase(model, loss=None, **options):
+    usual = lambda batch: model.reconstruction_loss(model.encode(batch.rows), batch.rows)  # noqa: E731
+    return aae.Phase("own", list(model.parameters()), loss or usual, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"start": 1, "stop": 2}, "no phase runs in epoch 1"),
+        ({"updates": 0}, "phase own: updates is 0; expected 1 or more"),
+    ],
+)
+def test_phases_that_never_run_are_named(options, message):
+    model = own_model()
+    with pytest.raises(InputError, match=message):
+        aae.fit(model, ROWS, phases=[own_phase(model, **options)], epochs=3, device="cpu")
+
+
+def test_a_phase_logs_the_same_in_every_step():
+    model, names = own_model(), iter(["odd", "even"] * 9)
+
+    def loss(batch):
+        batch.metrics[next(names)] = torch.tensor(1.0)
+        return model.reconstruction_loss(model.encode(batch.rows), batch.rows)
+
+    with pytest.raises(InputError, match="the phases log own_loss, even in step 2, and before own_loss, odd; expected"):
+        aae.fit(model, ROWS, phases=[own_phase(model, loss)], epochs=1, batch_size=50, device="cpu")

@@ -118,12 +118,26 @@ def test_unlabelled_rows_of_fit_never_reach_the_classifier():
         (np.zeros((3, 6)), {"epochs": 0}, "epochs"),
         (np.zeros((3, 6)), {"epoch": 1}, "epoch"),
         (np.zeros((3, 6)), {"device": "tpu"}, "unknown device 'tpu'"),
+        (np.zeros((3, 6)), {"phases": []}, "^phases is empty; expected a list of Phase"),
+        (np.zeros((3, 6)), {"phases": [1]}, "^phases is int; expected a list of Phase"),
         (np.zeros((3, 6)), {"validate_every": 3}, "^validate_every is 3; fit does nothing of the kind"),
     ],
 )
 def test_bad_input_to_fit_is_one_clear_error(rows, options, message):
     with pytest.raises(InputError, match=message):
         aae.fit(own_model(), rows, **options)
+
+
+def test_a_model_that_is_none_and_options_that_are_none_are_named():
+    with pytest.raises(InputError, match=r"^model is a Linear; expected an AdversarialAutoencoder"):
+        aae.fit(torch.nn.Linear(6, 6), np.zeros((3, 6)))
+    with pytest.raises(InputError, match=r"^reduction is 'median'; expected one of: sum, mean"):
+        aae.adversarial_phases(own_model(), "median")
+    parts = own_model()
+    with pytest.raises(InputError, match=r"^output is 'tanh'; expected one of: linear, sigmoid"):
+        aae.AdversarialAutoencoder(parts.encoder, dict(parts.latents), parts.decoder, output="tanh")
+    with pytest.raises(InputError, match="the latent 'label' has the posterior Deterministic; expected Softmax"):
+        aae.AdversarialAutoencoder(parts.encoder, {"label": parts.latent("style")}, parts.decoder)
 
 
 @pytest.mark.parametrize(

@@ -108,14 +108,18 @@ class AdversarialEstimator(CheckedInput, PlottedModel, SavedModel):
         What is learnt does not depend on the order of the rows. Sets `model_`, `scaler_`, `history_` and `n_iter_`. A call from
         `partial_fit` makes one pass over the rows.
         """
+        if partial and (self.early_stopping or self.validation_fraction is not None):
+            option = "early_stopping" if self.early_stopping else "validation_fraction"
+            raise InputError(f"{option} is {getattr(self, option)!r}; partial_fit measures no rows, and expects none")
         seed = self._seed if incremental else draw_seed(self.random_state)
         callbacks = check_callbacks(self.callbacks)
         index = row_order(X, labels)
         if not partial and validation is None and (self.early_stopping or self.validation_fraction is not None):
             fraction = 0.1 if self.validation_fraction is None else float(self.validation_fraction)
             index, held = hold_out(index, labels if self._scores_labels else None, fraction, seed)
-            known = None if self._observed is None else self._observed[held]
-            validation = Validation(take(X, held), None if labels is None else labels[held], known)
+            own, known = None if labels is None else labels[held], self._observed
+            observed_there = None if known is None else known[held]
+            validation = Validation(take(X, held), own, observed_there, None if weights is None else weights[held])
         index, drawn = repeat(index, weights)
         scaler = self.scaler_ if incremental else self._make_scaler(take(X, index))
         history = list(self.history_) if incremental else []
@@ -162,6 +166,8 @@ class AdversarialEstimator(CheckedInput, PlottedModel, SavedModel):
                 history.append({"epoch": trainer.epoch, **losses})
             tensors, metadata = trainer.state()
             result = trainer.result()
+            if hasattr(self, "best_epoch_"):  # of a training before
+                del self.best_epoch_
             if trainer.best.epoch:
                 self.best_epoch_ = trainer.best.epoch
                 averages = {f"ema.{name}" for name in result} & tensors.keys()
@@ -221,7 +227,7 @@ class AdversarialEstimator(CheckedInput, PlottedModel, SavedModel):
         first, last = trainer.epoch, trainer.epoch + epochs
         title = type(self).__name__
         progress = Progress(title, last, trainer.steps_per_epoch, trainer.epoch) if self.verbose else None
-        watched = Training(title, trainer)
+        watched = Training(title, trainer, epochs=last)
         self._failure = call("on_train_begin", callbacks, watched)
         with progress or nullcontext():
             while trainer.epoch < last and self._failure is None:

@@ -11,9 +11,11 @@ from torch import nn
 
 from aae.device import usual_state
 from aae.errors import CallbackError, InputError
+from aae.scaling import Scaling
 from aae.training.signals import interrupts
 
 Fit = TypeVar("Fit", bound=Callable[..., Any])
+LONG = 200  # characters
 
 # What a fitted model is made of: training that goes on cannot change it.
 ARCHITECTURE = (
@@ -31,6 +33,8 @@ ARCHITECTURE = (
         "missing",
         "columns",
         "handle_unknown",
+        "head_distance",
+        "init",
     ),
 )
 
@@ -77,14 +81,16 @@ def refuse_changes(before: Mapping[str, Any], parameters: Mapping[str, Any]) -> 
     """
     for name, value in architecture(parameters).items():
         if name in before and value is not before[name] and value != before[name]:
-            raise InputError(
-                f"{name} is {value!r}, and the model that training goes on with has {before[name]!r}; expected the same, or "
-                "a new fit with warm_start=False"
-            )
+            found = f"is {value!r}, and the model that training goes on with has {before[name]!r}"
+            if len(found) > LONG:
+                found = "is another one than the model that training goes on with has"
+            raise InputError(f"{name} {found}; expected the same, or a new fit with warm_start=False")
 
 
 def _plain(value: Any) -> Any:
-    """Bring lists, tuples and arrays of numbers, and modules, to one form that can be compared."""
+    """Bring lists, tuples and arrays of numbers, modules and scalings to one form that can be compared."""
+    if isinstance(value, Scaling):
+        return value.record()
     if isinstance(value, nn.Module):
         return repr(value)
     return (

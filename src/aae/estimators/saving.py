@@ -168,6 +168,9 @@ def _load(cls: type[Any], folder: Path, parameters: dict[str, Any]) -> Any:
         own = {name: _unpack(value, tensors) for name, value in record["parameters"].items()}
         estimator = cls(**{**own, **parameters})
         estimator._made_with = architecture({**parameters, **own})
+        for name, kept in architecture(own).items():
+            if name in parameters and architecture(parameters)[name] != kept:
+                raise InputError(f"{name} is {parameters[name]!r}; the saved model has {kept!r}, expected the same")
         for name, value in record["attributes"].items():
             if callable(getattr(cls, name, None)):
                 raise ValueError(f"{name} is no attribute")

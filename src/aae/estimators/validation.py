@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.estimators.rows import BATCH, Labels, Places
+from aae.estimators.weights import Weights
+from aae.latents import Codes
 from aae.model import AdversarialAutoencoder
 from aae.noise import ORDER, Noise
 
@@ -28,11 +32,14 @@ class Validation:
         Class numbers.
     observed : array of bool, (n, columns), or None
         Without covariates.
+    weights : array, (n,), or None
+        How much each row counts.
     """
 
     rows: Any
     labels: Labels | None = None
     observed: NDArray[np.bool_] | None = None
+    weights: Weights | None = None
 
 
 def hold_out(order: Places, labels: Labels | None, fraction: float, seed: int) -> tuple[Places, Places]:
@@ -79,19 +86,40 @@ def measure(model: AdversarialAutoencoder, held: Validation, *, scores_labels: b
     model.eval()
     rows, labels = held.rows, held.labels
     device = next(model.parameters()).device
-    squared, wrong, known = 0.0, 0, 0
+    weights = torch.ones(len(rows), dtype=torch.float64) if held.weights is None else torch.from_numpy(held.weights)
+    weights = weights.to(device)
+    squared = wrong = known = 0.0
     for start in range(0, len(rows), BATCH):
-        part = rows[start : start + BATCH].to(device)
+        part, own = rows[start : start + BATCH].to(device), weights[start : start + BATCH]
         of_part = None if labels is None else torch.from_numpy(labels[start : start + BATCH]).to(device)
         known_values = None
         if held.observed is not None:
             known_values = torch.from_numpy(held.observed[start : start + BATCH]).to(device)
         seen = of_part if model.decoder_classes is not None else None
-        loss = model.reconstruction_loss(model.encode(part), part, "sum", seen, None, known_values)
-        squared += len(part) * loss.double().item()
+        codes = model.encode(part)
+        if held.weights is None:
+            mean = model.reconstruction_loss(codes, part, "sum", seen, None, known_values)
+            squared += len(part) * mean.double().item()
+        else:
+            squared += float((own * _row_losses(model, codes, part, seen, known_values)).sum())
         if scores_labels and of_part is not None:
             labelled = of_part >= 0
-            wrong += int((model.label_logits(part).argmax(1) != of_part)[labelled].sum())
-            known += int(labelled.sum())
-    metrics = {"validation_reconstruction": squared / len(rows)}
+            wrong += float(own[labelled & (model.label_logits(part).argmax(1) != of_part)].sum())
+            known += float(own[labelled].sum())
+    metrics = {"validation_reconstruction": squared / float(weights.sum())}
     return metrics | ({"validation_error_percent": 100 * wrong / known} if known else {})
+
+
+def _row_losses(
+    model: AdversarialAutoencoder, codes: Codes, rows: Tensor, labels: Tensor | None, observed: Tensor | None
+) -> Tensor:
+    """Compute the reconstruction loss of each row, (batch,)."""
+    beside = {name: tensor for name, tensor in (("labels", labels), ("observed", observed)) if tensor is not None}
+
+    def one(code: Codes, row: Tensor, beside: Mapping[str, Tensor]) -> Tensor:
+        alone = {name: tensor[None] for name, tensor in code.items()}
+        label, known = (beside[name][None] if name in beside else None for name in ("labels", "observed"))
+        return model.reconstruction_loss(alone, row[None], "sum", label, None, known)
+
+    losses: Tensor = torch.vmap(one)(codes, rows, beside)
+    return losses

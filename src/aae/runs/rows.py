@@ -307,8 +307,9 @@ class StoredRows:
         return np.asarray(values, self.metadata["rows"])
 
     def _label_numbers(self, labels: Any, n: int) -> NDArray[np.int64]:
-        """Number labels (n,): names of classes, or where these are no numbers, their numbers; -1 where there is none."""
+        """Number labels (n,), or one for all: names, or numbers where these are none; -1 where there is no label."""
         given = np.asarray(labels.detach().cpu() if isinstance(labels, Tensor) else labels)
+        given = np.full(n, given) if given.ndim == 0 else given[:, 0] if given.shape == (n, 1) else given
         or_numbers = "" if self._classes_are_numbers else ", or their numbers"
         expected = f"{', '.join(self.class_names) or 'none'}{or_numbers}, -1 where there is none"
         if given.shape != (n,):
@@ -361,6 +362,8 @@ class StoredRows:
 
     def _wanted_number(self, label: Any) -> int:
         """Number a class: by its name, or by its number where classes have names that are no numbers."""
+        if isinstance(label, float) and label.is_integer():
+            label = int(label)
         names = self.label_names if self.model.encodes and self.model.classifies else self.class_names
         if isinstance(label, str) or str(label) in names:
             return self.label_index(str(label))

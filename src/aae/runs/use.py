@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aae.arrays import ArrayLike, between, finite_rows
-from aae.data.frames import as_rows, one_row
+from aae.data.columns import CodedRows
+from aae.data.frames import as_rows, known_form, one_row
+from aae.data.values import fill_gaps
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.model import AdversarialAutoencoder, Model
@@ -111,15 +113,54 @@ class TrainedModel(StoredRows):
         logits = np.concatenate([model.label_logits(batch).cpu().numpy() for batch in self._batches(rows)])
         return finite_rows(logits, "q(y|x)")
 
-    @usual_state()
-    @torch.no_grad()
     def reconstruct(self, rows: ArrayLike, labels: Any = None, *, covariates: Any = None) -> Any:
         """Encode and decode rows (n, *shape); `labels` (n,), as for `decode`, where it sees them. Same type and shape as stored.
 
         Rows of a table by kind become a data frame with its values. They are decoded at their own covariates, or at `covariates`
         (as for `decode`).
         """
-        like, rows = rows, self._rows(rows)
+        return self._returned(self._reconstructed(self._rows(rows), labels, covariates), rows)
+
+    def impute(self, rows: ArrayLike, labels: Any = None, *, rounds: int = 5, covariates: Any = None) -> Any:
+        """Put the decoder's values in the place of missing ones.
+
+        Rows are reconstructed with medians in the gaps, then again with what came out of that, and so on (Rezende et al. 2014).
+
+        Parameters
+        ----------
+        rows : array-like or data frame, (n, columns)
+            Rows of a run that was trained with ``data.missing=mask``.
+        labels, covariates
+            As for `reconstruct`.
+        rounds : int, default=5
+            Reconstructions, 1 or larger.
+
+        Returns
+        -------
+        array or data frame, (n, columns)
+            Rows without gaps; known values are as they were.
+
+        Raises
+        ------
+        InputError
+            If the run takes no missing values, `rounds` is less than 1, or labels that its decoder sees are missing.
+        """
+        if self.recipe.data.missing != "mask":
+            raise InputError(
+                f"{self.folder.path}: was trained with data.missing=error; expected data.missing=mask to impute"
+            )
+        if rounds < 1:
+            raise InputError(f"rounds is {rounds}; expected 1 or more")
+        like, known = rows, self._rows(rows)
+        gaps, filled = np.isnan(known), known
+        for _ in range(rounds):
+            filled = np.where(gaps, self._reconstructed(filled, labels, covariates), known).view(CodedRows)
+        return fill_gaps(known_form(like), self._returned(np.asarray(filled), like))
+
+    @usual_state()
+    @torch.no_grad()
+    def _reconstructed(self, rows: NDArray[Any], labels: Any, covariates: Any) -> NDArray[Any]:
+        """Encode and decode checked rows, as numbers."""
         model, wanted = self.autoencoder, self._labels(labels, len(rows))
         outer = None if covariates is None else self._covariates(covariates, len(rows))
         parts = []
@@ -128,7 +169,7 @@ class TrainedModel(StoredRows):
             if outer is not None:
                 batch = torch.cat([model.split(batch)[0], outer[some]], dim=1)
             parts.append(model.reconstruct(batch, None if wanted is None else wanted[some]))
-        return self._returned(self._stored(torch.cat(parts)), like)
+        return self._stored(torch.cat(parts))
 
     def decode(
         self,
@@ -142,9 +183,11 @@ class TrainedModel(StoredRows):
         Parameters
         ----------
         codes : dict of str to array, (n, dim), or array
-            As `encode` returns them; or the style codes (n, dim), as `transform` returns them, of a model that has no others.
-        labels : array-like, (n,), optional
-            Where the decoder sees them: names of classes, or where these are no whole numbers, numbers of classes from 0.
+            As `encode` returns them; or those of `transform` (n, dim): places on a map, or style codes, with labels beside them
+            where the model infers these.
+        labels : label or array-like of them, (n,), optional
+            Names of classes, or where these are no whole numbers, numbers of classes from 0; where the decoder sees them, or
+            beside style codes.
         covariates : mapping, data frame or array-like, optional
             Where the decoder sees some: those of each row, or one of each for all rows, such as ``{"batch": "a"}``.
 
@@ -170,7 +213,7 @@ class TrainedModel(StoredRows):
     ) -> NDArray[Any]:
         """Decode as `decode`, but to numbers (n, *shape) as they are stored: categories by their places. Raises as `decode`."""
         model = self.autoencoder
-        given = codes if isinstance(codes, Mapping) else {"style": codes}
+        given, labels = (codes, labels) if isinstance(codes, Mapping) else self._by_latent(codes, labels)
         if given.keys() != set(model.latents):
             found = ", ".join(map(str, given)) or "nothing"
             raise InputError(f"codes are of {found}; the run expects {', '.join(model.latents)}")
@@ -188,6 +231,17 @@ class TrainedModel(StoredRows):
             beside = (None if one is None else one[some] for one in (wanted, outer))
             parts.append(model.decode(part, *beside))
         return self._stored(torch.cat(parts))
+
+    def _by_latent(self, codes: ArrayLike, labels: Any) -> tuple[dict[str, Any], Any]:
+        """Return codes (n, dim) by latent, and the labels that the decoder sees beside them."""
+        model = self.autoencoder
+        n = len(np.atleast_1d(np.asarray(codes)))
+        if model.classifies and (labels is not None or model.cluster_heads is not None):
+            one_hot = np.zeros((n, model.latent("label").prior.dim), np.float32)
+            if labels is not None:
+                one_hot[np.arange(n), self._wanted(labels, n)] = 1
+            return {"label": one_hot, "style": codes}, None  # without a label a place is its own head
+        return {"style": codes}, labels
 
     def interpolate(
         self, first: ArrayLike, last: ArrayLike, steps: int = 8, label: Any = None, *, covariates: Any = None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from aae.errors import CallbackError, InputError, reason
+from aae.errors import CallbackError, InputError, note, reason
 from aae.files import expand, write_tensors
 from aae.training.trainer import Trainer
 
@@ -20,6 +21,8 @@ class Training:
     ----------
     title : str
         What is trained: the name of the recipe or the class of the estimator.
+    epochs : int
+        Epochs there will be, if nothing stops the training before.
     settings : dict
         Of the training: `epochs`, `batch_size`, `seed` and so on.
     metrics : dict of str to float
@@ -28,9 +31,11 @@ class Training:
         The run folder, where there is one.
     """
 
-    def __init__(self, title: str, trainer: Trainer, folder: Path | None = None) -> None:
+    def __init__(self, title: str, trainer: Trainer, folder: Path | None = None, *, epochs: int | None = None) -> None:
         self.title, self.folder = title, folder
+        self.epochs = trainer.settings.epochs if epochs is None else epochs
         self.settings: dict[str, Any] = trainer.settings.model_dump(mode="json", exclude_none=True)
+        self.settings["epochs"] = self.epochs
         self.metrics: dict[str, float] = {}
         self.stopped = False
         self._trainer = trainer
@@ -39,11 +44,6 @@ class Training:
     def epoch(self) -> int:
         """Epochs finished."""
         return self._trainer.epoch
-
-    @property
-    def epochs(self) -> int:
-        """Epochs there will be, if nothing stops the training before."""
-        return self._trainer.settings.epochs
 
     @property
     def model(self) -> nn.Module:
@@ -115,6 +115,7 @@ def call(hook: str, callbacks: Sequence[AnyCallback], training: Training) -> Cal
         try:
             if function is not None:
                 function(training)
+                _check_metrics(_name(callback), training)
         except Exception as error:
             failure = CallbackError(
                 f"callback {_name(callback)} failed in {hook}: {type(error).__name__}: {reason(error)}"
@@ -122,6 +123,21 @@ def call(hook: str, callbacks: Sequence[AnyCallback], training: Training) -> Cal
             failure.__cause__ = error
             return failure
     return None
+
+
+def _check_metrics(callback: str, training: Training) -> None:
+    """Bring what a callback added to the metrics to numbers; one that is not finite is left out, and said."""
+    for name, value in list(training.metrics.items()):
+        try:
+            number = float(value)
+        except (TypeError, ValueError, RuntimeError):
+            del training.metrics[name]
+            raise InputError(f"metrics[{name!r}] is {value!r}; expected a number") from None
+        if math.isfinite(number):
+            training.metrics[name] = number
+        else:
+            del training.metrics[name]
+            note(f"callback {callback}: metrics[{name!r}] is {number} in epoch {training.epoch}, and is not recorded")
 
 
 def _name(callback: object) -> str:

@@ -141,7 +141,8 @@ def _views(rows: NDArray[np.float64], seed: int) -> list[View]:
     columns = [varied] if np.ptp(deviations) <= ALIKE * deviations.max() else [varied, varied / deviations]
     views = []
     for values in columns:
-        components = PCA(min(COMPONENTS, *values.shape), random_state=seed).fit_transform(values)
+        pca = PCA(min(COMPONENTS, *values.shape), random_state=seed).set_output(transform="default")
+        components = pca.fit_transform(values)
         views.append(_scaled(components, values.shape[1]))
     return views
 

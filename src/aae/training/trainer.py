@@ -273,6 +273,13 @@ class Trainer:
                 self.optimizers[phase.name].step(self.distributed.average(gradients), learning_rate)
             losses[f"{phase.name}_loss"] = loss.detach()
         metrics = losses | batch.metrics
+        if not metrics:
+            raise InputError(f"no phase runs in epoch {self.epoch + 1}; expected one in every epoch")
+        if self._history and self._names != list(metrics):
+            raise InputError(
+                f"the phases log {', '.join(metrics)} in step {self.step + 1}, and before {', '.join(self._names)}; expected the "
+                "same in every step"
+            )
         self._names = list(metrics)
         return self.distributed.average([torch.stack(list(metrics.values()))])[0]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import get_args
 
 from aae.errors import InputError, unknown
 from aae.losses import Reduction
@@ -75,8 +76,10 @@ def adversarial_phases(
     Raises
     ------
     InputError
-        If a latent has no discriminator, or a loss is of a latent that the model does not have.
+        If a latent has no discriminator, `reduction` is none of these, or a loss is of a latent that the model does not have.
     """
+    if reduction not in get_args(Reduction):
+        raise InputError(f"reduction is {reduction!r}; expected one of: {', '.join(get_args(Reduction))}")
     heads, losses = model.cluster_heads, losses or LossSettings()
     _check_losses(model, losses)
     classify, start = classify and model.classifies, moment_matching_epochs

@@ -125,8 +125,10 @@ class Phase:
         Raises
         ------
         InputError
-            If that leaves none.
+            If that leaves none, or `updates` is less than 1.
         """
+        if self.updates < 1:
+            raise InputError(f"phase {self.name}: updates is {self.updates}; expected 1 or more")
         trained = [parameter for parameter in dict.fromkeys(self.parameters) if parameter.requires_grad]  # each once
         if not trained:
             raise InputError(
