@@ -269,3 +269,14 @@ def test_a_data_frame_that_trains_can_be_predicted(tmp_path):
         assert made.encode(frame)["style"].shape[0] == 20
     with pytest.raises(InputError, match=r"column 'emb': found lists of 3 values, expected 2"):
         made.encode(with_text.assign(emb=[[1.0, 2.0, 3.0]] * 20))
+
+
+def test_lists_and_kinds_that_do_not_fit_are_named(tmp_path):
+    frame = pd.DataFrame({"a": [[1.0, 2.0]] * 2, "b": [True, False]})
+    with pytest.raises(InputError, match="data frame: column 'a': found identifiers of type list"):
+        from_arrays(frame, id_column="a")
+    with pytest.raises(InputError, match="'a_0'"):
+        from_arrays(frame.assign(a_0=1.0))
+    frame[["b"]].to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="column 'b': found true and false, expected numbers as in the training data"):
+        read_rows(tmp_path / "t.parquet", columns=("b",))

@@ -355,9 +355,10 @@ def read_rows(
     if table is not None:
         part = encode_part(part, table, missing=options.missing)
     elif part.texts:
-        raise InputError(
-            f"{part.where}: column {next(iter(part.texts))!r}: found text, expected numbers as in the training data"
-        )
+        name, values = next(iter(part.texts.items()))
+        kinds = {type(value) for value in values if value is not None}
+        found = "text" if str in kinds else "true and false" if kinds == {bool} else "categories"
+        raise InputError(f"{part.where}: column {name!r}: found {found}, expected numbers as in the training data")
     if shape is not None and part.rows.ndim == 2 and part.rows.shape[1] == math.prod(shape):
         part = replace(part, rows=part.rows.reshape(-1, *shape), columns=part.columns if len(shape) == 1 else ())
     (split,), _ = check_parts([part], class_names or parts.class_names, unlabelled)

@@ -114,6 +114,7 @@ def _read(
                 found.append(_numbers(column, f"{where}: column {name!r}", start, missing=options.missing))
         if not start:
             columns = tuple(_expand([names[place] for place in roles.features], found))
+            check_distinct(columns, str(where))
             for place, values in zip(roles.features, found, strict=True):
                 if values.ndim == 1 or not options.columns:
                     continue
@@ -129,7 +130,7 @@ def _read(
         if roles.label is not None:
             label_parts.append(_labels(parts[roles.label], f"{where}: column {names[roles.label]!r}"))
         if roles.ids is not None:
-            id_parts.append(_ids(parts[roles.ids]))
+            id_parts.append(_ids(parts[roles.ids], f"{where}: column {names[roles.ids]!r}"))
         start += len(batch)
     require_memory(sum(block.nbytes for block in blocks), str(where))
     rows = np.concatenate(blocks) if blocks else np.empty((0, len(columns)), np.float32)
@@ -273,8 +274,10 @@ def _texts(column: Any) -> NDArray[Any]:
     return np.array(["" if value is None else value for value in values], np.str_)
 
 
-def _ids(column: Any) -> NDArray[Any]:
+def _ids(column: Any, where: str) -> NDArray[Any]:
     column = _plain(column)
+    if pa.types.is_nested(column.type):
+        raise InputError(f"{where}: found identifiers of type {column.type}, expected text or whole numbers")
     if pa.types.is_integer(column.type) and not column.null_count:
         numbers: NDArray[Any] = column.to_numpy(zero_copy_only=False)
         return numbers

@@ -247,7 +247,7 @@ def _note_likely(path: Path, table: TableFile, options: Options) -> None:
     """Say which columns are learnt from as numbers though their names are those of labels or identifiers."""
     for option, likely in LIKELY.items():
         there = table.labels if option == "label_column" else table.ids
-        names = [name for name in table.columns if name.casefold() in likely]
+        names = [name for name in table.columns if name.casefold() in likely and name not in table.texts]
         if names and there is None and getattr(options, option) is None:
             quoted = f"'{names[0]}'" if " " in names[0] else names[0]
             what = "labels" if option == "label_column" else "identifiers"
