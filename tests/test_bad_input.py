@@ -25,6 +25,8 @@ TOML = {
     "itself.toml": 'extends = "itself.toml"',
     "hen.toml": 'extends = "egg.toml"',
     "egg.toml": 'extends = "hen.toml"',
+    "outer.toml": 'extends = "below/inner.toml"',
+    "below/inner.toml": 'extends = "../outer.toml"',
     "number.toml": "extends = 3",
     "nested.toml": 'extends = "demo"\n[model.prior]\nkind = "gaussian"',
     "section.toml": 'extends = "demo"\ndata = 3',
@@ -103,6 +105,10 @@ def train_runs():
     train("figure2a --data changed.npy --run runs/changed")
     train("figure2a --data categories.csv --run runs/categories")
     np.save("changed.npy", np.load("rows.npy")[::-1])
+    shutil.copytree("runs/table", "runs/labels")
+    recipe = Path("runs/labels/recipe.toml")
+    recipe.write_text(recipe.read_text().replace("[data]\n", '[data]\nlabels_file = "three.npy"\n'))
+    np.save("three.npy", np.arange(60) % 3)
     for name in ("unfinished", "torn", "damaged", "swapped", "bare", "garbled", "without-json"):
         shutil.copytree("runs/demo", f"runs/{name}")
     Path("runs/unfinished/model.safetensors").unlink()
@@ -165,6 +171,15 @@ RECIPES = {
     "extends unknown, from a folder": ("folder.toml/recipe.toml", r"unknown recipe 'figure2x'"),
     "extends itself": ("itself.toml", r"recipe itself\.toml: extends itself through 'itself\.toml'"),
     "extends in a circle": ("hen.toml", r"recipe egg\.toml: extends itself through 'hen\.toml'"),
+    "extends in a circle of folders": (
+        "outer.toml",
+        r"recipe below/inner\.toml: extends itself through 'below/\.\./outer\.toml'",
+    ),
+    "no source": ("demo --set data.source=", r"data\.source is ''; expected a named data set or a path"),
+    "seeds by a key": (
+        "demo --set seeds=3",
+        r"--set seeds=3: found the seeds of .*; expected --seeds to train several",
+    ),
     "extends a number": ("number.toml", r"recipe number\.toml: extends is 3; expected the name of a recipe"),
     "misplaced section": (
         "nested.toml",
@@ -583,6 +598,14 @@ COMMANDS = {
     "training data as output": (
         "score runs/changed rows.npy -o changed.npy",
         r"changed\.npy: found the input as the output too; expected another file",
+    ),
+    "labels of the training data as output": (
+        "predict runs/labels rows.npy -o three.npy",
+        r"three\.npy: found the input as the output too; expected another file",
+    ),
+    "covariates of a run without any": (
+        "sample runs/demo -n 3 -o x.npy --covariate a=b",
+        r"runs/demo: was trained without covariates; expected none",
     ),
     "data as table of a report": (
         "report runs/table --data text.csv --csv text.csv",

@@ -25,6 +25,8 @@ from typer.main import get_command
 import aae
 from aae import data, recipes
 from aae.cli import app, run
+from aae.cli.output import _file_names
+from aae.cli.use import _row_names
 from aae.evaluation.metrics import describe
 from aae.figures.canvas import mosaic
 from aae.runs.recipe import command as command_of
@@ -855,3 +857,37 @@ def test_columns_keep_their_names_and_labels_that_are_not_needed_do_no_harm(tmp_
     command("encode", "run", "unknown.csv", "-o", "codes.csv")
     command("reconstruct", "run", "unknown.csv", "-o", "back.csv")
     assert pa_csv.read_csv("back.csv").num_rows == 2
+
+
+def test_walks_are_named_by_what_identifies_their_ends(place, tmp_path, command):
+    rows = load_iris().data[:3]
+    (tmp_path / "new.csv").write_text(
+        "name,"
+        + ",".join(Run.load("runs/iris").metadata["columns"])
+        + "\n"
+        + "".join(
+            f"{name}," + ",".join(map(str, row)) + "\n" for name, row in zip(["p.0", "A/1", "B/1"], rows, strict=True)
+        )
+    )
+    recipe = Path("runs/iris/recipe.toml")
+    kept = recipe.read_text()
+    recipe.write_text(kept.replace("[data]\n", '[data]\nid_column = "name"\n'))
+    try:
+        command("interpolate", "runs/iris", tmp_path / "new.csv", "--steps", 2, "-o", tmp_path / "walk.csv")
+    finally:
+        recipe.write_text(kept)
+    assert pa_csv.read_csv(tmp_path / "walk.csv")["step"].to_pylist() == [
+        "p.0-A/1-0",
+        "p.0-A/1-1",
+        "A/1-B/1-0",
+        "A/1-B/1-1",
+    ]
+
+
+def test_image_files_of_walks_are_named_by_their_ends(tmp_path):
+    (tmp_path / "c").mkdir()
+    for k in range(3):
+        Image.fromarray(np.full((8, 8), 40 * k, np.uint8)).save(tmp_path / "c" / f"im.{k}.png")
+    found = _file_names(data.Split(np.zeros((2, 8, 8)), None, np.array(["im.0-im.1-0", "im.0-im.1-1"]), "step"), 2)
+    assert found == ["im.0-im.1-0.png", "im.0-im.1-1.png"]
+    assert _row_names(data.read_rows(tmp_path)) == ["c-im.0", "c-im.1", "c-im.2"]

@@ -120,7 +120,10 @@ def parzen(
     for name, value in estimate.items():
         if not name.startswith("grid"):
             of_each = (getattr(fold, name) for fold in folds)
-            table.add_row(name.replace("_", " "), *(f"{number:.6g}" for number in (value, *of_each)))
+            table.add_row(
+                (f"{split.value} rows" if name == "test_rows" else name).replace("_", " "),
+                *(f"{number:.6g}" for number in (value, *of_each)),
+            )
     print_table(table)
     print(f"note: {likelihood.CAVEAT}", file=sys.stderr)
 

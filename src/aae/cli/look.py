@@ -79,7 +79,7 @@ def report(
     for path, ending in ((output, ".html"), (latex, ".tex"), (csv, ".csv")):
         if path is not None:
             check_ending(path, ending)
-        check_output(path, data or runs[0].recipe.data.source)
+        check_output(path, data or runs[0].recipe.data.source, runs[0].recipe.data.labels_file)
     found = reporting.report(runs, data)
     tables = [(latex, ".tex", found.latex), (csv, ".csv", found.csv)]
     paths = [reporting.write(make(), path, ending) for path, ending, make in tables if path is not None]

@@ -40,7 +40,7 @@ InputArgument = Annotated[
     typer.Argument(metavar="INPUT", help="Rows: a table, an array, images, or a folder of images or parts of a table."),
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on one line and nothing else on stdout.")]
 DataOption = Annotated[
     str | None, typer.Option(help="Where the data of the run is by now, if not where the recipe says.")
 ]

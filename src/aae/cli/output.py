@@ -189,12 +189,14 @@ def _write_image_files(run: Any, rows: Any, path: Path, split: Any) -> None:
 def _file_names(split: Any, n: int) -> list[str]:
     """Create names of PNG files: those of the files that rows were read from, or numbers."""
     width = len(str(n))
+    files = split is not None and split.id_column == "file"
     given = [""] * n if split is None or split.ids is None else [str(name) for name in split.ids]
     names: dict[str, None] = {}
     for number, name in enumerate(given):
         inside = PurePosixPath(name)
         if not name or inside.is_absolute() or ".." in inside.parts or printable(name) != name:
             inside = PurePosixPath(f"{number:0{width}d}")
-        found = str(inside.with_suffix(".png"))
+        # Of a file its suffix is replaced; what else names a row may have points in it.
+        found = str(inside.with_suffix(".png") if files and inside.suffix else f"{inside}.png")
         names[found if found not in names else f"{inside}.{number}.png"] = None
     return list(names)

@@ -123,7 +123,8 @@ def _run(given: Sequence[str]) -> int:
         return 1
     except OSError as error:
         return _report_error(
-            f"{error.filename or 'files'}: {error.strerror or error}; expected a place that can be read and written", 2
+            f"{error.filename or 'the output'}: {error.strerror or error}; expected a place that can be read and written",
+            2,
         )
     except (MemoryError, RuntimeError) as error:
         message = " ".join(str(error).split())

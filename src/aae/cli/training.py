@@ -22,6 +22,7 @@ from aae.cli.options import (
 )
 from aae.cli.output import add_metrics, new_table, print_table, shown
 from aae.cli.sweeping import execution
+from aae.errors import InputError
 
 
 def _complete_recipe(incomplete: str) -> list[str]:
@@ -46,7 +47,7 @@ def recipes(
         from aae.recipes import dump, read
 
         recipe = read(name)
-        print(json.dumps(recipe.model_dump(mode="json", exclude_none=True)) if as_json else dump(recipe), end="")
+        print(json.dumps(recipe.model_dump(mode="json", exclude_none=True)) if as_json else dump(recipe).rstrip("\n"))
         return
     from aae.recipes import overview
 
@@ -107,6 +108,9 @@ def train(
     from aae.training.signals import leaves_on_request
 
     distributed.join()
+    several = next((one for one in overrides or [] if one.partition("=")[0].strip() == "seeds"), None)
+    if several is not None:
+        raise InputError(f"--set {several}: found the seeds of `aae reproduce`; expected --seeds to train several")
     checked = read_recipe(recipe, overrides or [], data)
     with leaves_on_request():
         runs = train_seeds(checked, seeds, run=run, device=device.value, resume=resume, batched=batched)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +21,7 @@ from aae.cli.output import check_output, write_columns, write_model_rows
 from aae.errors import InputError
 
 if TYPE_CHECKING:
+    from aae.data import Split
     from aae.runs.run import Run
 
 RowsOutput = Annotated[
@@ -56,7 +57,7 @@ def _load(run: Path, device: Device, trust: bool, output: Path | None = None, *s
 
     check_output(output, *sources)
     finished = Run.load(run, device.value, trust_modules=trust)
-    check_output(output, finished.recipe.data.source)
+    check_output(output, finished.recipe.data.source, finished.recipe.data.labels_file)
     return finished
 
 
@@ -184,10 +185,18 @@ def interpolate(
     rows = finished.interpolate(first.rows, last.rows, steps, label, covariates=_covariates(covariate))
     ids = None
     if first.ids is not None and last.ids is not None:
-        ends = zip(first.ids.tolist(), last.ids.tolist(), strict=True)
-        ids = np.array([f"{PurePath(str(a)).stem}-{PurePath(str(b)).stem}-{k}" for a, b in ends for k in range(steps)])
+        ends = [_row_names(first), _row_names(last)]
+        ids = np.array([f"{a}-{b}-{k}" for a, b in zip(*ends, strict=True) for k in range(steps)])
     flat = rows if finished.table is not None else rows.reshape(-1, *finished.shape)
     write_model_rows(finished, flat, output, Split(flat, None, ids, "step"), cols=steps)
+
+
+def _row_names(split: Split) -> list[str]:
+    """Name rows: by what identifies them, or by the files they are from, in one word and without the suffix."""
+    names = [str(one) for one in ([] if split.ids is None else split.ids.tolist())]
+    if split.id_column != "file":
+        return names
+    return ["-".join(PurePosixPath(name).with_suffix("").parts) for name in names]
 
 
 def score(

@@ -67,9 +67,10 @@ def read_table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
         raise InputError(f"recipe {source}: extends is {base!r}; expected the name of a recipe or a .toml file")
     if base.endswith(".toml"):
         base = str(path.parent / base)  # beside the file that extends it
-    if base in (*seen, str(source)):
+    seen = (*seen, _identity(source))
+    if _identity(base) in seen:
         raise InputError(f"recipe {source}: extends itself through {base!r}")
-    base_table = read_table(base, (*seen, str(source)))
+    base_table = read_table(base, seen)
     for numbers in ("paper", "paper_curves"):  # those of another row are never inherited
         base_table.pop(numbers, None)
     if _has_other_phases(base_table, table):
@@ -83,6 +84,11 @@ def read_table(source: str | Path, seen: tuple[str, ...] = ()) -> Table:
         }:
             del training[name]  # the optimizer of a phase that may not run
     return _merge(base_table, table)
+
+
+def _identity(source: str | Path) -> str:
+    """Return what is the same for a recipe by whatever path."""
+    return str(Path(source).resolve()) if Path(source).suffix == ".toml" else str(source)
 
 
 def _find_beside(path: Path, data: Table) -> None:

@@ -69,6 +69,12 @@ class DataSettings(Settings):
     one scale for columns that share a unit (common), otherwise each column by itself (standardize; to [0, 1] where the output
     is a sigmoid), heavy tails bent."""
 
+    @model_validator(mode="after")
+    def _has_a_source(self) -> DataSettings:
+        if not self.source.strip():  # as of a variable that is not set: a path of the present folder
+            raise ValueError(f"data.source is {self.source!r}; expected a named data set or a path")
+        return self
+
 
 class EvaluationSettings(Settings):
     """How a finished run is measured."""

@@ -331,10 +331,10 @@ class TrainedModel(StoredRows):
         n, seed = _count(n), _seed(random_state)
         noise = Noise(seed, SAMPLES, device=self.device)
         labels = None if label is None else torch.from_numpy(self._wanted(label, n)).to(self.device)
+        outer = self._covariates(covariates, n)
         with seeded(seed, self.device):
             if self.table is None:
                 return self._stored(model.sample(n, labels, noise))
-            outer = self._covariates(covariates, n)
             return self._returned(self._stored(self.autoencoder.sample(n, labels, noise, outer)), drawn=True)
 
     @usual_state()
