@@ -8,6 +8,7 @@ from aae.errors import InputError
 from aae.figures import (
     cluster_sizes,
     code_line,
+    code_scatter,
     column_histograms,
     column_scatter,
     column_walk,
@@ -17,7 +18,7 @@ from aae.figures import (
     roc,
     training_curves,
 )
-from aae.figures.canvas import save
+from aae.figures.canvas import all_shortened, save
 
 CLASSES = ("a", "b", "c")
 
@@ -176,3 +177,33 @@ def test_training_and_validation_share_a_panel_and_seeds_are_a_band():
     assert band[:, 1].min() == 1
     assert band[:, 1].max() == 5
     assert len(training_curves(seeds, pairs={}).axes) == 2
+
+
+def test_names_that_are_cut_stay_different():
+    names = [f"Carcinoma of the upper respiratory tract, stage {k}" for k in range(3)]
+    found = all_shortened(names)
+    assert len({*found}) == 3
+    assert all(len(name) <= 32 for name in found)
+    assert [name[-1] for name in found] == ["0", "1", "2"]
+    same = all_shortened(["a" * 40 + "b" * k + "c" * 40 for k in range(3)] + ["short"])
+    assert len({*same}) == 4
+    assert same[3] == "short"
+    figure = confusion(np.arange(3), np.arange(3), names)
+    assert len({text.get_text() for text in figure.axes[0].get_yticklabels()}) == 3
+    keys = (
+        code_scatter(np.random.default_rng(0).normal(size=(3, 2)), np.arange(3), class_names=names).axes[0].get_legend()
+    )
+    assert len({text.get_text() for text in keys.get_texts()}) == 3
+
+
+def test_what_a_panel_does_not_show_is_said():
+    rows = np.random.default_rng(0).normal(size=(900, 1))
+    rows[0] = 1000
+    (panel,) = column_scatter(rows, rows * 0.9).axes
+    low, high = panel.get_xlim()
+    outside = int(((rows < low) | (rows > high)).sum())
+    assert outside > 0
+    assert [text.get_text() for text in panel.texts] == [f"{outside} outside"]
+    many = np.arange(900)[:, None] % 9
+    (panel,) = column_histograms(many, many, ["kind"], categories=[[f"k{k}" for k in range(9)]]).axes
+    assert panel.get_title(loc="left") == "kind (6 of 9)"

@@ -11,7 +11,7 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import nn
 
 from aae import losses
-from aae.errors import InputError
+from aae.errors import InputError, InputWarning
 from aae.latents import Latent
 from aae.model import AdversarialAutoencoder
 from aae.networks import MLP, batch_norms, frozen_statistics, initialize
@@ -445,3 +445,20 @@ def test_a_clustered_run_is_resumed_with_the_same_bits_used_and_sampled(tmp_path
     assert run.predict_proba(rows).shape == (5, 10)
     assert run.sample(3, label=7).shape == (3, 8, 8)
     assert whole.recipe == run.recipe
+
+
+def test_a_later_neighbour_is_taken_where_most_rows_have_equals():
+    rows = torch.arange(4).repeat_interleave(6)[:, None].float()  # the sixth neighbour is the first unlike a row
+    with pytest.raises(InputError, match="so many equal rows that their radius is 0"):
+        neighbour_radii(rows, Scaling.identity(), 2)
+    torch.testing.assert_close(neighbour_radii(rows, Scaling.identity(), 2, later=True), torch.ones(24))
+    torch.testing.assert_close(neighbour_radii(torch.zeros(5, 1), Scaling.identity(), 2, later=True), torch.ones(5))
+
+
+def test_a_task_trains_on_rows_with_many_equals_as_its_estimator_does(tmp_path):
+    draw = np.random.default_rng(0)
+    lines = [f"{a},{b}" for a, b in zip(draw.choice(list("abcd"), 120), draw.choice(["red", "blue"], 120), strict=True)]
+    (tmp_path / "t.csv").write_text("city,colour\n" + "\n".join(lines) + "\n")
+    with pytest.warns(InputWarning, match="read as categories"):
+        run = train("cluster", tmp_path / "t.csv", run=tmp_path / "run", epochs=1)
+    assert run.recipe.training.losses.consistency.neighbours == 10

@@ -153,7 +153,7 @@ def test_the_pointer_decodes_what_is_under_it(show):
     assert state["near"] == far.argmin()
     np.testing.assert_allclose(drawn(tab, "nearest")[..., 1], view.rows[state["near"]] / 255, atol=1e-6)
     label = "no label" if view.labels[state["near"]] < 0 else f"label {view.labels[state['near']]}"
-    assert tab.locator("#which").inner_text() == f"{state['near'] + 1}, {label}"
+    assert tab.locator("#which").inner_text() == f"{state['near']}, {label}"
     assert tab.title() == "Untrained <model>"
     assert np.median(tab.evaluate("explorer.times")) < 50
 

@@ -244,3 +244,15 @@ def test_training_rows_are_shown_where_there_are_no_others_and_it_is_said(tmp_pa
     with pytest.warns(InputWarning, match="has no held-out rows; figures show training rows"):
         shown = figures([trained])["codes"]
     assert len(shown.axes[0].collections[1].get_offsets()) == len(IRIS.data)
+
+
+def test_missing_values_are_not_plotted_as_if_they_were_known():
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"kind": np.array(list("xyz"))[draw.integers(0, 3, 200)], "a": draw.normal(size=200)})
+    gaps = frame.mask(draw.random((200, 2)) < 0.3)
+    model = AAE(2, missing="mask", epochs=1, random_state=0).fit(gaps)
+    samples, scatter = model.plot_samples(gaps), model.plot_reconstructions(gaps)
+    bars = [bar.get_width() for bar in samples.axes[0].patches[:3]]
+    np.testing.assert_allclose(bars, gaps.kind.value_counts(normalize=True).sort_index(), atol=1e-6)
+    (points,) = scatter.axes[1].collections
+    assert len(points.get_offsets()) == gaps.a.notna().sum()

@@ -10,13 +10,18 @@ from pydantic import ValidationError
 from aae.errors import InputError
 from aae.training.settings import LossSettings, validation_message
 
-NEIGHBOUR = 10  # whose distance is the unit of the radius; a later one where rows have so many equals
 CONSISTENT = LossSettings.model_validate(
     {
         "joint": True,
         "reconstruction": 0.2,
         "generator": {"label": 0.1, "style": 0.1},
-        "consistency": {"radius": 0.4, "neighbours": NEIGHBOUR, "xi": "radius", "covariance": 0.5},
+        "consistency": {
+            "radius": 0.4,
+            "neighbours": 10,
+            "equal_rows": "later",
+            "xi": "radius",
+            "covariance": 0.5,
+        },
         "information": {"weight": 0.2, "marginal": 1.5},
     }
 )

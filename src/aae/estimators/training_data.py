@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aae.errors import InputError
 from aae.estimators.rows import Labels
 from aae.estimators.sparse import take
 from aae.estimators.weights import Weights
@@ -43,13 +42,7 @@ def whole_batches(data: TrainingData, size: int, noise: Noise) -> TrainingData:
 
 def radii(rows: Tensor, neighbour: int) -> Tensor:
     """Compute the radius of each row for consistency, from a later neighbour where most rows have so many equals."""
-    while True:
-        try:
-            return neighbour_radii(rows, Scaling.identity(), min(neighbour, len(rows) - 1))
-        except InputError:
-            if neighbour >= len(rows) - 1:
-                return torch.ones(len(rows))  # all rows are equal: there is nothing to smooth
-            neighbour *= 2
+    return neighbour_radii(rows, Scaling.identity(), min(neighbour, len(rows) - 1), later=True)
 
 
 def links(rows: Tensor, neighbours: int) -> Tensor:

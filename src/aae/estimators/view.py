@@ -15,7 +15,7 @@ from aae.data.anndata import covariates_of, labels_of
 from aae.device import usual_state
 from aae.errors import InputError
 from aae.estimators.labels import find_classes, mark_unlabelled, number_labels
-from aae.estimators.rows import Rows, batches
+from aae.estimators.rows import Rows, batches, scaled
 from aae.estimators.use import FittedModel
 from aae.noise import SAMPLES, Noise
 from aae.views.methods import Plots
@@ -37,10 +37,12 @@ class PlottedModel(Plots, FittedModel):
         if X is None:
             raise InputError(f"X is None; expected rows, of which {type(self).__name__} keeps none")
         beside = None if self.columns_ is None else covariates_of(X, self.columns_.outer.names)
-        rows = torch.cat(list(batches(self._rows(X, beside))))  # sparse ones too: what is drawn is dense
+        check_is_fitted(self)
+        filled, observed = self._filled(X, beside)
+        rows = torch.cat(list(batches(scaled(self.scaler_, filled))))  # sparse ones too: what is drawn is dense
         lacks = beside is None and self.columns_ is not None and self.columns_.covariates > 0
         seen = self._view_of(rows, labels_of(X, y), image_shape)
-        return replace(seen, lacks_covariates=lacks and not self._named_covariates)
+        return replace(seen, observed=observed, lacks_covariates=lacks and not self._named_covariates)
 
     def _view_of(self, rows: Tensor, y: Any, image_shape: tuple[int, ...] | None) -> View:
         """Create the view of scaled rows (n, inputs)."""

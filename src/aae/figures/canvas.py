@@ -9,6 +9,7 @@ import os
 import re
 import textwrap
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -78,6 +79,24 @@ def plain(text: str) -> str:
 def shortened(name: str, letters: int = NAME) -> str:
     """Return a name of at most so many letters, with the end cut off, to be printed as it is."""
     return plain(name if len(name) <= letters else f"{name[: letters - 1]}…")
+
+
+def all_shortened(names: Sequence[str], letters: int = NAME) -> list[str]:
+    """Return names of at most so many letters, as `shortened`; of those that would be the same then the middle is cut out.
+
+    Where these are the same too, their numbers in the list are put behind them.
+    """
+    found = [shortened(name, letters) for name in names]
+    alike = Counter(found)
+    for k, name in enumerate(names):
+        if len(name) > letters and alike[found[k]] > 1:
+            front = (letters - 1) // 2
+            found[k] = plain(f"{name[:front]}…{name[front + 1 - letters :]}")
+    twice = {name for name, count in Counter(found).items() if count > 1}
+    return [
+        f"{shortened(names[k], letters - 4)} {k}" if name in twice and len(names[k]) > letters else name
+        for k, name in enumerate(found)
+    ]
 
 
 def as_images(rows: ArrayLike, name: str = "rows") -> Array:

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from aae.arrays import Array, ArrayLike, as_labels, as_matrix, as_numpy, same_length
 from aae.errors import InputError
-from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, PALETTE, Figure, fit, headline, legend, shortened
+from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, PALETTE, Figure, all_shortened, fit, headline, legend
 from aae.figures.figure2 import label_style
 
 SHOWN = 12  # columns, at most
@@ -59,7 +59,7 @@ def column_histograms(
     """
     drawn = _matrix(samples, "samples")
     data = drawn[:0] if rows is None else _pair(rows, samples, "samples")[0]
-    figure, panels, names = _panels(drawn.shape[1], columns, title)
+    figure, panels, names = _panels(drawn.shape[1], columns, title, categories)
     looks: list[dict[str, Any]] = [
         {"histtype": "stepfilled", "alpha": 0.4, "color": FAINT},
         {"histtype": "step", "color": PALETTE[0]},
@@ -114,7 +114,7 @@ def _frequent(values: Array, categories: Sequence[str]) -> Array:
 
 
 def _short(categories: Sequence[str], places: Array) -> list[str]:
-    return [shortened(categories[place], CATEGORY) for place in places]
+    return all_shortened([categories[place] for place in places], CATEGORY)
 
 
 def column_scatter(
@@ -150,7 +150,7 @@ def column_scatter(
     data, made = _pair(rows, reconstructions, "reconstructions")
     same_length(rows=data, reconstructions=made)
     some = np.random.default_rng(0).permutation(len(data))[:SCATTERED]
-    figure, panels, names = _panels(data.shape[1], columns, title)
+    figure, panels, names = _panels(data.shape[1], columns, title, categories)
     for k, panel in enumerate(panels):
         known = some[~np.isnan(data[some, k]) & ~np.isnan(made[some, k])]
         x, y = data[known, k], made[known, k]
@@ -162,7 +162,14 @@ def column_scatter(
             panel.plot(ends, ends, color=FAINT, linewidth=0.8)
             size = float(np.clip(1500 / len(known), 2, 10))
             panel.scatter(x, y, s=size, color=PALETTE[0], alpha=0.5, linewidths=0)
-            panel.set(xlim=(ends[0] - room, ends[1] + room), ylim=(ends[0] - room, ends[1] + room))
+            low, high = ends[0] - room, ends[1] + room
+            panel.set(xlim=(low, high), ylim=(low, high))
+            outside = int(((x < low) | (x > high) | (y < low) | (y > high)).sum())
+            if outside:
+                told = f"{outside} outside"
+                panel.text(
+                    1, 0, told, transform=panel.transAxes, size=LABEL_SIZE - 2, color=FAINT, ha="right", va="bottom"
+                )
         panel.set_title(names[k], size=LABEL_SIZE, color=INK, loc="left")
     figure.supxlabel("row", size=LABEL_SIZE, color=INK)
     figure.supylabel("reconstruction", size=LABEL_SIZE, color=INK)
@@ -262,14 +269,15 @@ def cluster_sizes(
     figure = Figure(dpi=DPI, facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1))
     left, keys = np.zeros(len(every)), []
+    shown = all_shortened(class_names)
     for label in sorted(np.unique(true).tolist(), key=lambda value: (value < 0, value)):
         counts = np.bincount(assigned[true == label], minlength=len(every))
-        name = "no label" if label < 0 else class_names[label] if label < len(class_names) else str(label)
+        name = "no label" if label < 0 else shown[label] if label < len(shown) else str(label)
         colour = label_style(label)[0]
         axes.barh(range(len(every)), counts, left=left, color=colour, height=0.75)
-        keys.append(Patch(color=colour, label=shortened(name)))
+        keys.append(Patch(color=colour, label=name))
         left += counts
-    axes.set_yticks(range(len(every)), [shortened(name) for name in every])
+    axes.set_yticks(range(len(every)), all_shortened(every))
     axes.invert_yaxis()
     _dress(axes)
     axes.set_xlabel("rows", size=LABEL_SIZE, color=INK)
@@ -296,7 +304,10 @@ def _pair(rows: ArrayLike, others: ArrayLike, name: str) -> tuple[Array, Array]:
     return first, second
 
 
-def _panels(count: int, columns: Sequence[str], title: str | None) -> tuple[Figure, list[Axes], list[str]]:
+def _panels(
+    count: int, columns: Sequence[str], title: str | None, categories: Categories = ()
+) -> tuple[Figure, list[Axes], list[str]]:
+    """Create a panel for each column that is shown, with its name, which says where not all of its categories are shown."""
     shown = min(count, SHOWN)
     cols = min(4, shown)
     lines = math.ceil(shown / cols)
@@ -316,8 +327,14 @@ def _panels(count: int, columns: Sequence[str], title: str | None) -> tuple[Figu
     note = f" (first {shown} of {count} columns)" if count > shown else ""
     if title or note:
         headline(figure, (title or "") + note)
-    names = list(columns) if len(columns) == count else [f"column {k + 1}" for k in range(count)]
-    return figure, panels[:shown], [shortened(name, COLUMN) for name in names]
+    names = list(columns) if len(columns) == count else [f"column {k}" for k in range(count)]
+    parts = [f" ({CATEGORIES} of {len(own)})" if len(own) > CATEGORIES else "" for own in categories] or [""] * count
+    letters = COLUMN - max(map(len, parts))
+    return (
+        figure,
+        panels[:shown],
+        [name + part for name, part in zip(all_shortened(names, letters), parts, strict=True)],
+    )
 
 
 def _dress(axes: Axes) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from aae.arrays import Array, ArrayLike, as_labels, labelled_rows, same_length
 from aae.errors import InputError
-from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, Figure, fit, shortened
+from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, Figure, all_shortened, fit
 
 CELL = 0.34  # inches
 SMALLEST = 1.8  # inches of the matrix, at least
@@ -78,9 +78,9 @@ def _matrix(counts: Array, names: Sequence[str], columns: Sequence[str], title: 
     parts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(parts, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     small = LABEL_SIZE if side > 0.2 else 4
-    below = [shortened(name) for name in columns]
+    below = all_shortened(columns)
     axes.set_xticks(range(len(columns)), below, size=small, rotation=90 * (max(map(len, below)) * LETTER > side))
-    axes.set_yticks(range(len(names)), [shortened(name) for name in names], size=small)
+    axes.set_yticks(range(len(names)), all_shortened(names), size=small)
     axes.tick_params(length=2, width=0.6, color=FAINT, labelcolor=INK)
     axes.set_xlabel("cluster" if clusters else "predicted class", size=LABEL_SIZE + 1, color=INK)
     axes.set_ylabel("true class", size=LABEL_SIZE + 1, color=INK)

@@ -22,6 +22,7 @@ from aae.figures.canvas import (
     PALETTE,
     TITLE_SIZE,
     Figure,
+    all_shortened,
     as_images,
     cell_scale,
     centres,
@@ -30,7 +31,6 @@ from aae.figures.canvas import (
     mosaic,
     plain,
     sheet,
-    shortened,
 )
 
 MARKERS = "o^sDv"  # each goes through the palette once, from light to dark shades
@@ -110,8 +110,9 @@ def code_scatter(
         colours = [styles[int(label)][0] for label in names[some]]
         axes.scatter(points[some, 0], points[some, 1], s=size, c=colours, marker=marker, linewidths=0, zorder=2)
     if labels is not None:
+        shown = all_shortened(class_names or ())
         for label, (colour, marker) in sorted(styles.items(), key=lambda item: (item[0] == UNLABELLED, item[0])):
-            name = "no label" if label == UNLABELLED else class_names[label] if class_names else str(label)
+            name = "no label" if label == UNLABELLED else shown[label] if shown else str(label)
             keys.append(_key(colour, marker, name))
 
     if heads is not None:
@@ -189,7 +190,7 @@ def code_line(
     keys: list[Artist] = []
     if labels is not None:
         called = ["no label" if k == UNLABELLED else class_names[k] if class_names else str(k) for k in kinds]
-        keys += [Patch(color=colour, label=shortened(name)) for colour, name in zip(colours, called, strict=True)]
+        keys += [Patch(color=colour, label=name) for colour, name in zip(colours, all_shortened(called), strict=True)]
     if drawn is not None:
         weights = np.full(len(drawn), len(points) / len(drawn))
         axes.hist(drawn, edges, weights=weights, histtype="step", color=FAINT)
@@ -323,5 +324,5 @@ def _key(colour: str, marker: str, name: str) -> Line2D:
         markersize=5,
         color=colour,
         markeredgewidth=marker == "x",
-        label=shortened(name),
+        label=name,
     )

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from aae.arrays import Array, ArrayLike, as_numpy
 from aae.errors import InputError
-from aae.figures.canvas import GAP, as_images, cell_scale, centres, mosaic, plain, sheet
+from aae.figures.canvas import GAP, all_shortened, as_images, cell_scale, centres, mosaic, sheet
 
 
 def style_and_content(
@@ -17,6 +17,7 @@ def style_and_content(
     sources: ArrayLike | None = None,
     class_names: Sequence[str] | None = None,
     title: str | None = None,
+    kind: str = "label",
 ) -> Figure:
     """Plot decoded images of every label in every style (Figures 7a and 7b).
 
@@ -30,6 +31,8 @@ def style_and_content(
         One per label, above the columns; their numbers by default.
     title : str, optional
         Above all.
+    kind : str
+        What the columns are, below them.
 
     Returns
     -------
@@ -44,7 +47,7 @@ def style_and_content(
     if table.ndim < 3:
         raise InputError(f"images: found shape {table.shape}, expected (styles, labels, height, width), maybe with 3")
     styles, labels = table.shape[:2]
-    names = list(class_names) if class_names is not None else [str(label) for label in range(labels)]
+    names = all_shortened(list(class_names)) if class_names is not None else [str(label) for label in range(labels)]
     if len(names) != labels:
         raise InputError(f"class_names: found {len(names)}, expected {labels}, one per column")
     cells: Array = as_images(table.reshape(-1, *table.shape[2:]), "images").reshape(
@@ -64,10 +67,10 @@ def style_and_content(
         [mosaic(flat, styles, len(names), lead)],
         title=title,
         top=0.08 + 0.056 * longest if upright else 0.2,
-        across="label",
+        across=kind,
         down="style of the source" if sources is not None else "style",
     )
-    panel.set_xticks(centres(len(names), flat.shape[2] * cell_scale(flat), lead), [plain(name) for name in names])
+    panel.set_xticks(centres(len(names), flat.shape[2] * cell_scale(flat), lead), names)
     if upright:
         panel.tick_params(axis="x", labelrotation=90)
     return figure

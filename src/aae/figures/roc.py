@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from aae.arrays import Array, ArrayLike, as_labels, as_numpy, same_length
 from aae.errors import InputError
-from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, Figure, fit, legend, shortened
+from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, Figure, all_shortened, fit, legend
 from aae.figures.figure2 import label_style
 
 SIDE = 3.2  # inches
@@ -40,11 +40,12 @@ def roc(curves: Curves, title: str | None = None) -> Figure:
     figure, axes = _square("false positives, fraction of the negatives", "true positives, fraction of the positives")
     keys = []
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)))
-    for k, (name, true, scores) in enumerate(_checked(curves)):
+    shown = all_shortened(list(curves))
+    for k, (_, true, scores) in enumerate(_checked(curves)):
         false_positives, true_positives, _ = roc_curve(true, scores)
         area = float(roc_auc_score(true, scores))
         colour = label_style(k)[0]
-        name = f"{shortened(name)}: {area:.3f}"
+        name = f"{shown[k]}: {area:.3f}"
         keys += axes.plot(false_positives, true_positives, color=colour, linewidth=1.3, label=name)
     legend(axes, keys, "area under the curve")
     fit(figure, axes, SIDE, SIDE, title)
@@ -74,12 +75,13 @@ def precision_recall(curves: Curves, title: str | None = None) -> Figure:
     """
     figure, axes = _square("recall: fraction of the positives that are found", "precision: fraction of what is found")
     keys = []
-    for k, (name, true, scores) in enumerate(_checked(curves)):
+    shown = all_shortened(list(curves))
+    for k, (_, true, scores) in enumerate(_checked(curves)):
         precision, recall, _ = precision_recall_curve(true, scores)
         average = float(average_precision_score(true, scores))
         colour = label_style(k)[0]
         axes.axhline(float(true.mean()), color=colour, linewidth=0.7, linestyle=(0, (4, 3)), alpha=0.6)
-        name = f"{shortened(name)}: {average:.3f}"
+        name = f"{shown[k]}: {average:.3f}"
         keys += axes.plot(recall, precision, color=colour, linewidth=1.3, drawstyle="steps-post", label=name)
     legend(axes, keys, "average precision")
     fit(figure, axes, SIDE, SIDE, title)

@@ -273,7 +273,7 @@ def training_data(
         if recipe.data.missing == "mask":
             observed = torch.from_numpy(~np.isnan(np.asarray(stored)))
     if radii is None and losses.neighbours is not None:
-        radii = neighbour_radii(inner, scaling, losses.neighbours)
+        radii = neighbour_radii(inner, scaling, losses.neighbours, later=losses.later_neighbours)
     if links is None and losses.linked is not None:
         links = neighbour_links(inner, scaling, losses.linked)
     data = TrainingData(rows, scaling, radii=radii, links=links, observed=observed, read=read)

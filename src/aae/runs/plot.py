@@ -17,7 +17,7 @@ from aae.device import usual_state
 from aae.errors import InputError, note, unknown
 from aae.evaluation.metrics import describe
 from aae.evaluation.neighbours import nearest_rows
-from aae.figures.canvas import GAP, MOST_PIXELS, save
+from aae.figures.canvas import GAP, MOST_PIXELS, all_shortened, save
 from aae.figures.curves import PAIRS, learning_curve, training_curves
 from aae.figures.figure2 import code_scatter, gaussian_percentile_grid, image_grid
 from aae.figures.figure4 import axis_walk, manifold_panels
@@ -47,6 +47,7 @@ SAMPLES = 10  # rows of the samples, and images in each
 COLUMN_SAMPLES = 2000  # of the model of a table
 CODE_AXES = ("z₁", "z₂")
 STYLES = 10  # rows of the style/content figure
+SHORT = 14  # letters of the name of a component, at most
 
 
 @usual_state()
@@ -309,7 +310,7 @@ def _manifold(run: Run, prior: GaussianMixture, seen: View) -> Figure:
     percentiles = [f"{100 * (k + 0.5) / side:.0f} %" if k % 3 == 1 else "" for k in range(side)]
     names = [f"component {k + 1}" for k in components]
     if run.autoencoder.latent("style").label_informed:
-        names = [f"component of {seen.class_names[k]}" for k in components]
+        names = [f"component of {name}" for name in all_shortened([seen.class_names[k] for k in components], SHORT)]
     axes = ("percentile along its first axis", "percentile along its second axis")
     return manifold_panels(panels, names, seen.title, percentiles, percentiles[::-1], axes)
 
@@ -327,7 +328,11 @@ def _style_and_content(run: Run, model: AdversarialAutoencoder, seen: View) -> F
     images = run.images(run.decode(codes, run.named(wanted) if model.decoder_classes else None))
     names = seen.class_names if model.decoder_classes else seen.category_names
     return style_and_content(
-        images.reshape(len(sources), labels, *images.shape[1:]), run.images(sources), names, seen.title
+        images.reshape(len(sources), labels, *images.shape[1:]),
+        run.images(sources),
+        names,
+        seen.title,
+        "cluster" if seen.clusters else "label",
     )
 
 

@@ -130,7 +130,7 @@ def fit(
         scaling = Scaling.identity()
         radii = None
         if training.losses.neighbours is not None:
-            radii = neighbour_radii(tensor, scaling, training.losses.neighbours)
+            radii = neighbour_radii(tensor, scaling, training.losses.neighbours, later=training.losses.later_neighbours)
         links = None
         if training.losses.linked is not None:
             links = neighbour_links(tensor, scaling, training.losses.linked)

@@ -23,7 +23,7 @@ COPIES = 4  # columns of links for each neighbour, which tell their weights apar
 HALVINGS = 40  # of the interval in which the scale of a row lies
 
 
-def neighbour_radii(rows: Tensor, scaling: Scaling, k: int) -> Tensor:
+def neighbour_radii(rows: Tensor, scaling: Scaling, k: int, *, later: bool = False) -> Tensor:
     """Compute the Euclidean distance of each scaled row to its k-th nearest neighbour, within 0.3 to 3 times their median.
 
     Of more than 50,000 rows, or than 40 million numbers (13,020 images of SVHN), so many drawn ones stand for all, and the
@@ -38,11 +38,14 @@ def neighbour_radii(rows: Tensor, scaling: Scaling, k: int) -> Tensor:
         From stored rows to what the network sees.
     k : int
         Which neighbour, 1 to n - 1; a row is no neighbour of itself.
+    later : bool
+        Whether a later one is taken, the 2 k-th, the 4 k-th and so on, where most rows have so many equals that their radius
+        would be 0.
 
     Returns
     -------
     Tensor, (n,)
-        Distances, float32.
+        Distances, float32; 1 where `later` neighbours are equal too, as there is nothing to smooth.
 
     Raises
     ------
@@ -56,6 +59,8 @@ def neighbour_radii(rows: Tensor, scaling: Scaling, k: int) -> Tensor:
     depth = max(1, round(k * len(drawn) / n))
     radii = torch.cat([distances[:, depth - 1] for distances, _ in _neighbours(rows, scaling, drawn, depth)])
     median = radii.median()
+    if median == 0 and later:
+        return neighbour_radii(rows, scaling, min(2 * k, n - 1), later=True) if k < n - 1 else torch.ones(n)
     if median == 0:
         raise InputError(
             f"training.losses.consistency.neighbours is {k}; {int((radii == 0).sum())} of {n} rows have so many equal rows that "

@@ -113,6 +113,8 @@ class ConsistencySettings(Settings):
     """Length of the perturbation of a scaled row, or what the distance to its `neighbours`-th neighbour is multiplied with."""
     neighbours: Count | None = None
     """Which neighbour's distance is taken; not set: one radius for all rows."""
+    equal_rows: Literal["error", "later"] = "error"
+    """Where most rows have so many equals that their radius would be 0: an error, or a later neighbour, the 2k-th and so on."""
     xi: Positive | Literal["radius"] = 10.0
     """Length at which the divergence is probed for the direction in which it grows fastest, or that of the perturbation."""
     power_iterations: Count = 1
@@ -224,6 +226,12 @@ class LossSettings(JointSettings):
         parts = [self] if self.clustering is None else [self.clustering, self]
         asked = [part.consistency.neighbours for part in parts if part.consistency is not None]
         return max((k for k in asked if k is not None), default=None)
+
+    @property
+    def later_neighbours(self) -> bool:
+        """Whether a later neighbour is taken where most rows have so many equals that their radius would be 0."""
+        parts = [self] if self.clustering is None else [self.clustering, self]
+        return any(part.consistency is not None and part.consistency.equal_rows == "later" for part in parts)
 
     @property
     def corrupts(self) -> bool:

@@ -405,7 +405,7 @@ window.explorer.ready = (async function () {
   }
 
   function describeRow(n) {
-    const said = [content.ids ? content.ids[n] : `${n + 1}`];
+    const said = [content.ids ? content.ids[n] : `${n}`];
     if (arrays.labels) said.push(arrays.labels[n] < 0 ? "no label" : `label ${content.class_names[arrays.labels[n]]}`);
     if (arrays.predicted) said.push(`${content.clusters ? "cluster" : "predicted"} ${content.category_names[arrays.predicted[n]]}`);
     return said.join(", ");

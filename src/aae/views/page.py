@@ -290,7 +290,7 @@ def _row_content(view: View, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
         "high": high,
         "rows": np.rint((scaled - low) / np.where(high > low, high - low, 1) * 65535).astype(np.uint16),
     }
-    names = view.columns if len(view.columns) == size else tuple(f"column {k + 1}" for k in range(size))
+    names = view.columns if len(view.columns) == size else tuple(f"column {k}" for k in range(size))
     return content | {"columns": list(names)}
 
 

@@ -127,7 +127,7 @@ def samples_figure(view: View, samples: Array) -> Figure:
         cols = math.ceil(math.sqrt(len(samples)))
         return image_grid(view.images(samples), math.ceil(len(samples) / cols), cols, title)
     drawn = _made(view, samples)
-    rows = _made(view, view.rows) if len(view.rows) else None
+    rows = _made(view, view.known_rows) if len(view.rows) else None
     return column_histograms(rows, drawn, *_columns(view, drawn.shape[1], title))
 
 
@@ -138,7 +138,7 @@ def reconstructions_figure(view: View, count: int = SHOWN) -> Figure:
         raise InputError(f"n is {count}; expected 1 or more")
     title = f"reconstructions, {view.title}"
     if not view.image_shape:
-        rows, made = _made(view, view.rows), _made(view, view.reconstruct())
+        rows, made = _made(view, view.known_rows), _made(view, view.reconstruct())
         return column_scatter(rows, made, *_columns(view, made.shape[1], title))
     some = view.take(view.spread(count))
     both = np.concatenate([view.images(some.rows), view.images(some.reconstruct())])

@@ -62,6 +62,8 @@ class View:
         What identifies the rows.
     lacks_covariates : bool
         Whether the rows came without the covariates that the decoder sees.
+    observed : bool array, (n, columns), or None
+        Which values of the rows are known, where what is missing was filled.
     """
 
     title: str
@@ -82,6 +84,7 @@ class View:
     table: Columns | None = None
     ids: NDArray[Any] | None = None
     lacks_covariates: bool = False
+    observed: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         if self.table is not None:
@@ -100,9 +103,18 @@ class View:
         """Return the view with some of its rows."""
         some: dict[str, Any] = {
             name: None if (values := getattr(self, name)) is None else values[which]
-            for name in ("rows", "points", "labels", "predicted", "ids")
+            for name in ("rows", "points", "labels", "predicted", "ids", "observed")
         }
         return replace(self, **some)
+
+    @property
+    def known_rows(self) -> NDArray[Any]:
+        """The rows, NaN where a value was missing."""
+        if self.observed is None:
+            return self.rows
+        known = np.array(self.rows)
+        known[:, : self.observed.shape[1]][~self.observed] = np.nan
+        return known
 
     def images(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Turn stored rows (n, ...) into images (n, *image_shape) with values in [0, 1]; InputError where rows are none."""
