@@ -247,6 +247,7 @@ def test_gmmn_phases_move_their_own_networks_and_no_others():
     trainer = Trainer(model, phases, data, TrainingSettings(epochs=2, batch_size=10), CPU)
     autoencoder = named(model, "encoder", "decoder", "latents.style.posterior")
     assert moved(trainer, model) == {"reconstruction": autoencoder}
+    trainer = Trainer(model, phases, data, TrainingSettings(epochs=2, batch_size=10), CPU)
     trainer.epoch = 1
     assert moved(trainer, model) == {"moment_matching": named(model, "latents.style.prior")}
     assert autoencoder | named(model, "latents.style.prior") == {name for name, _ in model.named_parameters()}

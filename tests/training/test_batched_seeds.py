@@ -311,9 +311,9 @@ def test_a_step_makes_no_tensor_of_numbers_in_python(name, tmp_path):
 def test_neighbours_are_sought_once_for_all_seeds(batched, tmp_path, monkeypatch):
     calls = []
 
-    def counted(*arguments):
+    def counted(*arguments, **options):
         calls.append(arguments)
-        return neighbour_radii(*arguments)
+        return neighbour_radii(*arguments, **options)
 
     monkeypatch.setattr("aae.recipes.build_data.neighbour_radii", counted)
     changes = ["training.epochs=2", "training.losses.clustering.epochs=1", "model.encoder.hidden=[16]"]
