@@ -269,6 +269,10 @@ def test_a_data_frame_that_trains_can_be_predicted(tmp_path):
         assert made.encode(frame)["style"].shape[0] == 20
     with pytest.raises(InputError, match=r"column 'emb': found lists of 3 values, expected 2"):
         made.encode(with_text.assign(emb=[[1.0, 2.0, 3.0]] * 20))
+    with pytest.raises(InputError, match=r"column 'emb': found lists of 0 values, expected 2"):
+        made.encode(with_text.assign(emb=[[1.0, 2.0]] * 19 + [None]))
+    spread = with_text.assign(emb_0=np.arange(20.0), emb_1=np.arange(20.0) + 1, emb="no list")
+    np.testing.assert_array_equal(made.encode(spread)["style"], made.encode(with_text)["style"])
 
 
 def test_lists_and_kinds_that_do_not_fit_are_named(tmp_path):

@@ -108,6 +108,13 @@ def test_quotes_around_line_ends_and_separators(tmp_path, monkeypatch):
     assert (len(data.train), data.class_names) == (50, ("x, 0\ny", "x, 1\ny"))
 
 
+def test_words_that_come_after_pieces_with_blanks_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("aae.data.delimited._CHUNK", 40)
+    text = "a,kind\n" + "1,\n" * 150 + "2,red\n3,blue\n" * 5
+    with pytest.warns(InputWarning, match=r"read as categories: 'kind' \(2\)"):
+        assert load(write(tmp_path / "t.csv", text), test=0, missing="mask").table.kinds[1] == "categorical"
+
+
 def test_lines_are_counted_over_pieces(tmp_path, monkeypatch):
     monkeypatch.setattr("aae.data.delimited._CHUNK", 40)
     text = "a,b\n" + "1,2\n" * 98 + "3,x\n"

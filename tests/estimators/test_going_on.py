@@ -106,6 +106,9 @@ def test_a_scaling_of_ones_own_cannot_change_and_chunks_hold_no_rows_out():
     model = aae.AAE(2, **{**SMALL, "scaling": scalings[0]}, warm_start=True).fit(ROWS).fit(ROWS)
     with pytest.raises(InputError, match=r"^scaling is another one than the model that training goes on with has"):
         model.set_params(scaling=scalings[1]).fit(ROWS)
+    turned = aae.AAE(2, **SMALL).fit(ROWS[:, ::-1]).scaler_  # the same numbers for other columns
+    with pytest.raises(InputError, match=r"^scaling is another one than the model that training goes on with has"):
+        model.set_params(scaling=turned).fit(ROWS)
     for options in ({"early_stopping": True}, {"validation_fraction": 0.2}):
         with pytest.raises(InputError, match=rf"^{min(options)} is .*; partial_fit measures no rows, and expects none"):
             aae.AAE(2, **SMALL, **options).partial_fit(ROWS)

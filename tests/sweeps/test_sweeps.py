@@ -58,6 +58,13 @@ def test_the_runs_of_a_sweep_are_those_of_their_recipe(finished, tmp_path):
     assert finished.command().startswith("aae train demo --set ")
 
 
+def test_the_best_setting_of_a_recipe_of_ones_own_is_trained_from_its_file(tmp_path):
+    (tmp_path / "own.toml").write_text('extends = "demo"\ntitle = "mine"\n')
+    found = aae.sweep(tmp_path / "own.toml", tmp_path / "sweep", grid=["training.batch_size=50"], settings=TINY)
+    assert found.command() == f"aae train {tmp_path / 'sweep' / 'best.toml'}"
+    assert aae.recipes.read(tmp_path / "sweep" / "best.toml") == found.best_recipe()
+
+
 def test_a_sweep_leaves_a_table_and_a_figure(finished):
     table = (finished.folder / "settings.csv").read_text().splitlines()
     assert len(table) == 5

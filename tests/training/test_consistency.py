@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import nn
 
-from aae import losses
+from aae import AAEClusterer, losses
 from aae.errors import InputError, InputWarning
 from aae.latents import Latent
 from aae.model import AdversarialAutoencoder
@@ -462,3 +462,12 @@ def test_a_task_trains_on_rows_with_many_equals_as_its_estimator_does(tmp_path):
     with pytest.warns(InputWarning, match="read as categories"):
         run = train("cluster", tmp_path / "t.csv", run=tmp_path / "run", epochs=1)
     assert run.recipe.training.losses.consistency.neighbours == 10
+
+
+def test_an_estimator_takes_a_later_neighbour_unless_told_otherwise():
+    rows = np.repeat(np.arange(4.0), 6)[:, None]
+    chosen = {"joint": True, "reconstruction": 0.2, "consistency": {"neighbours": 2}}
+    AAEClusterer(2, epochs=1, random_state=0, losses=chosen, init="random").fit(rows)
+    chosen["consistency"] = {"neighbours": 2, "equal_rows": "error"}
+    with pytest.raises(InputError, match="so many equal rows that their radius is 0"):
+        AAEClusterer(2, epochs=1, random_state=0, losses=chosen, init="random").fit(rows)

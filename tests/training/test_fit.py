@@ -128,6 +128,12 @@ def test_bad_input_to_fit_is_one_clear_error(rows, options, message):
         aae.fit(own_model(), rows, **options)
 
 
+def test_phases_may_be_any_iterable():
+    model = own_model()
+    history = aae.fit(model, flat_rows(40), phases=iter(aae.adversarial_phases(model)), epochs=1)
+    assert "reconstruction_loss" in history[0]
+
+
 def test_a_model_that_is_none_and_options_that_are_none_are_named():
     with pytest.raises(InputError, match=r"^model is a Linear; expected an AdversarialAutoencoder"):
         aae.fit(torch.nn.Linear(6, 6), np.zeros((3, 6)))

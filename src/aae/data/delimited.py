@@ -287,11 +287,13 @@ def _later_values(path: Path, layout: Layout, places: Sequence[int]) -> dict[int
             table = _parse(content, layout, places, places, missing=True)
         for index, place in enumerate(places):
             found[place] = found[place] or {
-                value.strip() for value in table.column(index).unique().to_pylist() if value.strip() not in MISSING
+                value
+                for cell in table.column(index).unique().to_pylist()
+                if (value := cell.strip()) and value not in MISSING
             }
         if all(found.values()):
             break
-    return {place: values - {""} for place, values in found.items()}
+    return found
 
 
 def _name(

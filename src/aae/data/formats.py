@@ -6,6 +6,7 @@ are asked.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -176,6 +177,12 @@ def column_name(column: str | int | None) -> str | None:
 def column_names(columns: ColumnNames) -> str | tuple[str, ...]:
     """Return the names of one column or of several, as `column_name`."""
     return str(columns) if isinstance(columns, str | int) else tuple(map(str, columns))
+
+
+def list_widths(columns: Iterable[str]) -> Counter[str]:
+    """Count the `columns` of each list: the values of a list ``name`` are columns ``name_0``, ``name_1``, ..."""
+    parts = [column.rpartition("_") for column in columns]
+    return Counter(name for name, _, place in parts if place.isdigit())
 
 
 def refuse(source: object, options: Options, applying: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aae.data.formats import list_some
+from aae.data.formats import list_some, list_widths
 from aae.data.reading import require_memory
 from aae.errors import InputError, reason
 
@@ -65,11 +65,6 @@ def one_row(values: Any) -> Any:
     return values
 
 
-def lists_of(name: str, columns: Sequence[str]) -> int:
-    """Count the `columns` that are values of the lists of a column."""
-    return sum(column.rpartition("_")[0] == name and column.rpartition("_")[2].isdigit() for column in columns)
-
-
 def with_lists(frame: Any, columns: Sequence[str]) -> Any:
     """Return a data frame whose lists of numbers are columns, called as the list is and 0, 1, ..., where `columns` has these.
 
@@ -78,8 +73,8 @@ def with_lists(frame: Any, columns: Sequence[str]) -> Any:
     InputError
         If the lists are not as long as `columns` has values of them.
     """
-    known = {*columns}
-    wanted = [name for name in frame.columns if str(name).strip() not in known and f"{str(name).strip()}_0" in known]
+    absent = {*columns} - {str(name).strip() for name in frame.columns}
+    wanted = [name for name in frame.columns if f"{str(name).strip()}_0" in absent]
     if not wanted:
         return frame
     import pandas
@@ -87,9 +82,9 @@ def with_lists(frame: Any, columns: Sequence[str]) -> Any:
     parts = {str(name).strip(): frame[name] for name in frame.columns if name not in wanted}
     for name in wanted:
         own = str(name).strip()
-        width = lists_of(own, columns)
-        lists = frame[name].to_list()
-        found = next((len(one) for one in lists if len(one) != width), width)
+        width, lists = list_widths(columns)[own], frame[name].to_list()
+        lengths = [len(one) if hasattr(one, "__len__") else 0 for one in lists]  # 0 where it is missing
+        found = next((length for length in lengths if length != width), width)
         if found != width:
             raise InputError(f"rows: column {own!r}: found lists of {found} values, expected {width}")
         parts |= {f"{own}_{k}": np.array([one[k] for one in lists]) for k in range(width)}

@@ -15,8 +15,8 @@ import pyarrow.parquet as pa_parquet
 from numpy.typing import NDArray
 
 from aae.data.checks import MISSING_HINT, check_distinct
-from aae.data.formats import Options
-from aae.data.frames import is_frame, lists_of
+from aae.data.formats import Options, list_widths
+from aae.data.frames import is_frame
 from aae.data.reading import damaged, require_memory
 from aae.data.tables import HINT, TableFile, assign, table_format
 from aae.errors import InputError, reason
@@ -118,7 +118,7 @@ def _read(
             for place, values in zip(roles.features, found, strict=True):
                 if values.ndim == 1 or not options.columns:
                     continue
-                known = lists_of(names[place], options.columns)
+                known = list_widths(options.columns)[names[place]]
                 if values.shape[1] != known:
                     raise InputError(
                         f"{where}: column {names[place]!r}: found lists of {values.shape[1]} values, expected {known}"

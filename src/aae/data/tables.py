@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aae.data.checks import Part, check_distinct
-from aae.data.formats import LIKELY, SPLITS, Format, Options, Parts, ends_with, list_some, visible
+from aae.data.formats import LIKELY, SPLITS, Format, Options, Parts, ends_with, list_some, list_widths, visible
 from aae.data.labels import Names, is_unlabelled, names_of, read_texts
 from aae.data.reading import readable_name, require_memory
 from aae.errors import InputError, note, unknown
@@ -128,7 +128,7 @@ def assign(path: Path | str, names: Sequence[str], options: Options, row_names: 
     left_out = {label, ids, *row_names, *ignored}
     if not options.columns:
         return Roles(tuple(place for place in range(len(names)) if place not in left_out), label, ids)
-    wanted = {*options.columns, *_lists(options.columns)}
+    wanted = {*options.columns, *list_widths(options.columns)}
     more = [name for place, name in enumerate(names) if name not in wanted and place not in left_out]
     if more and set(options.columns) <= set(names):
         known = "the training data" if options.whole else "the first file"
@@ -147,11 +147,6 @@ def unknown_column(path: Path | str, name: str, names: Sequence[str]) -> InputEr
     if len(names) > 50:
         return InputError(f"{path}: unknown column {name!r}; expected one of {list_some(map(repr, names), 5)}")
     return InputError(f"{path}: {unknown('column', name, names)}")
-
-
-def _lists(columns: Sequence[str]) -> set[str]:
-    """Name the columns of lists that may hold `columns`, which are called as the list is and 0, 1, ..."""
-    return {column.rpartition("_")[0] for column in columns if column.rpartition("_")[2].isdigit()}
 
 
 def _check_names(path: Path | str, names: Sequence[str], row_names: Sequence[int]) -> None:
@@ -309,14 +304,10 @@ def _join(path: Path, files: Sequence[Path], tables: Sequence[TableFile], option
     first = tables[0]
     parts = [table.labels for table in tables if table.labels is not None]
     labels = finish_labels(parts, options.unlabelled, str(path), training=not options.whole) if parts else None
+    about: dict[str, Any] = {"kinds": first.kinds, "missing": options.missing, "named": first.named}
     if not path.is_dir():
-        further: dict[str, Any] = {
-            "texts": first.texts,
-            "kinds": first.kinds,
-            "missing": options.missing,
-            "named": first.named,
-        }
-        return Part(str(path), first.rows, labels, first.columns, first.ids, first.id_column, **further)
+        own = first.rows, labels, first.columns, first.ids, first.id_column
+        return Part(str(path), *own, texts=first.texts, **about)
     require_memory(sum(table.rows.nbytes for table in tables), str(path))
     rows = np.concatenate([table.rows for table in tables])
     if options.missing:
@@ -328,19 +319,14 @@ def _join(path: Path, files: Sequence[Path], tables: Sequence[TableFile], option
             raise InputError(
                 f"{file}: column {name!r}: found other values than in {files[0].name}, expected the same kind"
             )
-    further = {
-        "texts": {name: np.concatenate([table.texts[name] for table in tables]) for name in first.texts},
-        "kinds": first.kinds,
-        "missing": options.missing,
-        "named": first.named,
-    }
+    about["texts"] = {name: np.concatenate([table.texts[name] for table in tables]) for name in first.texts}
     found = [as_ids(table.ids) for table in tables if table.ids is not None]
     if found:
-        return Part(str(path), rows, labels, first.columns, np.concatenate(found), first.id_column, **further)
+        return Part(str(path), rows, labels, first.columns, np.concatenate(found), first.id_column, **about)
     names = [readable_name(Path(file.name)) for file in files]
     # Its file, and its place in it from 0.
     ids = [f"{name}:{row}" for name, table in zip(names, tables, strict=True) for row in range(len(table.rows))]
-    return Part(str(path), rows, labels, first.columns, np.array(ids, np.str_), "row", **further)
+    return Part(str(path), rows, labels, first.columns, np.array(ids, np.str_), "row", **about)
 
 
 def _without_values(tables: Sequence[TableFile]) -> list[TableFile]:

@@ -108,13 +108,14 @@ class AdversarialEstimator(CheckedInput, PlottedModel, SavedModel):
         What is learnt does not depend on the order of the rows. Sets `model_`, `scaler_`, `history_` and `n_iter_`. A call from
         `partial_fit` makes one pass over the rows.
         """
-        if partial and (self.early_stopping or self.validation_fraction is not None):
+        holds_out = bool(self.early_stopping) or self.validation_fraction is not None
+        if partial and holds_out:
             option = "early_stopping" if self.early_stopping else "validation_fraction"
             raise InputError(f"{option} is {getattr(self, option)!r}; partial_fit measures no rows, and expects none")
         seed = self._seed if incremental else draw_seed(self.random_state)
         callbacks = check_callbacks(self.callbacks)
         index = row_order(X, labels)
-        if not partial and validation is None and (self.early_stopping or self.validation_fraction is not None):
+        if holds_out and validation is None:
             fraction = 0.1 if self.validation_fraction is None else float(self.validation_fraction)
             index, held = hold_out(index, labels if self._scores_labels else None, fraction, seed)
             own, known = None if labels is None else labels[held], self._observed
@@ -146,7 +147,7 @@ class AdversarialEstimator(CheckedInput, PlottedModel, SavedModel):
         if partial:
             data = whole_batches(data, self._batch_size, Noise(seed, ORDER, len(history), 1))
         if settings.losses.neighbours is not None:
-            data = replace(data, radii=radii(self._encoded_part(data.rows, scaler), settings.losses.neighbours))
+            data = replace(data, radii=radii(self._encoded_part(data.rows, scaler), settings.losses))
         if settings.losses.linked is not None:
             data = replace(data, links=links(self._encoded_part(data.rows, scaler), settings.losses.linked))
         data = data.to(device)

@@ -79,18 +79,26 @@ def refuse_changes(before: Mapping[str, Any], parameters: Mapping[str, Any]) -> 
     InputError
         If one has changed, naming it.
     """
-    for name, value in architecture(parameters).items():
-        if name in before and value is not before[name] and value != before[name]:
-            found = f"is {value!r}, and the model that training goes on with has {before[name]!r}"
-            if len(found) > LONG:
-                found = "is another one than the model that training goes on with has"
-            raise InputError(f"{name} {found}; expected the same, or a new fit with warm_start=False")
+    name = first_change(before, parameters)
+    if name is not None:
+        value = architecture(parameters)[name]
+        found = f"is {value!r}, and the model that training goes on with has {before[name]!r}"
+        if len(found) > LONG:
+            found = "is another one than the model that training goes on with has"
+        raise InputError(f"{name} {found}; expected the same, or a new fit with warm_start=False")
+
+
+def first_change(before: Mapping[str, Any], parameters: Mapping[str, Any]) -> str | None:
+    """Find the first of the parameters that is another than the fitted model was made with; None where none is."""
+    now = architecture(parameters)
+    known = (name for name in now if name in before)
+    return next((name for name in known if now[name] is not before[name] and now[name] != before[name]), None)
 
 
 def _plain(value: Any) -> Any:
     """Bring lists, tuples and arrays of numbers, modules and scalings to one form that can be compared."""
     if isinstance(value, Scaling):
-        return value.record()
+        return {name: tensor.tolist() for name, tensor in value.state_dict().items()}
     if isinstance(value, nn.Module):
         return repr(value)
     return (

@@ -56,7 +56,16 @@ def chosen_losses(losses: str | Mapping[str, Any], named: LossSettings) -> LossS
         return LossSettings()
     if isinstance(losses, str):
         return named
+    given = _with_later_neighbours(losses)
+    if isinstance(given.get("clustering"), Mapping):
+        given["clustering"] = _with_later_neighbours(given["clustering"])
     try:
-        return LossSettings.model_validate(losses)
+        return LossSettings.model_validate(given)
     except ValidationError as error:
         raise InputError(f"losses: {validation_message(error)}") from None
+
+
+def _with_later_neighbours(losses: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy losses so that rows with many equals are no error, unless they say so."""
+    own = losses.get("consistency")
+    return {**losses, **({"consistency": {"equal_rows": "later", **own}} if isinstance(own, Mapping) else {})}

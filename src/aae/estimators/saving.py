@@ -17,7 +17,7 @@ from aae._version import __version__
 from aae.data.columns import Columns
 from aae.data.frames import is_frame
 from aae.errors import InputError, reason
-from aae.estimators.fitting import architecture
+from aae.estimators.fitting import architecture, first_change
 from aae.estimators.use import FittedModel
 from aae.files import check_finite_tensors, new_folder, read_object, read_tensors, write_json, write_tensors
 from aae.priors import Prior
@@ -168,9 +168,11 @@ def _load(cls: type[Any], folder: Path, parameters: dict[str, Any]) -> Any:
         own = {name: _unpack(value, tensors) for name, value in record["parameters"].items()}
         estimator = cls(**{**own, **parameters})
         estimator._made_with = architecture({**parameters, **own})
-        for name, kept in architecture(own).items():
-            if name in parameters and architecture(parameters)[name] != kept:
-                raise InputError(f"{name} is {parameters[name]!r}; the saved model has {kept!r}, expected the same")
+        changed = first_change(architecture(own), parameters)
+        if changed is not None:
+            raise InputError(
+                f"{changed} is {parameters[changed]!r}; the saved model has {own[changed]!r}, expected the same"
+            )
         for name, value in record["attributes"].items():
             if callable(getattr(cls, name, None)):
                 raise ValueError(f"{name} is no attribute")

@@ -15,6 +15,7 @@ from aae.noise import Noise
 from aae.scaling import Scaling
 from aae.training.data import TrainingData
 from aae.training.radii import neighbour_links, neighbour_radii
+from aae.training.settings import LossSettings
 
 
 def whole_batches(data: TrainingData, size: int, noise: Noise) -> TrainingData:
@@ -40,9 +41,11 @@ def whole_batches(data: TrainingData, size: int, noise: Noise) -> TrainingData:
     )
 
 
-def radii(rows: Tensor, neighbour: int) -> Tensor:
-    """Compute the radius of each row for consistency, from a later neighbour where most rows have so many equals."""
-    return neighbour_radii(rows, Scaling.identity(), min(neighbour, len(rows) - 1), later=True)
+def radii(rows: Tensor, losses: LossSettings) -> Tensor:
+    """Compute the radius of each row for consistency, from its neighbour or the last that there is."""
+    assert losses.neighbours is not None
+    neighbour = min(losses.neighbours, len(rows) - 1)
+    return neighbour_radii(rows, Scaling.identity(), neighbour, later=losses.later_neighbours)
 
 
 def links(rows: Tensor, neighbours: int) -> Tensor:

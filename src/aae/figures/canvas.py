@@ -99,6 +99,11 @@ def all_shortened(names: Sequence[str], letters: int = NAME) -> list[str]:
     ]
 
 
+def corner(axes: Axes, text: str, size: float = LABEL_SIZE - 1) -> None:
+    """Write what a plot does not show into its lower right corner."""
+    axes.text(0.985, 0.015, text, size=size, color=FAINT, ha="right", va="bottom", transform=axes.transAxes)
+
+
 def as_images(rows: ArrayLike, name: str = "rows") -> Array:
     """Convert rows to colour images.
 

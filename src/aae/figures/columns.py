@@ -12,7 +12,19 @@ from matplotlib.patches import Patch
 
 from aae.arrays import Array, ArrayLike, as_labels, as_matrix, as_numpy, same_length
 from aae.errors import InputError
-from aae.figures.canvas import DPI, FAINT, INK, LABEL_SIZE, PALETTE, Figure, all_shortened, fit, headline, legend
+from aae.figures.canvas import (
+    DPI,
+    FAINT,
+    INK,
+    LABEL_SIZE,
+    PALETTE,
+    Figure,
+    all_shortened,
+    corner,
+    fit,
+    headline,
+    legend,
+)
 from aae.figures.figure2 import label_style
 
 SHOWN = 12  # columns, at most
@@ -166,10 +178,7 @@ def column_scatter(
             panel.set(xlim=(low, high), ylim=(low, high))
             outside = int(((x < low) | (x > high) | (y < low) | (y > high)).sum())
             if outside:
-                told = f"{outside} outside"
-                panel.text(
-                    1, 0, told, transform=panel.transAxes, size=LABEL_SIZE - 2, color=FAINT, ha="right", va="bottom"
-                )
+                corner(panel, f"{outside} outside", LABEL_SIZE - 2)
         panel.set_title(names[k], size=LABEL_SIZE, color=INK, loc="left")
     figure.supxlabel("row", size=LABEL_SIZE, color=INK)
     figure.supylabel("reconstruction", size=LABEL_SIZE, color=INK)

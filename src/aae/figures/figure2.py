@@ -26,6 +26,7 @@ from aae.figures.canvas import (
     as_images,
     cell_scale,
     centres,
+    corner,
     fit,
     legend,
     mosaic,
@@ -130,10 +131,7 @@ def code_scatter(
     axes.tick_params(length=3, width=0.6, color=FAINT, labelsize=LABEL_SIZE, labelcolor=INK)
     axes.spines[:].set(color=FAINT, linewidth=0.6)
     if outside:
-        note = f"{outside} code{'s' if outside > 1 else ''} outside"
-        axes.text(
-            0.985, 0.015, note, size=LABEL_SIZE - 1, color=FAINT, ha="right", va="bottom", transform=axes.transAxes
-        )
+        corner(axes, f"{outside} code{'s' if outside > 1 else ''} outside")
     if keys:
         legend(axes, keys)
     fit(figure, axes, SIDE, SIDE, title)

@@ -88,16 +88,16 @@ def full_path(source: str) -> str:
     return as_text(str(path.absolute()))
 
 
-def command(recipe: Recipe) -> str:
-    """Write the command that trains this very recipe."""
+def command(recipe: Recipe, own: str = "recipe.toml") -> str:
+    """Write the command that trains this very recipe, a file of one's own where no name stands for it."""
     if recipe.name not in recipes.names():
-        return "aae train recipe.toml"  # the run folder's own copy
+        return shlex.join(["aae", "train", own])
     source = recipe.data.source
     base = read_recipe(recipe.name, data=source)
     before, now = shaping(base), shaping(recipe)
     changed = [f"{key}={_inline(value)}" for key, value in now.items() if value != before.get(key)]
     if shaping(read_recipe(recipe.name, changed, source)) != now:  # a file of one's own that has the same name
-        return "aae train recipe.toml"
+        return shlex.join(["aae", "train", own])
     data = ["--data", source] if source != recipes.read(recipe.name).data.source else []
     return shlex.join(["aae", "train", recipe.name, *data, *(word for change in changed for word in ("--set", change))])
 

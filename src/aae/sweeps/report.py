@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shlex
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from aae import recipes
 from aae.evaluation.metrics import describe
 from aae.figures.canvas import save
 from aae.figures.sweep import plot_settings
@@ -117,11 +115,7 @@ class SweepResult:
     def command(self) -> str | None:
         """Write the command that trains the best setting."""
         recipe = self.best_recipe()
-        if recipe is None:
-            return None
-        if recipe.name not in recipes.names():  # which the run folders and `best.toml` hold
-            return shlex.join(["aae", "train", str(self.folder / BEST)])
-        return command(recipe)
+        return None if recipe is None else command(recipe, str(self.folder / BEST))
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values."""

@@ -78,11 +78,11 @@ def fit(
     if not isinstance(model, AdversarialAutoencoder):
         raise InputError(f"model is a {type(model).__name__}; expected an AdversarialAutoencoder")
     if phases is not None:
-        given = [phases] if isinstance(phases, Phase) else list(phases)
-        if isinstance(phases, Phase) or not given or not all(isinstance(phase, Phase) for phase in given):
-            raise InputError(
-                f"phases is {', '.join(type(one).__name__ for one in given) or 'empty'}; expected a list of Phase"
-            )
+        alone = isinstance(phases, Phase)
+        phases = [phases] if isinstance(phases, Phase) else list(phases)
+        if alone or not phases or not all(isinstance(phase, Phase) for phase in phases):
+            found = ", ".join(type(one).__name__ for one in phases) or "empty"
+            raise InputError(f"phases is {found}; expected a list of Phase")
     values = as_numpy(rows)
     numbers = values.dtype.kind in "biuf"
     with np.errstate(over="ignore"):

@@ -223,15 +223,19 @@ class LossSettings(JointSettings):
     @property
     def neighbours(self) -> int | None:
         """Which neighbour's distance is the radius of a row; None where all rows have the same radius."""
-        parts = [self] if self.clustering is None else [self.clustering, self]
-        asked = [part.consistency.neighbours for part in parts if part.consistency is not None]
+        asked = [part.neighbours for part in self._consistencies]
         return max((k for k in asked if k is not None), default=None)
 
     @property
     def later_neighbours(self) -> bool:
         """Whether a later neighbour is taken where most rows have so many equals that their radius would be 0."""
-        parts = [self] if self.clustering is None else [self.clustering, self]
-        return any(part.consistency is not None and part.consistency.equal_rows == "later" for part in parts)
+        return any(part.equal_rows == "later" for part in self._consistencies)
+
+    @property
+    def _consistencies(self) -> list[ConsistencySettings]:
+        """The settings of consistency of the parts that have it."""
+        parts = (self.clustering, self)
+        return [part.consistency for part in parts if part is not None and part.consistency is not None]
 
     @property
     def corrupts(self) -> bool:
@@ -249,10 +253,7 @@ class LossSettings(JointSettings):
         for part, where in ((self, "losses"), (self.clustering, "losses.clustering")):
             if part is not None and part.neighbour_graph is not None and not self.joint:
                 raise ValueError(f"training.{where}.neighbour_graph needs training.losses.joint = true")
-        parts = [
-            part.consistency for part in (self, self.clustering) if part is not None and part.consistency is not None
-        ]
-        asked = {part.neighbours for part in parts if part.neighbours is not None}
+        asked = {part.neighbours for part in self._consistencies if part.neighbours is not None}
         if len(asked) > 1:
             raise ValueError(f"training.losses ask for neighbours {sorted(asked)}; expected the same in both parts")
         if self.joint and self.matching != MatchingSettings():
