@@ -102,7 +102,8 @@ def test_a_decoder_that_sees_the_label_is_told_that_which_leaves_least():
     with torch.no_grad():
         style, residuals = code_and_residual(model.model_, torch.from_numpy(scaled))
     np.testing.assert_allclose(style, codes, rtol=1e-5)
-    np.testing.assert_allclose(residuals, least, atol=1e-4)
+    vary = ROWS.std(0) > 0  # a column that never varied is decoded as it was
+    np.testing.assert_allclose(residuals[:, vary], least[:, vary], atol=1e-4)
 
 
 def test_many_rows_are_compared_with_a_sample(monkeypatch):

@@ -256,7 +256,7 @@ class _Packer:
         return {"bytes": name, "dtype": data.dtype.str, "shape": list(values.shape)}
 
 
-_SCALING = ("constant", "low", "high", "spread", "needs_float64")
+_SCALING = ("low", "high", "spread", "needs_float64")
 
 
 def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:

@@ -76,8 +76,8 @@ def choose_scaling(
         # What changes later in a column that never did counts as its logarithm: it cannot explode.
         plan.bent |= ~columns.varies
     name = {"common": "common minmax", "standardize": "minmax"}.get(kind, kind) if adaptive and bounded else kind
-    scaling = plan.scaling(torch.float32 if images else torch.float64, name)
-    scaling.constant = (~columns.varies).nonzero()[0]
+    constant = np.where(columns.varies, np.nan, columns.low)
+    scaling = plan.scaling(torch.float32 if images else torch.float64, name, constant)
     grain = float(np.finfo(np.float32).eps) * np.maximum(np.abs(columns.low), np.abs(columns.high))
     scaling.needs_float64 = not images and bool((grain * plan.factor)[columns.varies].max(initial=0) > GRAIN)
     scaling.low, scaling.high = scaling.transform(np.stack([columns.low, columns.high])).astype(np.float64)
@@ -120,7 +120,7 @@ def choose_column_scaling(
     which = {name: np.array([k for k, own in enumerate(kinds) if own == name], np.int64) for name in set(kinds)}
     count = len(kinds)
     plan = _Plan(np.zeros(count), np.ones(count), np.zeros(count, np.bool_), np.zeros(count), np.ones(count))
-    low, high, constant = np.zeros(count), np.ones(count), np.zeros(count, np.bool_)
+    low, high, constant = np.zeros(count), np.ones(count), np.full(count, np.nan)
     filling = fillings(rows, kinds) if fill else None
     numbers = None
     if "numerical" in which:
@@ -130,28 +130,29 @@ def choose_column_scaling(
             part = getattr(numbers, name)
             if part is not None:
                 getattr(plan, name)[places] = part.numpy()
-        constant[places[numbers.constant]] = True
+        if numbers.constant is not None:
+            constant[places] = numbers.constant.numpy()
         assert numbers.low is not None
         assert numbers.high is not None
         low[places], high[places] = numbers.low, numbers.high
     if "count" in which:
         places = which["count"]
         found, total = np.zeros((2, len(places))), 0
-        ends = np.zeros(len(places))
+        least, most = np.full(len(places), np.inf), np.zeros(len(places))
         for values in _filled(rows, places, filling):
             logs = np.arcsinh(values)
             found += np.stack([logs.sum(0), np.square(logs).sum(0)])
-            ends, total = np.maximum(ends, logs.max(0)), total + len(logs)
+            least, most = np.minimum(least, values.min(0)), np.maximum(most, values.max(0))
+            total += len(logs)
         mean = found[0] / total
         std = np.sqrt(np.maximum(found[1] / total - np.square(mean), 0))
         gain = 1 / np.where(std > 1e-6, std, 1.0)
         plan.bent[places], plan.shift[places], plan.gain[places] = True, mean, gain
-        constant[places] = std <= 1e-6
-        low[places], high[places] = -mean * gain, (ends - mean) * gain
+        constant[places] = np.where(most > least, np.nan, most)
+        low[places], high[places] = -mean * gain, (np.arcsinh(most) - mean) * gain
     counted = [max(1, one) for one in levels]
     marks = [own if own else -(name == "boolean") for own, name in zip(levels, kinds, strict=True)]
-    scaling = plan.scaling(torch.float64, "columns", torch.tensor(marks, dtype=torch.int64), filling)
-    scaling.constant = constant.nonzero()[0]
+    scaling = plan.scaling(torch.float64, "columns", constant, torch.tensor(marks, dtype=torch.int64), filling)
     scaling.low, scaling.high = np.repeat(low, counted), np.repeat(high, counted)
     scaling.needs_float64 = numbers is not None and numbers.needs_float64
     scaling.spread = numbers.spread if numbers is not None and len(which) == 1 else 1.0
@@ -310,14 +311,20 @@ class _Plan:
         return np.where(self.bent, (np.arcsinh(scaled) - self.shift) * self.gain, scaled)
 
     def scaling(
-        self, dtype: torch.dtype, kind: str, levels: Tensor | None = None, filling: Values | None = None
+        self,
+        dtype: torch.dtype,
+        kind: str,
+        constant: Values,
+        levels: Tensor | None = None,
+        filling: Values | None = None,
     ) -> Scaling:
-        """Create the scaling; `levels` and `filling` are those of the columns of a table."""
+        """Create the scaling; `constant` is as there, `levels` and `filling` are those of the columns of a table."""
         offset, factor = (torch.from_numpy(part).to(dtype) for part in (self.offset, self.factor))
         bending = (self.bent, self.shift, self.gain) if self.bent.any() else (None, None, None)
-        further = (None if part is None else torch.from_numpy(part) for part in (*bending, filling))
-        bent, shift, gain, fill = further
-        return Scaling(offset, factor, bent, shift, gain, levels, fill, kind=kind)
+        pinned = None if np.isnan(constant).all() else constant
+        further = (None if part is None else torch.from_numpy(part) for part in (*bending, filling, pinned))
+        bent, shift, gain, fill, same = further
+        return Scaling(offset, factor, bent, shift, gain, levels, fill, same, kind=kind)
 
 
 def _heavy(sample: Values, columns: _Columns) -> NDArray[np.bool_]:

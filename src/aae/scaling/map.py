@@ -43,13 +43,13 @@ class Scaling(nn.Module):
         is 0 in all of its inputs. Without it there are as many inputs as columns.
     fill : Tensor, (columns,), optional
         What stands in for a missing value, NaN, of each column.
+    constant : Tensor, (columns,), optional
+        The value of each column that was the same in all training rows, NaN for the others. `inverse` gives it back as it was.
     kind : str
         The rule it follows, for messages and records.
 
     Attributes
     ----------
-    constant : int array
-        Columns that were the same in all rows.
     low, high : float64 array, (inputs,), or None
         The range of the scaled training rows, where it is known.
     needs_float64 : bool
@@ -65,6 +65,7 @@ class Scaling(nn.Module):
     gain: Tensor | None
     levels: Tensor | None
     fill: Tensor | None
+    constant: Tensor | None
     _column: Tensor
     _category: Tensor
 
@@ -77,6 +78,7 @@ class Scaling(nn.Module):
         gain: Tensor | None = None,
         levels: Tensor | None = None,
         fill: Tensor | None = None,
+        constant: Tensor | None = None,
         *,
         kind: str = "given",
     ) -> None:
@@ -89,6 +91,7 @@ class Scaling(nn.Module):
         self.register_buffer("gain", None if gain is None else gain.to(exact))
         self.register_buffer("levels", levels)
         self.register_buffer("fill", None if fill is None else fill.to(exact))
+        self.register_buffer("constant", None if constant is None else constant.to(exact))
         self._levels: list[int] = [] if levels is None else levels.tolist()
         self._widths = [max(1, count) for count in self._levels]
         if levels is not None:  # of each input: its column, and the category that it stands for
@@ -97,7 +100,6 @@ class Scaling(nn.Module):
             self.register_buffer("_column", torch.tensor(column), persistent=False)
             self.register_buffer("_category", torch.tensor(category, dtype=torch.float32), persistent=False)
         self.kind = kind
-        self.constant: npt.NDArray[np.int64] = np.empty(0, np.int64)
         self.low: Values | None = None
         self.high: Values | None = None
         self.spread: float | None = None
@@ -115,7 +117,7 @@ class Scaling(nn.Module):
             if name not in tensors:
                 raise InputError(f"holds no scaling ({name} is missing); expected the weights of a run")
         further = {"bent", "shift", "gain"}
-        unknown = tensors.keys() - further - {"offset", "factor", "levels", "fill"}
+        unknown = tensors.keys() - further - {"offset", "factor", "levels", "fill", "constant"}
         if unknown or (further & tensors.keys() and not further <= tensors.keys()):
             found = ", ".join(sorted(tensors))
             raise InputError(
@@ -158,12 +160,13 @@ class Scaling(nn.Module):
         return torch.where(self.levels < 0, (columns >= 0.5).to(columns.dtype), columns)
 
     def inverse(self, rows: Tensor) -> Tensor:
-        """Undo the scaling of flat rows (batch, inputs); float64 where the scaling is."""
+        """Undo the scaling of flat rows (batch, inputs); float64 where the scaling is. Constant columns are as in training."""
         rows = self._columns(rows).to(self.offset.dtype)
         if self.bent is not None and self.shift is not None and self.gain is not None:
             bent = (rows / self.gain + self.shift).clamp(-80, 80)  # what a decoder makes up stays finite
             rows = torch.where(self.bent, (bent.exp() - (-bent).exp()) / 2, rows)
-        return rows / self.factor + self.offset
+        rows = rows / self.factor + self.offset
+        return rows if self.constant is None else torch.where(self.constant.isnan(), rows, self.constant)
 
     def transform(self, rows: Array) -> npt.NDArray[np.float32]:
         """Scale rows (n, columns), an array of any type: (n, columns), float32."""
@@ -182,12 +185,13 @@ class Scaling(nn.Module):
     def record(self) -> dict[str, Any]:
         """Return what was chosen, for JSON: kind, the lowest and highest offset and factor, bent and constant columns."""
         bent = [] if self.bent is None else self.bent.cpu().numpy().nonzero()[0].tolist()
+        constant = [] if self.constant is None else (~self.constant.isnan()).cpu().numpy().nonzero()[0].tolist()
         return {
             "kind": self.kind,
             "offset": [float(self.offset.min()), float(self.offset.max())],
             "factor": [float(self.factor.min()), float(self.factor.max())],
-            "bent_columns": sorted(set(bent) - set(self.constant.tolist())),
-            "constant_columns": self.constant.tolist(),
+            "bent_columns": sorted(set(bent) - set(constant)),
+            "constant_columns": constant,
             "spread": self.spread,
         }
 
