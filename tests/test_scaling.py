@@ -81,6 +81,22 @@ def test_heavy_tails_are_bent_and_come_back():
     assert np.abs(far[:, :3]).max() < 30
 
 
+@pytest.mark.parametrize("bounded", [False, True])
+@pytest.mark.parametrize(("rows", "outlier"), [(600, -999), (600, 1e9), (12, 1e5)])
+def test_outliers_in_every_column_leave_the_others_their_width(rows, outlier, bounded):
+    table = np.random.default_rng(3).normal(size=(rows, 8))
+    clean = choose_scaling(table, bounded=bounded)
+    table[0] = outlier  # one row, or a code for missing values in a few percent of the cells
+    if outlier < 0:
+        table[np.random.default_rng(4).random(table.shape) < 0.03] = outlier
+    scaling = choose_scaling(table, bounded=bounded)
+    inner = [np.subtract(*np.percentile(one.transform(table), [75, 25], axis=0)) for one in (scaling, clean)]
+    assert (inner[0] > 0.25 * inner[1]).all()  # of 12 rows 0.28, and 1e-5 without a bend
+    assert scaling.kind == ("minmax" if bounded else "standardize")
+    assert "8 heavy-tailed, bent by asinh" in scaling.describe()
+    np.testing.assert_allclose(scaling.inverse_transform(scaling.transform(table)), table, rtol=1e-4, atol=1e-4)
+
+
 def test_rare_flags_weigh_no_more_than_ten():
     rows = np.column_stack([NORMAL[:, :2] * [1, 1000], np.arange(400) == 7])
     assert choose_scaling(rows).transform(rows).max() <= 10 + 1e-5

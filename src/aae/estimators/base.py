@@ -46,7 +46,7 @@ from aae.model import AdversarialAutoencoder
 from aae.noise import ORDER, SAMPLES, STEPS, Noise, seeded, torch_state
 from aae.scaling import Scaling, choose_column_scaling, choose_scaling
 from aae.training.callbacks import AnyCallback, Training, call, check_callbacks
-from aae.training.diagnostics import diagnose, diagnose_codes, diagnose_labels
+from aae.training.diagnostics import diagnose, diagnose_codes, diagnose_labels, labels_used
 from aae.training.phases import Phase, adversarial_phases
 from aae.training.progress import Progress
 from aae.training.settings import LossSettings, TrainingSettings, Weight, fading
@@ -332,6 +332,8 @@ class AdversarialEstimator(CheckedInput, PlottedModel, SavedModel):
                 which = np.union1d(which, np.flatnonzero(labels >= 0))
                 some, known = rows[torch.from_numpy(which)], labels[which]
             predicted = self._probabilities(some).argmax(axis=1)
+            if known is not None and labels_used(predicted, known):  # rare classes may have more labels than their share
+                signs = [sign for sign in signs if sign[0] != "label_normalized_marginal_entropy"]
             signs += diagnose_labels(predicted, self._label_names(), known, "estimator")
         for sign, advice in signs:
             if sign not in self._warned:

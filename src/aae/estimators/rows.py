@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.utils import assert_all_finite, check_random_state
+from sklearn.utils import check_random_state
 from torch import Tensor
 
 from aae.data.frames import is_frame
@@ -65,10 +65,20 @@ def check_columns(X: Any) -> None:
 
 
 def scale(scaler: Scaling, X: NDArray[Any]) -> NDArray[np.float32]:
-    """Scale rows (n, columns); ValueError where one is too large for float32 then."""
+    """Scale rows (n, columns); InputError where a value is too far from those of training for float32 then."""
     with usual_state():
         rows = scaler.transform(X)
-    assert_all_finite(rows, input_name="scaled X")
+    if not np.isfinite(rows).all():
+        row = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
+        with np.errstate(over="ignore"):
+            far = np.abs((X[row].astype(np.float64) - scaler.offset.numpy()) * scaler.factor.numpy())
+        if scaler.bent is not None:
+            far[scaler.bent.numpy()] = 0  # as logarithms these are finite
+        column = int(np.nanargmax(far))
+        raise InputError(
+            f"row {row}, column {column} (counted from 0) is {X[row, column]:g}, too far from the rows of training to be "
+            "scaled in float32; expected values nearer to those"
+        )
     return rows
 
 

@@ -19,6 +19,7 @@ KINDS: tuple[str, ...] = get_args(ScalingKind)
 
 # Columns share a unit if the widest is at most so many times as wide as the median one, and as nine tenths of all.
 COMMON_UNIT = (4.0, 20.0)
+OUTLYING = 0.3  # deviation by the inner 80 % of a column over that of all of it, below which outliers make its width
 HEAVY_TAIL = 6.0  # kurtosis above which a column is bent; a normal distribution has 3
 REACH = 10.0  # no training value is scaled to more than this: a rare flag would outweigh all else
 SAMPLED_ROWS, SAMPLED_VALUES = 10_000, 2**24  # for shapes of distributions, which need no more
@@ -43,8 +44,9 @@ def choose_scaling(
         ``"spread"``, which is for images too where it is asked for:
         if the widest column is at most 4 times as wide as the median one, and at most 20 times as wide as nine tenths of
         them, all share a unit: ``"common"``, each is centred and all are divided by one number. Otherwise
-        ``"standardize"``: each column gets mean 0 and variance 1, where a heavy-tailed one (kurtosis above 6) is first bent
-        by that one of several asinh that brings it nearest to a normal distribution, and no training value ends beyond 10.
+        ``"standardize"``: each column gets mean 0 and variance 1, where a heavy-tailed one (kurtosis above 6, or one whose
+        width is that of its outliers) is first bent by that one of several asinh that brings it nearest to a normal
+        distribution, and no training value ends beyond 10. So it is, too, where most columns are as wide as their outliers.
     bounded : bool
         Whether ``"auto"`` has to end inside [0, 1], as for an output that is a sigmoid: ranges stand in for deviations then.
     images : bool, optional
@@ -68,10 +70,13 @@ def choose_scaling(
     columns, sample = _Columns.of(rows), _sample(rows)
     adaptive = kind in ("auto", "spread")
     if adaptive:
-        kind = "common" if columns.share_a_unit else "standardize"
+        inner = _inner_width(sample, columns)
+        outlying = (inner > 0) & (inner < OUTLYING)
+        most = 2 * outlying.sum() > (inner > 0).sum()
+        kind = "common" if columns.share_a_unit and not most else "standardize"
     plan = _Plan.affine(columns, kind, bounded=adaptive and bounded)
     if adaptive and kind == "standardize":
-        plan.bend(_heavy(sample, columns), sample, columns, bounded=bounded)
+        plan.bend(_heavy(sample, columns) | outlying, sample, columns, bounded=bounded)
     if kind != "none" and not images:
         # What changes later in a column that never did counts as its logarithm: it cannot explode.
         plan.bent |= ~columns.varies
@@ -130,8 +135,8 @@ def choose_column_scaling(
             part = getattr(numbers, name)
             if part is not None:
                 getattr(plan, name)[places] = part.numpy()
-        if numbers.constant is not None:
-            constant[places] = numbers.constant.numpy()
+        if numbers.constant is not None and numbers.constant_value is not None:
+            constant[places[numbers.constant]] = numbers.constant_value[numbers.constant].numpy()
         assert numbers.low is not None
         assert numbers.high is not None
         low[places], high[places] = numbers.low, numbers.high
@@ -318,13 +323,22 @@ class _Plan:
         levels: Tensor | None = None,
         filling: Values | None = None,
     ) -> Scaling:
-        """Create the scaling; `constant` is as there, `levels` and `filling` are those of the columns of a table."""
+        """Create the scaling; `constant` has the values of constant columns, NaN for others, the rest is as in a table."""
         offset, factor = (torch.from_numpy(part).to(dtype) for part in (self.offset, self.factor))
         bending = (self.bent, self.shift, self.gain) if self.bent.any() else (None, None, None)
-        pinned = None if np.isnan(constant).all() else constant
-        further = (None if part is None else torch.from_numpy(part) for part in (*bending, filling, pinned))
-        bent, shift, gain, fill, same = further
-        return Scaling(offset, factor, bent, shift, gain, levels, fill, same, kind=kind)
+        same = ~np.isnan(constant)
+        constants = (same, np.where(same, constant, 0.0)) if same.any() else (None, None)
+        further = (None if part is None else torch.from_numpy(part) for part in (*bending, filling, *constants))
+        bent, shift, gain, fill, *last = further
+        return Scaling(offset, factor, bent, shift, gain, levels, fill, *last, kind=kind)
+
+
+def _inner_width(sample: Values, columns: _Columns) -> Values:
+    """Compare the deviation by the inner 80 % of each column with that of all of it: 1 for a normal one, 0 where they are equal."""
+    low = np.quantile(sample, 0.1, axis=0, method="higher")
+    high = np.quantile(sample, 0.9, axis=0, method="lower")
+    width: Values = np.maximum(high / 2 - low / 2, 0) / np.where(columns.varies, 1.28 * columns.std, np.inf)
+    return width
 
 
 def _heavy(sample: Values, columns: _Columns) -> NDArray[np.bool_]:

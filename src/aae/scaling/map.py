@@ -43,8 +43,10 @@ class Scaling(nn.Module):
         is 0 in all of its inputs. Without it there are as many inputs as columns.
     fill : Tensor, (columns,), optional
         What stands in for a missing value, NaN, of each column.
-    constant : Tensor, (columns,), optional
-        The value of each column that was the same in all training rows, NaN for the others. `inverse` gives it back as it was.
+    constant : Tensor of bool, (columns,), optional
+        Which columns were the same in all training rows.
+    constant_value : Tensor, (columns,), optional
+        The value that each of those had, which `inverse` gives them back.
     kind : str
         The rule it follows, for messages and records.
 
@@ -66,6 +68,7 @@ class Scaling(nn.Module):
     levels: Tensor | None
     fill: Tensor | None
     constant: Tensor | None
+    constant_value: Tensor | None
     _column: Tensor
     _category: Tensor
 
@@ -79,6 +82,7 @@ class Scaling(nn.Module):
         levels: Tensor | None = None,
         fill: Tensor | None = None,
         constant: Tensor | None = None,
+        constant_value: Tensor | None = None,
         *,
         kind: str = "given",
     ) -> None:
@@ -91,7 +95,8 @@ class Scaling(nn.Module):
         self.register_buffer("gain", None if gain is None else gain.to(exact))
         self.register_buffer("levels", levels)
         self.register_buffer("fill", None if fill is None else fill.to(exact))
-        self.register_buffer("constant", None if constant is None else constant.to(exact))
+        self.register_buffer("constant", constant)
+        self.register_buffer("constant_value", None if constant_value is None else constant_value.to(exact))
         self._levels: list[int] = [] if levels is None else levels.tolist()
         self._widths = [max(1, count) for count in self._levels]
         if levels is not None:  # of each input: its column, and the category that it stands for
@@ -116,12 +121,13 @@ class Scaling(nn.Module):
         for name in ("offset", "factor"):
             if name not in tensors:
                 raise InputError(f"holds no scaling ({name} is missing); expected the weights of a run")
-        further = {"bent", "shift", "gain"}
-        unknown = tensors.keys() - further - {"offset", "factor", "levels", "fill", "constant"}
-        if unknown or (further & tensors.keys() and not further <= tensors.keys()):
+        together = ({"bent", "shift", "gain"}, {"constant", "constant_value"})
+        unknown = tensors.keys() - set().union(*together) - {"offset", "factor", "levels", "fill"}
+        if unknown or any(some & tensors.keys() and not some <= tensors.keys() for some in together):
             found = ", ".join(sorted(tensors))
             raise InputError(
-                f"holds {found} for the scaling; expected offset, factor, and all or none of bent, shift, gain"
+                f"holds {found} for the scaling; expected offset, factor, and all or none of bent, shift, gain, and of "
+                "constant, constant_value"
             )
         return cls(**tensors, kind=kind)
 
@@ -166,7 +172,9 @@ class Scaling(nn.Module):
             bent = (rows / self.gain + self.shift).clamp(-80, 80)  # what a decoder makes up stays finite
             rows = torch.where(self.bent, (bent.exp() - (-bent).exp()) / 2, rows)
         rows = rows / self.factor + self.offset
-        return rows if self.constant is None else torch.where(self.constant.isnan(), rows, self.constant)
+        if self.constant is None or self.constant_value is None:
+            return rows
+        return torch.where(self.constant, self.constant_value, rows)
 
     def transform(self, rows: Array) -> npt.NDArray[np.float32]:
         """Scale rows (n, columns), an array of any type: (n, columns), float32."""
@@ -185,7 +193,7 @@ class Scaling(nn.Module):
     def record(self) -> dict[str, Any]:
         """Return what was chosen, for JSON: kind, the lowest and highest offset and factor, bent and constant columns."""
         bent = [] if self.bent is None else self.bent.cpu().numpy().nonzero()[0].tolist()
-        constant = [] if self.constant is None else (~self.constant.isnan()).cpu().numpy().nonzero()[0].tolist()
+        constant = [] if self.constant is None else self.constant.cpu().numpy().nonzero()[0].tolist()
         return {
             "kind": self.kind,
             "offset": [float(self.offset.min()), float(self.offset.max())],

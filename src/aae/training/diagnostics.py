@@ -61,7 +61,9 @@ def diagnose(metrics: Mapping[str, float], door: Door = "recipe", *, final: bool
                 f"the {name.removesuffix('_accuracy').replace('_', ' ')} distinguishes codes from prior samples in "
                 f"{value:.1%} of cases and no longer guides the encoder; {helps['discriminator']} may help",
             )
-        if name == "label_normalized_marginal_entropy" and value < LABELS_UNUSED:
+        # Classes that all are found may be less even than p(y).
+        found = metrics.get("validation_classes_never_predicted") == 0
+        if name == "label_normalized_marginal_entropy" and value < LABELS_UNUSED and not found:
             yield (
                 name,
                 f"most rows have one of a few labels: the entropy of the mean of q(y|x) is {value:.0%} of the prior's; "
@@ -115,6 +117,17 @@ def diagnose_labels(
         if never:
             shown = ", ".join(map(repr, never[:5])) + (", ..." if len(never) > 5 else "")
             yield "never_predicted", f"no row gets the label {shown}, though some rows have it; {advice} may help"
+
+
+def labels_used(predicted: NDArray[np.integer], known: NDArray[np.integer]) -> bool:
+    """Check whether rows with a true label, not -1, are given labels that are about as even as the true ones."""
+    given, true = (_entropy(labels[known >= 0]) for labels in (predicted, known))
+    return given >= LABELS_UNUSED * true
+
+
+def _entropy(labels: NDArray[np.integer]) -> float:
+    shares = np.unique(labels, return_counts=True)[1] / max(1, len(labels))
+    return float(-(shares * np.log(shares)).sum())
 
 
 def diagnose_codes(codes: ArrayLike, samples: ArrayLike, door: Door = "recipe") -> Iterator[tuple[str, str]]:
