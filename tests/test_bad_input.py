@@ -117,11 +117,12 @@ def train_runs():
     (checkpoint,) = Path("runs/damaged/checkpoints").glob("*.safetensors")
     checkpoint.write_bytes(checkpoint.read_bytes()[:-50])
     shutil.copy("runs/plain/model.safetensors", "runs/swapped/model.safetensors")
-    for folder, seed, epochs in (("twice", 0, 1), ("uneven", 1, 3)):
+    for folder, seed, epochs, noise in (("twice", 0, 1, 0.1), ("uneven", 1, 3, 0.1), ("mixed", 1, 1, 0.2)):
         for number in (0, 1):
             shutil.copytree("runs/demo", f"runs/{folder}/seed-{number}")
         text = Path("runs/demo/recipe.toml").read_text()
         text = re.sub(r"(?m)^seed = \d+", f"seed = {seed}", re.sub(r"(?m)^epochs = \d+", f"epochs = {epochs}", text))
+        text = text.replace("input_noise = 0.1", f"input_noise = {noise}")
         Path(f"runs/{folder}/seed-1/recipe.toml").write_text(text)
     Path("runs/bare/recipe.toml").unlink()
     Path("runs/garbled/run.json").write_text("{")
@@ -619,6 +620,14 @@ COMMANDS = {
     "seeds of several lengths": (
         "evaluate runs/uneven",
         r"runs/uneven: seed-0 and seed-1 differ in training\.epochs, 1 and 3; expected seeds of one run",
+    ),
+    "seeds of several models": (
+        "evaluate runs/mixed",
+        r"runs/mixed: seed-0 and seed-1 differ in model\.encoder\.input_noise, 0\.1 and 0\.2; expected seeds of one run",
+    ),
+    "more seeds of another model": (
+        f"train demo --resume --seeds 2 --run runs/uneven {SMALL} --set training.seed=5 --set model.encoder.hidden=[9]",
+        r"seed-0: cannot resume with another recipe; model\.encoder\.hidden is \[9\], the run has",
     ),
     "images of a table": (
         "sample runs/categories -o x.png",

@@ -187,6 +187,7 @@ def test_time_to_a_validation_error_and_a_status_of_its_own_where_it_is_not_reac
             ["demo", "map", "--set", "data.source=digits", "--time-to", "validation_error_percent=5"],
             "recipe map: has no metrics of validation rows",
         ),
+        (["demo", "parzen"], "demo parzen: parzen is no recipe; expected it alone, or recipes alone"),
         (["parzen", "--time-to", "nmi=0.5"], "a Parzen window is not trained; expected recipes"),
     ],
 )

@@ -18,7 +18,7 @@ from aae.runs.evaluate import evaluate
 from aae.runs.recipe import read_recipe
 from aae.runs.train import train
 from aae.scaling import Scaling
-from aae.training.diagnostics import diagnose
+from aae.training.diagnostics import diagnose, labels_used
 from aae.training.phases import adversarial_phases
 from aae.training.settings import TrainingSettings
 from aae.training.trainer import Trainer, TrainingData
@@ -168,6 +168,11 @@ def test_signs_of_collapse_are_named_with_what_helps():
     )
     assert "99.0%" in found["style_discriminator_accuracy"]
     assert "30% of the prior's" in found["label_normalized_marginal_entropy"]
+    rare = {"label_normalized_marginal_entropy": 0.3, "validation_classes_never_predicted": 0.0}
+    assert not list(diagnose(rare, final=True))  # fewer than p(y) says, and found all the same
+    true, none = np.repeat([0, 1], [45, 5]), np.full(950, -1)
+    assert labels_used(np.r_[true, np.zeros(950, int)], np.r_[true, none])
+    assert not labels_used(np.r_[true * 0, np.zeros(950, int)], np.r_[true, none])
 
 
 def test_a_collapsing_run_is_warned_about_once(tmp_path, capsys):

@@ -44,7 +44,9 @@ def bench(
     from aae.bench import step as speed
     from aae.runs.recipe import read_recipe
 
-    if names == ["parzen"]:
+    if "parzen" in (names or []):
+        if names != ["parzen"]:
+            raise InputError(f"{' '.join(names or [])}: parzen is no recipe; expected it alone, or recipes alone")
         if overrides:
             raise InputError(f"--set {overrides[0]}: a Parzen window has no recipe; expected none")
         if time_to is not None:

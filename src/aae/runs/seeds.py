@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from aae import recipes
 from aae.data import Dataset
 from aae.device import choose_device, usual_state
 from aae.errors import RESUME, InputError, InterruptedTrainingError
@@ -17,7 +18,7 @@ from aae.noise import seeded, set_torch_state
 from aae.recipes import Recipe
 from aae.recipes.build_data import load_data
 from aae.runs.prepare import PreparedRun, prepare
-from aae.runs.resume import check_same_recipe, common_place, is_finished, shaping
+from aae.runs.resume import WHERE, check_same_recipe, common_place, is_finished, shaping
 from aae.runs.run import Run
 from aae.training.acceleration.distributed import Distributed
 from aae.training.batched_seeds import BatchedSeeds
@@ -30,7 +31,8 @@ from aae.training.signals import Interruption
 
 MAY_DIFFER = {  # in seeds of a run
     *("training.seed", "training.validate_every", "training.checkpoint_every"),
-    "training.start_partition",  # where "auto" found clusters that are set apart for some of them
+    # what "auto" found: clusters that are set apart for some of them, shares of the rows that each has labels of
+    *("training.start_partition", "model.label.probabilities"),
 }
 
 
@@ -89,6 +91,10 @@ def train_seeds(
         raise InputError(f"{folder}: no run of several seeds to go on with; expected folders seed-0, seed-1, ... in it")
     ones = with_seeds(recipe, seeds)
     paths = {one.training.seed: folder / f"seed-{one.training.seed}" for one in ones}
+    for path in sorted({path for path in folder.glob("seed-*") if path.is_dir()} - {*paths.values()}):
+        if not RunDirectory(path).is_new():  # another seed, which is to be one of the same run
+            seed = recipes.read(RunDirectory(path).recipe).training.seed
+            check_same_recipe(RunDirectory(path), with_seed(recipe, seed), complete=False)
     unfinished = [
         one for one in ones if not (resume and is_finished(RunDirectory(paths[one.training.seed]), one, dataset))
     ]
@@ -125,10 +131,12 @@ def with_seeds(recipe: Recipe, seeds: int) -> list[Recipe]:
     first = recipe.training.seed
     if first + seeds - 1 > MAX_SEED:
         raise InputError(f"seeds are {first} to {first + seeds - 1}; expected none beyond {MAX_SEED}")
-    return [
-        recipe.model_copy(update={"training": recipe.training.model_copy(update={"seed": seed})})
-        for seed in range(first, first + seeds)
-    ]
+    return [with_seed(recipe, seed) for seed in range(first, first + seeds)]
+
+
+def with_seed(recipe: Recipe, seed: int) -> Recipe:
+    """Copy a recipe with another seed."""
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"seed": seed})})
 
 
 def _train_one(
@@ -243,7 +251,7 @@ def load_runs(folder: str | Path, device: str = "auto", *, trust_modules: bool =
         seed = one.recipe.training.seed
         if other.recipe.training.seed == seed:
             raise InputError(f"{names} have the same training.seed, {seed}; expected one run of each seed")
-        here, there = (_trained(run.recipe) for run in (one, other))
+        here, there = (_shared(run) for run in (one, other))
         for key in sorted({*here, *there}):
             if here.get(key) != there.get(key):
                 raise InputError(
@@ -252,9 +260,7 @@ def load_runs(folder: str | Path, device: str = "auto", *, trust_modules: bool =
     return runs
 
 
-def _trained(recipe: Recipe) -> dict[str, object]:
-    """List what a recipe says of its training, which the seeds of a run have in common."""
-    kept = {
-        key: value for key, value in shaping(recipe).items() if key.startswith("training.") and key not in MAY_DIFFER
-    }
-    return {"name": recipe.name, **kept}
+def _shared(run: Run) -> dict[str, object]:
+    """List what the seeds of a run have in common: what their recipes say but for where data lies, and the data."""
+    kept = {key: value for key, value in shaping(run.recipe).items() if key not in MAY_DIFFER and key not in WHERE}
+    return kept | {"the data's fingerprint": run.metadata["data"]}
