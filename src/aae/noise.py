@@ -58,6 +58,10 @@ class Noise:
         """Say for how many rows of this process is drawn next; of no meaning where one process draws for all."""
         return nullcontext()
 
+    def drawing_together(self) -> AbstractContextManager[object]:
+        """Say that what is drawn next is for the whole mini-batch, not for rows of it; of no meaning where one draws for all."""
+        return nullcontext()
+
     def seed(self) -> int:
         """Draw a seed for a generator that is not of this package."""
         return int(torch.randint(2**62, (), generator=self.generator, device=self.device))
@@ -133,6 +137,16 @@ class SharedNoise(Noise):
             yield
         finally:
             self.rows = before
+
+    @contextmanager
+    def drawing_together(self) -> Iterator[None]:
+        """Let every process draw the same numbers for a while, those that one alone would."""
+        before = self.rank, self.world_size, self.rows
+        self.rank, self.world_size, self.rows = 0, 1, 1
+        try:
+            yield
+        finally:
+            self.rank, self.world_size, self.rows = before
 
     def seed(self) -> int:
         """Draw a seed, for each process another."""

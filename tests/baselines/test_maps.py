@@ -54,6 +54,8 @@ def test_fracture_of_a_class_in_one_piece_and_in_two():
     both = fracture(np.concatenate([whole, halves]), np.repeat([0, 1], 1000))
     assert both == pytest.approx((fracture(whole, np.zeros(1000)) + fracture(halves, np.zeros(1000))) / 2, abs=0.05)
     assert math.isnan(fracture(whole, np.full(1000, -1)))
+    with pytest.raises(InputError, match="rows do not pair up: found codes 1000, labels 500"):
+        fracture(whole, np.zeros(500))
 
 
 def test_tsne_keeps_neighbours_that_an_autoencoder_tears_apart(tmp_path):

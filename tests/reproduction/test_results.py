@@ -84,6 +84,10 @@ def test_the_result_of_other_settings_is_not_replaced(tmp_path):
         results.record(*trained("model.style.dim=3"), tmp_path / "results")
     assert path.read_bytes() == before
     assert results.record(*wide, tmp_path / "results") == path
+    ((other,), reports) = trained("training.seed=1")
+    other.metadata["device"] = "NVIDIA H100 80GB HBM3"
+    with pytest.raises(InputError, match=r"device is NVIDIA H100 80GB HBM3; the first run has .* threads"):
+        results.record([*wide[0], other], [*wide[1], *reports], tmp_path / "results")
 
 
 def estimate(**changes):

@@ -187,6 +187,18 @@ def test_interrupted_seeds_resume_together_exactly(recipe, whole, tmp_path, monk
     assert outcomes(tmp_path / "runs", (0, 1)) == outcomes(whole, (0, 1))
 
 
+def test_a_signal_between_seeds_that_cannot_train_together_stops_them(recipe, tmp_path):
+    def press(told):
+        if told.epoch == recipe.training.epochs:
+            signal.raise_signal(signal.SIGINT)
+
+    training = recipe.training.model_copy(update={"patience": 50})
+    alone = recipe.model_copy(update={"training": training, "data": recipe.data.model_copy(update={"validation": 0.2})})
+    with pytest.raises(InterruptedTrainingError, match=r"stopped when seed-0 was finished; .*runs goes on with"):
+        train_seeds(alone, 3, run=tmp_path / "runs", device="cpu", batched=True, callbacks=[press])
+    assert not (tmp_path / "runs/seed-1/model.safetensors").exists()
+
+
 def test_seeds_whose_checkpoints_a_crash_parted_meet_again(recipe, whole, tmp_path, monkeypatch):
     """A checkpoint is removed only when all seeds have the next one."""
     saved = iter(range(100))

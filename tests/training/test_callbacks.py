@@ -206,6 +206,15 @@ def test_the_best_epoch_is_the_last_of_equals_and_patience_counts_improvements()
     other = BestEpoch(best.settings)
     other.load(*best.state())
     assert (other.epoch, other.gives_up) == (4, True)
+    most = BestEpoch(TrainingSettings(epochs=9, patience=2, monitor="nmi"))
+    for epoch, value in enumerate([0.0, 0.5, 0.4, 0.5], 1):
+        assert not most.gives_up
+        most.update(epoch, {"nmi": value}, model)
+    assert (most.epoch, most.value, most.gives_up) == (4, 0.5, True)  # more is better
+    with pytest.raises(InputError, match=r"'validation_clusters_in_use', of which neither less nor more is better"):
+        BestEpoch(TrainingSettings(epochs=1, keep_best=True, monitor="validation_clusters_in_use")).update(
+            1, {"validation_clusters_in_use": 1.0}, model
+        )
     with pytest.raises(InputError, match=r"training.monitor is 'nothing'; expected one of the metrics: a"):
         BestEpoch(TrainingSettings(epochs=1, keep_best=True, monitor="nothing")).update(1, {"a": 1.0}, model)
 

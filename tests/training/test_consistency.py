@@ -1,11 +1,13 @@
 """Consistency, information and the joint update: their arithmetic, and that they run as every phase does."""
 
 import copy
+import shutil
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from helpers import outcome
 from scipy.spatial.distance import cdist
 from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import nn
@@ -28,6 +30,7 @@ from aae.training.data import TrainingData
 from aae.training.phases import Batch, adversarial_phases
 from aae.training.phases.consistency import consistency_term
 from aae.training.radii import neighbour_radii
+from aae.training.run_directory import RunDirectory
 from aae.training.settings import ConsistencySettings, LossSettings, OptimizerSettings, TrainingSettings, weight_at
 from aae.training.trainer import Trainer
 
@@ -429,16 +432,20 @@ def test_a_clustered_run_is_resumed_with_the_same_bits_used_and_sampled(tmp_path
         "training.epochs=4",
         "training.batch_size=100",
         "training.losses.clustering.epochs=2",
+        "training.ema_decay=0.9",
         "model.encoder.hidden=[32]",
         "model.decoder.hidden=[32]",
         "model.discriminator.hidden=[16]",
     ]
     recipe = read_recipe("demo-consistent", small)
-    whole = train(recipe, run=tmp_path / "whole", device="cpu")
-    for epochs in (1, 2, 3, 4):  # stopped before, at and after the clusters are assigned
-        halted = recipe.model_copy(update={"training": recipe.training.model_copy(update={"epochs": epochs})})
-        if epochs > 2:
-            train(halted, run=tmp_path / f"to-{epochs}", device="cpu")
+
+    def copy(told):  # the last checkpoint is that of the epoch before
+        shutil.copytree(tmp_path / "whole", tmp_path / f"{told.epoch - 1}")
+
+    whole = train(recipe, run=tmp_path / "whole", device="cpu", callbacks=[copy])
+    for epochs in (1, 2, 3):  # killed before, when and after the clusters are assigned
+        train(recipe, run=tmp_path / f"{epochs}", device="cpu", resume=True)
+        assert outcome(RunDirectory(tmp_path / f"{epochs}")) == outcome(whole.folder)
     run = Run.load(tmp_path / "whole", "cpu")
     assert run.label_names == tuple("0123456789")
     rows = Noise(0).uniform(5, 8, 8).numpy()

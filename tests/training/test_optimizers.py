@@ -207,3 +207,5 @@ def test_decay_can_begin_at_a_fraction_of_the_epochs():
     assert rates == [fifth.learning_rate_at(epoch, 0, 10) for epoch in range(10)]
     assert rates[:6] == [1.0] * 6
     assert rates[9] == pytest.approx(0.2)
+    hundred = OptimizerSettings(learning_rate=1.0, decay="linear", decay_from=0.29)
+    assert (hundred.learning_rate_at(29, 0, 100), hundred.learning_rate_at(30, 0, 100)) == (1.0, pytest.approx(70 / 71))

@@ -332,7 +332,8 @@ class AdversarialEstimator(CheckedInput, PlottedModel, SavedModel):
                 which = np.union1d(which, np.flatnonzero(labels >= 0))
                 some, known = rows[torch.from_numpy(which)], labels[which]
             predicted = self._probabilities(some).argmax(axis=1)
-            if known is not None and labels_used(predicted, known):  # rare classes may have more labels than their share
+            # Rare classes may have more labels than their share.
+            if known is not None and labels_used(predicted, known):
                 signs = [sign for sign in signs if sign[0] != "label_normalized_marginal_entropy"]
             signs += diagnose_labels(predicted, self._label_names(), known, "estimator")
         for sign, advice in signs:

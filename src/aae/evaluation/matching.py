@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aae.arrays import ArrayLike
+from aae.arrays import ArrayLike, as_labels, same_length
 from aae.errors import InputError
 
 PAIRS_AT_ONCE = 4_000_000  # distances held in memory at a time: 32 MB in float64
@@ -225,8 +225,14 @@ def fracture(codes: ArrayLike, labels: ArrayLike, seed: int = 0, limit: int = 20
     -------
     float
         Mean over the classes that have 11 codes or more, in [0, 1]; nan if there is none.
+
+    Raises
+    ------
+    InputError
+        If there is not a label for every code.
     """
-    points, owners = _points(codes, "codes").cpu().double(), np.asarray(labels)
+    points, owners = _points(codes, "codes").cpu().double(), as_labels(labels, "labels")
+    same_length(codes=points, labels=owners)
     generator, found = torch.Generator().manual_seed(seed), []
     for label in np.unique(owners[owners >= 0]):
         own = points[torch.from_numpy(np.flatnonzero(owners == label))]

@@ -107,14 +107,16 @@ def result_path(runs: Sequence[Run], folder: str | Path) -> Path:
     Raises
     ------
     InputError
-        If the runs differ in recipe or epochs, their seeds are not in a row, or the result of a recipe with other settings is in
-        the place of theirs.
+        If the runs differ in recipe, epochs, device or precision, their seeds are not in a row, or the result of a recipe with
+        other settings is in the place of theirs.
     """
     first = runs[0]
     for seed, run in enumerate(runs, first.recipe.training.seed):
         for key, found, expected in (
             ("recipe", run.recipe.name, first.recipe.name),
             ("epochs", run.metadata["epochs"], first.metadata["epochs"]),
+            ("device", run.metadata["device"], first.metadata["device"]),
+            ("precision", _precision(run), _precision(first)),
         ):
             if found != expected:
                 raise InputError(f"{run.folder.path}: {key} is {found}; the first run has {expected}")
@@ -167,12 +169,17 @@ def record(runs: Sequence[Run], reports: Sequence[Report], folder: str | Path) -
         "paper": first.recipe.paper,
         **_origin(first, f"{SEEDS}{len(runs)}" if len(runs) > 1 else ""),
         **{key: first.metadata[key] for key in ("device", "version", "torch")},
-        "precision": first.metadata.get("precision", first.recipe.training.precision),
+        "precision": _precision(first),
         "wall_seconds": [run.metadata["seconds"] for run in runs],
         "cpu_seconds": [run.metadata.get("cpu_seconds") for run in runs],
         "date": datetime.now(UTC).date().isoformat(),
     }
     return _write(path, result)
+
+
+def _precision(run: Run) -> str:
+    """Return what a run was trained in; an early version did not note it."""
+    return str(run.metadata.get("precision", run.recipe.training.precision))
 
 
 def _place(folder: Path, run: Run, rest: str) -> Path:

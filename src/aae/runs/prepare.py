@@ -133,6 +133,10 @@ def prepare(
         key = next(key for key in ("patience", "early_stopping", "keep_best") if getattr(recipe.training, key))
         raise InputError(f"training.{key} is set and there are no validation rows; expected data.validation above 0")
     seed = recipe.training.seed
+    if distributed.world_size > 1 and recipe.training.reduction == "mean" and recipe.data.missing == "mask":
+        raise InputError(
+            "training.reduction is 'mean' over known values, of which each process has others; expected 'sum', or one process"
+        )
     labelled = labelled_rows(recipe, dataset)
     table, split = dataset.table, dataset.train
     if recipe.evaluation.parzen_samples and table is not None:

@@ -189,10 +189,7 @@ def _train(
             BatchedSeeds.share_rows([one.job.trainer for one in prepared])
         interruption = train_together(prepared, callbacks)
         if interruption.is_set and more:
-            where = targets[-1][1].path
-            raise InterruptedTrainingError(
-                f"stopped when {where.name} was finished; {where.parent} goes on with {RESUME}", interruption.status
-            )
+            raise _stopped(targets[-1][1], interruption)
     return like
 
 
@@ -203,8 +200,14 @@ def train_together(prepared: Sequence[PreparedRun], callbacks: Sequence[AnyCallb
     -------
     Interruption
         Whether a signal came when there was nothing to stop any more.
+
+    Raises
+    ------
+    InterruptedTrainingError
+        If it came when some were finished and others were not.
     """
     interruption = Interruption()
+    left = len(prepared)
     places: dict[tuple[int, int, object, object], list[PreparedRun]] = {}
     for one in prepared:
         trainer, label = one.job.trainer, one.recipe.model.label
@@ -232,7 +235,19 @@ def train_together(prepared: Sequence[PreparedRun], callbacks: Sequence[AnyCallb
                 set_torch_state(one.torch_state, one.job.trainer.device)
                 interruption = run_to_end([one.job], f"{name} seed {seed}", callbacks=callbacks)
             one.finish()
+            left -= 1
+            finished = replicas is None or one is group[-1]  # what was trained together is finished together
+            if interruption.is_set and left and finished:
+                raise _stopped(one.job.folder, interruption)
     return interruption
+
+
+def _stopped(last: RunDirectory, interruption: Interruption) -> InterruptedTrainingError:
+    """Create the error of a stop between two seeds, the first of which is finished."""
+    where = last.path
+    return InterruptedTrainingError(
+        f"stopped when {where.name} was finished; {where.parent} goes on with {RESUME}", interruption.status
+    )
 
 
 def load_runs(folder: str | Path, device: str = "auto", *, trust_modules: bool = False) -> list[Run]:

@@ -334,7 +334,7 @@ class _Plan:
 
 
 def _inner_width(sample: Values, columns: _Columns) -> Values:
-    """Compare the deviation by the inner 80 % of each column with that of all of it: 1 for a normal one, 0 where they are equal."""
+    """Compare the deviation by the inner 80 % of each column with that of all of it: 1 if it is normal, 0 if these are equal."""
     low = np.quantile(sample, 0.1, axis=0, method="higher")
     high = np.quantile(sample, 0.9, axis=0, method="lower")
     width: Values = np.maximum(high / 2 - low / 2, 0) / np.where(columns.varies, 1.28 * columns.std, np.inf)

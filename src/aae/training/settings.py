@@ -65,8 +65,8 @@ class OptimizerSettings(Settings):
     decay: Literal["none", "linear", "cosine"] = "none"
     """How the learning rate falls from epoch `decay_from` on; not in the paper."""
     decay_from: Epoch | Annotated[float, Field(gt=0, lt=1)] = 0
-    """Epoch in which the learning rate begins to fall, or the fraction of all epochs after which it does; not before the phase
-    runs, at whose end it has fallen."""
+    """Epoch in which the learning rate begins to fall, or the fraction of the epochs up to the end of the phase after which it
+    does; not before the phase runs, at whose end it has fallen."""
     decay_to: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Fraction of itself that the learning rate falls to at the end of training."""
     weight_decay: NonNegative = 0.0
@@ -96,7 +96,8 @@ class OptimizerSettings(Settings):
         rate = self.learning_rate
         if isinstance(rate, dict):
             rate = rate[max(start for start in rate if start <= epoch)]
-        start = max(start, int(self.decay_from * stop) if isinstance(self.decay_from, float) else self.decay_from)
+        first = self.decay_from
+        start = max(start, int(round(first * stop, 9)) if isinstance(first, float) else first)
         if self.decay == "none" or epoch < start:
             return rate
         done = min(1.0, (epoch - start) / max(1, stop - start))

@@ -8,13 +8,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from aae.errors import InputError
+from aae.evaluation.metrics import describe
 from aae.training.settings import TrainingSettings
 
 MONITORED = ("validation_error_percent", "validation_reconstruction")  # the first of them that is measured
 
 
 class BestEpoch:
-    """Follows a validation measure, the smaller the better.
+    """Follows a validation measure: the smaller the better, or the larger where that is better.
 
     Of epochs that are equally good the last one is the best: a few validation rows are soon classified as well as they will be.
 
@@ -37,7 +38,8 @@ class BestEpoch:
         self.settings = settings
         self.weights: dict[str, Tensor] = {}
         self.epoch, self.value = 0, float("inf")
-        self._improved: tuple[int, float] = (0, float("inf"))  # when the measure last fell by more than the tolerance
+        # When the measure was last better by more than the tolerance, and what it was.
+        self._improved: tuple[int, float] = (0, float("inf"))
         self._measured = 0  # epochs so far, up to the last measured one
 
     def update(self, epoch: int, metrics: Mapping[str, float], model: nn.Module) -> None:
@@ -46,7 +48,7 @@ class BestEpoch:
         Raises
         ------
         InputError
-            If the measure to follow is none of the metrics.
+            If the measure to follow is none of the metrics, or neither way of it is better.
         """
         if not self.settings.keeps_best:
             return
@@ -56,11 +58,20 @@ class BestEpoch:
             found = ", ".join(sorted(metrics))
             raise InputError(f"training.monitor is {names[0]!r}; expected one of the metrics: {found}")
         value, self._measured = metrics[name], epoch
-        if value < self._improved[1] - self.settings.tolerance or not self.epoch:
+        sign = self._sign(name)
+        if not self.epoch or sign * value < sign * self._improved[1] - self.settings.tolerance:
             self._improved = epoch, value
-        if value <= self.value:
+        if not self.epoch or sign * value <= sign * self.value:
             self.epoch, self.value = epoch, value
             self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+    @staticmethod
+    def _sign(name: str) -> int:
+        """Return 1 where less is better, as of losses and what nothing is known of, and -1 where more is."""
+        metric = describe(name)
+        if metric.direction == "none" and metric.explanation:
+            raise InputError(f"training.monitor is {name!r}, of which neither less nor more is better; expected another")
+        return -1 if metric.direction == "higher" else 1
 
     @property
     def gives_up(self) -> bool:

@@ -25,11 +25,12 @@ from aae.runs.train import train
 from aae.training import loop
 from aae.training.acceleration.distributed import Distributed, SynchronizedBatchNorm, join, synchronize
 from aae.training.run_directory import RunDirectory
-from aae.training.settings import OptimizerSettings
+from aae.training.settings import MatchingSettings, OptimizerSettings
 
 NAMES = [
     "table2-svhn-1000",  # semi-supervised, batch norm everywhere, dropout, images that are moved
     "table2-svhn-1000-conv",  # batch norm per channel
+    "figure2a",  # here with a sliced Wasserstein distance, whose directions all processes draw together
     "figure2a-universal",  # noise beside the row
     "figure4a",  # labels in the prior and the discriminator
     "table3-16",  # cluster heads
@@ -62,6 +63,9 @@ def short(name: str, **changes) -> Recipe:
         consistency = losses.consistency.model_copy(update={"covariance": 0.5})
         training["losses"] = losses.model_copy(update={"consistency": consistency})
         training["batch_size"] = 300  # enough for a covariance that is more than noise
+    if name == "figure2a":
+        matching = MatchingSettings(objective="sliced-wasserstein", directions=7)
+        training["losses"] = recipe.training.losses.model_copy(update={"matching": matching})
     if name in ("table2-mnist-100-consistent", "map"):
         training["joint"] = OptimizerSettings(optimizer="sgd", learning_rate=0.001)
     if name == "table2-svhn-1000-conv":

@@ -178,7 +178,7 @@ def distance_term(model: AdversarialAutoencoder, settings: MatchingSettings) -> 
             if settings.objective == "mmd":
                 distance = losses.inverse_multiquadratic_mmd(x, y)
             else:
-                with batch.noise.drawing_for(settings.directions):
+                with batch.noise.drawing_together():
                     distance = losses.sliced_wasserstein_loss(x, y, batch.noise.normal(settings.directions, x.shape[1]))
             total = total + batch.weighted(f"generator_{name}", distance)
         return total
