@@ -232,7 +232,7 @@ def fracture(codes: ArrayLike, labels: ArrayLike, seed: int = 0, limit: int = 20
         If there is not a label for every code.
     """
     points, owners = _points(codes, "codes").cpu().double(), as_labels(labels, "labels")
-    same_length(codes=points, labels=owners)
+    same_length(codes=points.numpy(), labels=owners)
     generator, found = torch.Generator().manual_seed(seed), []
     for label in np.unique(owners[owners >= 0]):
         own = points[torch.from_numpy(np.flatnonzero(owners == label))]

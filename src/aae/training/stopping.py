@@ -70,7 +70,9 @@ class BestEpoch:
         """Return 1 where less is better, as of losses and what nothing is known of, and -1 where more is."""
         metric = describe(name)
         if metric.direction == "none" and metric.explanation:
-            raise InputError(f"training.monitor is {name!r}, of which neither less nor more is better; expected another")
+            raise InputError(
+                f"training.monitor is {name!r}, of which neither less nor more is better; expected another"
+            )
         return -1 if metric.direction == "higher" else 1
 
     @property

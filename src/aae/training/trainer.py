@@ -169,7 +169,7 @@ class Trainer:
         for phase in self.phases:
             if phase.begin is not None and phase.start == self.epoch:
                 if self._ema is not None:
-                    self._ema.follow(self.module, self.bf16_copies.full)  # not done yet in the first epoch after a resume
+                    self._ema.follow(self.module, self.bf16_copies.full)  # in a resumed run nothing did yet
                     self._ema.give_back()
                 self.module.eval()
                 with torch.no_grad():
