@@ -189,3 +189,41 @@ def test_the_examples_of_the_guide_run():
     assert f"# {names['model'].columns_.describe()}\n" in first
     exec(second, names)
     assert names["right"].mean() > 0.8
+
+
+def test_sparse_columns_of_categories_are_coded_as_dense_ones():
+    draw = np.random.default_rng(5)
+    dense = np.column_stack([draw.choice([1.0, 2.0, 5.0], 60), draw.choice([0.0, 2.0], 60), draw.normal(size=60)])
+    kinds = {0: "categorical", 1: "boolean"}
+    model = aae.AAE(2, columns=kinds, epochs=1, random_state=0).fit(dense)
+    sparse = ss.csr_matrix(dense)
+    np.testing.assert_allclose(model.transform(sparse), model.transform(dense), atol=1e-6)
+    fitted = aae.AAE(2, columns=kinds, epochs=1, random_state=0).fit(sparse, covariates="0")
+    np.testing.assert_array_equal(fitted.reconstruct(sparse)[:, 0], dense[:, 0])  # a covariate stays
+
+
+def test_covariates_are_categories_in_whatever_they_are_given():
+    rows, batch = np.random.default_rng(6).normal(size=(60, 3)), pd.Series(pd.Categorical(np.arange(60) % 3))
+    for covariates in (batch, {"batch": batch}, {"batch": batch.values}, batch.rename("batch").to_frame()):
+        outer = aae.AAE(2, epochs=1).fit(rows, covariates=covariates).columns_.outer
+        assert [(column.kind, column.categories) for column in outer.columns] == [("categorical", (0, 1, 2))]
+    model = aae.AAE(2, epochs=1).fit(rows, covariates=batch)  # which has no name
+    assert model.columns_.outer.names == ("covariate 0",)
+    assert model.reconstruct(rows, covariates=batch).shape == (60, 3)
+
+
+def test_variables_of_anndata_have_kinds_by_name_and_gaps_filled():
+    counts = anndata.AnnData(np.random.default_rng(7).poisson(3, (60, 4)).astype(np.float32))
+    counts.var_names = [f"g{k}" for k in range(4)]
+    for columns in ({"g0": "numerical"}, {0: "numerical"}):
+        found = aae.AAE(2, epochs=1, columns=columns).fit(counts).columns_
+        assert found.kinds == ("numerical", "count", "count", "count")
+    with pytest.raises(InputError, match=r"columns: unknown variable 'g9'; .*'g"):
+        aae.AAE(2, epochs=1, columns={"g9": "numerical"}).fit(counts)
+    gaps = counts.copy()
+    gaps.X = np.log1p(gaps.X)
+    gaps.X[::5, 1] = np.nan
+    made = aae.AAE(2, epochs=1, missing="mask", random_state=0).fit(gaps).impute(gaps)
+    known = ~np.isnan(gaps.X)
+    np.testing.assert_array_equal(made[known], gaps.X[known])
+    assert np.isfinite(made).all()

@@ -145,3 +145,44 @@ def test_settings_of_a_table_are_compared(tmp_path):
     found = aae.sweep("anomalies", tmp_path / "s", data=tmp_path / "t.csv", settings=settings, grid=grid)
     assert [one.failed for one in found.rows] == [[], []]
     assert all(np.isfinite(one.values).all() for one in found.rows)
+
+
+def cells(n=N, genes=6, *, counts=False):
+    values = np.random.default_rng(1).poisson(3, (n, genes)).astype(np.float32)
+    obs = pd.DataFrame({"batch": pd.Categorical(np.arange(n) % 3)}, index=[f"c{k}" for k in range(n)])
+    var = pd.DataFrame(index=[f"g{k}" for k in range(genes)])
+    return anndata.AnnData(values if counts else np.log1p(values), obs=obs, var=var)
+
+
+def test_numbered_batches_of_anndata_are_categories_as_in_data_frames(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cells().write_h5ad("cells.h5ad")
+    for name, data in (("file", "cells.h5ad"), ("object", cells())):
+        run = aae.train("anomalies", data, run=name, data__covariates="batch", **SMALL)
+        assert [(column.kind, column.categories) for column in run.table.outer.columns] == [("categorical", (0, 1, 2))]
+        with pytest.raises(InputError, match=r"'batch': found 57 in row 0 .*, expected 0, 1, 2"):
+            run.sample(1, covariates={"batch": 57})
+
+
+def test_a_run_on_plain_anndata_takes_anndata(tmp_path):
+    run = aae.train("map", cells(), run=tmp_path / "run", **SMALL)
+    codes = run.transform(cells())
+    np.testing.assert_allclose(codes, run.transform(cells()[:, ::-1]), rtol=1e-5)  # variables are known by name
+    np.testing.assert_allclose(codes, run.transform(cells().to_df()), rtol=1e-5)
+    assert run.interpolate(cells()[:2], cells()[2:4], 3).shape == (2, 3, 6)
+
+
+def test_an_array_has_the_columns_of_the_frame_in_their_order(tmp_path):
+    frame = pd.DataFrame(np.random.default_rng(2).normal([0, 100, 5], [1, 30, 2], (N, 3)), columns=["a", "batch", "c"])
+    run = aae.train("anomalies", frame, run=tmp_path / "run", data__covariates="batch", **SMALL)
+    np.testing.assert_array_equal(run.encode(frame)["style"], run.encode(frame.to_numpy())["style"])
+    np.testing.assert_array_equal(run.encode(frame)["style"], run.encode(frame[["c", "batch", "a"]])["style"])
+    made = run.reconstruct(frame)
+    assert list(made.columns) == ["a", "batch", "c"]
+    np.testing.assert_allclose(made.batch, frame.batch, rtol=1e-5)
+
+
+def test_an_unknown_covariate_is_no_gap(tmp_path):
+    frame = FRAME.assign(batch=FRAME.batch.where(np.arange(N) > 4, None))
+    with pytest.raises(InputError, match=r"'batch': found a missing value in row 0 .*covariates are to be known"):
+        aae.train("classify", frame, run=tmp_path / "run", **TOLD, **SMALL)

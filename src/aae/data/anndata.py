@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aae.data.checks import Part, check_distinct
 from aae.data.formats import Format, Options, Parts, ends_with
 from aae.data.reading import damaged, require_memory
-from aae.data.values import plain_values, values_of
+from aae.data.values import as_objects, plain_values, values_of
 from aae.errors import InputError, needs_extra, unknown
 from aae.files import replacing, require_folder
 
@@ -157,7 +157,7 @@ def as_part(adata: Any, options: Options, where: str) -> Part:
                 raise InputError(f"{where}: found a column {name!r} in both obs and var, expected it in one of them")
             observation(adata, name, where)
         obs_names, values = values_of(frame[list(options.covariates)], where)
-        texts = {name: np.array(plain_values(values(k), where), dtype=object) for k, name in enumerate(obs_names)}
+        texts = {name: as_objects(values(k), where) for k, name in enumerate(obs_names)}
         rows = np.hstack([rows, np.full((len(rows), len(texts)), np.nan, rows.dtype)])
     labels = None
     column = options.label_column

@@ -80,12 +80,15 @@ class Columns:
         Whether numbers have a variance each even where there is nothing else.
     covariates : int
         How many of them, the last ones, are covariates: the decoder sees them beside the code, and the encoder does not.
+    places : tuple of int
+        The place that each had in the table, where covariates were not the last there.
     """
 
     columns: tuple[Column, ...]
     handle_unknown: Literal["error", "unknown"] = "error"
     likelihood: bool = False
     covariates: int = 0
+    places: tuple[int, ...] = ()
 
     @classmethod
     def choose(
@@ -147,6 +150,13 @@ class Columns:
         return tuple(column.name for column in self.columns)
 
     @property
+    def names_in_table(self) -> tuple[str, ...]:
+        """Their names in the order that they had in the table."""
+        if not self.places:
+            return self.names
+        return tuple(name for _, name in sorted(zip(self.places, self.names, strict=True)))
+
+    @property
     def kinds(self) -> tuple[Kind, ...]:
         """Their kinds."""
         return tuple(column.kind for column in self.columns)
@@ -174,7 +184,7 @@ class Columns:
     @property
     def inner(self) -> Columns:
         """Those that are encoded and decoded."""
-        return replace(self, columns=self.columns[: len(self.columns) - self.covariates], covariates=0)
+        return replace(self, columns=self.columns[: len(self.columns) - self.covariates], covariates=0, places=())
 
     @property
     def outer(self) -> Columns:
@@ -199,14 +209,14 @@ class Columns:
         table : data frame, or array-like or sparse matrix, (n, columns)
             Values. Those of a data frame are in the order of these columns already.
         missing : bool
-            Whether values may be missing; they become NaN.
+            Whether values may be missing, but for covariates; they become NaN.
         where : str
             What to call the table in messages.
 
         Returns
         -------
         array, (n, columns)
-            Floats; a sparse matrix, of which numbers alone are stored, stays as it is.
+            Floats; a sparse matrix stays one.
 
         Raises
         ------
@@ -224,21 +234,27 @@ class Columns:
                 self._check_counts(array, where)
                 return array
         rows = None if sparse else np.empty((length(table), len(names)))
+        changed: dict[int, NDArray[np.float64]] = {}
         for k, column in enumerate(self.columns):
             if sparse and column.kind == "numerical":
                 continue
             outer = where == "covariates" or k >= len(self.columns) - self.covariates
             numbers = self._encode(column, values(k), f"{where}: column {column.name!r}", strict=outer)
-            if not missing and np.isnan(numbers).any():
+            if (outer or not missing) and np.isnan(numbers).any():
                 row = int(np.isnan(numbers).argmax())
                 hint = "missing values need missing='mask'" if where in ("X", "covariates") else MISSING_HINT
+                hint = "covariates are to be known" if outer else hint
                 raise InputError(
                     f"{where}: column {column.name!r}: found a missing value in row {row} (counted from 0), "
                     f"expected none ({hint})"
                 )
             if rows is not None:
                 rows[:, k] = numbers
-        return table if rows is None else rows
+            elif column.kind in ("boolean", "categorical"):
+                changed[k] = numbers
+        if rows is not None:
+            return rows
+        return _with_columns(table, changed) if changed else table
 
     def _check_counts(self, rows: NDArray[Any], where: str) -> None:
         step = max(1, 2**22 // max(1, rows.shape[1]))
@@ -320,6 +336,7 @@ class Columns:
             "handle_unknown": self.handle_unknown,
             "likelihood": self.likelihood,
             "covariates": self.covariates,
+            "places": list(self.places),
         }
 
     @classmethod
@@ -328,7 +345,17 @@ class Columns:
         columns = tuple(Column(str(name), kind, tuple(categories)) for name, kind, categories in record["columns"])
         if any(column.kind not in KINDS for column in columns):
             raise ValueError("found an unknown kind of column")
-        return cls(columns, record["handle_unknown"], record["likelihood"], record["covariates"])
+        places = tuple(record.get("places", ()))  # an early version did not note them
+        return cls(columns, record["handle_unknown"], record["likelihood"], record["covariates"], places)
+
+
+def _with_columns(table: Any, columns: Mapping[int, NDArray[np.float64]]) -> Any:
+    """Return a sparse matrix with other columns (n,) at some places."""
+    import scipy.sparse
+
+    own = table.tocsc()
+    parts = [columns[k][:, None] if k in columns else own[:, [k]] for k in range(table.shape[1])]
+    return scipy.sparse.hstack([scipy.sparse.csc_array(part) for part in parts], format="csr")
 
 
 def named_places(names: Sequence[str], wanted: Sequence[Any] | str, where: str) -> list[int]:

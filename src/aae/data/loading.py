@@ -202,6 +202,8 @@ def by_kind(parts: Parts, options: Options, handle_unknown: HandleUnknown) -> tu
     table = replace(found, columns=tuple(found.columns[k] for k in inner)).with_covariates(
         replace(found, columns=tuple(found.columns[k] for k in outer))
     )
+    if [*inner, *outer] != list(range(len(names))):
+        table = replace(table, places=(*inner, *outer))
     if table.is_plain and not missing:
         return parts, None
     chosen = [

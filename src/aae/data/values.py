@@ -81,15 +81,18 @@ def as_named(covariates: Any) -> NamedValues:
     """Return covariates of training rows by name; InputError where some are masked."""
     _refuse_masked(covariates)
     if isinstance(covariates, Mapping):
-        return NamedValues({str(name): np.asarray(values) for name, values in covariates.items()})
+        return NamedValues({str(name): _of_any(values) for name, values in covariates.items()})
     if hasattr(covariates, "to_frame") and not is_frame(covariates):
         covariates = covariates.to_frame()  # a column of a data frame
     if not is_frame(covariates):
         covariates = np.asarray(covariates)
         covariates = covariates[:, None] if covariates.ndim == 1 else covariates
     names, values = values_of(covariates, "covariates")
-    if not is_frame(covariates):
-        names = [f"covariate {name}" for name in names]
+    if is_frame(covariates):  # a name that is a number is none
+        given = [name if isinstance(name, str) else f"covariate {name}" for name in covariates.columns]
+    else:
+        given = [f"covariate {name}" for name in names]
+    names = given
     return NamedValues({name: values(k) for k, name in enumerate(names)})
 
 
@@ -137,12 +140,23 @@ def _of_series(series: Any) -> NDArray[Any]:
     """Read a column of a data frame."""
     kind = type(series.dtype).__name__
     if kind in ("CategoricalDtype", "Categorical", "Enum") or str(series.dtype).startswith(("Categorical", "Enum")):
-        return np.array(series.to_list(), dtype=object).view(_Categories)
+        return np.array(list(series), dtype=object).view(_Categories)
     try:
         values: NDArray[Any] = np.asarray(series)
     except (TypeError, ValueError):
         values = np.array(series.to_list(), dtype=object)
     return values
+
+
+def as_objects(values: NDArray[Any], where: str) -> NDArray[Any]:
+    """Return a column as plain Python values; that which a data frame calls categories stays one."""
+    found = np.array(plain_values(values, where), dtype=object)
+    return found.view(_Categories) if isinstance(values, _Categories) else found
+
+
+def _of_any(values: Any) -> NDArray[Any]:
+    """Read values (n,): a column of a data frame, its categories, or what else is an array."""
+    return _of_series(values) if hasattr(values, "to_list") and hasattr(values, "dtype") else np.asarray(values)
 
 
 def choose_kind(values: NDArray[Any], where: str) -> Kind:

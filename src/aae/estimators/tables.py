@@ -20,7 +20,7 @@ from aae.data.columns import Columns, frame_like, library, named_places
 from aae.data.formats import list_some
 from aae.data.frames import is_frame, known_form
 from aae.data.values import NamedValues, as_named, for_rows, length, values_of
-from aae.errors import InputError
+from aae.errors import InputError, unknown
 from aae.estimators.rows import DTYPES, Rows, batches, check_columns, check_form, check_table, filled, medians
 from aae.estimators.sparse import SparseTable, as_table
 from aae.likelihoods import relative_counts
@@ -59,7 +59,7 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
             X = named = X.detach().cpu().numpy()
         check_form(X)
         if reset:
-            self._describe(X, covariates, hint)
+            self._describe(X, covariates, hint, None if named is X else list(map(str, named.columns)))
         elif is_frame(X):
             check_distinct([str(name) for name in X.columns], "X")
             if self._frame is not None:
@@ -164,12 +164,20 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
             )
         return None
 
-    def _describe(self, X: Any, covariates: Any, hint: str) -> None:
-        """Find out what the columns of the training rows are."""
+    def _describe(self, X: Any, covariates: Any, hint: str, names: Sequence[str] | None = None) -> None:
+        """Find out what the columns of the training rows are; `names` are those of variables, beside rows without names."""
         self.columns_, self._named_covariates = None, None
         self._frame = (library(X), list(X.columns)) if is_frame(X) else None
         kinds = getattr(self, "columns", "auto")
-        kinds = hint if isinstance(kinds, str) and kinds == "auto" else kinds
+        if isinstance(kinds, str):
+            kinds = hint if kinds == "auto" else kinds
+        elif names is not None:
+            at = dict(zip(names, range(len(names)), strict=True))
+            wrong = [name for name in kinds if name not in at and str(name) not in map(str, range(len(names)))]
+            if wrong:
+                raise InputError(f"columns: {unknown('variable', str(wrong[0]), list(names)[:50])}")
+            others = {} if hint == "auto" else dict.fromkeys(range(len(names)), hint)
+            kinds = {**others, **{at.get(name, name): kind for name, kind in kinds.items()}}
         if isinstance(kinds, str) and kinds == "auto" and covariates is None and not is_frame(X):
             return
         if getattr(X, "ndim", 2) != 2 or (not hasattr(X, "shape") and np.ndim(X) != 2):

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from aae.arrays import between, finite_rows
-from aae.data.anndata import labels_of
+from aae.data.anndata import is_anndata, labels_of, matrix
 from aae.data.frames import known_form, one_row
 from aae.data.values import fill_gaps
 from aae.device import usual_state
@@ -93,7 +93,11 @@ class FittedModel(TableRows):
         labels = self._decoder_labels(labels_of(X, y), len(rows))
         for _ in range(rounds):
             rows = np.where(observed, rows, self._reconstructed(scaled(self.scaler_, rows), labels))
-        return fill_gaps(known_form(X, "X"), self._returned(rows, X))
+        given = known_form(X, "X")
+        if is_anndata(given):
+            given = matrix(given, getattr(self, "layer", None))
+            given = given.toarray() if hasattr(given, "toarray") else given
+        return fill_gaps(given, self._returned(rows, X))
 
     @usual_state()
     @torch.no_grad()

@@ -192,13 +192,21 @@ class StoredRows:
         """Bring rows to an array of this run's shape (n, *shape); the columns of a data frame are taken by name."""
         if self.table is not None:
             return self._coded(rows, self.table)
-        found = as_rows(rows, self.metadata.get("columns", ()))
+        found = self._as_stored(rows)
         if found.ndim == 4 and found.shape[1:] != self.shape:
             found = colours_last(found, "rows")
         if found.shape[1:] != self.shape or found.ndim == 0:
             raise InputError(f"rows have shape {found.shape}; the run expects {('n', *self.shape)}")
         self._check_range(found, "rows")
         return found
+
+    def _as_stored(self, rows: Any) -> NDArray[Any]:
+        """Bring rows of plain numbers to an array; the columns of a data frame or an AnnData object are taken by name."""
+        columns = self.metadata.get("columns", ())
+        rows = known_form(rows)
+        if is_anndata(rows):
+            rows = as_part(rows, Options(columns=columns, layer=self.recipe.data.layer), "rows").rows
+        return as_rows(rows, columns)
 
     def _check_range(self, rows: NDArray[Any], where: str) -> None:
         """Check that images, or numbers in their place, are in the units of those that the run was trained on.
@@ -252,7 +260,7 @@ class StoredRows:
         if not named and len(names) != len(table):
             raise InputError(f"rows have {len(names)} columns; the run expects {len(table)}")
         if not named and self.metadata.get("columns"):
-            names = list(table.names)
+            names = list(table.names_in_table)
         absent = [name for name in table.names if name not in names]
         if absent:
             raise InputError(f"rows: found no column {absent[0]!r}, expected the columns of the training data")
@@ -280,11 +288,12 @@ class StoredRows:
         """
         if self.table is None:
             return numbers
-        values = self.table.decode(numbers, drawn=drawn)
+        values = dict(zip(self.table.names, self.table.decode(numbers, drawn=drawn), strict=True))
+        names = self.table.names_in_table
         try:
-            return frame_like("pandas", self.table.names, values, like)
+            return frame_like("pandas", names, [values[name] for name in names], like)
         except ImportError:
-            return np.array(values, dtype=object).T
+            return np.array([values[name] for name in names], dtype=object).T
 
     def _batches(self, rows: ArrayLike) -> Iterator[Tensor]:
         """Scale rows batch by batch; checks that they are finite numbers."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from aae.arrays import ArrayLike, between, finite_rows
 from aae.data.columns import CodedRows
-from aae.data.frames import as_rows, known_form, one_row
+from aae.data.frames import known_form, one_row
 from aae.data.values import fill_gaps
 from aae.device import usual_state
 from aae.errors import InputError
@@ -273,7 +273,7 @@ class TrainedModel(StoredRows):
         if self.table is not None:
             ends = [self._rows(rows) for rows in given]
         else:
-            ends = [np.asarray(as_rows(rows, self.metadata.get("columns", ()))) for rows in given]
+            ends = [np.asarray(self._as_stored(rows)) for rows in given]
         alone = [end.shape == self.shape for end in ends]
         # A row of a data frame is one too.
         single = all(one or row is not rows for one, row, rows in zip(alone, given, (first, last), strict=True))
