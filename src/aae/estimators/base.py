@@ -300,7 +300,9 @@ class AdversarialEstimator(CheckedInput, PlottedModel, SavedModel):
         if columns is None:
             scaler = choose_scaling(X, self.scaling, bounded=self.output == "sigmoid", images=False)
         else:
-            scaler = choose_column_scaling(X, columns.kinds, columns.levels, self.scaling)
+            scaler = choose_column_scaling(
+                X, columns.kinds, columns.levels, self.scaling, covariates=columns.covariates
+            )
             if self.verbose or (self.columns == "auto" and not columns.inner.are_numbers):
                 print(f"{type(self).__name__}: columns: {columns.describe()}", file=sys.stderr)
         names = [str(name) for name in getattr(self, "feature_names_in_", ())]

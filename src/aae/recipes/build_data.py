@@ -326,7 +326,8 @@ def with_scaling(recipe: Recipe, rows: NDArray[Any], table: Columns | None = Non
     output: Output = "linear"
     if table is not None:  # each kind has an activation of its own
         fill = settings.missing == "mask"
-        scaling = choose_column_scaling(np.asarray(rows), table.kinds, table.levels, settings.scaling, fill=fill)
+        given = np.asarray(rows), table.kinds, table.levels, settings.scaling
+        scaling = choose_column_scaling(*given, fill=fill, covariates=table.covariates)
     else:
         makes_rows = METHODS[model.method].makes_rows
         scaling = choose_scaling(rows, settings.scaling, bounded=makes_rows and model.output == "sigmoid")

@@ -92,7 +92,13 @@ def choose_scaling(
 
 
 def choose_column_scaling(
-    rows: Array, kinds: Sequence[str], levels: Sequence[int], kind: ScalingKind | str = "auto", *, fill: bool = False
+    rows: Array,
+    kinds: Sequence[str],
+    levels: Sequence[int],
+    kind: ScalingKind | str = "auto",
+    *,
+    fill: bool = False,
+    covariates: int = 0,
 ) -> Scaling:
     """Find the scaling of the columns of a table by their kinds, from the training rows alone.
 
@@ -111,6 +117,8 @@ def choose_column_scaling(
         The rule for numbers.
     fill : bool
         Whether missing values are filled: with the median, or with what is there most often.
+    covariates : int
+        How many of the columns, the last ones, are covariates: rows can be decoded at other values than those of training.
 
     Returns
     -------
@@ -155,6 +163,7 @@ def choose_column_scaling(
         plan.bent[places], plan.shift[places], plan.gain[places] = True, mean, gain
         constant[places] = np.where(most > least, np.nan, most)
         low[places], high[places] = -mean * gain, (np.arcsinh(most) - mean) * gain
+    constant[count - covariates :] = np.nan
     counted = [max(1, one) for one in levels]
     marks = [own if own else -(name == "boolean") for own, name in zip(levels, kinds, strict=True)]
     scaling = plan.scaling(torch.float64, "columns", constant, torch.tensor(marks, dtype=torch.int64), filling)
