@@ -212,8 +212,8 @@ def test_covariates_are_categories_in_whatever_they_are_given():
     assert model.reconstruct(rows, covariates=batch).shape == (60, 3)
     frame = pd.DataFrame(rows, columns=list("abc")).assign(b=7.0, dose=1.0)
     model = aae.AAE(2, epochs=1).fit(frame, covariates="dose")
-    made = model.reconstruct(frame, covariates={"dose": 5.0})
-    np.testing.assert_allclose(made[["b", "dose"]], np.tile([7, 5], (60, 1)), rtol=1e-6)  # which never varied in training
+    made = model.reconstruct(frame, covariates={"dose": 5.0})  # which never varied in training
+    np.testing.assert_allclose(made[["b", "dose"]], np.tile([7, 5], (60, 1)), rtol=1e-6)
 
 
 def test_variables_of_anndata_have_kinds_by_name_and_gaps_filled():
