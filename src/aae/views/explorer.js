@@ -119,6 +119,7 @@ window.explorer.ready = (async function () {
   // From the network's units to those of the rows.
   const one = (values, k) => values[values.length > 1 ? k : 0];
   function stored(y, k) {
+    if (arrays.constant && arrays.constant[k]) return arrays.constant_value[k];
     let v = y;
     if (arrays.bent && arrays.bent[k]) v = Math.sinh(Math.min(80, Math.max(-80, y / one(arrays.gain, k) + one(arrays.shift, k))));
     return v / one(arrays.factor, k) + one(arrays.offset, k);

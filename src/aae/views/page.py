@@ -182,12 +182,14 @@ def _arrays(view: View) -> dict[str, NDArray[Any]]:
         _, axes = np.linalg.eigh(np.cov((points - mean).T) if len(points) > 1 else np.eye(points.shape[1]))
         arrays |= {"mean": mean.astype(np.float32), "principal": axes[:, ::-1].T.astype(np.float32)}
     scaling = view.scaling
-    for name in ("offset", "factor", "shift", "gain"):
+    for name in ("offset", "factor", "shift", "gain", "constant_value"):
         tensor = getattr(scaling, name)
         if tensor is not None:
             arrays[name] = tensor.cpu().double().numpy().ravel()
-    if scaling.bent is not None:
-        arrays["bent"] = scaling.bent.cpu().numpy().astype(np.uint8)
+    for name in ("bent", "constant"):
+        mask = getattr(scaling, name)
+        if mask is not None:
+            arrays[name] = mask.cpu().numpy().astype(np.uint8)
     return arrays
 
 
