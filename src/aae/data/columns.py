@@ -242,7 +242,7 @@ class Columns:
             numbers = self._encode(column, values(k), f"{where}: column {column.name!r}", strict=outer)
             if (outer or not missing) and np.isnan(numbers).any():
                 row = int(np.isnan(numbers).argmax())
-                hint = "missing values need missing='mask'" if where in ("X", "covariates") else MISSING_HINT
+                hint = "missing values need missing='mask'" if where == "X" else MISSING_HINT
                 hint = "covariates are to be known" if outer else hint
                 raise InputError(
                     f"{where}: column {column.name!r}: found a missing value in row {row} (counted from 0), "

@@ -88,11 +88,8 @@ def as_named(covariates: Any) -> NamedValues:
         covariates = np.asarray(covariates)
         covariates = covariates[:, None] if covariates.ndim == 1 else covariates
     names, values = values_of(covariates, "covariates")
-    if is_frame(covariates):  # a name that is a number is none
-        given = [name if isinstance(name, str) else f"covariate {name}" for name in covariates.columns]
-    else:
-        given = [f"covariate {name}" for name in names]
-    names = given
+    own = covariates.columns if is_frame(covariates) else range(len(names))  # a name that is a number is none
+    names = [name if isinstance(name, str) else f"covariate {name}" for name in own]
     return NamedValues({name: values(k) for k, name in enumerate(names)})
 
 

@@ -107,9 +107,6 @@ class TableRows(BaseEstimator):  # type: ignore[misc]
             rows = _beside(rows[:, :-count], self._stored_covariates(covariates, rows.shape[0]))
         elif covariates is not None and not count:
             raise InputError(f"{type(self).__name__} was fitted without covariates; expected none")
-        outer = rows[:, -count:] if count else None
-        if outer is not None and masks and not hasattr(outer, "toarray") and np.isnan(outer).any():
-            raise InputError("covariates: found a missing value, expected none")
         return rows if labels is None else (rows, labels)
 
     def _check_variables(self, found: list[Any]) -> None:

@@ -54,6 +54,7 @@ def diagnose(metrics: Mapping[str, float], door: Door = "recipe", *, final: bool
     if door == "recipe" and not any(name.endswith("_discriminator_accuracy") for name in metrics):
         door = "baseline"
     helps = REMEDIES[door]
+    found = metrics.get("validation_classes_never_predicted") == 0  # all classes, which may be less even than p(y)
     for name, value in metrics.items():
         if name.endswith("_discriminator_accuracy") and value > DISCRIMINATOR_WINS:
             yield (
@@ -61,8 +62,6 @@ def diagnose(metrics: Mapping[str, float], door: Door = "recipe", *, final: bool
                 f"the {name.removesuffix('_accuracy').replace('_', ' ')} distinguishes codes from prior samples in "
                 f"{value:.1%} of cases and no longer guides the encoder; {helps['discriminator']} may help",
             )
-        # Classes that all are found may be less even than p(y).
-        found = metrics.get("validation_classes_never_predicted") == 0
         if name == "label_normalized_marginal_entropy" and value < LABELS_UNUSED and not found:
             yield (
                 name,

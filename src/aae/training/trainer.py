@@ -155,10 +155,10 @@ class Trainer:
             phase.name: {name: weight_at(weight, self.epoch) for name, weight in phase.weights.items()}
             for phase in self.phases
         }
-        if self.step == 0:
-            self._begin_phases()
         if self._ema is not None:
             self._ema.follow(self.module, self.bf16_copies.full)
+        if self.step == 0:
+            self._begin_phases()
         return self._order(), self._labelled_order()
 
     def _begin_phases(self) -> None:
@@ -169,7 +169,6 @@ class Trainer:
         for phase in self.phases:
             if phase.begin is not None and phase.start == self.epoch:
                 if self._ema is not None:
-                    self._ema.follow(self.module, self.bf16_copies.full)  # in a resumed run nothing did yet
                     self._ema.give_back()
                 self.module.eval()
                 with torch.no_grad():
